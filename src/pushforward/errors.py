@@ -1,0 +1,34 @@
+"""The error tree. Each message says what was required, what was received, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PushforwardError(Exception):
+    """Base of everything that this library raises on purpose."""
+
+
+class DataError(PushforwardError):
+    """The data cannot be read, or do not fit the schema."""
+
+
+class ModelError(PushforwardError):
+    """A model or one of its options is unknown or does not fit the data."""
+
+
+class MeasureError(PushforwardError):
+    """A measure was asked of samples for which it is not defined."""
+
+
+class RunError(PushforwardError):
+    """A run's folder is broken, belongs to something else, or training came to grief."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the known name nearest to `name`, and lists them all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

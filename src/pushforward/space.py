@@ -1,0 +1,60 @@
+"""The sample space: what one row looks like to a network, told in plain numbers.
+
+The data floor derives it from a schema, the networks and likelihoods are built from it; neither
+has to know the other.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A point of R^size; a batch is a float tensor (n, size), roughly standardised."""
+
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (self.size,)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image; a batch is a float tensor (n, channels, height, width) in [-1, 1]."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (self.channels, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table's row: one categorical a column, column j with `sizes[j]` cells.
+
+    A batch is a float tensor (n, sum(sizes)) of rows of concatenated one-hot vectors, or of their
+    relaxation: in each column's segment the entries are >= 0 and sum to 1.
+    """
+
+    sizes: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (sum(self.sizes),)
+
+
+Space = Vector | Image | Cells
+
+
+def values(space: Space) -> int:
+    """Return how many numbers one row holds."""
+    return math.prod(space.shape)
