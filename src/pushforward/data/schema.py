@@ -18,7 +18,7 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a model can be conditioned on: a column's or the labels' classes, and how common they are."""
+    """What a model can be conditioned on: the classes of a column or of labels, and their shares."""
 
     name: str
     classes: tuple[str | int | float | bool | None, ...]
@@ -71,7 +71,7 @@ class Schema(ABC):
 
     @abstractmethod
     def features(self, rows: Tensor) -> Tensor:
-        """Return float32 (n, d), Euclidean: what rulers read (standardised; pixels; rank and one-hot)."""
+        """Return float32 (n, d): a Euclidean view for rulers (pixels; ranks and one-hot; z-scores)."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Dataset:
         labels: codes (N,) int64 of the condition's classes, or None.
         parts: row indices (int64) of train, validation and test.
         digest: SHA-256 of schema, rows, labels and split, hexadecimal.
-        notes: what was noticed on reading (identifier columns, all-missing columns, ...), for people.
+        notes: what was noticed on reading (identifier columns, all-missing ones), for people.
         target: codes (N,) of known classes that are not a condition (image labels), or None.
         log_density: for toys, the true log density at raw points (n, 2), or None.
     """
