@@ -1,0 +1,144 @@
+"""Two samples from anywhere become two matrices that a ruler can trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pushforward.errors import MeasureError
+
+Featurise = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two samples that fit each other: `x` (n, d) is the real one, `y` (m, d) the generated one.
+
+    `extra` says what was done to them (features, rows left out) and goes into the measurement.
+    """
+
+    x: Tensor
+    y: Tensor
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """The number of real rows."""
+        return len(self.x)
+
+    @property
+    def m(self) -> int:
+        """The number of generated rows."""
+        return len(self.y)
+
+    @property
+    def pooled(self) -> Tensor:
+        """All rows (n + m, d), the real ones first."""
+        return torch.cat([self.x, self.y])
+
+
+def pair(
+    x: Any,
+    y: Any,
+    *,
+    least: int = 2,
+    limit: int | None = None,
+    features: Featurise | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Pair:
+    """Return both samples as matrices of one width, dtype and device.
+
+    Args:
+        x: the real sample: tensor, array or numeric data frame; rows of any shape are flattened.
+        y: the generated sample.
+        least: how many rows the ruler needs on each side.
+        limit: the most rows that it takes of each side; what is more is left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of the choice of rows.
+        dtype: of the result.
+
+    Raises:
+        MeasureError: for different widths, too few rows, NaN or infinity.
+    """
+    extra: dict[str, Any] = {}
+    if features is not None:
+        x, y = features(x), features(y)
+        extra["features"] = {
+            "name": getattr(features, "name", getattr(features, "__name__", "custom")),
+            "hash": getattr(features, "digest", ""),
+        }
+    x, y = matrix(x, "the real sample"), matrix(y, "the generated sample")
+    if x.shape[1] != y.shape[1]:
+        raise MeasureError(
+            f"both samples need the same columns: the real one has {x.shape[1]}, the generated "
+            f"one {y.shape[1]}"
+        )
+    if min(len(x), len(y)) < least:
+        raise MeasureError(
+            f"this ruler needs at least {least} rows on each side, and was given {len(x)} real and "
+            f"{len(y)} generated ones"
+        )
+    if limit is not None and max(len(x), len(y)) > limit:
+        extra["given"] = [len(x), len(y)]
+        rng = torch.Generator().manual_seed(seed)
+        x, y = subsample(x, limit, rng), subsample(y, limit, rng)
+    return Pair(x.to(dtype), y.to(x.device, dtype), extra)
+
+
+def subsample(x: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Return at most `limit` rows of `x`, chosen without replacement."""
+    if len(x) <= limit:
+        return x
+    return x[torch.randperm(len(x), generator=generator)[:limit].to(x.device)]
+
+
+def matrix(x: Any, name: str) -> Tensor:
+    """Return a sample as a finite float matrix (n, d); MeasureError says what is wrong with it."""
+    values = _tensor(x, name)
+    values = values.reshape(len(values), -1) if values.ndim and len(values) else values
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise MeasureError(f"{name} needs rows and columns, and has shape {tuple(values.shape)}")
+    bad = ~values.isfinite().all(1)
+    if bad.any():
+        raise MeasureError(
+            f"{name} has NaN or infinity in {int(bad.sum())} of {len(values)} rows, the first is "
+            f"row {int(bad.nonzero()[0])}; drop or fill them first"
+        )
+    return values
+
+
+def _tensor(x: Any, name: str) -> Tensor:
+    if isinstance(x, Distribution):
+        raise MeasureError(
+            f"{name} is a density; this ruler takes samples: give it .sample((n,)), or compare "
+            "two densities with kl, jeffreys or frechet_gaussian"
+        )
+    if isinstance(x, Tensor):
+        return x.detach() if x.is_floating_point() else x.detach().double()
+    array = _array(x, name)
+    if array.dtype.kind not in "biuf":
+        raise MeasureError(
+            f"{name} needs numbers, and holds {array.dtype}; `measure` encodes tables and images"
+        )
+    return torch.from_numpy(array.astype(np.float32 if array.itemsize < 4 else np.float64))
+
+
+def _array(x: Any, name: str) -> np.ndarray[Any, Any]:
+    frame = nw.from_native(x, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return np.asarray(x)
+    other = [c for c, kind in frame.schema.items() if not (kind.is_numeric() or kind == nw.Boolean)]
+    if other:
+        raise MeasureError(
+            f"{name} has columns that are not numbers ({', '.join(other[:5])}); `measure` encodes "
+            "tables"
+        )
+    return frame.to_numpy()

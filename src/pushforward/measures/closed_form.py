@@ -1,0 +1,180 @@
+"""Divergences between two densities that are known: exact, and differentiable for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
+
+from pushforward.errors import MeasureError
+from pushforward.measures.measurement import Measurement
+
+
+def gaussian_rate(mu: Tensor, log_var: Tensor) -> Tensor:
+    r"""Return KL(N(mu, exp log_var) || N(0, I)) for each code, in nats; differentiable.
+
+    $$\tfrac12 \sum_d \left(\mu_d^2 + \sigma_d^2 - \log \sigma_d^2 - 1\right)$$
+
+    This is the rate of a VAE (Kingma & Welling 2014, appendix B).
+
+    Args:
+        mu: means (n, d).
+        log_var: logarithms of the variances (n, d).
+
+    Returns:
+        Tensor (n,).
+    """
+    return gaussian_rate_by_dimension(mu, log_var).sum(-1)
+
+
+def gaussian_rate_by_dimension(mu: Tensor, log_var: Tensor) -> Tensor:
+    """Return the terms of `gaussian_rate` before they are summed: (n, d), in nats."""
+    # expm1 keeps its digits where the variance is near 1, which is where an unused dimension ends.
+    return 0.5 * (mu.square() + torch.expm1(log_var) - log_var)
+
+
+def kl(p: Distribution, q: Distribution) -> Measurement:
+    r"""Kullback-Leibler divergence of two known densities.
+
+    $$KL(p, q) = E_{x \sim p}[\log p(x) - \log q(x)]$$
+
+    For every pair that `torch.distributions` knows in closed form. A batch of distributions is
+    averaged over; `extra["each"]` holds its values.
+
+    Args:
+        p: the first density (the real one).
+        q: the second one.
+
+    Returns:
+        The value in nats. It is exact, so there is no interval; no difference gives 0.
+
+    Raises:
+        MeasureError: for samples (it names the rulers that take them), and for a pair of families
+            without a closed form.
+
+    Reference:
+        Kullback & Leibler 1951, "On information and sufficiency".
+    """
+    return _exact("kl", _kl, p, q, "nats")
+
+
+def jeffreys(p: Distribution, q: Distribution) -> Measurement:
+    """Jeffreys divergence, KL(p, q) + KL(q, p), of two known densities.
+
+    Arguments, result and errors are those of `kl`; the value is in nats and symmetric.
+
+    Reference:
+        Jeffreys 1946, "An invariant form for the prior probability in estimation problems".
+    """
+    return _exact("jeffreys", lambda a, b: _kl(a, b) + _kl(b, a), p, q, "nats")
+
+
+def frechet_gaussian(p: Distribution, q: Distribution) -> Measurement:
+    r"""Fréchet distance, the *squared* 2-Wasserstein distance, between two Gaussians.
+
+    $$|\mu_p - \mu_q|^2 + tr\left(A + B - 2 (A^{1/2} B A^{1/2})^{1/2}\right)$$
+
+    with A and B the covariances of p and q.
+
+    Args:
+        p: `Normal`, `Independent(Normal, 1)` or `MultivariateNormal`.
+        q: the same; diagonal and full covariances may be mixed.
+
+    Returns:
+        The value in squared units of the data. It is exact; no difference gives 0.
+
+    Raises:
+        MeasureError: for samples, for other families and for different dimensions.
+
+    Reference:
+        Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions".
+    """
+    return _exact("frechet_gaussian", _frechet, p, q, "squared units")
+
+
+def _exact(
+    name: str,
+    divergence: Callable[[Distribution, Distribution], Tensor],
+    p: Distribution,
+    q: Distribution,
+    unit: str,
+) -> Measurement:
+    _require_densities(name, p, q)
+    each = divergence(p, q).detach().double().reshape(-1)
+    extra: dict[str, Any] = {"each": each.tolist()} if len(each) > 1 else {}
+    return Measurement(
+        name,
+        float(each.mean()),
+        covers="nothing: exact, from both densities",
+        null=0.0,
+        unit=unit,
+        reading="exact; 0 when the two densities are the same",
+        extra=extra,
+    )
+
+
+def _require_densities(name: str, *given: Any) -> None:
+    for side in given:
+        if not isinstance(side, Distribution):
+            raise MeasureError(
+                f"{name} needs both densities (two torch.distributions), and was given "
+                f"{type(side).__name__}: of samples the densities are not known. For two sets of "
+                "samples take mmd, energy, sliced_wasserstein or classifier_test"
+            )
+
+
+def _kl(p: Distribution, q: Distribution) -> Tensor:
+    try:
+        return kl_divergence(p, q)
+    except NotImplementedError:
+        raise MeasureError(
+            f"no closed form is known for {type(p).__name__} against {type(q).__name__}; draw "
+            "samples of both and take mmd, energy, sliced_wasserstein or classifier_test"
+        ) from None
+
+
+def _frechet(p: Distribution, q: Distribution) -> Tensor:
+    (mean_p, scale_p), (mean_q, scale_q) = _gaussian(p), _gaussian(q)
+    if mean_p.shape[-1] != mean_q.shape[-1]:
+        raise MeasureError(
+            f"frechet_gaussian needs equal dimensions, and was given {mean_p.shape[-1]} and "
+            f"{mean_q.shape[-1]}"
+        )
+    shift = (mean_p - mean_q).square().sum(-1)
+    if scale_p.shape == mean_p.shape and scale_q.shape == mean_q.shape:
+        return shift + (scale_p - scale_q).square().sum(-1)
+    return shift + _covariance_gap(_full(scale_p, mean_p), _full(scale_q, mean_q))
+
+
+def _covariance_gap(lower_p: Tensor, lower_q: Tensor) -> Tensor:
+    # The eigenvalues of S_p^(1/2) S_q S_p^(1/2) are the squared singular values of L_q' L_p, so
+    # the trace of the root is a nuclear norm, and no root of a matrix is ever taken.
+    cross: Tensor = torch.linalg.svdvals(lower_q.mT @ lower_p).sum(-1)
+    return lower_p.square().sum((-2, -1)) + lower_q.square().sum((-2, -1)) - 2 * cross
+
+
+def _gaussian(p: Distribution) -> tuple[Tensor, Tensor]:
+    """Return the mean (..., d) and the scale: (..., d) if diagonal, else Cholesky (..., d, d)."""
+    if isinstance(p, MultivariateNormal):
+        return p.mean, p.scale_tril
+    if isinstance(p, Normal):
+        return p.mean.unsqueeze(-1), p.stddev.unsqueeze(-1)
+    if isinstance(p, Independent) and isinstance(p.base_dist, Normal) and len(p.event_shape) == 1:
+        return p.mean, p.stddev
+    raise MeasureError(
+        "frechet_gaussian takes Normal, Independent(Normal, 1) and MultivariateNormal, and was "
+        f"given {type(p).__name__}"
+    )
+
+
+def _full(scale: Tensor, mean: Tensor) -> Tensor:
+    return torch.diag_embed(scale) if scale.shape == mean.shape else scale
