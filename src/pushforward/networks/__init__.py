@@ -1,1 +1,6 @@
-"""pushforward."""
+"""Networks by role, built for the data at hand."""
+
+from pushforward.networks.roles import Critic, Encoder, Generator, together, trunk_size
+from pushforward.networks.trunks import Reader, Writer
+
+__all__ = ["Critic", "Encoder", "Generator", "Reader", "Writer", "together", "trunk_size"]

@@ -1,0 +1,213 @@
+"""The two families: what all autoencoders share, and what all adversarial models share.
+
+A variant adds its turns; it never has to know another variant.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from pushforward.game import Model, Panel
+from pushforward.likelihoods import Observation, likelihood
+from pushforward.measures.closed_form import gaussian_rate
+from pushforward.measures.samples import mmd
+from pushforward.networks import Critic, Encoder, Generator, Writer, together, trunk_size
+from pushforward.priors import Prior
+from pushforward.space import Image, Space
+
+
+@dataclass(frozen=True)
+class Code:
+    """q(z|x) = N(mean, exp(log_var)), each (n, latent), in the prior's normal coordinates."""
+
+    mean: Tensor
+    log_var: Tensor
+
+    def rsample(self) -> Tensor:
+        """Return mean + sigma * eps, eps ~ N(0, I): the reparametrised draw."""
+        return self.mean + (0.5 * self.log_var).exp() * torch.randn_like(self.mean)
+
+    def log_prob(self, e: Tensor) -> Tensor:
+        """Return log q(e), (n,), in nats."""
+        squares = (e - self.mean).square() * (-self.log_var).exp()
+        return -0.5 * (squares + self.log_var + math.log(2 * math.pi)).sum(-1)
+
+
+def kl(q: Code, prior: Prior, e: Tensor) -> Tensor:
+    """Return KL(q || prior) a row (n,), in nats.
+
+    Closed form where the prior is N(0, I) in normal coordinates; else log q(e) - log p(e) at the
+    draw e ~ q, whose expectation is the KL.
+    """
+    if prior.standard:
+        return gaussian_rate(q.mean, q.log_var)
+    return q.log_prob(e) - prior.log_prob(e)
+
+
+class Decoder(nn.Module):
+    """p(x|z): a writer and the likelihood head that reads its outputs."""
+
+    def __init__(self, space: Space, latent: int, classes: int, size: tuple[int, int], head: str):
+        super().__init__()
+        self.likelihood = likelihood(head, space)
+        self.trunk = Writer(space, latent, self.likelihood.outputs, classes, *size)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Observation:
+        """Return the distribution over rows for codes z (n, latent)."""
+        observation: Observation = self.likelihood(self.trunk(z, c))
+        return observation
+
+
+class Autoencoder(Model, ABC):
+    """An encoder gives each row a Gaussian code, a decoder carries codes to rows."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "prior")
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        separate_encoders: Annotated[bool, "two networks f1, f2 instead of two heads"] = False,
+        likelihood: Annotated[
+            str, "p(x|z): auto, gaussian; images also bernoulli, logistic; tables categorical"
+        ] = "auto",
+        noise: Annotated[bool, "draw images from p(x|z) instead of showing its mean"] = False,
+        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
+        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        size, latent = trunk_size(space, width, depth), self.prior.latent
+        self.noise = noise
+        self.encoder = Encoder(space, latent, classes, *size, separate=separate_encoders)
+        self.decoder = Decoder(space, latent, classes, size, likelihood)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+        """Return q(z|x) = N(f1(x), exp f2(x))."""
+        return Code(*self.encoder(x, c))
+
+    def decode(self, e: Tensor, c: Tensor | None = None) -> Observation:
+        """Return p(x|z) for a code e in the prior's normal coordinates."""
+        observation: Observation = self.decoder(self.prior.carry(e), c)
+        return observation
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return a draw from p(x|z); for images its mean, unless `noise`."""
+        p: Observation = self.decoder(z, c)
+        return p.mean if isinstance(self.space, Image) and not self.noise else p.sample()
+
+    def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
+        """Return the rate and noise of each latent dimension, and the aggregate posterior."""
+        q = self.encode(x, c)
+        return [*_code_panels(q), _aggregate_panel(q, self.prior)]
+
+
+def _code_panels(q: Code) -> list[Panel]:
+    """Return rate and noise level of each latent dimension, busiest first."""
+    rate = 0.5 * (q.mean.square() + q.log_var.exp() - q.log_var - 1).mean(0)
+    order = rate.argsort(descending=True)
+    noise = (0.5 * q.log_var).exp().mean(0)
+    names = [f"z{int(j)}" for j in order]
+    return [
+        Panel(
+            "Rate of each latent dimension",
+            "bars",
+            {"rate": rate[order].tolist()},
+            names,
+            "latent dimension",
+            "rate (nats)",
+            f"KL(q(z|x) || N(0, I)), {float(rate.sum()):.1f} nats in all. "
+            "A dimension at 0 carries nothing.",
+        ),
+        Panel(
+            "Noise level of each latent dimension",
+            "bars",
+            {"sigma": noise[order].tolist()},
+            names,
+            "latent dimension",
+            "mean sigma",
+            "1 is the prior's own noise; near 0 a code is almost a point.",
+        ),
+    ]
+
+
+def _aggregate_panel(q: Code, prior: Prior) -> Panel:
+    """Compare the aggregate posterior, sum_x q(z|x) p(x), with the prior."""
+    codes = q.rsample()
+    wanted = prior.draw(len(codes))
+    distance = mmd(wanted, codes, seed=0)
+    p_value = "" if distance.p_value is None else f", p = {distance.p_value:.3f}"
+    busiest = int(q.mean.var(0).argmax())
+    return Panel(
+        "Aggregate posterior against the prior",
+        "histogram",
+        {
+            "prior": wanted[:, busiest].tolist(),
+            "aggregate posterior": codes[:, busiest].tolist(),
+        },
+        x_title=f"z{busiest}, the dimension whose mean varies most",
+        y_title="share",
+        note=f"Over all dimensions: squared MMD {distance.value:.4f}{p_value}. "
+        "Where they differ, samples from the prior reach codes that the decoder never saw.",
+    )
+
+
+class Adversarial(Model, ABC):
+    """A generator carries the prior to rows, a critic is the ruler that it learns against."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        pack: Annotated[int, "rows that the critic sees at once"] = 1,
+        temperature: Annotated[float, "of the Gumbel-softmax, for tables"] = 1.0,
+        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
+        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        size, latent = trunk_size(space, width, depth), self.prior.latent
+        self.generator = Generator(space, latent, classes, *size, temperature=temperature)
+        self.critic = Critic(space, classes, *size, pack=pack)
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return g(z)."""
+        x: Tensor = self.generator(z, c)
+        return x
+
+    def judge(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D(x) and |grad_x D(x)|^2, each a pack (n // pack,): what R1 and R2 penalise."""
+
+        def total(rows: Tensor) -> tuple[Tensor, Tensor]:
+            values: Tensor = self.critic(rows, c)
+            return values.sum(), values
+
+        slope, values = grad(total, has_aux=True)(x)
+        return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
+
+    def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
+        """Return what the critic sees on held-out and on generated rows."""
+        real, fake = self.critic(x, c), self.critic(self.imagine(len(x), c), c)
+        told = float((real[:, None] > fake).float().mean())
+        return [
+            Panel(
+                "What the critic sees",
+                "histogram",
+                {"held-out rows": real.tolist(), "generated rows": fake.tolist()},
+                x_title="critic's value D(x)",
+                y_title="share",
+                note=f"A held-out row scores above a generated one in {told:.0%} of pairs; "
+                "50 % means that the learned ruler sees no difference.",
+            )
+        ]

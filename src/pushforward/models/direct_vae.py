@@ -1,0 +1,45 @@
+"""The direct VAE: the naive regulariser in place of the KL, to see what the KL adds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from torch import Tensor
+
+from pushforward.families import Autoencoder
+from pushforward.game import Terms, turn
+from pushforward.space import Space
+
+
+class DirectVAE(Autoencoder):
+    """Reconstruction, plus |f1(x)|^2 + weight |f2(x)|^2: mean and log-variance pulled to 0.
+
+    Like the KL it is 0 only where q(z|x) = N(0, I), but the weight between its two parts has no
+    natural value, and it is no divergence: reconstruction plus it bounds no likelihood.
+    """
+
+    name: ClassVar[str] = "direct-vae"
+    place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
+    reference: ClassVar[str] = "the naive regulariser, for comparison"
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        beta: Annotated[float, "weight of both direct losses"] = 1.0,
+        weight: Annotated[float, "weight of |f2|^2 beside |f1|^2"] = 1.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.beta, self.weight = beta, weight
+
+    @turn("encoder", "decoder")
+    def pull(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Lower the distortion -log p(x|z) and pull both encoders to 0."""
+        q = self.encode(x, c)
+        return {
+            "distortion": -self.decode(q.rsample(), c).log_prob(x),
+            "mean": self.beta * q.mean.square().sum(1),
+            "log_variance": self.beta * self.weight * q.log_var.square().sum(1),
+        }

@@ -1,0 +1,50 @@
+"""The generative adversarial network: a ruler that a network learns, in data space."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from pushforward.families import Adversarial
+from pushforward.game import Terms, turn
+from pushforward.space import Space
+
+
+class GAN(Adversarial):
+    """The non-saturating game (Goodfellow et al. 2014), with R1 when gamma > 0 (Mescheder 2018).
+
+    Critic: E[softplus(-D(x))] + E[softplus(D(g(z)))] + gamma/2 E|grad_x D(x)|^2, whose optimum is
+    D = log p_data / p_model; generator: E[softplus(-D(g(z)))].
+    """
+
+    name: ClassVar[str] = "gan"
+    place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
+    reference: ClassVar[str] = "Goodfellow et al. 2014; Mescheder et al. 2018"
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        gamma: Annotated[float, "weight of the R1 penalty; 0 for none"] = 1.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.gamma = gamma
+
+    @turn("critic", rate=1e-3, betas=(0.0, 0.99))
+    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Tell real from generated rows."""
+        fake = self.imagine(len(x), c).detach()
+        against = softplus(self.critic(fake, c))
+        if self.gamma == 0:
+            return {"real": softplus(-self.critic(x, c)), "fake": against}
+        real, steepness = self.judge(x, c)
+        return {"real": softplus(-real), "fake": against, "r1": self.gamma / 2 * steepness}
+
+    @turn("generator", rate=1e-3, betas=(0.0, 0.99))
+    def close_in(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Make generated rows look real."""
+        return {"fool": softplus(-self.critic(self.imagine(len(x), c), c))}

@@ -1,0 +1,44 @@
+"""The variational autoencoder: a ruler made by hand, in latent space, in closed form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from torch import Tensor
+
+from pushforward.families import Autoencoder, kl
+from pushforward.game import Terms, turn
+from pushforward.space import Space
+
+
+class VAE(Autoencoder):
+    """Reconstruction plus the KL of each code from the prior (Kingma & Welling 2014).
+
+    -ELBO = E_q[-log p(x|z)] + beta KL(q(z|x) || p(z)), q(z|x) = N(f1(x), exp f2(x)), in nats;
+    beta = 1 bounds -log p(x), other values are the beta-VAE (Higgins et al. 2017).
+    """
+
+    name: ClassVar[str] = "vae"
+    place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
+    reference: ClassVar[str] = "Kingma & Welling 2014; Higgins et al. 2017"
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        beta: Annotated[float, "weight of the rate"] = 1.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.beta = beta
+
+    @turn("encoder", "decoder", "prior")
+    def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Lower the distortion -log p(x|z) and the rate KL(q || p) together."""
+        q = self.encode(x, c)
+        e = q.rsample()
+        return {
+            "distortion": -self.decode(e, c).log_prob(x),
+            "rate": self.beta * kl(q, self.prior, e),
+        }

@@ -1,0 +1,113 @@
+"""The roles that networks play in a game: encoder, generator, critic."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from pushforward.errors import ModelError
+from pushforward.networks.trunks import Reader, Writer
+from pushforward.segments import Segments, gumbel
+from pushforward.space import Cells, Image, Space, Vector
+
+WIDTH = {Vector: 256, Cells: 256, Image: 128}
+DEPTH = {Vector: 2, Cells: 2, Image: 1}
+
+
+def trunk_size(space: Space, width: int | None, depth: int | None) -> tuple[int, int]:
+    """Return width and depth, where None means the default for the kind of data."""
+    size = width or WIDTH[type(space)], DEPTH[type(space)] if depth is None else depth
+    if size[0] < 1 or size[1] < 0:
+        msg = f"width must be at least 1 and depth at least 0, got {size[0]} and {size[1]}"
+        raise ModelError(msg)
+    return size
+
+
+class Encoder(nn.Module):
+    """The two encoders of the theory: f1 gives a code's mean, f2 its log-variance.
+
+    Two heads on one trunk, or two networks that share nothing when `separate`.
+    """
+
+    def __init__(
+        self, space: Space, latent: int, classes: int, width: int, depth: int, *, separate: bool
+    ) -> None:
+        super().__init__()
+        self.trunk = Reader(space, classes, width, depth)
+        self.second_trunk = Reader(space, classes, width, depth) if separate else None
+        self.f1 = nn.Linear(width, latent)
+        self.f2 = nn.Linear(width, latent)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the mean f1(x) and the log-variance f2(x), each (n, latent)."""
+        features = self.trunk(x, c)
+        second = features if self.second_trunk is None else self.second_trunk(x, c)
+        return self.f1(features), self.f2(second)
+
+
+class Relaxation(nn.Module):
+    """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017).
+
+    Forward, each column's segment is a one-hot draw from softmax(logits); backward, it is
+    softmax((logits + Gumbel noise) / temperature).
+    """
+
+    def __init__(self, space: Cells, temperature: float) -> None:
+        super().__init__()
+        self.segments = Segments(space.sizes)
+        self.temperature = temperature
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return rows (n, cells) that are one-hot in each column."""
+        soft = self.segments.softmax((logits + gumbel(logits)) / self.temperature)
+        hard = self.segments.one_hot(self.segments.argmax(soft))
+        return soft + (hard - soft).detach()
+
+
+class Generator(nn.Module):
+    """X = g(Z): a `Writer` whose output lies in the sample space."""
+
+    def __init__(
+        self, space: Space, latent: int, classes: int, width: int, depth: int, *, temperature: float
+    ) -> None:
+        super().__init__()
+        self.trunk = Writer(space, latent, 1, classes, width, depth)
+        self.output: nn.Module = nn.Identity()
+        if isinstance(space, Image):
+            self.output = nn.Tanh()
+        elif isinstance(space, Cells):
+            self.output = Relaxation(space, temperature)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return expanded rows (n, *space.shape)."""
+        return cast(Tensor, self.output(self.trunk(z, c)))
+
+
+class Critic(nn.Module):
+    """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1)."""
+
+    def __init__(self, space: Space, classes: int, width: int, depth: int, *, pack: int) -> None:
+        super().__init__()
+        self.pack = pack
+        self.trunk = Reader(packed(space, pack), classes * pack, width, depth)
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the logits (n // pack,); rows that fill no pack are left out."""
+        rows = together(x, self.pack)
+        conditions = None if c is None else together(c, self.pack)
+        return cast(Tensor, self.head(self.trunk(rows, conditions))).squeeze(-1)
+
+
+def packed(space: Space, pack: int) -> Space:
+    """Return the space of `pack` rows laid side by side (images: channel upon channel)."""
+    if isinstance(space, Image):
+        return Image(space.channels * pack, space.height, space.width)
+    return Vector(space.shape[0] * pack)
+
+
+def together(x: Tensor, pack: int) -> Tensor:
+    """Return x (n, k, ...) as (n // pack, pack * k, ...)."""
+    whole = len(x) - len(x) % pack
+    return x[:whole].reshape(whole // pack, pack * x.shape[1], *x.shape[2:])

@@ -1,0 +1,170 @@
+"""The two directions that every network of the library is made of.
+
+`Reader` carries a row to a feature vector (encoders, critics), `Writer` carries a code to a row
+(decoders, generators). One architecture a kind of data, shared by both families of models, so
+that a comparison compares rulers and not networks. No layer keeps running statistics, since the
+turn of one player must not change another.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+from torch import Tensor, nn
+
+from pushforward.errors import ModelError
+from pushforward.space import Image, Space, values
+
+BOTTOM = 4  # images are halved until the shorter side is at most this
+
+
+class Residual(nn.Module):
+    """h + W2 act(W1 act(h)), with W2 = 0 at the start: a new block is the identity."""
+
+    def __init__(self, first: nn.Module, second: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        nn.init.zeros_(second.weight)
+        if second.bias is not None:
+            nn.init.zeros_(second.bias)
+        self.path = nn.Sequential(nn.LeakyReLU(0.2), first, nn.LeakyReLU(0.2), second)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return h plus the block's change of it, of the same shape."""
+        return cast(Tensor, h + self.path(h))
+
+
+def residual_mlp(width: int, depth: int) -> nn.Sequential:
+    """Return `depth` residual blocks on vectors (n, width)."""
+    blocks = [Residual(nn.Linear(width, width), nn.Linear(width, width)) for _ in range(depth)]
+    return nn.Sequential(*blocks, nn.LeakyReLU(0.2))
+
+
+def residual_conv(channels: int, depth: int) -> nn.Sequential:
+    """Return `depth` residual blocks of 3x3 convolutions on maps (n, channels, h, w)."""
+    blocks = [
+        Residual(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
+        )
+        for _ in range(depth)
+    ]
+    return nn.Sequential(*blocks, nn.LeakyReLU(0.2))
+
+
+def pyramid(space: Image) -> list[tuple[int, int]]:
+    """Return the sizes of an image halved (rounded up) until its shorter side is at most BOTTOM."""
+    sizes = [(space.height, space.width)]
+    while min(sizes[-1]) > BOTTOM:
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
+    return sizes
+
+
+def widths(levels: int, top: int) -> list[int]:
+    """Return the channels of each level, finest first: halved upwards from `top`, at least 32."""
+    return [max(min(32, top), top >> (levels - 1 - level)) for level in range(levels)]
+
+
+class Condition(nn.Module):
+    """Adds an embedding of c to the first hidden layer; without classes it adds nothing."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(classes, width, bias=False) if classes else None
+
+    def forward(self, h: Tensor, c: Tensor | None) -> Tensor:
+        """Return h (n, width, ...) moved by the embedding of c (n, classes)."""
+        if self.embedding is None:
+            return h
+        if c is None:
+            msg = "this model was built with a condition: pass c (n, classes)"
+            raise ModelError(msg)
+        shift = cast(Tensor, self.embedding(c))
+        return h + shift.reshape(*shift.shape, *(1,) * (h.dim() - 2))
+
+
+class Reader(nn.Module):
+    """Carries rows x (n, *space.shape), and their condition c, to features (n, width)."""
+
+    def __init__(self, space: Space, classes: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.first: nn.Linear | nn.Conv2d
+        if isinstance(space, Image):
+            sizes = pyramid(space)[1:]
+            channels = widths(len(sizes), width)
+            self.first = nn.Conv2d(space.channels, channels[0], 3, stride=2, padding=1)
+            strided: list[nn.Module] = []
+            for wide, wider in pairwise(channels):
+                strided += [nn.LeakyReLU(0.2), nn.Conv2d(wide, wider, 3, stride=2, padding=1)]
+            area = sizes[-1][0] * sizes[-1][1]
+            self.rest = nn.Sequential(
+                *strided,
+                residual_conv(width, depth),
+                nn.Flatten(),
+                nn.Linear(width * area, width),
+                nn.LeakyReLU(0.2),
+            )
+        else:
+            self.first = nn.Linear(values(space), width)
+            self.rest = residual_mlp(width, depth)
+        self.condition = Condition(classes, self.first.weight.shape[0])
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the features (n, width)."""
+        return cast(Tensor, self.rest(self.condition(self.first(x), c)))
+
+
+class Double(nn.Module):
+    """Doubles a map's sides by a transposed convolution and crops it to the size wanted."""
+
+    def __init__(self, channels: int, out: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+        self.size = size
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return the map (n, out, *size)."""
+        return cast(Tensor, self.up(h))[..., : self.size[0], : self.size[1]]
+
+
+class Writer(nn.Module):
+    """Carries codes z (n, latent), and a condition c, to `outputs` numbers for each value of a row.
+
+    The result is (n, outputs * size) for vectors and cells, (n, outputs * channels, height, width)
+    for images.
+    """
+
+    def __init__(
+        self, space: Space, latent: int, outputs: int, classes: int, width: int, depth: int
+    ) -> None:
+        super().__init__()
+        self.first = nn.Linear(latent, width)
+        self.condition = Condition(classes, width)
+        self.rest = (
+            _image_writer(space, outputs, width, depth)
+            if isinstance(space, Image)
+            else nn.Sequential(
+                residual_mlp(width, depth), nn.Linear(width, outputs * values(space))
+            )
+        )
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the outputs, in the shape that the class describes."""
+        return cast(Tensor, self.rest(self.condition(self.first(z), c)))
+
+
+def _image_writer(space: Image, outputs: int, width: int, depth: int) -> nn.Sequential:
+    """Return the strided trunk of `Reader`, the other way round."""
+    sizes = pyramid(space)
+    channels = [outputs * space.channels, *widths(len(sizes) - 1, width)]
+    height, wide = sizes[-1]
+    doubled: list[nn.Module] = []
+    for level in range(len(sizes) - 2, -1, -1):
+        doubled += [Double(channels[level + 1], channels[level], sizes[level]), nn.LeakyReLU(0.2)]
+    return nn.Sequential(
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, width * height * wide),
+        nn.Unflatten(1, (width, height, wide)),
+        residual_conv(width, depth),
+        *doubled[:-1],
+    )

@@ -1,0 +1,65 @@
+"""Softmax over the columns of a table: a row of logits is cut into segments, one a column.
+
+All columns at once: the sums over segments are one matrix product with the membership matrix, in
+which only exp is differentiated. The maxima that keep exp from overflowing cancel in the result,
+so they carry no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def gumbel(like: Tensor) -> Tensor:
+    """Return standard Gumbel noise of the shape of `like`: -log E with E ~ Exponential(1)."""
+    return -torch.empty_like(like).exponential_().clamp_min_(torch.finfo(like.dtype).tiny).log()
+
+
+class Segments(nn.Module):
+    """The segments of rows (n, sum(sizes)); segment j holds `sizes[j]` neighbouring entries."""
+
+    membership: Tensor
+    owner: Tensor
+    padded: Tensor
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        count, widest, total = len(sizes), max(sizes), sum(sizes)
+        owner = torch.repeat_interleave(torch.arange(count), torch.tensor(sizes))
+        place = torch.arange(total) - (torch.tensor(sizes).cumsum(0) - torch.tensor(sizes))[owner]
+        padded = torch.full((count, widest), total)
+        padded[owner, place] = torch.arange(total)
+        membership = nn.functional.one_hot(owner, count).float()
+        self.register_buffer("owner", owner, persistent=False)
+        self.register_buffer("padded", padded, persistent=False)
+        self.register_buffer("membership", membership, persistent=False)
+
+    def pad(self, rows: Tensor, value: float) -> Tensor:
+        """Return rows (n, total) as (n, segments, widest), filled up with `value`."""
+        return nn.functional.pad(rows, (0, 1), value=value)[:, self.padded]
+
+    def maxima(self, logits: Tensor) -> Tensor:
+        """Return the maximum of each segment, without gradient, (n, segments)."""
+        return self.pad(logits.detach(), -torch.inf).amax(-1)
+
+    def logsumexp(self, logits: Tensor) -> Tensor:
+        """Return log sum exp over each segment, (n, segments)."""
+        top = self.maxima(logits)
+        return ((logits - top[:, self.owner]).exp() @ self.membership).log() + top
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        """Return the softmax over each segment, (n, total)."""
+        weight = (logits - self.maxima(logits)[:, self.owner]).exp()
+        return weight / ((weight @ self.membership) @ self.membership.T)
+
+    def argmax(self, rows: Tensor) -> Tensor:
+        """Return the place of each segment's maximum within it, int64 (n, segments)."""
+        return self.pad(rows.detach(), -torch.inf).argmax(-1)
+
+    def one_hot(self, codes: Tensor) -> Tensor:
+        """Return rows (n, total) with a one at place `codes` (n, segments) of each segment."""
+        rows = self.membership.new_zeros(len(codes), len(self.owner))
+        return rows.scatter_(1, codes + self.padded[:, 0], 1.0)

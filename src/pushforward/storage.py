@@ -1,0 +1,90 @@
+"""Files that are written whole or not at all, and read without executing anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pushforward.errors import RunError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary file, fsync, rename."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        msg = f"cannot write {path}: {error.strerror}; what was there before is untouched"
+        raise RunError(msg) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run; RunError when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path.parent} is not a run's folder: {path.name} is missing"
+        raise RunError(msg) from None
+    except (OSError, ValueError) as error:
+        msg = f"{path} is broken ({error}); restore it, or delete the folder and train again"
+        raise RunError(msg) from error
+
+
+def digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Return the SHA-256 of named tensors and a text."""
+    sha = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(
+            tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+        )
+    return sha.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], text: str = "") -> None:
+    """Write named tensors and a text as safetensors, with a digest of both."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = {"text": text, "digest": digest(plain, text)}
+    write_whole(path, safetensors.torch.save(plain, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Read what `write_tensors` wrote; RunError when it is truncated or was changed."""
+    try:
+        data = path.read_bytes()
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+    except FileNotFoundError:
+        msg = f"{path} is missing: the run is not finished, or is not a run's folder"
+        raise RunError(msg) from None
+    except (OSError, ValueError, struct.error, safetensors.SafetensorError) as error:
+        msg = f"{path} is truncated or broken ({error}); restore it or train again"
+        raise RunError(msg) from error
+    metadata = header.get("__metadata__", {})
+    if metadata.get("digest") != digest(tensors, metadata.get("text", "")):
+        msg = f"{path} was changed after it was written; restore it or train again"
+        raise RunError(msg)
+    return tensors, metadata.get("text", "")
