@@ -52,7 +52,7 @@ def pair(
     limit: int | None = None,
     features: Featurise | None = None,
     seed: int = 0,
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = torch.float64,
 ) -> Pair:
     """Return both samples as matrices of one width, dtype and device.
 
@@ -63,7 +63,7 @@ def pair(
         limit: the most rows that it takes of each side; what is more is left out at random.
         features: what to measure instead of the values themselves.
         seed: of the choice of rows.
-        dtype: of the result.
+        dtype: of the result; None keeps the wider of the two.
 
     Raises:
         MeasureError: for different widths, too few rows, NaN or infinity.
@@ -90,6 +90,7 @@ def pair(
         extra["given"] = [len(x), len(y)]
         rng = torch.Generator().manual_seed(seed)
         x, y = subsample(x, limit, rng), subsample(y, limit, rng)
+    dtype = dtype or torch.promote_types(x.dtype, y.dtype)
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share that was seen in `n` independent trials.
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share seen in `n` independent trials (maybe not whole).
 
     Reference:
         Wilson 1927, "Probable inference, the law of succession, and statistical inference".

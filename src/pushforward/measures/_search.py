@@ -1,0 +1,150 @@
+"""The neighbour engine: exact, chunked, on any device.
+
+Distances come from a float32 matrix product, which is fast and slightly wrong. Whatever such a
+product cannot decide is scored again in float64 by differences: the candidates for the nearest
+neighbours, and the points that lie on the edge of a ball. Memory grows with `chunk` times the size
+of the reference, never with the product of both sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SLACK = 8  # candidates beyond k that are scored again
+PAIRS = 1 << 22  # numbers that are held when edges are scored again
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k nearest rows of a reference, nearest first.
+
+    Args:
+        squared: squared distances (n, k), float64.
+        index: rows of the reference (n, k).
+    """
+
+    squared: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class Balls:
+    """Which points lie in which closed balls.
+
+    Args:
+        of_point: in how many balls each point lies (m,).
+        of_ball: how many points each ball holds (n,).
+    """
+
+    of_point: Tensor
+    of_ball: Tensor
+
+
+def nearest(
+    queries: Tensor, reference: Tensor, k: int, *, chunk: int, itself: bool = False
+) -> Neighbours:
+    """Return each query's k nearest rows of the reference.
+
+    Args:
+        queries: (n, d).
+        reference: (m, d).
+        k: how many, at most m (m - 1 with `itself`).
+        chunk: queries whose distances are held at once.
+        itself: queries and reference are the same rows; none is its own neighbour.
+    """
+    fast, exact = _Product(reference, torch.float32), _Product(reference, torch.float64)
+    parts = []
+    for rows in _chunks(len(queries), chunk, queries.device):
+        own = rows if itself else None
+        found, certain = _nearest(fast, queries[rows], k, own)
+        if not certain.all():
+            again = rows[~certain]
+            repeat, _ = _nearest(exact, queries[again], k, again if itself else None)
+            found.squared[~certain], found.index[~certain] = repeat.squared, repeat.index
+        parts.append(found)
+    return Neighbours(torch.cat([p.squared for p in parts]), torch.cat([p.index for p in parts]))
+
+
+def balls(points: Tensor, centres: Tensor, squared_radii: Tensor, *, chunk: int) -> Balls:
+    """Count which of the points (m, d) lie in which of the closed balls around centres (n, d).
+
+    Args:
+        points: (m, d).
+        centres: (n, d).
+        squared_radii: (n,), as `nearest` returns them.
+        chunk: points whose distances are held at once.
+    """
+    product = _Product(centres, torch.float32)
+    of_ball = torch.zeros(len(centres), dtype=torch.int64, device=centres.device)
+    of_point = []
+    for rows in _chunks(len(points), chunk, points.device):
+        inside = _inside(product, points[rows], squared_radii)
+        of_point.append(inside.sum(1))
+        of_ball += inside.sum(0)
+    return Balls(torch.cat(of_point), of_ball)
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a - b|^2 over the last axis in float64: the one definition that decides ties."""
+    return (a.double() - b.double()).square().sum(-1)
+
+
+class _Product:
+    """Squared distances to a reference by a matrix product, and how wrong they can be."""
+
+    def __init__(self, reference: Tensor, dtype: torch.dtype) -> None:
+        self.reference = reference
+        self.centre = reference.double().mean(0)
+        self.rows = self._prepare(reference, dtype)
+        self.norms = self.rows.square().sum(1)
+
+    def _prepare(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return (x.double() - self.centre).to(dtype)  # small norms: little is lost to cancellation
+
+    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, m), and a bound (n,) on their rounding error."""
+        q = self._prepare(queries, self.rows.dtype)
+        squares = q.square().sum(1, keepdim=True)
+        squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2).add_(squares)
+        largest = self.norms.max().sqrt()
+        rounding = (q.shape[1] + 16) * torch.finfo(q.dtype).eps
+        return squared, rounding * (squares[:, 0].sqrt() + largest).square()
+
+
+def _nearest(
+    product: _Product, queries: Tensor, k: int, own: Tensor | None
+) -> tuple[Neighbours, Tensor]:
+    """Return the neighbours, and for which queries they are certain in spite of rounding."""
+    squared, error = product(queries)
+    if own is not None:
+        squared.scatter_(1, own[:, None], torch.inf)
+    rough, index = squared.topk(min(k + SLACK, squared.shape[1]), largest=False)
+    scores = squared_distance(queries[:, None], product.reference[index])
+    scores = scores.masked_fill(rough.isinf(), torch.inf)
+    scores, order = scores.sort(dim=1, stable=True)
+    found = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
+    everything = rough.shape[1] == squared.shape[1]
+    certain = found.squared[:, -1] <= rough[:, -1].double() - error
+    return found, certain | everything
+
+
+def _inside(product: _Product, points: Tensor, squared_radii: Tensor) -> Tensor:
+    """Return whether point j lies in ball i: boolean (points, balls)."""
+    squared, error = product(points)
+    beyond = squared.sub_(squared_radii.to(squared))
+    inside = beyond < -error[:, None]
+    edge = (beyond <= error[:, None]).logical_xor_(inside).nonzero()
+    for part in torch.split(edge, max(1, PAIRS // points.shape[1])):
+        j, i = part.unbind(1)
+        distance = squared_distance(points[j], product.reference[i])
+        inside[j, i] = distance <= squared_radii[i]
+    return inside
+
+
+def _chunks(n: int, chunk: int, device: torch.device) -> Iterator[Tensor]:
+    for start in range(0, n, chunk):
+        yield torch.arange(start, min(n, start + chunk), device=device)
