@@ -49,10 +49,9 @@ def less_noise(value: float, null: float) -> float:
 
 
 def verdict(p_value: float) -> str:
-    """Return a permutation test's outcome in words."""
-    if p_value <= 0.05:
-        return f"the samples differ (p = {p_value:.2g})"
-    return f"no difference found (p = {p_value:.2g})"
+    """Return the outcome of a test of "no difference" in words."""
+    p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
+    return f"the samples differ ({p})" if p_value <= 0.05 else f"no difference found ({p})"
 
 
 def chosen(extra: dict[str, object], n: int, m: int) -> str:
