@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
@@ -22,7 +24,7 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-def permutation_p(value: float, permuted: Tensor) -> float:
+def permutation_p(value: float, permuted: NDArray[np.float64]) -> float:
     """Return (1 + #{permuted >= value}) / (B + 1).
 
     A permutation that gives the same value up to rounding counts as equal.
@@ -30,7 +32,7 @@ def permutation_p(value: float, permuted: Tensor) -> float:
     Reference:
         Phipson & Smyth 2010, "Permutation p-values should never be zero".
     """
-    slack = 1e-12 * max(abs(value), float(permuted.abs().max()))
+    slack = 1e-12 * max(abs(value), float(np.abs(permuted).max(initial=0)))
     return (1 + int((permuted >= value - slack).sum())) / (len(permuted) + 1)
 
 

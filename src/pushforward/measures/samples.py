@@ -145,7 +145,7 @@ def _widths(pooled: Tensor, bandwidth: float | None, rng: torch.Generator) -> li
 def _measured(
     name: str, found: _quadratic.Discrepancy, both: Pair, extra: dict[str, Any]
 ) -> Measurement:
-    p_value = permutation_p(found.value, found.permuted)
+    p_value = permutation_p(found.value, found.permuted.cpu().numpy())
     return Measurement(
         name,
         found.value,
@@ -214,7 +214,7 @@ def sliced_wasserstein(
     value, null = float(each.mean()) ** (1 / p), float((permuted ** (1 / p)).mean())
     centre = less_noise(value, null) ** p
     half = Z * _sliced_error(on_x, on_y, each, p)
-    p_value = permutation_p(float(each.mean()), permuted)
+    p_value = permutation_p(float(each.mean()), permuted.cpu().numpy())
     return Measurement(
         "sliced_wasserstein",
         value,
