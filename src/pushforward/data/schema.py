@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -23,6 +23,17 @@ class Condition:
     name: str
     classes: tuple[str | int | float | bool | None, ...]
     frequencies: tuple[float, ...]  # of the training rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Condition | None:
+        """Rebuild a condition from `to_json`, or None from None."""
+        if data is None:
+            return None
+        return cls(data["name"], tuple(data["classes"]), tuple(map(float, data["frequencies"])))
 
 
 class Schema(ABC):

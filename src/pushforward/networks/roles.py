@@ -74,9 +74,9 @@ class Generator(nn.Module):
         super().__init__()
         self.trunk = Writer(space, latent, 1, classes, width, depth)
         self.output: nn.Module = nn.Identity()
-        if isinstance(space, Image):
-            self.output = nn.Tanh()
-        elif isinstance(space, Cells):
+        # Images come out linear and are clipped when they become bytes: a tanh saturates at the
+        # black and white that most pixels of a drawing have, and then learns no more.
+        if isinstance(space, Cells):
             self.output = Relaxation(space, temperature)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -1,0 +1,112 @@
+"""Distributions in the plane whose density is known, and scikit-learn's small data sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+POINTS = 10_000
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A mixture in the plane: draw(n, rng) -> points (n, 2), and the log density of points."""
+
+    draw: Callable[[int, np.random.Generator], Floats]
+    log_density: Callable[[Tensor], Tensor]
+
+
+def _gaussians(centres: Floats, sigma: float, weights: Floats | None = None) -> Toy:
+    """Return a mixture of round Gaussians; without weights an even one."""
+    share = np.full(len(centres), 1 / len(centres)) if weights is None else weights
+
+    def draw(n: int, rng: np.random.Generator) -> Floats:
+        chosen = rng.choice(len(centres), n, p=share)
+        return centres[chosen] + sigma * rng.standard_normal((n, 2))
+
+    def log_density(points: Tensor) -> Tensor:
+        where, log_share = torch.from_numpy(centres), torch.from_numpy(share).log()
+        parts = []
+        for block in points.double().split(2048):
+            squared = torch.cdist(block, where).square()
+            parts.append((log_share - squared / (2 * sigma**2)).logsumexp(1))
+        return torch.cat(parts) - math.log(2 * math.pi * sigma**2)
+
+    return Toy(draw, log_density)
+
+
+def _along(curve: Callable[[Floats], Floats], sigma: float, knots: int = 2000) -> Toy:
+    """Return Gaussian noise around a curve in [0, 1] -> R^2, taken at `knots` even parameters.
+
+    The knots lie closer than sigma / 4, so the mixture is smooth, and its density is exact.
+    """
+    return _gaussians(curve((np.arange(knots) + 0.5) / knots), sigma)
+
+
+def _ring() -> Toy:
+    angle = 2 * np.pi * np.arange(8) / 8
+    return _gaussians(np.stack([np.cos(angle), np.sin(angle)], 1), 0.05)
+
+
+def _grid() -> Toy:
+    side = np.linspace(-1, 1, 5)
+    return _gaussians(np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), 0.03)
+
+
+def _moons(t: Floats) -> Floats:
+    angle = np.pi * np.where(t < 0.5, 2 * t, 2 * t - 1)
+    upper = np.stack([np.cos(angle), np.sin(angle)], 1)
+    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1)
+    return np.where((t < 0.5)[:, None], upper, lower)
+
+
+def _swiss_roll(t: Floats) -> Floats:
+    angle = 1.5 * np.pi * (1 + 2 * np.sqrt(t))
+    radius = angle / (4.5 * np.pi)
+    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _circles(t: Floats) -> Floats:
+    angle, radius = 4 * np.pi * t, np.where(t < 0.5, 1.0, 0.5)
+    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _spiral(t: Floats) -> Floats:
+    arm, along = np.divmod(t * 2, 1.0)
+    angle = 3 * np.pi * np.sqrt(along) + np.pi * arm
+    radius = np.sqrt(along)
+    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _checkerboard() -> Toy:
+    """Return the uniform distribution on the black squares of a 4 x 4 board on [-1, 1]^2."""
+    rows, columns = np.meshgrid(np.arange(4), np.arange(4), indexing="ij")
+    black = np.stack([rows, columns], -1)[(rows + columns) % 2 == 0]
+
+    def draw(n: int, rng: np.random.Generator) -> Floats:
+        return (black[rng.integers(len(black), size=n)] + rng.random((n, 2))) / 2 - 1
+
+    def log_density(points: Tensor) -> Tensor:
+        place = ((points.double() + 1) * 2).floor()
+        inside = ((place >= 0) & (place < 4)).all(1) & (place.sum(1) % 2 == 0)
+        return torch.where(inside, -math.log(len(black) / 4), -torch.inf).double()
+
+    return Toy(draw, log_density)
+
+
+TOYS: dict[str, Callable[[], Toy]] = {
+    "ring": _ring,
+    "grid": _grid,
+    "moons": lambda: _along(_moons, 0.08),
+    "swiss-roll": lambda: _along(_swiss_roll, 0.03),
+    "circles": lambda: _along(_circles, 0.05),
+    "spiral": lambda: _along(_spiral, 0.03),
+    "checkerboard": _checkerboard,
+}
