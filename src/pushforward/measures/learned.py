@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
+from pushforward.measures._fitting import calmly
 from pushforward.measures._inputs import Featurise, Pair, pair
 from pushforward.measures._intervals import Z, chosen, verdict, wilson
 from pushforward.measures.measurement import Measurement
@@ -131,22 +131,14 @@ def _held_out_scores(both: Pair, classifier: str, seed: int) -> tuple[Floats, Fl
     real, fake = (_shuffled(side, size, rng) for side in (both.x, both.y))
     half = size // 2
     rows = np.concatenate([real[:half], fake[:half]])
-    model = fitted(CLASSIFIERS[classifier](seed), rows, np.repeat([0, 1], half))
-    return model.predict_proba(real[half:])[:, 1], model.predict_proba(fake[half:])[:, 1]
+    with calmly(len(rows)):
+        model = CLASSIFIERS[classifier](seed).fit(rows, np.repeat([0, 1], half))
+        return model.predict_proba(real[half:])[:, 1], model.predict_proba(fake[half:])[:, 1]
 
 
 def _shuffled(x: Tensor, size: int, rng: torch.Generator) -> Floats:
     order = torch.randperm(len(x), generator=rng)[:size]
     return np.asarray(x[order.to(x.device)].cpu())
-
-
-def fitted(model: Any, rows: Any, target: Any) -> Any:
-    """Return the scikit-learn model after `fit`; that it stopped at its last step is no news."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(rows, target)
 
 
 def _hits(margin: Floats) -> float:

@@ -1,0 +1,184 @@
+"""Rulers for tables, on the tables themselves: columns, pairs of columns, and what they are for.
+
+They take data frames (pandas or Polars). A column is numeric when its type is a number or a date
+and its real rows hold more than ten distinct values; all others are categories, and missing is a
+value of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pushforward.errors import MeasureError
+from pushforward.measures import _columns, _tabular, _utility
+from pushforward.measures.measurement import Measurement
+
+WORST = 10  # pairs that are named
+
+
+def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Measurement:
+    r"""Mean distance between a real column and its generated one: are the marginals right?
+
+    Numeric columns by the Kolmogorov-Smirnov distance, the others by total variation:
+
+    $$\sup_t |F(t) - G(t)| \qquad \tfrac12 \sum_c |p_c - q_c|$$
+
+    Missing values count: as a category, and in a numeric column as a point beyond all numbers.
+
+    Args:
+        x: the real table.
+        y: the generated table, with the same columns in any order.
+        resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
+            behind the interval.
+        seed: of both.
+
+    Returns:
+        A number between 0 (the same) and 1; `extra["columns"]` has one for each column. Distances
+        of samples are biased upwards, so look at the null: the mean of the random splits. The
+        interval is for the distance of the two *distributions*, over both samples: the null is
+        taken off each column in squares; it is widened to hold the value.
+
+    Raises:
+        MeasureError: for what is no data frame, differing columns or types, infinite numbers, and
+            fewer than 2 rows.
+    """
+    columns = _columns.read(x, y)
+    shapes = _tabular.Shapes(columns)
+    each, found = _tabular.resampled("column_shapes", shapes, columns.rows, resamples, seed)
+    named = {c.name: float(v) for c, v in zip(columns, each, strict=True)}
+    return replace(found, extra={"columns": named})
+
+
+def pair_trends(
+    x: Any, y: Any, *, pairs: int = 2000, resamples: int = 20, seed: int = 0
+) -> Measurement:
+    r"""Mean distance over pairs of columns: does what belongs together stay together?
+
+    Two numeric columns by their Pearson correlations, all other pairs by total variation of the
+    joint table, numeric columns cut into ten equal-width bins of the *real* column's range:
+
+    $$\tfrac12 |\rho_{real} - \rho_{fake}| \qquad \tfrac12 \sum_{a, b} |p_{ab} - q_{ab}|$$
+
+    A correlation is that of the rows where both values are there; with a constant it is 0.
+
+    Args:
+        x: the real table.
+        y: the generated table, with the same columns in any order.
+        pairs: the most pairs; of a wider table that many are chosen at random.
+        resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
+            behind the interval.
+        seed: of all of these.
+
+    Returns:
+        A number between 0 (the same) and 1, with `extra["worst"]`: the pairs that differ most.
+        Bias, null and interval are as in `column_shapes`.
+
+    Raises:
+        MeasureError: as `column_shapes`, and for a table with one column.
+    """
+    columns = _columns.read(x, y)
+    if len(columns) < 2:
+        raise MeasureError("pair_trends needs at least two columns, and the table has one")
+    chosen = _tabular.some_pairs(len(columns), pairs, np.random.default_rng(seed))
+    trends = _tabular.Trends(columns, chosen)
+    each, found = _tabular.resampled("pair_trends", trends, columns.rows, resamples, seed)
+    worst = np.argsort(-each, kind="stable")[:WORST]
+    named = [[*trends.name(i), float(each[i])] for i in worst]
+    return replace(found, extra={"worst": named, "pairs": len(each)})
+
+
+def utility(
+    x: Any, y: Any, *, train: Any = None, target: str | None = None, seed: int = 0
+) -> Measurement:
+    r"""Train on synthetic, test on real: what a model learns from the generated rows.
+
+    Gradient-boosted trees learn the target from the generated rows and predict it for the real
+    ones. The value is the area under the ROC curve, averaged over classes (one against the rest),
+    or for a numeric target
+
+    $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
+
+    Args:
+        x: the real table, rows that no generator has seen: they are tested on.
+        y: the generated table: it is trained on.
+        train: real rows to train on for the null, as many as were generated; None takes the two
+            halves of `x` in turn.
+        target: the column to predict; None for the last one.
+        seed: of the trees, the halves and the bootstrap.
+
+    Returns:
+        The null is the same model's score when it learns from real rows. The interval is the
+        bootstrap's over the rows that are tested on, for this trained model; `extra` has the
+        difference from the null, with its own interval. Where all generated rows have one class,
+        nothing can be learned: the AUC is 1/2.
+
+    Raises:
+        MeasureError: as `column_shapes`; for an unknown target, one with more than 100 classes, a
+            table of one column, fewer than 20 rows.
+
+    Reference:
+        Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
+        conditional GANs".
+    """
+    columns = _columns.read(x, y, *([] if train is None else [train]), least=20)
+    task, tested = _utility.task(columns, target), columns.part(0)
+    learned = task.predict(columns.part(1), tested, seed)
+    best = (
+        task.halves(tested, seed) if train is None else task.predict(columns.part(2), tested, seed)
+    )
+    value, null = task.score(tested, learned), task.score(tested, best)
+    half, half_of_difference = _utility.errors(task, tested, learned, best, seed)
+    return Measurement(
+        "utility",
+        value,
+        low=value - half,
+        high=min(1.0, value + half),
+        covers="the rows tested on, for this trained model",
+        null=null,
+        n=columns.rows[0],
+        m=columns.rows[1],
+        better="higher",
+        unit=task.unit,
+        reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
+        f"{null:.3f} from real ones",
+        extra={
+            "target": task.name,
+            "difference": value - null,
+            "difference_low": value - null - half_of_difference,
+            "difference_high": value - null + half_of_difference,
+        },
+    )
+
+
+def association(table: Any, *, like: Any = None) -> pl.DataFrame:
+    r"""Return how strongly each pair of columns is related, as a square table for a heat map.
+
+    Pearson's correlation for two numeric columns, else Cramér's V of the joint table (numeric
+    columns cut into ten equal-width bins), which lies between 0 and 1:
+
+    $$V = \sqrt{\chi^2 / (n (\min(r, c) - 1))}$$
+
+    Args:
+        table: a data frame.
+        like: the table that decides which columns are numeric and where bins lie (the real one);
+            None for `table` itself.
+
+    Returns:
+        One column and one row for each column of the table, in its order.
+    """
+    columns = _columns.read(table if like is None else like, table)
+    rows = columns.part(1)
+    matrix = np.eye(len(columns))
+    numeric = columns.numeric
+    matrix[np.ix_(numeric, numeric)] = _tabular.correlations(_tabular.numbers(columns)[rows])
+    codes = [_columns.binned(c, columns.part(0))[0][rows] for c in columns]
+    for i, j in combinations(range(len(columns)), 2):
+        if not (numeric[i] and numeric[j]):
+            matrix[i, j] = matrix[j, i] = _tabular.cramer(codes[i], codes[j])
+    np.fill_diagonal(matrix, 1.0)
+    return pl.DataFrame(matrix, schema=[c.name for c in columns], orient="row")
