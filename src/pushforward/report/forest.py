@@ -1,0 +1,94 @@
+"""Paired differences between two models, ruler by ruler, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pushforward.compare import Comparison
+from pushforward.decide import Difference
+from pushforward.report.figures import GREY, Figure, Json, axis, label, layout
+from pushforward.report.rulers import distance, words
+
+PAIRS = 6  # pairs of models that are drawn, at most
+WIDEST = 3.0  # an interval may reach so many times beyond the largest difference
+
+
+def forests(comparison: Comparison, colours: dict[str, str]) -> list[Figure]:
+    """Return one plot for each pair of models, those with the recommended one first."""
+    pairs = list(dict.fromkeys((d.first, d.second) for d in comparison.found))
+    pairs.sort(key=lambda pair: comparison.recommendation.model not in pair)
+    return [_forest(comparison, pair, colours) for pair in pairs[:PAIRS]]
+
+
+def left_out(comparison: Comparison) -> list[str]:
+    """Return the rulers without a distance from floor to ceiling to divide by."""
+    names = dict.fromkeys(d.measure for d in comparison.found)
+    return [words(n) for n in names if distance(n, comparison) is None]
+
+
+def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, str]) -> Figure:
+    found = [d for d in comparison.found if (d.first, d.second) == pair]
+    scaled = [s for d in found if (s := _scaled(d, distance(d.measure, comparison))) is not None]
+    names = {pair[0]: f"{pair[0]} better", pair[1]: f"{pair[1]} better", None: "no real difference"}
+    traces = [
+        _trace([d for d in scaled if d.better == who], text, colours.get(who or "", GREY))
+        for who, text in names.items()
+    ]
+    height = 96 + 26 * len(scaled)
+    order = [label(words(d.measure)) for d in scaled]
+    wide = _range(scaled)
+    own = layout(
+        height=height,
+        xaxis=axis(
+            f"← {label(pair[0])} better    share of the way from floor to ceiling"
+            f"    {label(pair[1])} better →",
+            range=[-wide, wide],
+            zeroline=True,
+            zerolinecolor=GREY,
+            zerolinewidth=1.5,
+        ),
+        yaxis=axis(
+            categoryorder="array", categoryarray=order[::-1], range=[-0.7, len(order) - 0.3]
+        ),
+    )
+    alt = f"Differences between {pair[0]} and {pair[1]} by {len(scaled)} rulers, with intervals"
+    return Figure([t for t in traces if t["x"]], own, alt, f"{pair[0]} against {pair[1]}")
+
+
+def _scaled(d: Difference, gap: float | None) -> Difference | None:
+    """Return a difference in units of the distance from floor to ceiling."""
+    if gap is None:
+        return None
+    low, high = (None if end is None else end / gap for end in (d.low, d.high))
+    return Difference(d.measure, d.first, d.second, d.mean / gap, low, high, d.better)
+
+
+def _range(found: Sequence[Difference]) -> float:
+    """Return how far the axis reaches, so that one wide interval does not flatten all others."""
+    means = max((abs(d.mean) for d in found), default=1.0)
+    ends = max((abs(e) for d in found for e in (d.low, d.high) if e is not None), default=means)
+    return 1.08 * max(min(ends, WIDEST * means), 1.1 * means, 0.01)
+
+
+def _trace(found: Sequence[Difference], name: str, colour: str) -> Json:
+    hollow = colour == GREY
+    ends = [(d.mean if d.low is None or d.high is None else (d.low, d.high)) for d in found]
+    bounds = [e if isinstance(e, tuple) else (e, e) for e in ends]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label(name),
+        "x": [d.mean for d in found],
+        "y": [label(words(d.measure)) for d in found],
+        "marker": {"color": colour, "size": 9, "symbol": "circle-open" if hollow else "circle"},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - d.mean for d, (_, high) in zip(found, bounds, strict=True)],
+            "arrayminus": [d.mean - low for d, (low, _) in zip(found, bounds, strict=True)],
+            "color": colour,
+            "thickness": 1.6,
+            "width": 4,
+        },
+        "hovertemplate": "%{y}: %{x:.3g}<extra></extra>",
+    }

@@ -1,0 +1,193 @@
+"""A table's columns, real beside generated: histograms on the real column's bins, or bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from pushforward.report.figures import GREY, Figure, Json, axis, label, layout
+from pushforward.report.folder import REAL
+from pushforward.report.numbers import share
+
+PANELS = 24
+BINS = 30
+TOP = 8  # categories that are drawn; the others together are one more
+FEW = 10  # a number with no more distinct values is drawn as categories
+TAILS = (0.005, 0.995)  # the real values between which bins are laid
+OTHERS = "all others"
+
+Frame = nw.DataFrame[Any]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """One column: shares of each source's rows over the same bins or categories.
+
+    Args:
+        name: the column.
+        kind: `"number"`, `"time"` or `"category"`.
+        places: centres of the bins, or the categories.
+        shares: by source; they add up to 1 with the missing.
+        missing: by source.
+    """
+
+    name: str
+    kind: str
+    places: list[Any]
+    shares: dict[str, Floats]
+    missing: dict[str, float]
+
+    def distance(self, source: str) -> float:
+        """Return the total variation between a source and the real rows, missing included."""
+        gaps = np.abs(self.shares[source] - self.shares[REAL]).sum()
+        return 0.5 * float(gaps + abs(self.missing[source] - self.missing[REAL]))
+
+    @property
+    def worst(self) -> float:
+        """The largest distance of any source."""
+        return max(self.distance(source) for source in self.shares)
+
+
+def marginals(frames: Mapping[str, Frame]) -> list[Marginal]:
+    """Return every column that has values in common, the largest difference first."""
+    names = [n for n in frames[REAL].columns if not _names_rows(frames[REAL][n])]
+    found = [_marginal({source: frame[name] for source, frame in frames.items()}) for name in names]
+    return sorted(found, key=lambda marginal: -marginal.worst)
+
+
+def _names_rows(column: nw.Series[Any]) -> bool:
+    """Whether a column only tells rows apart: text that hardly repeats."""
+    return not _is_number(column.dtype) and column.n_unique() > 0.5 * len(column) > 10
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(kind.is_numeric() or kind in (nw.Date, nw.Datetime))
+
+
+def _marginal(columns: Mapping[str, nw.Series[Any]]) -> Marginal:
+    real = columns[REAL]
+    if _is_number(real.dtype) and real.n_unique() > FEW:
+        kind = "number" if real.dtype.is_numeric() else "time"
+        values = {source: _numbers(column) for source, column in columns.items()}
+        return _histogram(real.name, kind, values, real.dtype.is_integer())
+    return _bars(real.name, {source: column.to_list() for source, column in columns.items()})
+
+
+def _numbers(column: nw.Series[Any]) -> Floats:
+    """Return numbers, or milliseconds since 1970, NaN where missing."""
+    if not column.dtype.is_numeric():
+        column = column.cast(nw.Datetime("us")).dt.timestamp("ms")
+    return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def _histogram(name: str, kind: str, values: Mapping[str, Floats], whole: bool) -> Marginal:
+    edges = _edges(values[REAL][np.isfinite(values[REAL])], whole)
+    shares, missing = {}, {}
+    for source, numbers in values.items():
+        there = numbers[np.isfinite(numbers)]
+        counts = np.histogram(there.clip(edges[0], edges[-1]), edges)[0]
+        shares[source] = counts / len(numbers)
+        missing[source] = 1 - len(there) / len(numbers)
+    centres = (edges[:-1] + edges[1:]) / 2
+    return Marginal(name, kind, centres.tolist(), shares, missing)
+
+
+def _edges(real: Floats, whole: bool) -> Floats:
+    """Return bins of equal width over the bulk of the real values; whole numbers are not cut."""
+    low, high = np.quantile(real, TAILS)
+    if not low < high:
+        low, high = real.min(), real.max()
+    if not whole:
+        return np.linspace(low, high, BINS + 1)
+    width = max(1, int(np.ceil((high - low + 1) / BINS)))
+    return np.arange(np.floor(low), high + 1 + width, width) - 0.5
+
+
+def _bars(name: str, values: Mapping[str, list[Any]]) -> Marginal:
+    there = {s: [str(v) for v in own if not _lacks(v)] for s, own in values.items()}
+    known, counts = np.unique(np.array(there[REAL], dtype=object).astype(str), return_counts=True)
+    top = [str(known[i]) for i in np.argsort(-counts, kind="stable")[:TOP]]
+    shares = {}
+    for source, own in there.items():
+        each = [own.count(category) for category in top]
+        shares[source] = np.array([*each, len(own) - sum(each)]) / len(values[source])
+    missing = {s: 1 - len(own) / len(values[s]) for s, own in there.items()}
+    if not any(own[-1] for own in shares.values()):
+        return Marginal(name, "category", top, {s: own[:-1] for s, own in shares.items()}, missing)
+    return Marginal(name, "category", [*top, OTHERS], shares, missing)
+
+
+def _lacks(value: Any) -> bool:
+    return value is None or value != value  # noqa: PLR0124 - NaN
+
+
+def panels(found: list[Marginal], colours: Mapping[str, str]) -> list[Figure]:
+    """Return a small plot for each of the first columns."""
+    return [_panel(marginal, colours) for marginal in found[:PANELS]]
+
+
+def _panel(marginal: Marginal, colours: Mapping[str, str]) -> Figure:
+    categories = marginal.kind == "category"
+    draw = _category_traces if categories else _number_traces
+    ranks = axis(autorange="reversed", type="category") if categories else axis(tickformat=".0%")
+    across = {"category": axis(tickformat=".0%"), "time": axis(type="date"), "number": axis()}
+    own = layout(
+        height=max(190, 60 + 22 * len(marginal.places)) if categories else 190,
+        margin={"l": 40, "r": 8, "t": 4, "b": 28},
+        showlegend=False,
+        barmode="group",
+        bargap=0.25 if categories else 0,
+        xaxis=across[marginal.kind] | {"nticks": 6},
+        yaxis=ranks,
+    )
+    alt = f"Distribution of {marginal.name}: {', '.join(marginal.shares)}"
+    return Figure(draw(marginal, colours), own, alt, marginal.name, _note(marginal))
+
+
+def _number_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Json]:
+    """Return the real rows as an area, the others as steps."""
+    shared: Json = {"x": marginal.places, "hovertemplate": "%{x}: %{y:.1%}"}
+    area: Json = {"type": "bar", "name": REAL, "y": marginal.shares[REAL], "opacity": 0.5}
+    area |= {"marker": {"color": GREY, "line": {"width": 0}}}
+    steps = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": label(source),
+            "y": own,
+            "line": {"shape": "hvh", "width": 1.6, "color": colours[source]},
+        }
+        for source, own in marginal.shares.items()
+        if source != REAL
+    ]
+    return [shared | trace for trace in (area, *steps)]
+
+
+def _category_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Json]:
+    return [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": label(source),
+            "x": own,
+            "y": [label(place, 18) for place in marginal.places],
+            "marker": {"color": colours.get(source, GREY), "line": {"width": 0}},
+            "hovertemplate": "%{y}: %{x:.1%}",
+        }
+        for source, own in marginal.shares.items()
+    ]
+
+
+def _note(marginal: Marginal) -> str:
+    models = [source for source in marginal.shares if source != REAL]
+    told = " · ".join(f"{m} {marginal.distance(m):.2f}" for m in models)
+    if not any(marginal.missing.values()):
+        return told
+    lacking = " · ".join(f"{source} {share(v)}" for source, v in marginal.missing.items())
+    return f"{told}; missing: {lacking}"

@@ -1,0 +1,94 @@
+"""Samples of arrays: in the plane over the true density, else along the real principal axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushforward.report.figures import GREY, Figure, Json, axis, layout
+from pushforward.report.folder import FLOOR, REAL, Found
+from pushforward.report.numbers import share
+
+Floats = NDArray[np.float64]
+SHOWN = 2000  # points a plot
+
+
+def scatters(found: Found, colours: dict[str, str]) -> list[Figure]:
+    """Return one plot a source, all on the same axes."""
+    clouds, names = _clouds(found)
+    density = found.samples[REAL].tensors.get("density")
+    below = [] if density is None else [_contour(found)]
+    if len(clouds[REAL][0]) < 2:
+        return []
+    (x_low, y_low), (x_high, y_high) = _frame(clouds[REAL])
+    figures = []
+    for name, points in clouds.items():
+        cover = below or ([] if name == REAL else [_points(clouds[REAL], GREY, 0.35)])
+        own = layout(
+            height=340,
+            xaxis=axis(names[0], range=[x_low, x_high]),
+            yaxis=axis(names[1], range=[y_low, y_high]),
+            showlegend=False,
+        )
+        cloud = _points(points, colours.get(name, GREY), 0.55)
+        beyond = np.any((points < (x_low, y_low)) | (points > (x_high, y_high)), axis=1).mean()
+        note = f"{share(float(beyond))} of the points lie outside the frame" if beyond else ""
+        title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
+        alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
+        figures.append(Figure([*cover, cloud], own, alt, title, note))
+    return figures
+
+
+def _clouds(found: Found) -> tuple[dict[str, Floats], tuple[str, str]]:
+    """Return points (n, 2) of every source, and the axes' names."""
+    real = found.samples[REAL]
+    if real.rows.shape[1] == 2:
+        raw = {name: _array(found.decode(s))[:SHOWN] for name, s in found.sources()}
+        return raw, ("first column", "second column")
+    views = {n: _array(found.schema.features(s.rows))[:SHOWN] for n, s in found.sources()}
+    centre = views[REAL].mean(0)
+    _, sizes, axes = np.linalg.svd(views[REAL] - centre, full_matrices=False)
+    shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
+    first, second = (
+        f"principal axis {k + 1} ({share(float(s))} of the variance)" for k, s in enumerate(shares)
+    )
+    return {n: (v - centre) @ axes[:2].T for n, v in views.items()}, (first, second)
+
+
+def _array(values: Any) -> Floats:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _frame(points: Floats) -> tuple[Floats, Floats]:
+    low, high = points.min(0), points.max(0)
+    margin = 0.12 * np.maximum(high - low, 1e-9)
+    return low - margin, high + margin
+
+
+def _points(points: Floats, colour: str, opacity: float) -> Json:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": points[:, 0],
+        "y": points[:, 1],
+        "marker": {"color": colour, "size": 3.5, "opacity": opacity},
+        "hoverinfo": "skip",
+    }
+
+
+def _contour(found: Found) -> Json:
+    """Return the true density as filled contours."""
+    tensors = found.samples[REAL].tensors
+    return {
+        "type": "contour",
+        "x": tensors["density_x"].numpy(),
+        "y": tensors["density_y"].numpy(),
+        "z": tensors["density"].float().numpy(),
+        "ncontours": 8,
+        "showscale": False,
+        "colorscale": [[0, "rgba(128,128,128,0)"], [1, "rgba(128,128,128,0.55)"]],
+        "line": {"width": 0.6, "color": "rgba(128,128,128,0.6)"},
+        "hoverinfo": "skip",
+    }

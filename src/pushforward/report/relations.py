@@ -1,0 +1,91 @@
+"""How strongly a table's columns are related, real beside generated, as heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from pushforward.measures.tables import association
+from pushforward.report.figures import Figure, Json, label, layout
+from pushforward.report.folder import REAL
+from pushforward.report.marginals import Frame
+
+COLUMNS = 30
+SCALE = [[0, "#b5452c"], [0.25, "#e9a98f"], [0.5, "#f6f5f2"], [0.75, "#8fb4dc"], [1, "#22558f"]]
+PLACES = ((0.0, 0.29), (0.33, 0.62), (0.66, 0.95))
+
+Matrix = NDArray[np.float64]
+
+
+def heat_maps(frames: Mapping[str, Frame]) -> list[Figure]:
+    """Return for each model a plot of three squares: real, generated, their difference."""
+    names = frames[REAL].columns[:COLUMNS]
+    if len(names) < 2:
+        return []
+    real = frames[REAL].select(names)
+    wanted = _matrix(real, real)
+    return [
+        _triple(model, names, wanted, _matrix(frame.select(names), real))
+        for model, frame in frames.items()
+        if model != REAL
+    ]
+
+
+def _matrix(frame: Frame, like: Frame) -> Matrix:
+    found = association(nw.to_native(frame), like=nw.to_native(like))
+    return np.nan_to_num(np.asarray(found.to_numpy(), dtype=np.float64))
+
+
+def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:
+    squares = {"real": real, model: fake, f"{model} − real": fake - real}
+    ticks = [label(name, 16) for name in names]
+    traces = [_square(matrix, ticks, i, last=i == 2) for i, matrix in enumerate(squares.values())]
+    side = max(280, 120 + 12 * len(names))
+    own = layout(height=side, margin={"l": 110, "r": 6, "t": 26, "b": 8})
+    own |= {"annotations": [_heading(text, i) for i, text in enumerate(squares)]}
+    for i, place in enumerate(PLACES):
+        suffix = "" if i == 0 else str(i + 1)
+        own[f"xaxis{suffix}"] = {"domain": place, "showticklabels": False, "ticks": ""}
+        own[f"yaxis{suffix}"] = {
+            "anchor": f"x{suffix}",
+            "autorange": "reversed",
+            "showticklabels": i == 0,
+            "tickfont": {"size": 11 if len(names) < 20 else 9},
+            "dtick": 1,
+        }
+    error = float(np.abs(fake - real)[~np.eye(len(real), dtype=bool)].mean())
+    alt = f"Association of {len(names)} columns in real and {model} rows, and the difference"
+    return Figure(traces, own, alt, model, f"mean absolute difference of a pair: {error:.3f}")
+
+
+def _square(matrix: Matrix, names: list[str], place: int, *, last: bool) -> Json:
+    suffix = "" if place == 0 else str(place + 1)
+    return {
+        "type": "heatmap",
+        "z": matrix,
+        "x": names,
+        "y": names,
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "zmin": -1,
+        "zmax": 1,
+        "colorscale": SCALE,
+        "showscale": last,
+        "colorbar": {"thickness": 10, "outlinewidth": 0, "x": 0.965, "xpad": 0, "dtick": 0.5},
+        "hovertemplate": "%{x} and %{y}: %{z:.2f}<extra></extra>",
+    }
+
+
+def _heading(text: str, place: int) -> Json:
+    return {
+        "text": label(text),
+        "x": sum(PLACES[place]) / 2,
+        "y": 1.0,
+        "xref": "paper",
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }
