@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -323,9 +323,3 @@ def baseline(data: Dataset, n: int, generator: torch.Generator) -> Rows:
 
 def _resampled(column: Tensor, n: int, generator: torch.Generator) -> Tensor:
     return column[torch.randint(len(column), (n,), generator=generator)]
-
-
-def stages(models: Sequence[str], seeds: int) -> Iterator[str]:
-    """Return the names of the steps that `compare` tells of, in order, for a progress display."""
-    for seed in range(seeds):
-        yield from (f"{model}, seed {seed}" for model in models)

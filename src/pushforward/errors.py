@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class PushforwardError(Exception):
-    """Base of everything that this library raises on purpose."""
+    """Base of everything that this library raises on purpose.
+
+    `status` is the exit status of a command that fails so: 2 for bad usage or bad input, 1 for
+    work that failed.
+    """
+
+    status: ClassVar[int] = 2
 
 
 class DataError(PushforwardError):
@@ -24,6 +31,12 @@ class MeasureError(PushforwardError):
 
 class RunError(PushforwardError):
     """A run's folder is broken, belongs to something else, or training came to grief."""
+
+
+class DivergedError(RunError):
+    """Training left the finite numbers."""
+
+    status: ClassVar[int] = 1
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -184,15 +184,30 @@ class Fitted:
         are in the data. The same seed gives the same rows; None draws one. ModelError when the
         model has no condition, or not that class.
         """
+        return self.sample_labelled(n, seed=seed, condition=condition, checkpoint=checkpoint)[0]
+
+    def sample_labelled(
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        condition: Any = None,
+        checkpoint: Checkpoint = "best",
+    ) -> tuple[Any, list[Any] | None]:
+        """Return what `sample` returns, and each row's class where the rows do not hold it."""
+        seed = torch.seed() % 2**63 if seed is None else seed
         rows, labels = self.draw(n, seed=seed, condition=condition, checkpoint=checkpoint)
-        order = torch.Generator().manual_seed(0 if seed is None else seed)
-        return self.schema.decode(rows, labels, order)
+        raw = self.schema.decode(rows, labels, torch.Generator().manual_seed(seed))
+        known = self.schema.condition
+        if labels is None or known is None or self.schema.kind == "table":
+            return raw, None
+        return raw, [known.classes[int(code)] for code in labels]
 
     def draw(
         self,
         n: int,
         *,
-        seed: int | None = None,
+        seed: int,
         condition: Any = None,
         checkpoint: Checkpoint = "best",
     ) -> tuple[Tensor, Tensor | None]:
@@ -201,7 +216,7 @@ class Fitted:
             msg = f"the number of samples must be at least 1, got {n}"
             raise ModelError(msg)
         self.load(checkpoint)
-        with forked(self.model.device, torch.seed() if seed is None else seed):
+        with forked(self.model.device, seed):
             labels = self.labels(n, condition)
             rows = [
                 imagine(self.model, self.schema, min(CHUNK, n - start), labels, start)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.errors import RunError
+from pushforward.errors import DivergedError
 from pushforward.game import Model, Turn
 
 State = dict[str, Tensor]
@@ -85,7 +85,7 @@ class Seat:
         self.means.append(means.detach())
 
     def account(self, step: int) -> dict[str, float]:
-        """Return each term's mean since the last record; RunError when one is not finite."""
+        """Return each term's mean since the last record; DivergedError when one is not finite."""
         if not self.means:
             return {}
         values = torch.stack(self.means)
@@ -105,7 +105,7 @@ class Seat:
             f"turn {self.turn.name!r}, step {step - ago}: not finite: {', '.join(bad)}; lower the "
             "learning rate or clip the gradient; the last good checkpoint is kept"
         )
-        raise RunError(msg)
+        raise DivergedError(msg)
 
     def state(self) -> State:
         """Return the optimizer's tensors by name."""

@@ -58,3 +58,14 @@ Space = Vector | Image | Cells
 def values(space: Space) -> int:
     """Return how many numbers one row holds."""
     return math.prod(space.shape)
+
+
+def total_variance(space: Space) -> float:
+    """Return the total variance that data have in this space, as the library scales them.
+
+    Vectors are z-scored (1 a column), a one-hot column has at most 1, and a pixel in [-1, 1] has
+    about 1/4. A penalty on gradients in x is dimensionless when it is multiplied by it.
+    """
+    if isinstance(space, Cells):
+        return float(len(space.sizes))
+    return values(space) * (0.25 if isinstance(space, Image) else 1.0)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset, read
-from pushforward.errors import RunError
+from pushforward.errors import DivergedError
 from pushforward.game import Model, Panel
 from pushforward.measures.samples import energy_statistic
 from pushforward.memory import PeakMemory
@@ -265,7 +265,7 @@ class Loop:
         for name, weight in self.model.named_parameters():
             if not bool(weight.isfinite().all()):
                 msg = f"step {self.step}: {name} is not finite; the last good checkpoint is kept"
-                raise RunError(msg)
+                raise DivergedError(msg)
 
     def _save(self, folder: Folder) -> None:
         """Write everything that an interrupted run needs to go on."""

@@ -1,0 +1,337 @@
+"""The command line: parse, call, print. Errors are one line; exit status 2 for bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pushforward.console import Display, anatomy_tables, comparison_table, scorecard_table
+from pushforward.errors import ModelError, PushforwardError, nearest
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Train VAEs and GANs on your own data, measure both with the same rulers, "
+    "and know which to use.",
+)
+MODEL_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+Data = Annotated[str, typer.Argument(help="A path, or a built-in: digits, wine, ring, moons, ...")]
+Budget = Annotated[str, typer.Option(help="For each model: 60s, 2m, '500 steps', '1e6 samples'.")]
+Condition = Annotated[
+    str | None, typer.Option(help="Condition on this column, or 'label' for images.")
+]
+Key = Annotated[str | None, typer.Option(help="The array to take from an .npz file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Batch = Annotated[int | None, typer.Option(help="Rows a batch. [by kind of data]")]
+Ema = Annotated[float, typer.Option(help="Decay of the generating players' average; 0: none.")]
+Clip = Annotated[float | None, typer.Option(help="Clip a turn's gradient to this norm.")]
+Rate = Annotated[float | None, typer.Option(help="Learning rate. [each model's own]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+def compare(
+    context: typer.Context,
+    data: Data,
+    models: Annotated[str, typer.Option(help="Names, separated by commas.")] = "vae,gan",
+    seeds: Annotated[int, typer.Option(help="Runs of each model; 3 or more are wanted.")] = 3,
+    budget: Budget = "60s",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="The comparison's folder. [runs/DATA]")
+    ] = None,
+    condition: Condition = None,
+    key: Key = None,
+    device: Device = "auto",
+    batch: Batch = None,
+    ema: Ema = 0.999,
+    clip: Clip = None,
+    rate: Rate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train models on DATA under equal conditions, measure them, recommend one, write a report.
+
+    Options of a model follow as --latent 16, or as --vae.beta 0.5 for one model alone.
+    """
+    from pushforward.compare import compare as run
+    from pushforward.data import read
+
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    shared, own = model_options(context.args, names)
+    dataset = read(data, condition=condition, key=key)
+    folder = out_folder or Path("runs") / Path(data).stem
+    settings = {"budget": budget, "batch": batch, "ema": ema, "clip": clip, "rate": rate}
+    with Display(err, quiet=as_json) as display:
+        display.notes(dataset)
+        result = run(
+            dataset,
+            names,
+            seeds=seeds,
+            out=folder,
+            device=device,
+            told=display.told,
+            options=own,
+            **settings,
+            **shared,
+        )
+        display.told("writing the report", {})
+        report = result.report()
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json() | {"report": str(report)}) + "\n")
+        return
+    out.print(comparison_table(result))
+    out.print(escape(str(result.recommendation)), soft_wrap=True)
+    out.print(f"Report: {escape(str(report))}", soft_wrap=True)
+
+
+@app.command(context_settings=MODEL_OPTIONS)
+def fit(
+    context: typer.Context,
+    data: Data,
+    run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
+    model: Annotated[str, typer.Option(help="A name from `pushforward models`.")] = "vae",
+    seed: Annotated[int, typer.Option(help="Of the start, the batches, the noise.")] = 0,
+    budget: Budget = "60s",
+    condition: Condition = None,
+    key: Key = None,
+    device: Device = "auto",
+    batch: Batch = None,
+    ema: Ema = 0.999,
+    clip: Clip = None,
+    rate: Rate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one model on DATA. The same command goes on with an interrupted run.
+
+    Options of the model follow by name, e.g. --latent 16 --beta 0.5 (see `pushforward models`).
+    """
+    from pushforward.data import read
+    from pushforward.settings import Settings
+    from pushforward.train import fit as train
+
+    options, _ = model_options(context.args, [model])
+    dataset = read(data, condition=condition, key=key)
+    settings = Settings(budget, seed, batch, ema, clip, rate)
+    with Display(err, quiet=as_json) as display:
+        display.notes(dataset)
+        fitted = train(
+            dataset,
+            model,
+            out=run,
+            device=device,
+            settings=settings,
+            progress=lambda record: display.told(f"{model}, seed {seed}", record),
+            **options,
+        )
+    if as_json:
+        told = {"run": str(run), "config": fitted.config, "history": fitted.history}
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        out.print(f"Run: {escape(str(run))} ({fitted.config['steps']} steps)", soft_wrap=True)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    target: Annotated[
+        Path, typer.Option("-o", "--out", help=".csv, .parquet, .npz, .npy, or a folder of PNGs.")
+    ],
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 1000,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None,
+    condition: Annotated[str | None, typer.Option(help="Only this class.")] = None,
+    checkpoint: Annotated[str, typer.Option(help="best (on validation) or final.")] = "best",
+    device: Device = "auto",
+) -> None:
+    """Write generated samples in the data's own form, by the file's ending."""
+    from pushforward.data import write
+    from pushforward.runs import load
+
+    if checkpoint not in {"best", "final"}:
+        msg = f"unknown checkpoint {checkpoint!r}: {nearest(checkpoint, ['best', 'final'])}"
+        raise ModelError(msg)
+    fitted = load(run, device=device)
+    raw, labels = fitted.sample_labelled(
+        n, seed=seed, condition=condition, checkpoint="best" if checkpoint == "best" else "final"
+    )
+    path = write(raw, target, labels)
+    out.print(f"{n} samples: {escape(str(path))}", soft_wrap=True)
+
+
+@app.command()
+def measure(
+    real: Annotated[str, typer.Argument(help="The real samples: a path or a built-in.")],
+    fake: Annotated[str, typer.Argument(help="The generated samples: a path.")],
+    train: Annotated[
+        str | None, typer.Option(help="The training rows, for rulers that need them.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="These rulers, separated by commas.")] = None,
+    seed: Annotated[int, typer.Option(help="Of subsampling and permutations.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how far FAKE is from REAL, for samples from anywhere."""
+    from pushforward.data import read_raw
+    from pushforward.measures import measure as run
+
+    rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
+    wanted = None if only is None else [name.strip() for name in only.split(",")]
+    card = run(rows[0], rows[1], train=rows[2], only=wanted, seed=seed)
+    if as_json:
+        sys.stdout.write(json.dumps(card.to_json()) + "\n")
+    else:
+        out.print(scorecard_table(card))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A comparison's folder.")],
+    target: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The HTML file. [FOLDER/report.html]")
+    ] = None,
+) -> None:
+    """Render a comparison's report again."""
+    from pushforward.compare import Comparison
+
+    out.print(f"Report: {Comparison.load(folder).report(target)}", soft_wrap=True)
+
+
+@app.command()
+def inspect(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Open one run up: what its ruler sees, term by term and dimension by dimension."""
+    from pushforward.runs import load
+
+    for table in anatomy_tables(load(run)):
+        out.print(table)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the models with their place in the grid and their options."""
+    from pushforward.models import all_models
+
+    if as_json:
+        listed = {name: _described(cls.options()) for name, cls in all_models().items()}
+        sys.stdout.write(json.dumps(listed) + "\n")
+        return
+    for name, cls in all_models().items():
+        out.print(f"[bold]{name}[/bold]  {cls.place[1]}, in {cls.place[0]}  ({cls.reference})")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+        for option in cls.options().values():
+            default = "" if option.default is None else str(option.default)
+            table.add_row(f"  --{option.name.replace('_', '-')}", default, option.help)
+        out.print(table)
+
+
+def _described(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"default": o.default, "help": o.help} for name, o in options.items()}
+
+
+def model_options(
+    arguments: Sequence[str], names: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read `--latent 16 --vae.beta=0.5` into shared options and those of one model.
+
+    ModelError for an unknown model or option (the nearest is named), or a value of the wrong type.
+    """
+    from pushforward.compare import share_options
+    from pushforward.models import find
+
+    known = {name: find(name).options() for name in names}
+    every = {option: o for options in known.values() for option, o in options.items()}
+    shared: dict[str, Any] = {}
+    own: dict[str, dict[str, Any]] = {}
+    for flag, text in _pairs(arguments):
+        model, _, option = flag.rpartition(".")
+        options = known.get(model, {}) if model else every
+        if option not in options:
+            _unknown_option(flag, model, options, known)
+        value = _value(flag, text, options[option].type, options[option].optional)
+        (own.setdefault(model, {}) if model else shared)[option] = value
+    share_options(names, shared, own)
+    return shared, own
+
+
+def _unknown_option(
+    flag: str, model: str, options: Mapping[str, Any], known: Mapping[str, Any]
+) -> None:
+    if model and model not in known:
+        msg = f"--{flag}: {model!r} is not among the models here: {nearest(model, known)}"
+    else:
+        flags = [f"--{name.replace('_', '-')}" for name in options]
+        common = [f"--{name}" for name in COMMON]
+        msg = f"no option --{flag}: {nearest('--' + flag, [*flags, *common])}"
+    raise ModelError(msg)
+
+
+COMMON = ("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device")
+
+
+def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the name and the text of each `--name value` or `--name=value`."""
+    rest, pairs = list(arguments), []
+    while rest:
+        head = rest.pop(0)
+        if not head.startswith("--"):
+            msg = f"{head!r} was not expected; options look like --latent 16"
+            raise ModelError(msg)
+        name, equals, text = head.removeprefix("--").partition("=")
+        if not equals:
+            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+        pairs.append((name.replace("-", "_") if "." not in name else _dotted(name), text))
+    return pairs
+
+
+def _dotted(name: str) -> str:
+    """Return "direct-vae.separate-encoders" as "direct-vae.separate_encoders"."""
+    model, _, option = name.rpartition(".")
+    return f"{model}.{option.replace('-', '_')}"
+
+
+def _value(flag: str, text: str, wanted: type, optional: bool) -> Any:
+    if optional and text.lower() == "none":
+        return None
+    try:
+        if wanted is bool:
+            return {"true": True, "yes": True, "false": False, "no": False}[text.lower()]
+        return wanted(text)
+    except (KeyError, ValueError):
+        msg = f"--{flag}: a value of type {wanted.__name__} is wanted, got {text!r}"
+        raise ModelError(msg) from None
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit status."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command; return 0, 1 (the work failed), 2 (bad usage or input), 130 (interrupted)."""
+    try:
+        return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
+    except PushforwardError as error:
+        return _complain(str(error), error.status)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; the same command goes on from the last saved state", 130)
+    except OSError as error:
+        return _complain(f"{error.strerror or error} ({error.filename or 'no file'})", 2)
+    except Exception as error:
+        # What the parser says of bad usage; its classes differ between releases of typer.
+        if hasattr(error, "format_message"):
+            return _complain(error.format_message(), 2)
+        raise
+
+
+def _complain(text: str, status: int) -> int:
+    err.print(f"error: {escape(' '.join(text.split()))}", soft_wrap=True)
+    return status

@@ -1,0 +1,163 @@
+"""What a person sees in a terminal: progress of long steps, and results as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pushforward.compare import Comparison
+from pushforward.data import Dataset
+from pushforward.decide import interval
+from pushforward.game import Panel
+from pushforward.measures import Scorecard
+from pushforward.runs import Fitted
+
+PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
+
+
+class Display:
+    """Progress of training and measuring: on a terminal a bar, in a pipe nothing."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self.console, self.quiet = console, quiet
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.what = ""
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def notes(self, data: Dataset) -> None:
+        """Say what was noticed on reading the data."""
+        for note in data.notes:
+            if not self.quiet:
+                self.console.print(f"note: {escape(note)}", soft_wrap=True)
+
+    def told(self, what: str, record: Mapping[str, Any]) -> None:
+        """Show what is being done, and how far a training has come."""
+        if what != self.what or self.task is None:
+            if self.task is not None:
+                self.progress.remove_task(self.task)
+            self.task, self.what = self.progress.add_task(escape(what), total=None, told=""), what
+        if record:
+            self.progress.update(
+                self.task,
+                total=record["total"],
+                completed=record["step"],
+                told=escape(_told(record)),
+            )
+
+
+def _told(record: Mapping[str, Any]) -> str:
+    """Return the rate and the turns' terms in a few words."""
+    rate = record["samples"] / max(record["seconds"], 1e-9)
+    terms = " ".join(f"{name}={value:.3g}" for name, value in record["terms"].items())
+    return f"{rate:,.0f} rows/s  {terms}"
+
+
+def comparison_table(result: Comparison) -> Table:
+    """Return rulers x models, with ceiling and floor; bold where a difference is real."""
+    table = Table(title=f"Best checkpoints on test rows, mean over {len(result.seeds)} seeds")
+    table.add_column("ruler")
+    for name in (*result.models, "ceiling", "floor"):
+        table.add_column(name, justify="right")
+    better = {(d.measure, d.better) for d in result.found if d.better}
+    for measure, first in result.ceiling.items():
+        cells = [
+            _cell([card[measure].value for card in result.cards[m]["best"]], (measure, m) in better)
+            for m in result.models
+        ]
+        arrow = {"lower": "↓", "higher": "↑", "null": "→ null"}[first.better]
+        floor = result.floor[measure].value
+        table.add_row(
+            f"{measure.replace('_', ' ')} {arrow}", *cells, number(first.value), number(floor)
+        )
+    return table
+
+
+def _cell(values: list[float], bold: bool) -> str:
+    """Return a mean over seeds with the half width of its interval."""
+    bounds = interval(values)
+    text = number(fmean(values))
+    if bounds is not None:
+        text += f" ± {(bounds[1] - bounds[0]) / 2:.1g}"
+    return f"[bold]{text}[/bold]" if bold else text
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:.3g}"
+
+
+def scorecard_table(card: Scorecard) -> Table:
+    """Return one scorecard with intervals, nulls and readings."""
+    table = Table("ruler", "value", "interval", "null", "p", "reading")
+    for name, m in card.items():
+        bounds = "" if m.low is None or m.high is None else f"{number(m.low)} – {number(m.high)}"
+        null = "" if m.null is None else number(m.null)
+        p_value = "" if m.p_value is None else f"{m.p_value:.3f}"
+        table.add_row(name, number(m.value), bounds, null, p_value, escape(m.reading))
+    return table
+
+
+def anatomy_tables(fitted: Fitted) -> Iterator[Table]:
+    """Yield a run's terms through training, then each panel of its model's anatomy."""
+    yield _history_table(fitted.history)
+    for panel in fitted.panels:
+        yield _panel_table(panel)
+
+
+def _history_table(history: list[dict[str, Any]]) -> Table:
+    """Return the terms at the records where the validation ruler was read."""
+    checked = [record for record in history if "validation" in record]
+    names = list(checked[-1]["terms"]) if checked else []
+    table = Table("step", "validation", *names, title="Training, turn by turn and term by term")
+    for record in checked:
+        terms = [number(record["terms"][name]) for name in names]
+        table.add_row(str(record["step"]), number(record["validation"]), *terms)
+    return table
+
+
+def _panel_table(panel: Panel) -> Table:
+    """Return a panel as numbers: a histogram by its quartiles, others row by row."""
+    table = Table(title=escape(panel.title), caption=escape(panel.note))
+    if panel.kind == "histogram":
+        for head in ("", "5 %", "25 %", "50 %", "75 %", "95 %"):
+            table.add_column(head)
+        for name, values in panel.series.items():
+            ranked = sorted(values)
+            at = [ranked[round(q * (len(ranked) - 1))] for q in (0.05, 0.25, 0.5, 0.75, 0.95)]
+            table.add_row(escape(name), *(number(value) for value in at))
+        return table
+    for head in (panel.x_title, *panel.series):
+        table.add_column(escape(head))
+    columns = [panel.x or [""] * len(next(iter(panel.series.values()))), *panel.series.values()]
+    for row in list(zip(*columns, strict=False))[:PANEL_ROWS]:
+        table.add_row(*(number(v) if isinstance(v, float) else escape(str(v)) for v in row))
+    return table
