@@ -1,124 +1,139 @@
-"""Float matrices: z-scored column by column, given back in their own type."""
+"""Arrays: float matrices, standardised column by column."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pushforward.data.numeric import Array, make_of, restore, to_numpy
+from pushforward.data.partition import Floats, Ints
 from pushforward.data.schema import Condition, Kind, Schema
 from pushforward.errors import DataError
 from pushforward.space import Vector
 
+LARGE = 1e150  # the square of larger numbers overflows
 
-@dataclass(frozen=True)
+
 class ArraySchema(Schema):
-    """Rows of R^d: encoded as (x - mean) / scale, float32.
+    """Matrices of numbers (n, d), or vectors (n,).
+
+    Encoded and expanded: float32 (n, d), z-scores by mean and standard deviation of the training
+    rows; a constant column is only centred.
 
     Args:
-        mean: of each column, over the training rows.
-        scale: standard deviation of each column over the training rows; 1 for a constant.
-        dtype: the NumPy name of the numbers that were given.
-        container: `"numpy"` or `"torch"`, given back.
-        condition: the classes of the labels, where the data are conditioned on them.
+        mean: of the training rows, by column.
+        std: their standard deviation, 1 for a constant column.
+        shape: of one raw row: (d,), or () for a vector.
+        dtype: the NumPy name of the raw dtype.
+        make: `"numpy"` or `"torch"`.
+        condition: the classes of the labels, or None.
     """
 
     kind: ClassVar[Kind] = "array"
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    dtype: str = "float64"
-    container: str = "numpy"
-    condition: Condition | None = None
+
+    def __init__(
+        self,
+        mean: Floats,
+        std: Floats,
+        shape: tuple[int, ...],
+        dtype: str = "float32",
+        make: str = "numpy",
+        condition: Condition | None = None,
+    ) -> None:
+        self.mean, self.std = torch.from_numpy(mean), torch.from_numpy(std)
+        self.shape, self.dtype, self.make = shape, dtype, make
+        self.condition = condition
 
     @classmethod
-    def infer(
-        cls, raw: Any, train: NDArray[np.int64], condition: Condition | None = None
-    ) -> ArraySchema:
-        """Read mean and scale off the training rows."""
-        values = matrix(raw)
-        spread = values[train].std(0)
-        scale = np.where(spread > 1e-12 * (1 + np.abs(values[train]).max(0)), spread, 1.0)
-        container = "torch" if isinstance(raw, Tensor) else "numpy"
-        dtype = str(raw.numpy().dtype if isinstance(raw, Tensor) else raw.dtype)
-        mean = values[train].mean(0)
-        return cls(tuple(mean.tolist()), tuple(scale.tolist()), dtype, container, condition)
+    def fit(cls, raw: Any, train: Ints, condition: Condition | None = None) -> ArraySchema:
+        """Learn the scale of each column from the training rows."""
+        array = to_numpy(raw)
+        if array.ndim > 2 or math.prod(array.shape[1:]) == 0:
+            msg = f"an array must have shape (rows,) or (rows, columns), got {array.shape}"
+            raise DataError(msg)
+        flat = _flat(array)[train]
+        # a constant column differs from its own mean by rounding: equality decides, not the std
+        constant = (flat == flat[0]).all(axis=0)
+        mean = np.where(constant, flat[0], flat.mean(axis=0))
+        std = np.where(constant | (flat.std(axis=0) == 0), 1.0, flat.std(axis=0))
+        return cls(mean, std, array.shape[1:], str(array.dtype), make_of(raw), condition)
 
     @property
     def space(self) -> Vector:
-        """R^d."""
+        """As many dimensions as there are columns."""
         return Vector(len(self.mean))
 
     def encode(self, raw: Any) -> Tensor:
-        """Return (x - mean) / scale, float32 (n, d)."""
-        values = matrix(raw)
-        if values.shape[1] != len(self.mean):
-            msg = f"the rows have {values.shape[1]} columns, {len(self.mean)} were expected"
+        """Return z-scores, float32 (n, d); DataError for other shapes, NaN or infinity."""
+        array = to_numpy(raw)
+        if array.shape[1:] != self.shape:
+            msg = f"rows must have shape {self.shape}, got {array.shape[1:]}"
             raise DataError(msg)
-        return torch.from_numpy((values - self.mean) / np.array(self.scale)).float()
+        return self._scores(torch.from_numpy(_flat(array)))
+
+    def _scores(self, numbers: Tensor) -> Tensor:
+        """Return the z-scores of numbers."""
+        return ((numbers - self.mean.to(numbers.device)) / self.std.to(numbers.device)).float()
+
+    def _numbers(self, scores: Tensor) -> Tensor:
+        """Return the numbers of z-scores, whole where the data are."""
+        numbers = scores.double() * self.std.to(scores.device) + self.mean.to(scores.device)
+        return numbers if np.dtype(self.dtype).kind == "f" else numbers.round()
 
     def expand(self, rows: Tensor) -> Tensor:
         """Return the rows themselves."""
         return rows
 
-    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the rows themselves."""
-        del generator
-        return x
+    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
+        """Return the rows themselves, moved to the nearest integers where the data are."""
+        return x if np.dtype(self.dtype).kind == "f" else self._scores(self._numbers(x))
 
     def decode(
         self,
         rows: Tensor,
-        labels: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        labels: Tensor | None = None,  # noqa: ARG002  # they are not part of the array
+        generator: torch.Generator | None = None,  # noqa: ARG002  # nothing is drawn
     ) -> Any:
-        """Return mean + scale * rows in the type that was given."""
-        del labels, generator
-        values = rows.detach().cpu().double().numpy() * np.array(self.scale) + np.array(self.mean)
-        values = np.rint(values) if np.dtype(self.dtype).kind in "iu" else values
-        values = values.astype(self.dtype)
-        return torch.from_numpy(values) if self.container == "torch" else values
+        """Return an array of the make, the dtype and the shape that the user gave."""
+        array = self._numbers(rows.detach().cpu()).numpy().reshape(len(rows), *self.shape)
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iu":
+            array = array.clip(np.iinfo(dtype).min, np.iinfo(dtype).max)
+        return restore(array.astype(dtype), self.make)
 
     def features(self, rows: Tensor) -> Tensor:
-        """Return the z-scores."""
-        return rows.float()
+        """Return z-scores."""
+        return rows
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of plain values."""
+        """Return plain values."""
         return {
             "kind": self.kind,
-            "mean": list(self.mean),
-            "scale": list(self.scale),
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "shape": list(self.shape),
             "dtype": self.dtype,
-            "container": self.container,
+            "make": self.make,
             "condition": self.condition and self.condition.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ArraySchema:
-        """Rebuild the schema."""
-        condition = Condition.from_json(data["condition"])
-        mean, scale = tuple(map(float, data["mean"])), tuple(map(float, data["scale"]))
-        return cls(mean, scale, str(np.dtype(data["dtype"])), data["container"], condition)
+        """Rebuild a schema from `to_json`."""
+        mean, std = np.array(data["mean"], np.float64), np.array(data["std"], np.float64)
+        shape, condition = tuple(data["shape"]), Condition.from_json(data["condition"])
+        return cls(mean, std, shape, data["dtype"], data["make"], condition)
 
 
-def matrix(raw: Any) -> NDArray[np.float64]:
-    """Return raw rows as float64 (n, d); DataError unless they are a finite matrix of numbers."""
-    values = np.asarray(raw.detach().cpu() if isinstance(raw, Tensor) else raw)
-    if values.dtype.kind not in "fiub" or values.ndim != 2 or 0 in values.shape:
-        msg = f"a matrix of numbers was expected, got {values.dtype} of shape {values.shape}"
+def _flat(array: Array) -> Floats:
+    """Return float64 (n, d); DataError for numbers that cannot be squared."""
+    flat = array.reshape(len(array), -1).astype(np.float64)
+    if np.abs(flat).max(initial=0) > LARGE:
+        msg = f"an array must hold numbers up to {LARGE:g}, got {np.abs(flat).max():g}; rescale it"
         raise DataError(msg)
-    values = values.astype(np.float64)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        row, column = (int(i) for i in np.argwhere(bad)[0])
-        msg = (
-            f"{int(bad.sum())} values are NaN or infinite, the first in row {row}, column {column}; "
-            "remove or replace them (a table, as a DataFrame or CSV, may have missing values)"
-        )
-        raise DataError(msg)
-    return values
+    return flat

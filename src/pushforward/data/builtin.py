@@ -1,92 +1,79 @@
-"""The data sets that come with a dependency, are generated, or are fetched by name."""
+"""Data sets that need no file: scikit-learn's, toys, and OpenML's where there is a network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
-from torch import Tensor
 
+from pushforward.data.loaded import Loaded
 from pushforward.data.toys import POINTS, TOYS
 from pushforward.errors import DataError
 
-
-@dataclass(frozen=True)
-class Raw:
-    """What was read, before a schema is inferred.
-
-    Args:
-        rows: a DataFrame, images or a matrix.
-        labels: a class for each row, where the source knows them apart from the rows.
-        label_name: what the source calls them.
-        notes: what was noticed, for people.
-        log_density: the true log density of points, where it is known.
-    """
-
-    rows: Any
-    labels: Any = None
-    label_name: str = "label"
-    notes: tuple[str, ...] = ()
-    log_density: Callable[[Tensor], Tensor] | None = None
+OPENML = "openml:"
 
 
 def names() -> list[str]:
-    """Return the built-ins' names."""
+    """Return the names of all built-ins, OpenML apart."""
     return [*SKLEARN, *TOYS]
 
 
-def load(name: str) -> Raw:
-    """Return the built-in of that name."""
-    if name in TOYS:
-        toy = TOYS[name]()
-        points = toy.draw(POINTS, np.random.default_rng(0))
-        return Raw(points, log_density=toy.log_density)
-    return SKLEARN[name]()
+def load_builtin(name: str) -> Loaded:
+    """Return the data of a built-in."""
+    if name.startswith(OPENML):
+        return _openml(name.removeprefix(OPENML))
+    if name in SKLEARN:
+        return SKLEARN[name]()
+    toy = TOYS[name]()
+    points = toy.draw(POINTS, np.random.default_rng(0)).astype(np.float32)
+    return Loaded(name, points, log_density=toy.log_density)
 
 
-def _digits() -> Raw:
-    """8x8 digits, 1,797 of them; their 17 grey levels spread over a byte."""
+def _digits() -> Loaded:
+    """Return 1,797 handwritten digits, 8x8, their 17 grey levels spread over 0..255."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return Raw(np.rint(found.images * (255 / 16)).astype(np.uint8), found.target, "digit")
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return Loaded("digits", images, labels={"label": bunch.target})
 
 
-def _table(loader: str) -> Callable[[], Raw]:
-    """Return a loader of one of scikit-learn's tables: its features, and the target last."""
+def _table(name: str, load: str) -> Callable[[], Loaded]:
+    """Return a loader of a table of scikit-learn's, its classes spelled out."""
 
-    def load_table() -> Raw:
+    def loader() -> Loaded:
         from sklearn import datasets
 
-        found = getattr(datasets, loader)()
-        columns = {n: found.data[:, j] for j, n in enumerate(found.feature_names)}
-        target = found.target
-        if hasattr(found, "target_names") and target.dtype.kind == "i":
-            target = np.asarray(found.target_names)[target].astype(str)
-        return Raw(pl.DataFrame({**columns, "target": target}))
+        bunch = getattr(datasets, load)()
+        frame = pl.DataFrame(bunch.data, schema=list(bunch.feature_names))
+        names = bunch.get("target_names")
+        target = bunch.target if names is None else np.array(names)[bunch.target].tolist()
+        return Loaded(name, frame.with_columns(pl.Series("target", target)))
 
-    return load_table
+    return loader
 
 
-SKLEARN: dict[str, Callable[[], Raw]] = {
+SKLEARN: dict[str, Callable[[], Loaded]] = {
     "digits": _digits,
-    "wine": _table("load_wine"),
-    "breast-cancer": _table("load_breast_cancer"),
-    "diabetes": _table("load_diabetes"),
+    "wine": _table("wine", "load_wine"),
+    "breast-cancer": _table("breast-cancer", "load_breast_cancer"),
+    "diabetes": _table("diabetes", "load_diabetes"),
 }
 
 
-def openml(name: str) -> Raw:
-    """Fetch a table from OpenML; DataError where there is no network or no such table."""
+def _openml(name: str) -> Loaded:
+    """Return a table of OpenML."""
     from sklearn.datasets import fetch_openml
 
     try:
-        found = fetch_openml(name, as_frame=True, parser="liac-arff")
-    except (OSError, ValueError, ImportError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        msg = f"openml:{name} cannot be fetched ({first}); download it and give its path"
-        raise DataError(msg) from error
-    return Raw(found.frame)
+        bunch: Any = fetch_openml(name, as_frame=True, parser="auto")
+    except ImportError:
+        raise DataError(f"{OPENML}{name} needs pandas; install it") from None
+    except Exception as error:
+        # the network, the server and its parser fail in many ways; all mean the same to a user
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = f"{OPENML}{name} cannot be fetched ({reason}); download it and give its path"
+        raise DataError(msg) from None
+    return Loaded(f"{OPENML}{name}", bunch.frame)

@@ -1,188 +1,181 @@
-"""Anything a user brings, read into a `Dataset`."""
+"""Data in: a source becomes an encoded, split and hashed `Dataset`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pushforward.data import builtin
 from pushforward.data.arrays import ArraySchema
-from pushforward.data.dataset import classes, digest, split
-from pushforward.data.files import read_arrays, read_csv, read_parquet
-from pushforward.data.images import ImageSchema, read_folder
-from pushforward.data.schema import Condition, Dataset, Schema
-from pushforward.data.tables import TableSchema
+from pushforward.data.columns import Category
+from pushforward.data.frames import to_polars
+from pushforward.data.images import ImageSchema
+from pushforward.data.infer import fit_table
+from pushforward.data.labels import classes_of, encode_labels
+from pushforward.data.load import load
+from pushforward.data.loaded import Loaded
+from pushforward.data.partition import Ints
+from pushforward.data.schema import Condition, Dataset, Part, Schema
+from pushforward.data.split import digest
+from pushforward.data.split import split as split_rows
 from pushforward.errors import DataError, nearest
-
-SHARES = (0.8, 0.1, 0.1)
 
 
 def read(
     source: Any,
     *,
     condition: str | None = None,
+    target: Any = None,
     key: str | None = None,
     seed: int = 0,
-    shares: Sequence[float] = SHARES,
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1),
     overrides: Mapping[str, str] | None = None,
     name: str | None = None,
 ) -> Dataset:
-    """Read a user's data and infer their schema.
+    """Read data, infer their schema, encode, split and hash them.
 
     Args:
-        source: a path (CSV, TSV, Parquet, NPZ, NPY, a folder of images), the name of a built-in,
-            a pandas or Polars DataFrame, an array or tensor, or a `Dataset`, returned as it is.
-        condition: the table's column, or the labels of images or arrays (`"label"`, or the name
-            of their array), to condition on.
-        key: the array to take from an NPZ file that holds several.
+        source: a path (CSV, TSV, Parquet, NPZ, NPY, a folder of images), a pandas or Polars data
+            frame, an array or tensor, the name of a built-in, or a `Dataset`, returned as it is.
+        condition: what models are conditioned on: a table's column; for images and arrays
+            `"label"`, `"folder"` or the name of an array of labels.
+        target: known classes that are no condition: labels (n,), or the name of a column or array.
+        key: the array to take out of an NPZ file that holds several.
         seed: of the split.
-        shares: of train, validation and test.
-        overrides: a table's columns whose kind is known better, e.g. `{"zip": "categorical"}`.
+        split: the shares of train, validation and test.
+        overrides: what a table's columns are, by name: categorical, numeric, integer, datetime,
+            boolean or identifier.
         name: what to call the data; by default the source.
 
     Raises:
-        DataError: the source cannot be read; the message says why and what to do.
-
+        DataError: the data cannot be read, or an argument does not fit them.
     """
     if isinstance(source, Dataset):
         return source
-    raw = _open(source, key)
-    title = name or (str(source) if isinstance(source, str | Path) else type(source).__name__)
-    data = _encode(raw, title, condition, seed, shares, overrides)
-    return data
-
-
-def _open(source: Any, key: str | None) -> builtin.Raw:
-    """Return the raw rows, their labels if they have any, and what else is known of them."""
-    if isinstance(source, str | Path):
-        return _open_name(str(source), key)
-    return builtin.Raw(source)
-
-
-def _open_name(source: str, key: str | None) -> builtin.Raw:
-    path = Path(source).expanduser()
-    if path.is_dir():
-        images, labels = read_folder(path)
-        return builtin.Raw(images, labels, "folder")
-    if path.is_file():
-        return _open_file(path, key)
-    if source in builtin.names():
-        return builtin.load(source)
-    if source.startswith("openml:"):
-        return builtin.openml(source.removeprefix("openml:"))
-    msg = f"no such file, folder or built-in: {source!r}; {nearest(source, builtin.names())}"
-    raise DataError(msg)
-
-
-def _open_file(path: Path, key: str | None) -> builtin.Raw:
-    readers: dict[str, Callable[[], builtin.Raw]] = {
-        ".csv": lambda: builtin.Raw(read_csv(path, ",")),
-        ".tsv": lambda: builtin.Raw(read_csv(path, "\t")),
-        ".parquet": lambda: builtin.Raw(read_parquet(path)),
-        ".npz": lambda: read_arrays(path, key),
-        ".npy": lambda: read_arrays(path, key),
-    }
-    ending = path.suffix.lower()
-    if ending not in readers:
-        known = ", ".join(readers)
-        msg = f"{path}: files ending in {known} can be read, and folders of images; got {ending!r}"
-        raise DataError(msg)
-    return readers[ending]()
-
-
-def _encode(
-    raw: builtin.Raw,
-    title: str,
-    condition: str | None,
-    seed: int,
-    shares: Sequence[float],
-    overrides: Mapping[str, str] | None,
-) -> Dataset:
-    """Split, infer the schema, encode."""
-    parts = split(_length(raw.rows), shares, seed)
-    train = cast("NDArray[np.int64]", parts["train"].numpy())
-    if _is_frame(raw.rows):
-        schema, notes = TableSchema.infer(
-            raw.rows, train, condition=condition, overrides=overrides or {}
-        )
-        rows, labels = schema.encode(raw.rows), schema.labels(raw.rows)
-        target = None
-        found: Schema = schema
+    loaded = load(source, key=key)
+    if isinstance(loaded.raw, np.ndarray | Tensor):
+        encoded = _read_array(loaded, condition, target, split, seed, overrides)
     else:
-        found, labels, target = _plain(raw, train, condition)
-        rows, notes = found.encode(raw.rows), ()
+        encoded = _read_table(loaded, condition, target, split, seed, overrides)
     return Dataset(
-        name=title,
-        schema=found,
-        rows=rows,
-        labels=labels,
-        parts=parts,
-        digest=digest(found, rows, labels, parts),
-        notes=(*raw.notes, *notes),
-        target=target,
-        log_density=raw.log_density,
+        name=name or loaded.name,
+        digest=digest(encoded.schema, encoded.rows, encoded.labels, encoded.parts),
+        notes=(*loaded.notes, *encoded.notes),
+        log_density=loaded.log_density,
+        **{key: getattr(encoded, key) for key in ("schema", "rows", "labels", "parts", "target")},
     )
 
 
-def _plain(
-    raw: builtin.Raw, train: NDArray[np.int64], condition: str | None
-) -> tuple[Schema, Tensor | None, Tensor | None]:
-    """Return the schema of images or an array, the condition's labels, and other known classes."""
-    wanted: Condition | None = None
-    codes = None
-    if raw.labels is not None:
-        found, codes = classes(raw.label_name, raw.labels, train)
-        wanted = found if condition is not None else None
-    _require_labels(raw, condition)
-    shape = np.shape(raw.rows)
+@dataclass(frozen=True)
+class _Encoded:
+    """What a schema makes of raw data."""
+
+    schema: Schema
+    rows: Tensor
+    labels: Tensor | None
+    target: Tensor | None
+    parts: dict[Part, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+Shares = tuple[float, float, float]
+Overrides = Mapping[str, str] | None
+
+
+def _read_table(
+    loaded: Loaded, condition: str | None, target: Any, split: Shares, seed: int, kinds: Overrides
+) -> _Encoded:
+    """Encode a table."""
+    frame, make, notes = to_polars(loaded.raw)
+    parts = split_rows(len(frame), split, seed)
+    schema, more = fit_table(
+        frame,
+        parts["train"].numpy(),
+        condition=condition,
+        overrides=kinds,
+        spelling=loaded.spelling,
+        make=make,
+    )
+    known = None if target is None else _column_codes(frame, target)
+    labels = schema.labels(frame)
+    return _Encoded(schema, schema.encode(frame), labels, known, parts, (*notes, *more))
+
+
+def _column_codes(frame: pl.DataFrame, target: Any) -> Tensor:
+    """Return the codes of a table's target: a column of it, or labels of their own."""
+    if not isinstance(target, str):
+        return encode_labels(target, len(frame))[0]
+    if target not in frame.columns:
+        raise DataError(f"no column {target!r} for the target; {nearest(target, frame.columns)}")
+    column = Category.fit(frame[target], np.arange(len(frame)))
+    return torch.from_numpy(column.encode(frame[target])).nan_to_num(len(column.levels)).long()
+
+
+def _read_array(
+    loaded: Loaded, condition: str | None, target: Any, split: Shares, seed: int, kinds: Overrides
+) -> _Encoded:
+    """Encode images or a matrix, by the number of dimensions."""
+    if kinds:
+        raise DataError("overrides are for a table's columns, and these data are an array")
+    if loaded.raw.ndim not in (1, 2, 3, 4):
+        msg = f"an array must have 1 or 2 dimensions, images 3 or 4; got {tuple(loaded.raw.shape)}"
+        raise DataError(msg)
+    n = len(loaded.raw)
+    parts = split_rows(n, split, seed)
+    train = parts["train"].numpy()
+    known = dict(loaded.labels)
+    if target is not None and not isinstance(target, str):
+        known = {"label": target} | known
+    labels, classes = _condition(known, condition, n, train)
+    is_matrix = loaded.raw.ndim <= 2
     schema: Schema = (
-        ArraySchema.infer(raw.rows, train, wanted)
-        if len(shape) == 2
-        else ImageSchema.infer(raw.rows, wanted)
+        ArraySchema.fit(loaded.raw, train, classes)
+        if is_matrix
+        else ImageSchema.fit(loaded.raw, classes)
     )
-    return (schema, codes, None) if wanted is not None else (schema, None, codes)
+    codes, notes = _target(known, target, condition, n)
+    return _Encoded(schema, schema.encode(loaded.raw), labels, codes, parts, notes)
 
 
-def _require_labels(raw: builtin.Raw, condition: str | None) -> None:
-    if condition is None:
-        return
-    if raw.labels is None:
-        msg = f"condition {condition!r}: these data come without labels"
+def _condition(
+    known: Mapping[str, Any], name: str | None, n: int, train: Ints
+) -> tuple[Tensor | None, Condition | None]:
+    """Return the codes and the classes of the labels that models are conditioned on."""
+    if name is None:
+        return None, None
+    codes, classes = encode_labels(known[_label_name(known, name)], n)
+    return codes, classes_of(name, classes, codes, train)
+
+
+def _label_name(known: Mapping[str, Any], name: str) -> str:
+    """Return the name of a label array; `"label"` stands for the usual one."""
+    if name in known:
+        return name
+    if not known:
+        msg = f"no labels {name!r}: these data have none; give them with target="
         raise DataError(msg)
-    if condition not in {"label", "labels", raw.label_name}:
-        msg = f"no labels {condition!r}: {nearest(condition, ['label', raw.label_name])}"
-        raise DataError(msg)
+    if name == "label":
+        return next(iter(known))
+    raise DataError(f"no labels {name!r}; {nearest(name, [*known, 'label'])}")
 
 
-def _is_frame(rows: Any) -> bool:
-    """Whether rows are a DataFrame of a library that narwhals knows."""
-    import narwhals as nw
-
-    return isinstance(rows, pl.DataFrame) or nw.dependencies.is_into_dataframe(rows)
-
-
-def _length(rows: Any) -> int:
-    """Return the number of rows; DataError for what is neither a frame nor an array."""
-    if isinstance(rows, np.ndarray | Tensor) and rows.ndim not in {2, 3, 4}:
-        msg = (
-            "a matrix, or images (n, height, width[, channels]), was expected, got an array of "
-            f"shape {tuple(rows.shape)}"
-        )
-        raise DataError(msg)
-    if not isinstance(rows, np.ndarray | Tensor) and not _is_frame(rows):
-        msg = (
-            "a path, a DataFrame, an array, a tensor or the name of a built-in was expected, got "
-            f"{type(rows).__name__}"
-        )
-        raise DataError(msg)
-    if isinstance(rows, Tensor) and rows.dtype == torch.bfloat16:
-        msg = "bfloat16 tensors are not read; convert them with .float()"
-        raise DataError(msg)
-    return len(rows)
+def _target(
+    known: Mapping[str, Any], target: Any, condition: str | None, n: int
+) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Return the codes of labels that are no condition, and a note when they are no classes."""
+    if isinstance(target, str):
+        return encode_labels(known[_label_name(known, target)], n)[0], ()
+    if not known or condition is not None:
+        return None, ()
+    name = next(iter(known))
+    try:
+        return encode_labels(known[name], n)[0], ()
+    except DataError as error:
+        if target is not None:
+            raise
+        return None, (f"the labels {name!r} are left aside: {error}",)

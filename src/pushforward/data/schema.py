@@ -18,7 +18,7 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a model can be conditioned on: the classes of a column or of labels, and their shares."""
+    """What a model can be conditioned on: the classes of a column or of labels."""
 
     name: str
     classes: tuple[str | int | float | bool | None, ...]
@@ -82,7 +82,7 @@ class Schema(ABC):
 
     @abstractmethod
     def features(self, rows: Tensor) -> Tensor:
-        """Return float32 (n, d): a Euclidean view for rulers (pixels; ranks and one-hot; z-scores)."""
+        """Return float32 (n, d), for rulers: pixels, z-scores, or ranks and one-hot."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Distributions in the plane whose density is known, and scikit-learn's small data sets."""
+"""Distributions in the plane whose density is known."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _gaussians(centres: Floats, sigma: float, weights: Floats | None = None) -> 
     def log_density(points: Tensor) -> Tensor:
         where, log_share = torch.from_numpy(centres), torch.from_numpy(share).log()
         parts = []
-        for block in points.double().split(2048):
+        for block in torch.split(points.double(), 2048):
             squared = torch.cdist(block, where).square()
             parts.append((log_share - squared / (2 * sigma**2)).logsumexp(1))
         return torch.cat(parts) - math.log(2 * math.pi * sigma**2)
@@ -60,29 +60,41 @@ def _grid() -> Toy:
     return _gaussians(np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), 0.03)
 
 
+def _polar(radius: Floats, angle: Floats) -> Floats:
+    """Return points (n, 2) at polar coordinates."""
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+
+
 def _moons(t: Floats) -> Floats:
     angle = np.pi * np.where(t < 0.5, 2 * t, 2 * t - 1)
     upper = np.stack([np.cos(angle), np.sin(angle)], 1)
     lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1)
-    return np.where((t < 0.5)[:, None], upper, lower)
+    return np.concatenate([upper[t < 0.5], lower[t >= 0.5]])
 
 
 def _swiss_roll(t: Floats) -> Floats:
     angle = 1.5 * np.pi * (1 + 2 * np.sqrt(t))
     radius = angle / (4.5 * np.pi)
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return _polar(radius, angle)
 
 
 def _circles(t: Floats) -> Floats:
     angle, radius = 4 * np.pi * t, np.where(t < 0.5, 1.0, 0.5)
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return _polar(radius, angle)
 
 
 def _spiral(t: Floats) -> Floats:
     arm, along = np.divmod(t * 2, 1.0)
     angle = 3 * np.pi * np.sqrt(along) + np.pi * arm
     radius = np.sqrt(along)
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return _polar(radius, angle)
+
+
+def _pinwheel(t: Floats) -> Floats:
+    arm, along = np.divmod(t * 5, 1.0)
+    radius = 0.15 + 0.85 * along
+    angle = 2 * np.pi * arm / 5 + 0.25 * np.exp(2 * radius)
+    return _polar(radius, angle)
 
 
 def _checkerboard() -> Toy:
@@ -91,7 +103,8 @@ def _checkerboard() -> Toy:
     black = np.stack([rows, columns], -1)[(rows + columns) % 2 == 0]
 
     def draw(n: int, rng: np.random.Generator) -> Floats:
-        return (black[rng.integers(len(black), size=n)] + rng.random((n, 2))) / 2 - 1
+        corner = black[rng.integers(len(black), size=n)].astype(np.float64)
+        return (corner + rng.random((n, 2))) / 2 - 1
 
     def log_density(points: Tensor) -> Tensor:
         place = ((points.double() + 1) * 2).floor()
@@ -108,5 +121,6 @@ TOYS: dict[str, Callable[[], Toy]] = {
     "swiss-roll": lambda: _along(_swiss_roll, 0.03),
     "circles": lambda: _along(_circles, 0.05),
     "spiral": lambda: _along(_spiral, 0.03),
+    "pinwheel": lambda: _along(_pinwheel, 0.04),
     "checkerboard": _checkerboard,
 }

@@ -1,92 +1,125 @@
-"""Samples to files, by the file's ending."""
+"""Raw data out: CSV, Parquet, NPZ, NPY or a folder of PNGs, by the ending of the path."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
-from PIL import Image as Picture
+from PIL import Image
 from torch import Tensor
 
-from pushforward.errors import DataError
+from pushforward.data.frames import to_polars
+from pushforward.data.images import ImageSchema
+from pushforward.data.numeric import Array, to_numpy
+from pushforward.data.schema import Schema
+from pushforward.data.tables import TableSchema
+from pushforward.errors import DataError, nearest
+from pushforward.storage import write_whole
 
-TABLES, ARRAYS = (".csv", ".parquet"), (".npz", ".npy")
 
+def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None = None) -> Path:
+    """Write raw data to a file or folder, whole or not at all, and return the path.
 
-def write(raw: Any, path: str | Path, labels: Sequence[object] | None = None) -> Path:
-    """Write raw samples: .csv or .parquet for tables, .npz, .npy, or a folder of PNGs for images.
+    Args:
+        raw: a data frame, an array or a tensor.
+        path: ends in .csv, .tsv, .parquet, .npz, .npy; without an ending it is a folder of PNGs.
+        labels: one label a row: `y` of an NPZ file, the sub-folders of a folder of PNGs.
+        schema: for a CSV file, how the user's numbers and dates were spelled; for PNGs, which
+            values are black and white.
 
-    `labels` (one a row) become `y` in an NPZ file and class folders for PNGs. DataError when the
-    ending does not fit the data, or the file cannot be written.
+    Raises:
+        DataError: the ending is unknown or does not fit the data.
+        RunError: the file cannot be written.
     """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(raw, target, labels)
-    except (OSError, pl.exceptions.ComputeError) as error:
-        msg = f"cannot write {target}: {getattr(error, 'strerror', None) or error}"
-        raise DataError(msg) from error
-    return target
-
-
-def _write(raw: Any, target: Path, labels: Sequence[object] | None) -> None:
-    ending = target.suffix.lower()
-    array = raw.numpy() if isinstance(raw, Tensor) else raw
-    if not isinstance(array, np.ndarray):
-        _write_table(array, target, ending)
-    elif ending == ".npz":
-        extra = {} if labels is None else {"y": np.asarray(labels)}
-        np.savez_compressed(target, x=array, **extra)
-    elif ending == ".npy":
-        np.save(target, array, allow_pickle=False)
-    elif ending == ".csv" and array.ndim == 2:
-        names = [f"x{j}" for j in range(array.shape[1])]
-        pl.DataFrame(array, schema=names).write_csv(target)
-    elif not ending and array.ndim > 2:
-        _write_folder(array, target, labels)
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending == "":
+        _pngs(raw, path, labels, schema)
+    elif ending in WRITERS:
+        write_whole(path, WRITERS[ending](raw, labels, schema))
     else:
-        wanted = (
-            "a folder (a name without ending), .npz or .npy"
-            if array.ndim > 2
-            else ".npz, .npy or .csv"
-        )
-        msg = f"{target}: these samples are written to {wanted}, got the ending {ending!r}"
-        raise DataError(msg)
+        known = nearest(ending, WRITERS)
+        raise DataError(f"{path}: unknown ending; {known}, or none for a folder of PNGs")
+    return path
 
 
-def _write_table(table: Any, target: Path, ending: str) -> None:
-    frame = nw.from_native(table, eager_only=True)
-    columns = {name: frame[name].to_list() for name in frame.columns}
-    polars = table if isinstance(table, pl.DataFrame) else pl.DataFrame(columns)
-    if ending == ".csv":
-        polars.write_csv(target)
-    elif ending == ".parquet":
-        polars.write_parquet(target)
-    else:
-        msg = f"{target}: a table is written to {' or '.join(TABLES)}, got the ending {ending!r}"
-        raise DataError(msg)
+def _frame(raw: Any) -> pl.DataFrame:
+    """Return a table, or a matrix with columns x0, x1, ..."""
+    if not isinstance(raw, np.ndarray | Tensor):
+        return to_polars(raw)[0]
+    array = to_numpy(raw)
+    if array.ndim > 2:
+        msg = f"a table must have at most two dimensions, got shape {array.shape}"
+        raise DataError(f"{msg}; write images as .npz, .npy or a folder of PNGs")
+    columns = array.reshape(len(array), -1)
+    return pl.DataFrame({f"x{i}": columns[:, i] for i in range(columns.shape[1])})
 
 
-def _write_folder(
-    images: np.ndarray[Any, Any], folder: Path, labels: Sequence[object] | None
-) -> None:
-    """Write PNGs named by number, in class folders where there are labels."""
-    digits = len(str(len(images) - 1))
-    for i, image in enumerate(images):
-        home = folder if labels is None else folder / str(labels[i])
-        home.mkdir(parents=True, exist_ok=True)
-        Picture.fromarray(_bytes(image)).save(home / f"{i:0{digits}d}.png")
+def _array(raw: Any) -> Array:
+    """Return an array; DataError for a data frame."""
+    if not isinstance(raw, np.ndarray | Tensor):
+        raise DataError("a table must be written as .csv, .tsv or .parquet")
+    return to_numpy(raw)
 
 
-def _bytes(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return one image as (h, w) or (h, w, channels) bytes."""
-    if image.dtype != np.uint8:
-        low = -1.0 if image.min() < 0 else 0.0
-        image = np.rint((image - low) * (255 / (1 - low))).clip(0, 255).astype(np.uint8)
-    if image.ndim == 3 and image.shape[-1] not in {1, 3, 4}:
-        image = np.moveaxis(image, 0, -1)
-    return image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+def _csv(raw: Any, _labels: Any, schema: Schema | None, separator: str = ",") -> bytes:
+    frame = _frame(raw)
+    spelled = schema.spelled(frame) if isinstance(schema, TableSchema) else frame
+    return spelled.write_csv(separator=separator).encode()
+
+
+def _tsv(raw: Any, labels: Any, schema: Schema | None) -> bytes:
+    return _csv(raw, labels, schema, "\t")
+
+
+def _parquet(raw: Any, _labels: Any, _schema: Schema | None) -> bytes:
+    buffer = io.BytesIO()
+    _frame(raw).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _npz(raw: Any, labels: Any, _schema: Schema | None) -> bytes:
+    buffer = io.BytesIO()
+    named = {} if labels is None else {"y": _plain(labels)}
+    np.savez_compressed(buffer, allow_pickle=False, x=_array(raw), **named)
+    return buffer.getvalue()
+
+
+def _npy(raw: Any, _labels: Any, _schema: Schema | None) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, _array(raw), allow_pickle=False)
+    return buffer.getvalue()
+
+
+Writer = Callable[[Any, Any, Schema | None], bytes]
+WRITERS: dict[str, Writer] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".parquet": _parquet,
+    ".npz": _npz,
+    ".npy": _npy,
+}
+
+
+def _plain(labels: Any) -> Array:
+    """Return labels as an array of numbers or text."""
+    array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+    return array.astype(np.str_) if array.dtype == object else array
+
+
+def _pngs(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> None:
+    """Write each image as a PNG, in a sub-folder for each class where there are labels."""
+    array = _array(raw)
+    known = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)
+    pixels = ((known.expand(known.encode(array)) + 1) * 127.5).round().byte()
+    images = pixels.permute(0, 2, 3, 1).squeeze(-1).numpy()
+    names = [""] * len(images) if labels is None else [str(label) for label in _plain(labels)]
+    digits = len(str(max(len(images) - 1, 0)))
+    for i, (image, name) in enumerate(zip(images, names, strict=True)):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, format="png")
+        write_whole(folder / name / f"{i:0{digits}d}.png", buffer.getvalue())

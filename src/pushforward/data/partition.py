@@ -1,0 +1,248 @@
+"""The number line cut into pieces, each of them part of a cell: how one column meets a categorical.
+
+An atom is a value that many rows share: a cell of its own, so that a generated row says exactly
+that value about as often. Between the atoms lie at most 64 cells that hold about equally many rows
+(quantile bins). Within a bin the distribution is a histogram of a few pieces, each of which pools
+at least `POOL` rows, so that no piece tells of a single row. Missing values have a cell of their
+own, the first. A column of categories is the special case in which every code is an atom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+POOL = 20  # rows that an atom or a piece of a bin must at least stand for
+BINS = 64  # quantile bins of a column
+PIECES = 16  # pieces of one bin
+ATOMS = 128  # atoms of a column of numbers
+WHOLE = 1000  # categories that all get a cell of their own; of more than this ...
+KEPT = 255  # ... so many do, and the others share one
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """A cover of the number line by P pieces, in ascending order, without gaps.
+
+    Args:
+        bounds: (P + 1,) strictly increasing; piece i is [bounds[i], bounds[i + 1]).
+        cell: (P,) the cell that each piece belongs to.
+        mass: (P,) the share of the training rows in each piece; 0 for a gap between values.
+        atom: (P,) the value that a piece stands for, or NaN where all its values may occur.
+        extent: the smallest and the largest value that may be generated.
+        missing: the share of missing training rows; None when there is no such cell.
+    """
+
+    bounds: Floats
+    cell: Ints
+    mass: Floats
+    atom: Floats
+    extent: tuple[float, float]
+    missing: float | None = None
+
+    @property
+    def cells(self) -> int:
+        """The number of cells."""
+        return max(int(self.cell.max(initial=-1)) + 1, int(self.missing is not None))
+
+    @property
+    def shares(self) -> Floats:
+        """The share of the training rows in each cell."""
+        shares = np.zeros(self.cells)
+        np.add.at(shares, self.cell, self.mass)
+        if self.missing is not None:
+            shares[0] = self.missing
+        return shares
+
+    def scaled(self, scale: float) -> Partition:
+        """Return the partition of the values divided by `scale`."""
+        low, high = self.extent
+        return replace(
+            self,
+            bounds=self.bounds / scale,
+            atom=self.atom / scale,
+            extent=(low / scale, high / scale),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists."""
+        return {
+            "bounds": self.bounds.tolist(),
+            "cell": self.cell.tolist(),
+            "mass": self.mass.tolist(),
+            "atom": [None if np.isnan(a) else a for a in self.atom.tolist()],
+            "extent": list(self.extent),
+            "missing": self.missing,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Partition:
+        """Rebuild from `to_json`."""
+        atom = [np.nan if a is None else a for a in data["atom"]]
+        low, high = data["extent"]
+        return cls(
+            np.array(data["bounds"], np.float64),
+            np.array(data["cell"], np.int64),
+            np.array(data["mass"], np.float64),
+            np.array(atom, np.float64),
+            (low, high),
+            data["missing"],
+        )
+
+
+def categories(codes: Floats, levels: int, missing: bool) -> Partition:
+    """Partition a column of category codes 0 .. levels - 1 (NaN: missing)."""
+    counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=levels)
+    cell = np.arange(levels)
+    if levels > WHOLE:
+        common = np.sort(np.argsort(-counts, kind="stable")[:KEPT])
+        cell = np.full(levels, KEPT)
+        cell[common] = np.arange(KEPT)
+    return Partition(
+        bounds=np.arange(levels + 1, dtype=np.float64) - 0.5,
+        cell=cell + missing,
+        mass=counts / max(len(codes), 1),
+        atom=np.arange(levels, dtype=np.float64),
+        extent=(0.0, max(levels - 1.0, 0.0)),
+        missing=float(np.isnan(codes).mean()) if missing else None,
+    )
+
+
+def numbers(values: Floats, missing: bool, *, whole: bool) -> Partition:
+    """Partition a column of numbers (NaN: missing) into atoms and quantile bins.
+
+    `whole` numbers own the interval around them, [v - 1/2, v + 1/2), so that rounding a number
+    drawn from a bin is unbiased. Cells: missing, if any; the atoms, ascending; the bins, ascending.
+    """
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if not len(distinct):
+        none = np.empty(0)
+        return Partition(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), 1.0)
+    spikes = _spikes(counts)
+    atoms = _Atoms.at(distinct[spikes], counts[spikes], whole)
+    segments = _segments(distinct[~spikes], counts[~spikes], whole)
+    share = float(np.isnan(values).mean()) if missing else None
+    bounds, cell, mass, atom = _tile(atoms, segments)
+    extent = (float(distinct[0]), float(distinct[-1]))
+    return Partition(bounds, cell + missing, mass / len(values), atom, extent, share)
+
+
+def _pool(rows: int) -> int:
+    """Return how many rows are pooled at least; fewer in a tiny table, never a single one."""
+    return max(2, min(POOL, rows // 10))
+
+
+def _spikes(counts: Ints) -> Mask:
+    """Mark the values that become atoms: each fills a quantile bin of what the others leave."""
+    spikes = np.zeros(len(counts), np.bool_)
+    pool = _pool(int(counts.sum()))
+    while spikes.sum() < ATOMS:
+        rest = counts[~spikes].sum()
+        found = ~spikes & (counts >= max(pool, rest / BINS))
+        if not found.any():
+            break
+        spikes |= found
+    return spikes
+
+
+@dataclass(frozen=True)
+class _Atoms:
+    """The intervals that belong to one value each."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    mass: Floats
+
+    @classmethod
+    def at(cls, value: Floats, counts: Ints, whole: bool) -> _Atoms:
+        """Return the atoms at these values."""
+        low, high = (value - 0.5, value + 0.5) if whole else (value, np.nextafter(value, np.inf))
+        return cls(value, low, high, counts.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Intervals that together hold all values which are no atoms, and the bin of each."""
+
+    low: Floats
+    high: Floats
+    mass: Floats
+    bin: Ints
+
+
+def _segments(values: Floats, counts: Ints, whole: bool) -> _Segments:
+    """Pool neighbouring values into segments, and neighbouring segments into bins."""
+    if not len(values):
+        return _Segments(values, values, values, np.empty(0, np.int64))
+    total = int(counts.sum())
+    pool = _pool(total)
+    bins = max(1, min(BINS, total // pool))
+    ends = _ends(np.cumsum(counts), max(pool, total / bins / PIECES))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    mass = np.add.reduceat(counts, starts).astype(np.float64)
+    middle = np.cumsum(mass) - mass / 2
+    _, which = np.unique((middle * bins / total).astype(np.int64), return_inverse=True)
+    low, high = _margins(values[starts], values[ends], mass, whole)
+    return _Segments(low, high, mass, which)
+
+
+def _ends(total: Ints, least: float) -> Ints:
+    """Return the last index of each group, so that each holds at least `least` rows."""
+    ends: list[int] = []
+    below = 0
+    while below + least <= total[-1]:
+        ends.append(int(np.searchsorted(total, below + least)))
+        below = int(total[ends[-1]])
+    ends[-1:] = [len(total) - 1]  # what is left over joins the last group
+    return np.array(ends, np.int64)
+
+
+def _margins(first: Floats, last: Floats, mass: Floats, whole: bool) -> tuple[Floats, Floats]:
+    """Widen each segment by half the spacing of its values, at most to the middle of the gap."""
+    spacing = (last - first) / np.maximum(mass - 1, 1) / 2
+    gap = (first[1:] - last[:-1] - whole) / 2
+    left, right = np.zeros_like(first), np.zeros_like(first)
+    left[1:], right[:-1] = np.minimum(spacing[1:], gap), np.minimum(spacing[:-1], gap)
+    if whole:
+        return first - np.trunc(left) - 0.5, last + np.trunc(right) + 0.5
+    after = np.nextafter(last, np.inf)
+    low, high = first - left, np.maximum(last + right, after)
+    low[1:] = np.maximum(low[1:], after[:-1])
+    return low, high
+
+
+def _tile(atoms: _Atoms, segments: _Segments) -> tuple[Floats, Ints, Floats, Floats]:
+    """Lay atoms and segments on the number line; return bounds, cells, masses and atoms.
+
+    An atom within a segment is cut out of it. A gap goes to the bin (or, without any, to the atom)
+    below it, with mass 0: a value that training has not seen still finds a cell.
+    """
+    bounds = np.unique(np.concatenate([atoms.low, atoms.high, segments.low, segments.high]))
+    start, width = bounds[:-1], np.diff(bounds)
+    spike = _owner(atoms.low, atoms.high, start)
+    segment = np.where(spike < 0, _owner(segments.low, segments.high, start), -1)
+    is_spike, inside = spike >= 0, segment >= 0
+    atom, mass = np.full(len(start), np.nan), np.zeros(len(start))
+    atom[is_spike], mass[is_spike] = atoms.value[spike[is_spike]], atoms.mass[spike[is_spike]]
+    room = np.bincount(segment[inside], width[inside], minlength=len(segments.low))
+    mass[inside] = (segments.mass / room)[segment[inside]] * width[inside]
+    below = atoms.low if not len(segments.low) else segments.low
+    nearest = (np.searchsorted(below, start, side="right") - 1).clip(0)
+    home = nearest if not len(segments.low) else len(atoms.low) + segments.bin[nearest]
+    return bounds, np.where(is_spike, spike, home), mass, atom
+
+
+def _owner(low: Floats, high: Floats, points: Floats) -> Ints:
+    """Return the index of the interval [low, high) that holds each point, or -1."""
+    index = np.searchsorted(low, points, side="right") - 1
+    held = (index >= 0) & (points < np.append(high, -np.inf)[index])
+    return np.where(held, index, -1)
