@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any, Literal
+
+import polars as pl
+from rich.table import Table
+
+SHOWN = ("measure", "value", "95 % interval", "no difference", "p", "reading")
+SCHEMA: dict[str, type[pl.DataType]] = {
+    "measure": pl.String,
+    **dict.fromkeys(("value", "low", "high", "null", "p_value"), pl.Float64),
+    **dict.fromkeys(("n", "m"), pl.Int64),
+    **dict.fromkeys(("unit", "better", "covers", "reading"), pl.String),
+}
 
 Better = Literal["lower", "higher", "null"]
 
@@ -52,15 +64,33 @@ class Measurement:
         """Rebuild a measurement from `to_json`."""
         return cls(**data)
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def __float__(self) -> float:
         return self.value
 
+    def __str__(self) -> str:
+        interval = "" if self.interval is None else f" [{self.low:.4g}, {self.high:.4g}]"
+        null = "" if self.null is None else f", no difference gives {self.null:.4g}"
+        return f"{self.name} {self.value:.4g}{interval}{null}: {self.reading}"
+
 
 class Scorecard(Mapping[str, Measurement]):
-    """The measurements of one pair of samples, by name, in the order in which they were made."""
+    """The measurements of one pair of samples, by name, in the order in which they were made.
 
-    def __init__(self, measurements: Mapping[str, Measurement]) -> None:
+    It shows itself as a table in a terminal (`rich.print(card)`) and in a notebook.
+
+    Args:
+        measurements: by name.
+        notes: what was left out, and why.
+    """
+
+    def __init__(self, measurements: Mapping[str, Measurement], notes: Iterable[str] = ()) -> None:
         self._measurements = dict(measurements)
+        self.notes = tuple(notes)
 
     def __getitem__(self, name: str) -> Measurement:
         return self._measurements[name]
@@ -71,6 +101,37 @@ class Scorecard(Mapping[str, Measurement]):
     def __len__(self) -> int:
         return len(self._measurements)
 
+    def frame(self) -> pl.DataFrame:
+        """Return a Polars frame with one row for each measurement (without `extra`)."""
+        rows = [{**asdict(m), "measure": name} for name, m in self.items()]
+        columns = {column: [row[column] for row in rows] for column in SCHEMA}
+        return pl.DataFrame(columns, schema=SCHEMA)
+
+    def __rich__(self) -> Table:
+        caption = "\n".join(self.notes) or None
+        table = Table(*SHOWN, caption=caption, caption_justify="left")
+        for row in self._shown():
+            table.add_row(*row)
+        return table
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in SHOWN)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+            for row in self._shown()
+        )
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+    def __repr__(self) -> str:
+        return "\n".join([*(str(m) for m in self.values()), *self.notes])
+
+    def _shown(self) -> Iterator[list[str]]:
+        for name, m in self.items():
+            interval = "" if m.interval is None else f"{_short(m.low)} – {_short(m.high)}"
+            numbers = [_short(m.value), interval, _short(m.null), _short(m.p_value)]
+            yield [name.replace("_", " "), *numbers, m.reading]
+
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""
         return {name: m.to_json() for name, m in self.items()}
@@ -79,3 +140,7 @@ class Scorecard(Mapping[str, Measurement]):
     def from_json(cls, data: Mapping[str, Any]) -> Scorecard:
         """Rebuild a scorecard from `to_json`."""
         return cls({name: Measurement.from_json(m) for name, m in data.items()})
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -1,0 +1,188 @@
+"""What a ruler looks at instead of the raw values. Each is fitted to the reference alone.
+
+A ruler takes any of them by `features=`, and their name and hash go into its `extra`: two
+measurements are comparable only if both agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures import _encoder
+from pushforward.measures._inputs import matrix
+
+KNOWN = 5000  # reference images that mean and scale are taken from, at most
+
+
+class Features(ABC):
+    """A fixed map from rows to vectors. Subclasses hold tensors only."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is, for people."""
+
+    @abstractmethod
+    def __call__(self, x: Any) -> Tensor:
+        """Return the features (n, d) of rows (n, ...)."""
+
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """Return everything that was fitted."""
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the name and of what was fitted."""
+        sha = hashlib.sha256(self.name.encode())
+        for tensor in self.tensors():
+            sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+
+class Identity(Features):
+    """The values themselves, flattened."""
+
+    @property
+    def name(self) -> str:
+        """Always the same."""
+        return "identity"
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return the rows as a matrix."""
+        return matrix(x, "the sample")
+
+    def tensors(self) -> list[Tensor]:
+        """Nothing is fitted."""
+        return []
+
+
+@dataclass(frozen=True)
+class Standardised(Features):
+    """Each column with the reference's mean 0 and standard deviation 1.
+
+    Args:
+        mean: of the reference's columns (d,).
+        scale: their standard deviations, 1 for a constant (d,).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, reference: Any) -> Standardised:
+        """Take mean and scale from the reference (n, ...)."""
+        x = matrix(reference, "the reference").double()
+        spread = x.std(0, correction=0)
+        constant = spread <= 1e-12 * (1 + x.abs().amax(0))
+        return cls(x.mean(0), torch.where(constant, 1.0, spread))
+
+    @property
+    def name(self) -> str:
+        """Always the same."""
+        return "standardised"
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return the z-scores (n, d)."""
+        return (matrix(x, "the sample").double() - self.mean) / self.scale
+
+    def tensors(self) -> list[Tensor]:
+        """Return mean and scale."""
+        return [self.mean, self.scale]
+
+
+@dataclass(frozen=True)
+class PCA(Features):
+    """The coordinates along the reference's principal axes.
+
+    Args:
+        mean: of the reference (d,).
+        axes: orthonormal, the widest first (components, d).
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    @classmethod
+    def fit(cls, reference: Any, components: int = 64) -> PCA:
+        """Take the axes from the reference (n, ...), at most min(n, d) of them.
+
+        Raises:
+            MeasureError: for fewer than 2 rows or no component.
+        """
+        x = matrix(reference, "the reference").double()
+        if components < 1 or len(x) < 2:
+            raise MeasureError(
+                f"PCA needs at least 2 rows and 1 component; given {len(x)} and {components}"
+            )
+        mean = x.mean(0)
+        axes = torch.linalg.svd(x - mean, full_matrices=False).Vh[:components]
+        # The sign of an axis is arbitrary; fix it, so that the hash is the same everywhere.
+        largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
+        return cls(mean, axes * largest.sign())
+
+    @property
+    def name(self) -> str:
+        """How many components."""
+        return f"pca-{len(self.axes)}"
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return the coordinates (n, components)."""
+        return (matrix(x, "the sample").double() - self.mean) @ self.axes.mT
+
+    def tensors(self) -> list[Tensor]:
+        """Return mean and axes."""
+        return [self.mean, self.axes]
+
+
+class ImageEncoder(Features):
+    """64 features of a small convolutional encoder that knows nothing but the reference.
+
+    Args:
+        encoder: maps images (n, channels, height, width) in [-1, 1] to vectors.
+        standardise: what brings the reference's features to mean 0 and standard deviation 1.
+    """
+
+    def __init__(self, encoder: torch.nn.Module, standardise: Standardised) -> None:
+        self.encoder, self.standardise = encoder, standardise
+
+    @classmethod
+    def fit(cls, reference: Tensor, *, seed: int = 0) -> ImageEncoder:
+        """Train on the reference, images (n, channels, height, width) in [-1, 1].
+
+        It takes seconds, depends on the seed alone, and leaves the global random state as it was.
+
+        Raises:
+            MeasureError: for what is no batch of images.
+        """
+        if reference.ndim != 4 or len(reference) < 2:
+            raise MeasureError(
+                "the encoder needs images (n, channels, height, width), at least 2; given "
+                f"{tuple(reference.shape)}"
+            )
+        encoder = _encoder.train(reference, seed)
+        return cls(encoder, Standardised.fit(_in_chunks(encoder, reference[:KNOWN])))
+
+    @property
+    def name(self) -> str:
+        """Which encoder."""
+        return f"denoising-encoder-{_encoder.SIZE}"
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return the features (n, 64)."""
+        return self.standardise(_in_chunks(self.encoder, torch.as_tensor(x))).float()
+
+    def tensors(self) -> list[Tensor]:
+        """Return all weights."""
+        return [*self.encoder.state_dict().values(), *self.standardise.tensors()]
+
+
+def _in_chunks(encoder: torch.nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([encoder(part) for part in torch.split(images, 1024)])
