@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from shlex import quote
 from statistics import fmean
 from typing import Any
 
@@ -35,17 +36,17 @@ def _cost(runs: Sequence[Run]) -> list[str]:
     return [duration(seconds), *amounts, memory(peak)]
 
 
-def command(found: Found) -> str | None:
-    """Return the command line of this comparison; None where options need Python."""
+def command(found: Found) -> str:
+    """Return the command line of this comparison."""
     run = _first(found)
-    if any(runs[0].options for runs in found.runs.values()) or _given(run, "budget"):
-        return None
-    words = ["pushforward compare", _shell(found.about["data"])]
-    words += [f"--models {','.join(found.models)}", f"--seeds {len(found.comparison.seeds)}"]
-    words += [f"--budget {_shell(str(run.settings['budget']))}"]
-    if found.about["condition"]:
-        words.append(f"--condition {_shell(found.about['condition'])}")
-    return " ".join([*words, f"--out {_shell(_out(found))}"])
+    flags: Json = {"models": ",".join(found.models), "seeds": len(found.comparison.seeds)}
+    flags |= {"budget": run.settings["budget"]} | _given(run, "budget")
+    flags |= {"condition": found.about["condition"]} if found.about["condition"] else {}
+    for model, runs in found.runs.items():
+        flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
+    flags["out"] = _out(found)
+    words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
+    return " ".join(["pushforward compare", quote(found.about["data"]), *words])
 
 
 def script(found: Found) -> str:
@@ -104,9 +105,3 @@ def _given(run: Run, *named: str) -> dict[str, Any]:
 
 def _out(found: Found) -> str:
     return f"runs/{found.comparison.folder.resolve().name}"
-
-
-def _shell(text: str) -> str:
-    from shlex import quote
-
-    return quote(text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pushforward.compare import Comparison
 from pushforward.decide import Difference
 from pushforward.report.figures import GREY, Figure, Json, axis, label, layout
-from pushforward.report.rulers import distance, words
+from pushforward.report.rulers import Scale, scale, words
 
+SPACE = "\N{EM SPACE}" * 4
 PAIRS = 6  # pairs of models that are drawn, at most
 WIDEST = 3.0  # an interval may reach so many times beyond the largest difference
 
@@ -21,14 +23,14 @@ def forests(comparison: Comparison, colours: dict[str, str]) -> list[Figure]:
 
 
 def left_out(comparison: Comparison) -> list[str]:
-    """Return the rulers without a distance from floor to ceiling to divide by."""
+    """Return the rulers without a scale to divide by."""
     names = dict.fromkeys(d.measure for d in comparison.found)
-    return [words(n) for n in names if distance(n, comparison) is None]
+    return [words(n) for n in names if scale(n, comparison) is None]
 
 
 def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, str]) -> Figure:
     found = [d for d in comparison.found if (d.first, d.second) == pair]
-    scaled = [s for d in found if (s := _scaled(d, distance(d.measure, comparison))) is not None]
+    scaled = [s for d in found if (s := _scaled(d, scale(d.measure, comparison))) is not None]
     names = {pair[0]: f"{pair[0]} better", pair[1]: f"{pair[1]} better", None: "no real difference"}
     traces = [
         _trace([d for d in scaled if d.better == who], text, colours.get(who or "", GREY))
@@ -40,8 +42,7 @@ def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, st
     own = layout(
         height=height,
         xaxis=axis(
-            f"← {label(pair[0])} better    share of the way from floor to ceiling"
-            f"    {label(pair[1])} better →",
+            f"← {label(pair[0])} better {SPACE} {label(pair[1])} better →",
             range=[-wide, wide],
             zeroline=True,
             zerolinecolor=GREY,
@@ -55,12 +56,12 @@ def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, st
     return Figure([t for t in traces if t["x"]], own, alt, f"{pair[0]} against {pair[1]}")
 
 
-def _scaled(d: Difference, gap: float | None) -> Difference | None:
-    """Return a difference in units of the distance from floor to ceiling."""
-    if gap is None:
+def _scaled(d: Difference, unit: Scale | None) -> Difference | None:
+    """Return a difference in units of its ruler's scale."""
+    if unit is None:
         return None
-    low, high = (None if end is None else end / gap for end in (d.low, d.high))
-    return Difference(d.measure, d.first, d.second, d.mean / gap, low, high, d.better)
+    low, high = (None if end is None else end / unit.span for end in (d.low, d.high))
+    return replace(d, mean=d.mean / unit.span, low=low, high=high)
 
 
 def _range(found: Sequence[Difference]) -> float:

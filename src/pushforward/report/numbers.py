@@ -19,8 +19,8 @@ def fixed(value: float, decimals: int) -> str:
     """Return a number with so many decimals; one that would vanish keeps its first digit."""
     if not math.isfinite(value):
         return "not finite"
-    text = f"{value:,.{decimals}f}"
-    if value != 0 and float(text.replace(",", "")) == 0:
+    text = f"{value:,.{decimals}f}" if value else "0"
+    if value and float(text.replace(",", "")) == 0:
         text = f"{value:.1g}"
     return _typeset(text)
 

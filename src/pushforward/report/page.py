@@ -100,7 +100,8 @@ def _samples(found: Found, colour: dict[str, str]) -> dict[str, Any]:
     if found.schema.kind == "image":
         return empty | {"grids": pictures.grids(found)}
     if found.schema.kind == "array":
-        return empty | {"scatters": points.scatters(found, colour)}
+        known = "density" in found.samples[REAL].tensors
+        return empty | {"scatters": points.scatters(found, colour), "density": known}
     return empty | _table(found, colour)
 
 

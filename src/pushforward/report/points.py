@@ -27,14 +27,16 @@ def scatters(found: Found, colours: dict[str, str]) -> list[Figure]:
     for name, points in clouds.items():
         cover = below or ([] if name == REAL else [_points(clouds[REAL], GREY, 0.35)])
         own = layout(
-            height=340,
+            height=330,
             xaxis=axis(names[0], range=[x_low, x_high]),
-            yaxis=axis(names[1], range=[y_low, y_high]),
+            yaxis=axis(names[1], range=[y_low, y_high], scaleanchor="x"),
             showlegend=False,
         )
         cloud = _points(points, colours.get(name, GREY), 0.55)
         beyond = np.any((points < (x_low, y_low)) | (points > (x_high, y_high)), axis=1).mean()
-        note = f"{share(float(beyond))} of the points lie outside the frame" if beyond else ""
+        note = f"{len(points):,} points" + (
+            f", {share(float(beyond))} of them outside the frame" if beyond else ""
+        )
         title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
         alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
         figures.append(Figure([*cover, cloud], own, alt, title, note))

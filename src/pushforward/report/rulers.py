@@ -14,6 +14,7 @@ from pushforward.report.numbers import fixed, places, significant
 from pushforward.runs import Checkpoint
 
 ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better"}
+Places = dict[str, float]
 NEAREST = "→ best at the null"
 
 
@@ -29,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One ruler. `places` are the models' positions from floor (0) to ceiling (1)."""
+    """One ruler. `places` and `tick` are where models and floor lie on its scale."""
 
     name: str
     unit: str
@@ -38,7 +39,25 @@ class Row:
     null: str
     ceiling: str
     floor: str
-    places: dict[str, float]
+    places: Places
+    tick: float | None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A ruler's losses from the worst that is shown, floor or model, to the ceiling."""
+
+    worst: float
+    ceiling: float
+
+    @property
+    def span(self) -> float:
+        """The distance between them."""
+        return self.worst - self.ceiling
+
+    def place(self, value: float) -> float:
+        """Return 0 for the worst, 1 for the ceiling, more for what is better."""
+        return (self.worst - value) / self.span
 
 
 def words(name: str) -> str:
@@ -52,34 +71,43 @@ def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[Row]:
     found = differences(cards)
     everyone = [card for own in cards.values() for card in own]
     shared = [name for name in everyone[0] if all(name in card for card in everyone)]
-    return [_row(name, comparison, cards, found) for name in shared]
+    return [_row(name, comparison, checkpoint, found) for name in shared]
 
 
 def _row(
-    name: str,
-    comparison: Comparison,
-    cards: dict[str, list[Scorecard]],
-    found: Sequence[Difference],
+    name: str, comparison: Comparison, checkpoint: Checkpoint, found: Sequence[Difference]
 ) -> Row:
-    own = {model: [card[name] for card in cards[model]] for model in cards}
-    first = own[comparison.models[0]][0]
-    decimals = places([m.value for measured in own.values() for m in measured])
+    own = [[card[name] for card in comparison.cards[m][checkpoint]] for m in comparison.models]
+    decimals = _decimals([[m.value for m in measured] for measured in own])
     winner = best(name, comparison.models, found)
-    nulls = [m.null for measured in own.values() for m in measured if m.null is not None]
+    nulls = [m.null for measured in own for m in measured if m.null is not None]
     return Row(
         words(name),
-        first.unit,
-        ARROWS.get(first.better, NEAREST),
-        [_cell(measured, decimals, model == winner) for model, measured in own.items()],
-        fixed(fmean(nulls), decimals) if nulls else "",
-        _value(comparison.ceiling.get(name), decimals),
-        _value(comparison.floor.get(name), decimals),
-        positions(name, comparison, own),
+        own[0][0].unit,
+        ARROWS.get(own[0][0].better, NEAREST),
+        [_cell(c, decimals, m == winner) for m, c in zip(comparison.models, own, strict=True)],
+        _aside(nulls, decimals),
+        _aside(_of(comparison.ceiling, name), decimals),
+        _aside(_of(comparison.floor, name), decimals),
+        *_strip(name, comparison, checkpoint),
     )
 
 
-def _value(measurement: Measurement | None, decimals: int) -> str:
-    return "" if measurement is None else fixed(measurement.value, decimals)
+def _decimals(values: Sequence[Sequence[float]]) -> int:
+    """Return how many decimals a row has: three digits, or what the narrowest interval allows."""
+    bounds = [b for own in values if (b := interval(own)) is not None]
+    halves = [(high - low) / 2 for low, high in bounds if high > low]
+    wanted = places(v for own in values for v in own)
+    return min(wanted, places([min(halves)], 2)) if halves else wanted
+
+
+def _of(card: Scorecard, name: str) -> list[float]:
+    return [card[name].value] if name in card else []
+
+
+def _aside(values: Sequence[float], decimals: int) -> str:
+    """Return the mean of what there is, with no more digits than say something."""
+    return fixed(fmean(values), min(decimals, places(values))) if values else ""
 
 
 def _cell(measured: Sequence[Measurement], decimals: int, is_best: bool) -> Cell:
@@ -98,24 +126,31 @@ def best(name: str, models: Sequence[str], found: Sequence[Difference]) -> str |
     return None
 
 
-def distance(name: str, comparison: Comparison) -> float | None:
-    """Return how much better the ceiling is than the floor; None where it is not."""
-    ceiling, floor = comparison.ceiling.get(name), comparison.floor.get(name)
-    if ceiling is None or floor is None:
+def scale(name: str, comparison: Comparison, checkpoint: Checkpoint = "best") -> Scale | None:
+    """Return a ruler's scale here; None where the ceiling is not better than the worst."""
+    ceiling = comparison.ceiling.get(name)
+    if ceiling is None:
         return None
-    gap = loss(floor) - loss(ceiling)
-    return gap if gap > 0 else None
+    worst = [_mean_loss(own[checkpoint], name) for own in comparison.cards.values()]
+    worst += [loss(comparison.floor[name])] if name in comparison.floor else []
+    return Scale(max(worst), loss(ceiling)) if max(worst) > loss(ceiling) else None
 
 
-def positions(
-    name: str, comparison: Comparison, measured: dict[str, list[Measurement]]
-) -> dict[str, float]:
-    """Return where each model lies from the floor (0) to the ceiling (1)."""
-    gap = distance(name, comparison)
-    if gap is None:
-        return {}
-    floor = loss(comparison.floor[name])
-    return {model: (floor - fmean(map(loss, own))) / gap for model, own in measured.items()}
+def _mean_loss(cards: Sequence[Scorecard], name: str) -> float:
+    return fmean(loss(card[name]) for card in cards)
+
+
+def _strip(
+    name: str, comparison: Comparison, checkpoint: Checkpoint
+) -> tuple[Places, float | None]:
+    """Return where each model lies on the ruler's scale, and where the floor does."""
+    found = scale(name, comparison, checkpoint)
+    if found is None:
+        return {}, None
+    own = {m: _mean_loss(comparison.cards[m][checkpoint], name) for m in comparison.models}
+    floor = comparison.floor.get(name)
+    places = {model: found.place(value) for model, value in own.items()}
+    return places, None if floor is None else found.place(loss(floor))
 
 
 def readings(comparison: Comparison) -> Sheet:

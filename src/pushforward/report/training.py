@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from pushforward.report.figures import (
     PALETTE,
@@ -83,7 +82,7 @@ def validation(found: Found, colours: dict[str, str]) -> Figure | None:
     values = [v for t in traces for v in t["y"] if math.isfinite(v)]
     if not values:
         return None
-    upright: dict[str, Any] = {"type": "log"} if min(values) > 0 else {}
+    upright = _logarithmic(values) if min(values) > 0 else {}
     own = layout(
         height=300,
         margin={"l": 56, "r": 10, "t": 24, "b": 38},
@@ -92,6 +91,13 @@ def validation(found: Found, colours: dict[str, str]) -> Figure | None:
     )
     alt = "Energy distance to the validation rows by step, for every run; best checkpoints marked"
     return Figure(traces, own, alt, "On validation rows")
+
+
+def _logarithmic(values: Sequence[float]) -> Json:
+    """Return a logarithmic axis with a tick at every 1, 2 and 5."""
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def _checked(series: Series, run: Run, colour: str, *, first: bool) -> list[Json]:
