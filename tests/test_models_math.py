@@ -256,32 +256,42 @@ class Slope(nn.Module):
         return self.psi * x.squeeze(1)
 
 
-def dirac(model: GAN | R3GAN, steps: int = 2000, rate: float = 0.1) -> tuple[float, float]:
-    """Play alternating gradient steps on data at 0 (Mescheder et al. 2018); return theta, psi."""
+def dirac(model: GAN | R3GAN, steps: int = 2000, rate: float = 0.1) -> tuple[float, int]:
+    """Play alternating gradient steps on data at 0 (Mescheder et al. 2018).
+
+    Return how far (theta, psi) are from the equilibrium (0, 0), and how often theta crossed 0.
+    """
     model.generator, model.critic = Point(1.0), Slope(1.0)  # type: ignore[assignment]  # stand-ins
-    x = torch.zeros(1, 1)
+    x, crossings, last = torch.zeros(1, 1), 0, 1.0
     for _ in range(steps):
         for turn in model.turns():
             movers = [p for name in turn.players for p in model.player(name).parameters()]
             loss = torch.stack([t.mean() for t in getattr(model, turn.name)(x, None).values()])
             for p, g in zip(movers, torch.autograd.grad(loss.sum(), movers), strict=True):
                 p.data.sub_(rate * g)
-    return float(model.player("generator").theta), float(model.player("critic").psi)
+        theta, psi = model.generator.theta.item(), model.critic.psi.item()
+        crossings, last = crossings + (theta * last < 0), theta
+    return math.hypot(theta, psi), crossings
 
 
 def test_r3gan_converges_on_the_dirac_gan() -> None:
-    theta, psi = dirac(R3GAN(Vector(1), latent=1, gamma=1.0))
-    assert math.hypot(theta, psi) < 1e-3
+    assert dirac(R3GAN(Vector(1), latent=1, gamma=1.0))[0] < 1e-3
 
 
 def test_gan_with_r1_converges_on_the_dirac_gan() -> None:
-    theta, psi = dirac(GAN(Vector(1), latent=1, gamma=1.0))
-    assert math.hypot(theta, psi) < 1e-3
+    assert dirac(GAN(Vector(1), latent=1, gamma=1.0))[0] < 1e-3
 
 
 def test_plain_gan_circles_on_the_dirac_gan() -> None:
-    theta, psi = dirac(GAN(Vector(1), latent=1, gamma=0.0))
-    assert math.hypot(theta, psi) > 0.5
+    """Its eigenvalues are imaginary: it goes round and round, and only creeps inwards.
+
+    With s = psi theta, the flow of the non-saturating game loses theta^2 + psi^2 at the rate
+    2 s tanh(s / 2), of fourth order in the distance: the distance falls as 1 / sqrt(t), not as
+    exp(-t). After 2,000 steps it is hundreds of times what the penalised games reach.
+    """
+    distance, crossings = dirac(GAN(Vector(1), latent=1, gamma=0.0))
+    assert distance > 0.1
+    assert crossings > 20
 
 
 def test_the_critics_terms_are_those_of_the_papers() -> None:

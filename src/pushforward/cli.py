@@ -72,7 +72,8 @@ def compare(
     shared, own = model_options(context.args, names)
     dataset = read(data, condition=condition, key=key)
     folder = out_folder or Path("runs") / Path(data).stem
-    settings = {"budget": budget, "batch": batch, "ema": ema, "clip": clip, "rate": rate}
+    settings: dict[str, Any] = {"budget": budget, "batch": batch, "ema": ema}
+    settings |= {"clip": clip, "rate": rate}
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(

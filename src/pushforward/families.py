@@ -102,7 +102,7 @@ class Autoencoder(Model, ABC):
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return a draw from p(x|z); for images its mean, unless `noise`."""
         p: Observation = self.decoder(z, c)
-        return p.mean if isinstance(self.space, Image) and not self.noise else p.sample()
+        return p.mean() if isinstance(self.space, Image) and not self.noise else p.sample()
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""

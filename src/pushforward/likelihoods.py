@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from pushforward.errors import ModelError, nearest
-from pushforward.segments import Segments, gumbel
+from pushforward.segments import Segments
 from pushforward.space import Cells, Image, Space, Vector
 
 LEVELS = 255  # steps between the grey values of 8-bit images
@@ -29,7 +29,7 @@ class Observation:
 
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[], Tensor]
-    mean: Tensor
+    mean: Callable[[], Tensor]
 
 
 class Likelihood(nn.Module, ABC):
@@ -73,7 +73,7 @@ class Gaussian(Likelihood):
         def sample() -> Tensor:
             return outputs + log_sigma.exp() * torch.randn_like(outputs)
 
-        return Observation(log_prob, sample, outputs)
+        return Observation(log_prob, sample, lambda: outputs)
 
 
 class Bernoulli(Likelihood):
@@ -89,14 +89,16 @@ class Bernoulli(Likelihood):
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return Bernoulli(sigmoid(outputs)) on {-1, 1}."""
-        share = outputs.sigmoid()
 
         def log_prob(x: Tensor) -> Tensor:
             target = (x + 1) * 0.5
             loss = binary_cross_entropy_with_logits(outputs, target, reduction="none")
             return -loss.flatten(1).sum(1)
 
-        return Observation(log_prob, lambda: 2 * share.bernoulli() - 1, 2 * share - 1)
+        def sample() -> Tensor:
+            return 2 * outputs.sigmoid().bernoulli() - 1
+
+        return Observation(log_prob, sample, lambda: 2 * outputs.sigmoid() - 1)
 
 
 class DiscretisedLogistic(Likelihood):
@@ -124,7 +126,7 @@ class DiscretisedLogistic(Likelihood):
             u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
             return (mean + log_scale.exp() * u.logit()).clamp(-1.0, 1.0)
 
-        return Observation(log_prob, sample, mean)
+        return Observation(log_prob, sample, lambda: mean)
 
 
 def _log_interval(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -155,10 +157,9 @@ class Categorical(Likelihood):
             return (x * outputs).sum(1) - self.segments.logsumexp(outputs).sum(1)
 
         def sample() -> Tensor:
-            # Gumbel-max: argmax(logits + Gumbel noise) is a draw from softmax(logits).
-            return self.segments.one_hot(self.segments.argmax(outputs + gumbel(outputs)))
+            return self.segments.gumbel_softmax(outputs, 1.0)[1]
 
-        return Observation(log_prob, sample, self.segments.softmax(outputs))
+        return Observation(log_prob, sample, lambda: self.segments.softmax(outputs))
 
 
 def likelihood(name: str, space: Space) -> Likelihood:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.errors import DivergedError
 from pushforward.game import Model, Turn
 
 State = dict[str, Tensor]
@@ -84,28 +83,23 @@ class Seat:
         self.names = list(terms)
         self.means.append(means.detach())
 
-    def account(self, step: int) -> dict[str, float]:
-        """Return each term's mean since the last record; DivergedError when one is not finite."""
-        if not self.means:
-            return {}
-        values = torch.stack(self.means)
-        finite = values.isfinite()
-        if not bool(finite.all()):
-            self._report(finite, step)
-        self.means = []
-        average = values.double().mean(0).tolist()
-        return {f"{self.turn.name}.{n}": v for n, v in zip(self.names, average, strict=True)}
-
-    def _report(self, finite: Tensor, step: int) -> None:
-        """Name the turn, the step and the terms where training left the finite numbers."""
-        first = int((~finite.all(1)).nonzero()[0])
+    def stray(self, step: int) -> tuple[int, str] | None:
+        """Return the first step since the last record whose terms are not finite, and say which."""
+        finite = torch.stack(self.means).isfinite() if self.means else torch.ones(1, 1)
+        if bool(finite.all()):
+            return None
+        first = int((finite.all(1).logical_not()).nonzero()[0])
         ago = (len(finite) - 1 - first) // self.turn.repeat * self.turn.every
         bad = [name for name, ok in zip(self.names, finite[first].tolist(), strict=True) if not ok]
-        msg = (
-            f"turn {self.turn.name!r}, step {step - ago}: not finite: {', '.join(bad)}; lower the "
-            "learning rate or clip the gradient; the last good checkpoint is kept"
-        )
-        raise DivergedError(msg)
+        return step - ago, f"turn {self.turn.name!r}, step {step - ago}: {', '.join(bad)}"
+
+    def account(self) -> dict[str, float]:
+        """Return each term's mean since the last record, and begin anew."""
+        if not self.means:
+            return {}
+        average = torch.stack(self.means).double().mean(0).tolist()
+        self.means = []
+        return {f"{self.turn.name}.{n}": v for n, v in zip(self.names, average, strict=True)}
 
     def state(self) -> State:
         """Return the optimizer's tensors by name."""

@@ -215,9 +215,10 @@ class Loop:
 
     def _record(self, validation: float | None) -> None:
         """Write down the terms' means; the only place where the device is waited for."""
+        self._demand_finite_terms()
         terms: dict[str, float] = {}
         for seat in self.seats:
-            terms |= seat.account(self.step)
+            terms |= seat.account()
         samples = self.batches.drawn * self.batches.size
         record: dict[str, Any] = {"step": self.step, "samples": samples}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
@@ -260,6 +261,16 @@ class Loop:
             self.best_value, self.best = value, self.average.weights()
             if self.folder is not None:
                 write_tensors(self.folder.weights("best"), self.best, bond(self.config))
+
+    def _demand_finite_terms(self) -> None:
+        """Raise DivergedError for the first term of any turn that left the finite numbers."""
+        strays = [found for seat in self.seats if (found := seat.stray(self.step)) is not None]
+        if strays:
+            msg = (
+                f"{min(strays)[1]} is not finite; lower the learning rate or clip the gradient; "
+                "the last good checkpoint is kept"
+            )
+            raise DivergedError(msg)
 
     def _demand_finite(self) -> None:
         for name, weight in self.model.named_parameters():

@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from pushforward.families import Adversarial
 from pushforward.game import Terms, turn
-from pushforward.space import Space
+from pushforward.space import Space, total_variance
 
 
 class R3GAN(Adversarial):
@@ -28,11 +28,11 @@ class R3GAN(Adversarial):
         space: Space,
         classes: int = 0,
         *,
-        gamma: Annotated[float, "weight of the penalties R1 and R2"] = 1.0,
+        gamma: Annotated[float, "weight of R1 and R2, a unit of data variance"] = 0.2,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.gamma = gamma
+        self.gamma = gamma * total_variance(space)
 
     @turn("critic", rate=1e-3, betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import ModelError
 from pushforward.networks.trunks import Reader, Writer
-from pushforward.segments import Segments, gumbel
+from pushforward.segments import Segments
 from pushforward.space import Cells, Image, Space, Vector
 
 WIDTH = {Vector: 256, Cells: 256, Image: 128}
@@ -60,8 +60,7 @@ class Relaxation(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return rows (n, cells) that are one-hot in each column."""
-        soft = self.segments.softmax((logits + gumbel(logits)) / self.temperature)
-        hard = self.segments.one_hot(self.segments.argmax(soft))
+        soft, hard = self.segments.gumbel_softmax(logits, self.temperature)
         return soft + (hard - soft).detach()
 
 
