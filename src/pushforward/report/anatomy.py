@@ -53,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 def _traces(panel: Panel) -> list[Json]:
-    x = [label(p, 16) if isinstance(p, str) else p for p in panel.x]
+    x = [label(p) if isinstance(p, str) else p for p in panel.x]
     return [
         {"name": label(name), "x": x, "y": values, "_colour": PALETTE[i % len(PALETTE)]}
         for i, (name, values) in enumerate(panel.series.items())

@@ -15,10 +15,11 @@ from pushforward.report.folder import REAL
 from pushforward.report.numbers import share
 
 PANELS = 24
-BINS = 30
+BINS = (6, 30)
 TOP = 8  # categories that are drawn; the others together are one more
 FEW = 10  # a number with no more distinct values is drawn as categories
 TAILS = (0.005, 0.995)  # the real values between which bins are laid
+SHADE = "rgba(139,145,155,0.5)"  # the real rows
 OTHERS = "all others"
 
 Frame = nw.DataFrame[Any]
@@ -32,7 +33,7 @@ class Marginal:
     Args:
         name: the column.
         kind: `"number"`, `"time"` or `"category"`.
-        places: centres of the bins, or the categories.
+        places: edges of the bins, or the categories.
         shares: by source; they add up to 1 with the missing.
         missing: by source.
     """
@@ -94,18 +95,21 @@ def _histogram(name: str, kind: str, values: Mapping[str, Floats], whole: bool) 
         counts = np.histogram(there.clip(edges[0], edges[-1]), edges)[0]
         shares[source] = counts / len(numbers)
         missing[source] = 1 - len(there) / len(numbers)
-    centres = (edges[:-1] + edges[1:]) / 2
-    return Marginal(name, kind, centres.tolist(), shares, missing)
+    return Marginal(name, kind, edges.tolist(), shares, missing)
 
 
 def _edges(real: Floats, whole: bool) -> Floats:
-    """Return bins of equal width over the bulk of the real values; whole numbers are not cut."""
+    """Return bins of equal width over the bulk of the real values; whole numbers are not cut.
+
+    There are 2 n^(1/3) of them (Rice's rule), within bounds.
+    """
+    bins = int(np.clip(round(2 * len(real) ** (1 / 3)), *BINS))
     low, high = np.quantile(real, TAILS)
     if not low < high:
         low, high = real.min(), real.max()
     if not whole:
-        return np.linspace(low, high, BINS + 1)
-    width = max(1, int(np.ceil((high - low + 1) / BINS)))
+        return np.linspace(low, high, bins + 1)
+    width = max(1, int(np.ceil((high - low + 1) / bins)))
     return np.arange(np.floor(low), high + 1 + width, width) - 0.5
 
 
@@ -135,38 +139,44 @@ def panels(found: list[Marginal], colours: Mapping[str, str]) -> list[Figure]:
 def _panel(marginal: Marginal, colours: Mapping[str, str]) -> Figure:
     categories = marginal.kind == "category"
     draw = _category_traces if categories else _number_traces
-    ranks = axis(autorange="reversed", type="category") if categories else axis(tickformat=".0%")
+    upright = _names(marginal) if categories else axis(tickformat=".0%", rangemode="tozero")
     across = {"category": axis(tickformat=".0%"), "time": axis(type="date"), "number": axis()}
     own = layout(
         height=max(190, 60 + 22 * len(marginal.places)) if categories else 190,
         margin={"l": 40, "r": 8, "t": 4, "b": 28},
         showlegend=False,
         barmode="group",
-        bargap=0.25 if categories else 0,
+        bargap=0.25,
         xaxis=across[marginal.kind] | {"nticks": 6},
-        yaxis=ranks,
+        yaxis=upright,
     )
     alt = f"Distribution of {marginal.name}: {', '.join(marginal.shares)}"
     return Figure(draw(marginal, colours), own, alt, marginal.name, _note(marginal))
 
 
+def _names(marginal: Marginal) -> Json:
+    """Return an axis of categories, their names shortened on it."""
+    names = [label(place) for place in marginal.places]
+    short = [label(place, 18) for place in marginal.places]
+    return axis(autorange="reversed", type="category", tickvals=names, ticktext=short)
+
+
 def _number_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Json]:
     """Return the real rows as an area, the others as steps."""
-    shared: Json = {"x": marginal.places, "hovertemplate": "%{x}: %{y:.1%}"}
-    area: Json = {"type": "bar", "name": REAL, "y": marginal.shares[REAL], "opacity": 0.5}
-    area |= {"marker": {"color": GREY, "line": {"width": 0}}}
-    steps = [
+    area = {"fill": "tozeroy", "fillcolor": SHADE, "line": {"shape": "hv", "width": 0}}
+    return [
         {
             "type": "scatter",
             "mode": "lines",
             "name": label(source),
-            "y": own,
-            "line": {"shape": "hvh", "width": 1.6, "color": colours[source]},
+            "x": marginal.places,
+            "y": [*own, own[-1]],
+            "line": {"shape": "hv", "width": 1.6, "color": colours.get(source, GREY)},
+            "hovertemplate": "%{x}: %{y:.1%}",
         }
+        | (area if source == REAL else {})
         for source, own in marginal.shares.items()
-        if source != REAL
     ]
-    return [shared | trace for trace in (area, *steps)]
 
 
 def _category_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Json]:
@@ -176,8 +186,8 @@ def _category_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Jso
             "orientation": "h",
             "name": label(source),
             "x": own,
-            "y": [label(place, 18) for place in marginal.places],
-            "marker": {"color": colours.get(source, GREY), "line": {"width": 0}},
+            "y": [label(place) for place in marginal.places],
+            "marker": {"color": colours.get(source, SHADE), "line": {"width": 0}},
             "hovertemplate": "%{y}: %{x:.1%}",
         }
         for source, own in marginal.shares.items()

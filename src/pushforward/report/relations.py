@@ -41,8 +41,8 @@ def _matrix(frame: Frame, like: Frame) -> Matrix:
 
 def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:
     squares = {"real": real, model: fake, f"{model} − real": fake - real}
-    ticks = [label(name, 16) for name in names]
-    traces = [_square(matrix, ticks, i, last=i == 2) for i, matrix in enumerate(squares.values())]
+    keys, short = [label(name, 200) for name in names], [label(name, 18) for name in names]
+    traces = [_square(matrix, keys, i, last=i == 2) for i, matrix in enumerate(squares.values())]
     side = max(280, 120 + 12 * len(names))
     own = layout(height=side, margin={"l": 110, "r": 6, "t": 26, "b": 8})
     own |= {"annotations": [_heading(text, i) for i, text in enumerate(squares)]}
@@ -54,7 +54,10 @@ def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:
             "autorange": "reversed",
             "showticklabels": i == 0,
             "tickfont": {"size": 11 if len(names) < 20 else 9},
-            "dtick": 1,
+            "automargin": i == 0,
+            "ticks": "",
+            "tickvals": keys,
+            "ticktext": short,
         }
     error = float(np.abs(fake - real)[~np.eye(len(real), dtype=bool)].mean())
     alt = f"Association of {len(names)} columns in real and {model} rows, and the difference"

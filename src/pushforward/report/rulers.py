@@ -113,7 +113,7 @@ def _aside(values: Sequence[float], decimals: int) -> str:
 def _cell(measured: Sequence[Measurement], decimals: int, is_best: bool) -> Cell:
     values = [m.value for m in measured]
     bounds = interval(values)
-    margin = "" if bounds is None else fixed((bounds[1] - bounds[0]) / 2, decimals)
+    margin = "" if bounds is None else f"{(bounds[1] - bounds[0]) / 2:,.{decimals}f}"
     return Cell(fixed(fmean(values), decimals), margin, is_best, measured[0].reading)
 
 
