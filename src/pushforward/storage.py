@@ -46,7 +46,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"{path.parent} is not a run's folder: {path.name} is missing"
+        msg = f"{path.parent} holds no {path.name}: it is not such a folder, or was not finished"
         raise RunError(msg) from None
     except (OSError, ValueError) as error:
         msg = f"{path} is broken ({error}); restore it, or delete the folder and train again"
