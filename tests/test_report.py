@@ -14,6 +14,7 @@ from statistics import fmean
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import polars as pl
 import pytest
@@ -370,6 +371,26 @@ def test_histogram_counts_every_row() -> None:
     for marginal in columns.marginals(frames):
         assert len(marginal.places) == len(marginal.shares["real"]) + 1
         assert [own.sum() for own in marginal.shares.values()] == pytest.approx([1, 1])
+
+
+def test_columns_of_every_type_are_drawn() -> None:
+    n = 40
+    frame = pd.DataFrame(
+        {
+            "zone": pd.date_range("2020-01-01", periods=n, tz="Europe/Berlin"),
+            "flag": pd.array([True, None] * (n // 2), dtype="boolean"),
+            "whole": pd.array([*range(n - 1), None], dtype="Int64"),
+            "few": [1.0, float("nan")] * (n // 2),
+            "empty": [None] * n,
+            "name": [f"row {i}" for i in range(n)],
+        }
+    )
+    sides = {name: nw.from_native(frame, eager_only=True) for name in ("real", "vae")}
+    found = {m.name: m for m in columns.marginals(sides)}
+    kinds = {name: marginal.kind for name, marginal in found.items()}
+    assert kinds == {"zone": "time", "flag": "category", "whole": "number", "few": "category"}
+    assert found["flag"].missing["vae"] == found["few"].missing["vae"] == 0.5
+    assert found["flag"].places == ["True"]
 
 
 def test_only_so_many_columns_are_drawn() -> None:

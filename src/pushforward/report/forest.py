@@ -41,6 +41,7 @@ def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, st
     wide = _range(scaled)
     own = layout(
         height=height,
+        showlegend=True,
         xaxis=axis(
             f"← {label(pair[0])} better {SPACE} {label(pair[1])} better →",
             range=[-wide, wide],

@@ -59,7 +59,7 @@ def marginals(frames: Mapping[str, Frame]) -> list[Marginal]:
     """Return every column that has values in common, the largest difference first."""
     names = [n for n in frames[REAL].columns if not _names_rows(frames[REAL][n])]
     found = [_marginal({source: frame[name] for source, frame in frames.items()}) for name in names]
-    return sorted(found, key=lambda marginal: -marginal.worst)
+    return sorted((m for m in found if m.places), key=lambda marginal: -marginal.worst)
 
 
 def _names_rows(column: nw.Series[Any]) -> bool:
@@ -77,13 +77,14 @@ def _marginal(columns: Mapping[str, nw.Series[Any]]) -> Marginal:
         kind = "number" if real.dtype.is_numeric() else "time"
         values = {source: _numbers(column) for source, column in columns.items()}
         return _histogram(real.name, kind, values, real.dtype.is_integer())
-    return _bars(real.name, {source: column.to_list() for source, column in columns.items()})
+    return _bars(real.name, columns)
 
 
 def _numbers(column: nw.Series[Any]) -> Floats:
     """Return numbers, or milliseconds since 1970, NaN where missing."""
     if not column.dtype.is_numeric():
-        column = column.cast(nw.Datetime("us")).dt.timestamp("ms")
+        column = column.cast(nw.Datetime("us")) if column.dtype == nw.Date else column
+        column = column.dt.timestamp("ms")
     return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
 
 
@@ -113,22 +114,25 @@ def _edges(real: Floats, whole: bool) -> Floats:
     return np.arange(np.floor(low), high + 1 + width, width) - 0.5
 
 
-def _bars(name: str, values: Mapping[str, list[Any]]) -> Marginal:
-    there = {s: [str(v) for v in own if not _lacks(v)] for s, own in values.items()}
+def _bars(name: str, columns: Mapping[str, nw.Series[Any]]) -> Marginal:
+    there = {source: _texts(column) for source, column in columns.items()}
+    sizes = {source: len(column) for source, column in columns.items()}
     known, counts = np.unique(np.array(there[REAL], dtype=object).astype(str), return_counts=True)
     top = [str(known[i]) for i in np.argsort(-counts, kind="stable")[:TOP]]
     shares = {}
     for source, own in there.items():
         each = [own.count(category) for category in top]
-        shares[source] = np.array([*each, len(own) - sum(each)]) / len(values[source])
-    missing = {s: 1 - len(own) / len(values[s]) for s, own in there.items()}
+        shares[source] = np.array([*each, len(own) - sum(each)]) / sizes[source]
+    missing = {s: 1 - len(own) / sizes[s] for s, own in there.items()}
     if not any(own[-1] for own in shares.values()):
         return Marginal(name, "category", top, {s: own[:-1] for s, own in shares.items()}, missing)
     return Marginal(name, "category", [*top, OTHERS], shares, missing)
 
 
-def _lacks(value: Any) -> bool:
-    return value is None or value != value  # noqa: PLR0124 - NaN
+def _texts(column: nw.Series[Any]) -> list[str]:
+    """Return the values that are there, as text."""
+    pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
+    return [str(value) for value, absent in pairs if not absent and value == value]  # noqa: PLR0124
 
 
 def panels(found: list[Marginal], colours: Mapping[str, str]) -> list[Figure]:

@@ -65,6 +65,7 @@ def _context(found: Found) -> dict[str, Any]:
     colour = colours(found.models)
     return {
         "about": found.about,
+        "name": _short(found.about["data"]),
         "kind": KINDS[found.schema.kind],
         "comparison": found.comparison,
         "budget": found.runs[found.models[0]][0].settings["budget"],
@@ -86,6 +87,12 @@ def _context(found: Found) -> dict[str, Any]:
         "runs": again.runs(found),
         "versions": again.versions(found),
     }
+
+
+def _short(name: str) -> str:
+    """Return a path's last part, or the last two of a folder; another name as it is."""
+    parts = Path(name).parts
+    return "/".join(parts[-1 if Path(name).suffix else -2 :]) if len(parts) > 1 else name
 
 
 def _anatomy(found: Found, model: str) -> list[Figure | Sheet]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+import narwhals as nw
 
 from pushforward.report.figures import Sheet
 from pushforward.report.folder import REAL
@@ -21,13 +22,18 @@ def first_rows(frames: Mapping[str, Frame]) -> list[Sheet]:
 
 def _sheet(title: str, frame: Frame) -> Sheet:
     names = frame.columns[:COLUMNS]
-    rows = [[_cell(value) for value in row] for row in frame.select(names).head(ROWS).rows()]
+    columns = [_texts(frame[column].head(ROWS)) for column in names]
+    rows = [list(row) for row in zip(*columns, strict=True)]
     hidden = len(frame.columns) - len(names)
     note = f"{hidden} more columns are not shown" if hidden else ""
     return Sheet(names, rows, title, note, named=False)
 
 
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+def _texts(column: nw.Series[Any]) -> list[str]:
+    """Return a column's values as text, a dash where one is missing."""
+    pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
+    return ["–" if absent else _text(value) for value, absent in pairs]
+
+
+def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
