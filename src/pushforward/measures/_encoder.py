@@ -1,59 +1,84 @@
-"""A small convolutional encoder, trained without labels on the reference alone."""
+"""A small convolutional encoder that is trained without labels, on the reference alone."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
-SIZE = 64  # features
-NOISE = 0.5  # standard deviation, for pixels in [-1, 1]
-STEPS = 400
+SIZE = 64  # features of the last layer
+WIDTH = 16  # channels of the first stage; each further one has twice as many
+WIDEST = 128
+STEPS = 200
 BATCH = 128
 RATE = 2e-3
 
 
 class Encoder(nn.Module):
-    """Strided convolutions down to at most 4 pixels a side, then one linear map (n, SIZE)."""
+    """Strided convolutions down to at most 4 pixels a side, then one linear map.
+
+    It gives the linear map's values (what is seen, and where) and each stage's means over the image
+    (its texture: blur and noise show there first).
+    """
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        wide = 32
+        stages: list[nn.Module] = []
+        wide = WIDTH
         while max(height, width) > 4:
-            layers += [nn.Conv2d(channels, wide, 3, 2, 1), nn.GroupNorm(8, wide), nn.SiLU()]
-            channels, wide = wide, min(2 * wide, 128)
+            convolution = nn.Conv2d(channels, wide, 3, stride=2, padding=1)
+            stages.append(nn.Sequential(convolution, nn.GroupNorm(8, wide), nn.SiLU()))
+            channels, wide = wide, min(2 * wide, WIDEST)
             height, width = (height + 1) // 2, (width + 1) // 2
-        self.layers = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(channels * height * width, SIZE)
-        )
+        self.stages = nn.ModuleList(stages)
+        self.last = nn.Linear(channels * height * width, SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features of images (n, channels, height, width) in [-1, 1]."""
-        features: Tensor = self.layers(x)
-        return features
+        """Return the features (n, d) of images (n, channels, height, width) in [-1, 1]."""
+        means = []
+        for stage in self.stages:
+            x = stage(x)
+            means.append(x.mean((2, 3)))
+        return torch.cat([self.last(x.flatten(1)), *means], 1)
 
 
 def train(images: Tensor, seed: int) -> Encoder:
-    """Return an encoder of these images: what it keeps is enough to take noise off them.
+    """Return an encoder that tells how an image was turned and mirrored: it knows what is upright.
+
+    On MNIST and on 8x8 digits it beat pixels, random weights, a denoising autoencoder and
+    contrastive learning in telling real images from blurred, noisy, mixed and cut ones, and from
+    real ones with a class missing.
 
     Reference:
-        Vincent et al. 2008, "Extracting and composing robust features with denoising autoencoders".
+        Gidaris, Singh & Komodakis 2018, "Unsupervised representation learning by predicting image
+        rotations".
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        shape = images.shape[1:]
-        encoder = Encoder(*shape)
-        decoder = nn.Sequential(nn.Linear(SIZE, 256), nn.SiLU(), nn.Linear(256, shape.numel()))
-        parameters = [*encoder.parameters(), *decoder.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=RATE)
+        encoder = Encoder(*images.shape[1:])
+        head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(turned(images[:1]))))
+        optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
         for _ in range(STEPS):
-            x = images[torch.randint(len(images), (BATCH,))]
-            noisy = x + NOISE * torch.randn_like(x)
-            loss = mse_loss(decoder(encoder(noisy)), x.flatten(1))
+            x, how = _batch(images)
+            loss = nn.functional.cross_entropy(head(encoder(x)[:, :SIZE]), how)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
     return encoder.requires_grad_(False)
+
+
+def turned(x: Tensor) -> list[Tensor]:
+    """Return images in every way that keeps their shape: 8 for squares, 4 for others."""
+    mirrored = [x, x.flip(3)]
+    if x.shape[2] != x.shape[3]:
+        return [y for m in mirrored for y in (m, m.flip(2))]
+    return [torch.rot90(m, quarter, (2, 3)) for m in mirrored for quarter in range(4)]
+
+
+def _batch(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images, each turned in one of the ways, and which it was."""
+    x = images[torch.randint(len(images), (BATCH,))]
+    ways = turned(x)
+    how = torch.arange(BATCH) % len(ways)
+    return torch.cat([way[how == i] for i, way in enumerate(ways)]), how.sort().values

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pushforward.errors import MeasureError
 from pushforward.measures import _encoder
@@ -142,24 +142,25 @@ class PCA(Features):
 
 
 class ImageEncoder(Features):
-    """64 features of a small convolutional encoder that knows nothing but the reference.
+    """64 features from a small convolutional encoder that has seen nothing but the reference.
 
     Args:
         encoder: maps images (n, channels, height, width) in [-1, 1] to vectors.
-        standardise: what brings the reference's features to mean 0 and standard deviation 1.
+        standardise: brings the reference's vectors to mean 0 and standard deviation 1.
+        compress: takes their principal components.
     """
 
-    def __init__(self, encoder: torch.nn.Module, standardise: Standardised) -> None:
-        self.encoder, self.standardise = encoder, standardise
+    def __init__(self, encoder: nn.Module, standardise: Standardised, compress: PCA) -> None:
+        self.encoder, self.standardise, self.compress = encoder, standardise, compress
 
     @classmethod
     def fit(cls, reference: Tensor, *, seed: int = 0) -> ImageEncoder:
-        """Train on the reference, images (n, channels, height, width) in [-1, 1].
+        """Train on the reference, images (n, channels, height, width) in [-1, 1]; it needs no labels.
 
         It takes seconds, depends on the seed alone, and leaves the global random state as it was.
 
         Raises:
-            MeasureError: for what is no batch of images.
+            MeasureError: for what is no batch of images, and fewer than 2.
         """
         if reference.ndim != 4 or len(reference) < 2:
             raise MeasureError(
@@ -167,22 +168,26 @@ class ImageEncoder(Features):
                 f"{tuple(reference.shape)}"
             )
         encoder = _encoder.train(reference, seed)
-        return cls(encoder, Standardised.fit(_in_chunks(encoder, reference[:KNOWN])))
+        drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
+        known = _in_chunks(encoder, reference[drawn[:KNOWN]])
+        standardise = Standardised.fit(known)
+        return cls(encoder, standardise, PCA.fit(standardise(known), _encoder.SIZE))
 
     @property
     def name(self) -> str:
         """Which encoder."""
-        return f"denoising-encoder-{_encoder.SIZE}"
+        return "turns-encoder"
 
     def __call__(self, x: Any) -> Tensor:
-        """Return the features (n, 64)."""
-        return self.standardise(_in_chunks(self.encoder, torch.as_tensor(x))).float()
+        """Return the features (n, 64), float32."""
+        return self.compress(self.standardise(_in_chunks(self.encoder, torch.as_tensor(x)))).float()
 
     def tensors(self) -> list[Tensor]:
         """Return all weights."""
-        return [*self.encoder.state_dict().values(), *self.standardise.tensors()]
+        weights = self.encoder.state_dict().values()
+        return [*weights, *self.standardise.tensors(), *self.compress.tensors()]
 
 
-def _in_chunks(encoder: torch.nn.Module, images: Tensor) -> Tensor:
+def _in_chunks(encoder: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([encoder(part) for part in torch.split(images, 1024)])

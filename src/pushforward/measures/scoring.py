@@ -72,10 +72,13 @@ class Scorer:
             fake: the same of the generated ones.
             seed: of the rulers.
         """
-        rows, labels = self.training
-        size = len(fake[0])
-        training = Side(self, rows[:size], None if labels is None else labels[:size])
+        training = self._some_training(len(fake[0]), seed)
         return self.apply(Scene(Side(self, *real), Side(self, *fake), training, self.target, seed))
+
+    def _some_training(self, size: int, seed: int) -> Side:
+        rows, labels = self.training  # in the order of the source, so the first ones are not enough
+        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:size]
+        return Side(self, rows[drawn], None if labels is None else labels[drawn])
 
     def apply(self, scene: Scene) -> Scorecard:
         """Apply the rulers, in their order.
