@@ -73,7 +73,15 @@ def test_rulers_that_disagree_are_named() -> None:
     found = differences({"a": cards((0.1, 0.5, 1.0)), "b": cards((0.5, 0.9, 1.0))})
     told = recommend(found, ["a", "b"], 4)
     assert told.model is None
-    assert "a by mmd; b by coverage" in told.sentence
+    assert "a is better by mmd; b is better by coverage" in told.sentence
+
+
+def test_two_equal_models_ahead_of_a_third_are_not_told_apart() -> None:
+    good, again = cards((0.1, 0.9, 1.0)), cards((0.1, 0.9, 1.0))[::-1]
+    found = differences({"a": good, "b": cards((0.5, 0.5, 0.4)), "c": again})
+    told = recommend(found, ["a", "b", "c"], 4)
+    assert told.model is None
+    assert told.sentence.startswith("No difference found between a and c: either beats the rest")
 
 
 def test_one_seed_allows_no_recommendation() -> None:

@@ -11,7 +11,8 @@ import pushforward
 
 ROOT = Path(pushforward.__file__).parent
 FLOORS = [
-    {"errors", "space", "segments", "storage", "memory"},
+    {"errors", "space", "segments", "memory"},
+    {"storage"},
     {"data", "networks", "likelihoods", "priors"},
     {"measures"},
     {"game"},

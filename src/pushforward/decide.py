@@ -19,6 +19,7 @@ from scipy import stats
 from pushforward.measures import Measurement, Scorecard
 
 LEVEL = 0.95
+MARGIN = 2  # rulers by which one model has to lead another
 
 
 @dataclass(frozen=True)
@@ -101,26 +102,36 @@ def differences(cards: Mapping[str, Sequence[Scorecard]]) -> list[Difference]:
 
 
 def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) -> Recommendation:
-    """Recommend the model that real differences speak for, or say why none can be recommended."""
+    """Recommend the model that beats every other, or say why none can be recommended.
+
+    One beats another when it is better by a real difference by at least two rulers more than the
+    other is.
+    """
     if len(models) < 2:
         return Recommendation(None, "One model alone: there is nothing to compare.", ())
     if seeds < 2:
         return Recommendation(None, _one_seed(found), ())
-    wins = {m: [d for d in found if d.better == m] for m in models}
-    losses = {m: [d for d in found if d.better not in {None, m} and m in _pair(d)] for m in models}
     evidence = tuple(_evidence(a, b, found) for a, b in combinations(models, 2))
-    if not any(wins.values()):
+    leader = max(models, key=lambda m: sum(_lead(m, other, found) for other in models))
+    rivals = [m for m in models if m != leader and _lead(leader, m, found) < MARGIN]
+    if not rivals:
+        return Recommendation(leader, _use(leader, found, seeds), evidence)
+    if not any(d.better for d in found):
         return Recommendation(None, _no_difference(models, seeds), evidence)
-    ahead = sorted(models, key=lambda m: len(losses[m]) - len(wins[m]))
-    leader, runner_up = ahead[0], ahead[1]
-    margin = len(wins[leader]) - len(losses[leader])
-    if margin < 2 or margin == len(wins[runner_up]) - len(losses[runner_up]):
-        return Recommendation(None, _undecided(ahead, wins), evidence)
-    return Recommendation(leader, _use(leader, wins, losses, seeds), evidence)
+    return Recommendation(None, _undecided([leader, *rivals], found), evidence)
 
 
-def _pair(d: Difference) -> set[str]:
-    return {d.first, d.second}
+def _lead(model: str, other: str, found: Sequence[Difference]) -> int:
+    """Return by how many rulers more a model is better than another than the other way round."""
+    own = [d.better for d in found if {d.first, d.second} == {model, other}]
+    return own.count(model) - own.count(other)
+
+
+def _wins(model: str, found: Sequence[Difference], others: Sequence[str]) -> list[str]:
+    """Return the rulers by which a model is better than any of the others, as words."""
+    rivals = set(others) - {model}
+    own = [d for d in found if d.better == model and rivals & {d.first, d.second}]
+    return list(dict.fromkeys(d.measure.replace("_", " ") for d in own))
 
 
 def _one_seed(found: Sequence[Difference]) -> str:
@@ -140,44 +151,40 @@ def _no_difference(models: Sequence[str], seeds: int) -> str:
     )
 
 
-def _undecided(ahead: Sequence[str], wins: Mapping[str, Sequence[Difference]]) -> str:
-    told = [f"{m} by {_and(_measures(wins[m]))}" for m in ahead if wins[m]]
+def _undecided(rivals: Sequence[str], found: Sequence[Difference]) -> str:
+    """Say which models are not told apart, and by which rulers each of them is ahead."""
+    ahead = {m: _wins(m, found, rivals) for m in rivals}
+    told = "; ".join(f"{m} is better by {_and(own)}" for m, own in ahead.items() if own)
+    if not told:
+        return (
+            f"No difference found between {_and(rivals)}: either beats the rest. Take the cheaper."
+        )
     return (
-        f"No clear winner: ahead by a real difference is {'; '.join(told)}. "
-        "Choose by the ruler that your use needs."
+        f"No clear winner between {_and(rivals)}: {told}. Choose by the ruler that your use needs."
     )
 
 
-def _use(
-    leader: str,
-    wins: Mapping[str, Sequence[Difference]],
-    losses: Mapping[str, Sequence[Difference]],
-    seeds: int,
-) -> str:
+def _use(leader: str, found: Sequence[Difference], seeds: int) -> str:
+    """Say by which rulers the leader is better, and by which it is not."""
+    others = [m for d in found for m in (d.first, d.second) if m != leader]
     sentence = (
-        f"Use {leader}: over {seeds} seeds it is better by {_and(_measures(wins[leader]))}, "
+        f"Use {leader}: over {seeds} seeds it is better by {_and(_wins(leader, found, others))}, "
         "each by a difference whose 95 % interval excludes 0"
     )
-    if losses[leader]:
-        others = sorted({str(d.better) for d in losses[leader]})
-        return f"{sentence}; but {_and(others)} is better by {_and(_measures(losses[leader]))}."
-    return f"{sentence}, and by no ruler is it worse."
+    beaten = {m: own for m in dict.fromkeys(others) if (own := _wins(m, found, [leader]))}
+    if not beaten:
+        return f"{sentence}, and by no ruler is it worse."
+    told = "; ".join(f"{m} is better by {_and(own)}" for m, own in beaten.items())
+    return f"{sentence}; but {told}."
 
 
 def _evidence(a: str, b: str, found: Sequence[Difference]) -> str:
     """Count the rulers on either side of one pair of models."""
-    own = [d for d in found if _pair(d) == {a, b}]
-    counts = {m: sum(d.better == m for d in own) for m in (a, b)}
-    open_ = len(own) - sum(counts.values())
+    own = [d.better for d in found if {d.first, d.second} == {a, b}]
     return (
-        f"{a} against {b}: {counts[a]} of {len(own)} rulers for {a}, {counts[b]} for {b}, "
-        f"{open_} without a real difference."
+        f"{a} against {b}: {own.count(a)} of {len(own)} rulers for {a}, {own.count(b)} for {b}, "
+        f"{own.count(None)} without a real difference."
     )
-
-
-def _measures(found: Sequence[Difference]) -> list[str]:
-    """Return the rulers' names once each, in their order, as words."""
-    return list(dict.fromkeys(d.measure.replace("_", " ") for d in found))
 
 
 def _and(words: Sequence[str]) -> str:

@@ -192,7 +192,28 @@ def _segments(values: Floats, counts: Ints, whole: bool) -> _Segments:
     middle = np.cumsum(mass) - mass / 2
     _, which = np.unique((middle * bins / total).astype(np.int64), return_inverse=True)
     low, high = _margins(values[starts], values[ends], mass, whole)
-    return _Segments(low, high, mass, which)
+    mean = np.add.reduceat(values * (counts / total), starts) / (mass / total)
+    return _bent(_Segments(low, high, mass, which), mean, whole)
+
+
+def _bent(flat: _Segments, mean: Floats, whole: bool) -> _Segments:
+    """Cut lopsided segments in two at their mean, with masses that keep the mean.
+
+    In a heavy tail an even spread up to the largest value would inflate every moment.
+    """
+    low, high, mass = flat.low, flat.high, flat.mass
+    knot = np.floor(mean) + 0.5 if whole else mean
+    lopsided = np.abs(mean - low / 2 - high / 2) > (high - low) / 8
+    cut = np.flatnonzero(lopsided & (low < knot) & (knot < high))
+    below = (knot / 2 + high / 2 - mean) / ((high - low) / 2)
+    masses = np.insert(mass, cut, (mass * below.clip(0, 1))[cut])
+    masses[cut + np.arange(len(cut)) + 1] *= 1 - below.clip(0, 1)[cut]
+    return _Segments(
+        np.insert(low, cut + 1, knot[cut]),
+        np.insert(high, cut, knot[cut]),
+        masses,
+        np.insert(flat.bin, cut, flat.bin[cut]),
+    )
 
 
 def _ends(total: Ints, least: float) -> Ints:

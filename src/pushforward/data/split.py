@@ -30,7 +30,8 @@ def split(n: int, shares: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> d
     train = max(1, n - validation - test)
     order = np.random.default_rng(seed).permutation(n)
     cuts = np.split(order, [train, n - test])
-    return {name: torch.from_numpy(np.sort(cut)) for name, cut in zip(PARTS, cuts, strict=True)}
+    # In shuffled order: the first rows of a part are then a sample of it.
+    return {name: torch.from_numpy(cut.copy()) for name, cut in zip(PARTS, cuts, strict=True)}
 
 
 def digest(

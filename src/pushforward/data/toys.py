@@ -104,7 +104,8 @@ def _checkerboard() -> Toy:
 
     def draw(n: int, rng: np.random.Generator) -> Floats:
         corner = black[rng.integers(len(black), size=n)].astype(np.float64)
-        return (corner + rng.random((n, 2))) / 2 - 1
+        points: Floats = (corner + rng.random((n, 2))) / 2 - 1
+        return points
 
     def log_density(points: Tensor) -> Tensor:
         place = ((points.double() + 1) * 2).floor()
