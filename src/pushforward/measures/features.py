@@ -155,9 +155,11 @@ class ImageEncoder(Features):
 
     @classmethod
     def fit(cls, reference: Tensor, *, seed: int = 0) -> ImageEncoder:
-        """Train on the reference, images (n, channels, height, width) in [-1, 1]; it needs no labels.
+        """Train on the reference, images (n, channels, height, width) in [-1, 1], without labels.
 
         It takes seconds, depends on the seed alone, and leaves the global random state as it was.
+        The reference may be one of the samples that are compared afterwards: the encoder is too
+        small to tell the images that it was trained on from others.
 
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.
