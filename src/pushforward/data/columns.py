@@ -23,7 +23,7 @@ from pushforward.errors import DataError, nearest
 
 EXACT = 2**53  # integers up to here are exact in float64
 GRID = 2**51  # up to here, their halves are too
-HUGE = 1e300  # beyond, differences of two values overflow
+HUGE = 1e150  # beyond, products of two values overflow
 DECIMALS = 12  # digits after the point; a column with more has full precision
 TICKS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # in a second
 
@@ -225,7 +225,7 @@ class Number(Column):
                 numbers = np.round(numbers * 10.0**self.digits) / 10.0**self.digits
         else:
             ticks = fitting.to_physical().fill_null(self.origin).to_numpy()
-            numbers = ((ticks - ticks.dtype.type(self.origin)) / self.unit).astype(np.float64)
+            numbers = ((ticks - ticks.dtype.type(self.origin)) // self.unit).astype(np.float64)
         return self.refuse_missing(np.where(missing, np.nan, numbers))
 
     def _cast(self, values: pl.Series) -> pl.Series:
@@ -299,23 +299,22 @@ def _digits(values: pl.Series, printed: int | None) -> int | None:
     """Return the number of decimals that all values have, or None."""
     if isinstance(values.dtype, pl.Decimal):
         return values.dtype.scale
-    kind = np.float32 if values.dtype == pl.Float32 else np.float64
+    precision = np.float32 if values.dtype == pl.Float32 else np.float64
     numbers = _finite(values.fill_nan(None).drop_nulls().cast(pl.Float64))
     largest = np.abs(numbers).max(initial=0)
     for digits in range(DECIMALS + 1):
         scale = 10.0**digits
         if largest * scale >= GRID:
             return None
-        if all(_rounds(part, scale, kind) for part in (numbers[:1000], numbers)):
+        if all(_on_grid(part, scale, precision) for part in (numbers[:1000], numbers)):
             return max(digits, printed or 0)
     return None
 
 
-def _rounds(numbers: Floats, scale: float, kind: type[np.floating[Any]]) -> bool:
-    """Tell whether rounding to a grid changes nothing, at the precision of `kind`."""
-    return bool(
-        (kind(1) * (np.round(numbers * scale) / scale).astype(kind) == numbers.astype(kind)).all()
-    )
+def _on_grid(numbers: Floats, scale: float, precision: type[np.floating[Any]]) -> bool:
+    """Tell whether rounding to a grid changes nothing, at the column's precision."""
+    rounded = np.round(numbers * scale) / scale
+    return np.array_equal(rounded.astype(precision), numbers.astype(precision))
 
 
 def _scale(values: pl.Series) -> tuple[int, int]:

@@ -10,13 +10,14 @@ from pushforward.data import text
 from pushforward.data.columns import Category, Column, Number
 from pushforward.data.frames import Make
 from pushforward.data.identifiers import Identifier, looks_like_identifiers
-from pushforward.data.partition import KEPT, WHOLE, Ints
+from pushforward.data.partition import WHOLE, Ints
 from pushforward.data.tables import TableSchema
 from pushforward.data.text import Spelling
 from pushforward.errors import DataError, nearest
 
 KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
 CLASSES = 100  # most classes that a condition may have
+NAMES = 1000  # rows from which on integers that all differ are remarked upon
 
 
 def fit_table(
@@ -70,8 +71,7 @@ def _kind(values: pl.Series) -> str:
     if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
         msg = f"column {values.name!r} must hold numbers, text, truth values or times, got {dtype}"
         raise DataError(msg)
-    missing = values.is_null() | (values.is_nan() if dtype.is_float() else False)
-    if missing.all() or dtype in (pl.Categorical, pl.Enum, pl.Boolean):
+    if dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
         return "categorical"
     if dtype == pl.String:
         return "identifier" if looks_like_identifiers(values) else "categorical"
@@ -134,17 +134,19 @@ def _classes(values: pl.Series, train: Ints) -> Category:
 
 def _notes(values: pl.Series, kind: str, is_condition: bool) -> list[str]:
     """Return what a user should know about a column."""
-    name, distinct, present = values.name, values.n_unique(), len(values) - values.null_count()
+    name, nan = values.name, values.dtype.is_float() and bool(values.is_nan().any())
+    present = (values.fill_nan(None) if nan else values).drop_nulls()
     if is_condition:
         return []
     if kind == "identifier":
         return [f"column {name!r} holds identifiers: generated fresh by their pattern, none stored"]
-    if present == 0:
+    if not len(present):
         return [f"warning: all values of column {name!r} are missing; it is kept as it is"]
+    if nan and values.null_count():
+        return [f"column {name!r} has both NaN and null; both come back as null"]
+    distinct = present.n_unique()
     if kind == "categorical" and distinct > WHOLE:
-        return [
-            f"column {name!r} has {distinct} categories: all but the {KEPT} most frequent pooled"
-        ]
-    if values.dtype.is_integer() and distinct == present >= 1000 and present == len(values):
+        return [f"column {name!r} has {distinct} categories; the rarer ones share one cell"]
+    if kind == "numeric" and values.dtype.is_integer() and distinct == len(values) >= NAMES:
         return [f"column {name!r}: all integers differ; if they are names, override as identifier"]
     return []

@@ -132,7 +132,8 @@ class TableSchema(Schema):
     def _codes(self, labels: Tensor | None) -> Any:
         """Return the condition's codes as its column has them, NaN for missing."""
         if labels is None or self.classes is None:
-            msg = f"the column {self.order} is a condition: decoding rows needs their labels"
+            name = self.condition and self.condition.name
+            msg = f"column {name!r} is the condition: decoding rows needs their labels"
             raise DataError(msg)
         codes = labels.detach().cpu().double().numpy()
         return np.where(codes == len(self.classes.levels), np.nan, codes)

@@ -26,6 +26,10 @@ DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{4}/\d\d/\d\d$": "%Y/%m/%d"} | {
 }
 
 
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+BINARY = (b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"%PDF")
+
+
 @dataclass(frozen=True)
 class Spelling:
     """How numbers and dates were written, by column.
@@ -68,27 +72,20 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Spelling]:
 def _decoded(path: Path) -> str:
     """Return the text of a file; DataError when it is empty, binary or not in UTF-8."""
     data = path.read_bytes()
-    if not data.strip():
-        raise DataError(f"{path} is empty; a table needs a line of column names and rows under it")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if b"\0" not in data[:4096] and not _magic(data):
-            msg = (
-                f"{path} is not in UTF-8 (byte {error.start + 1} is 0x{data[error.start]:02x}); "
-                "convert it, e.g. with `iconv -f latin1 -t utf-8`, if that is its encoding"
-            )
-            raise DataError(msg) from None
-        text = "\0"
-    if "\0" in text:
+    if not data.startswith(UTF_16) and (data.startswith(BINARY) or b"\0" in data):
         msg = f"{path} is a binary file, not text; a table must be CSV in UTF-8, or Parquet"
         raise DataError(msg)
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    except UnicodeDecodeError as error:
+        msg = (
+            f"{path} must be in UTF-8, and its byte {error.start + 1} (0x{data[error.start]:02x}) "
+            "is not; convert it, e.g. `iconv -f latin1 -t utf-8` if it is in Latin-1"
+        )
+        raise DataError(msg) from None
+    if not text.strip():
+        raise DataError(f"{path} is empty; a table needs a line of column names and rows under it")
     return text
-
-
-def _magic(data: bytes) -> bool:
-    """Tell whether a file starts like a well-known binary format (PNG, JPEG, gzip, ZIP, ...)."""
-    return data.startswith((b"\x89PNG", b"\xff\xd8", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"%PDF"))
 
 
 def _separator(text: str) -> str:
