@@ -38,6 +38,8 @@ Clip = Annotated[float | None, typer.Option(help="Clip a turn's gradient to this
 Rate = Annotated[float | None, typer.Option(help="Learning rate. [each model's own]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+GO_ON = "interrupted; the same command goes on from the last saved state"
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -166,7 +168,7 @@ def sample(
     raw, labels = fitted.sample_labelled(
         n, seed=seed, condition=condition, checkpoint="best" if checkpoint == "best" else "final"
     )
-    path = write(raw, target, labels)
+    path = write(raw, target, labels, fitted.schema)
     out.print(f"{n} samples: {escape(str(path))}", soft_wrap=True)
 
 
@@ -319,11 +321,13 @@ def main() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command; return 0, 1 (the work failed), 2 (bad usage or input), 130 (interrupted)."""
     try:
-        return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
+        status = int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
+        # The parser turns an interrupt into its exit status.
+        return _complain(GO_ON, 130) if status == 130 else status
     except PushforwardError as error:
         return _complain(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; the same command goes on from the last saved state", 130)
+        return _complain(GO_ON, 130)
     except OSError as error:
         return _complain(f"{error.strerror or error} ({error.filename or 'no file'})", 2)
     except Exception as error:

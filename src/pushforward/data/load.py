@@ -87,7 +87,8 @@ def _npy(path: Path, _key: str | None) -> Loaded:
 
 def _npz(path: Path, key: str | None) -> Loaded:
     """Return one of the arrays of an NPZ file, and the labels that belong to it."""
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: on a broken archive `np.load` would leave its own handle to the collector.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     chosen, notes = _choose(path, arrays, key)
     labels = _labels(arrays, chosen)
