@@ -20,7 +20,7 @@ from pushforward.measures.closed_form import gaussian_rate
 from pushforward.measures.samples import mmd
 from pushforward.networks import Critic, Encoder, Generator, Writer, together, trunk_size
 from pushforward.priors import Prior
-from pushforward.space import Image, Space
+from pushforward.space import Image, Space, total_variance
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ class Adversarial(Model, ABC):
         space: Space,
         classes: int = 0,
         *,
+        gamma: Annotated[float, "weight of the gradient penalty, a unit of data variance"] = 0.2,
         pack: Annotated[int, "rows that the critic sees at once"] = 1,
         temperature: Annotated[float, "of the Gumbel-softmax, for tables"] = 1.0,
         width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
@@ -178,6 +179,8 @@ class Adversarial(Model, ABC):
     ) -> None:
         super().__init__(space, classes, **shared)
         size, latent = trunk_size(space, width, depth), self.prior.latent
+        # In these units one default serves tables, images and points (see `total_variance`).
+        self.gamma = gamma * total_variance(space)
         self.generator = Generator(space, latent, classes, *size, temperature=temperature)
         self.critic = Critic(space, classes, *size, pack=pack)
 

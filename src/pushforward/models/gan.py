@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from pushforward.families import Adversarial
 from pushforward.game import Terms, turn
-from pushforward.space import Space, total_variance
 
 
 class GAN(Adversarial):
@@ -22,17 +21,6 @@ class GAN(Adversarial):
     name: ClassVar[str] = "gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Goodfellow et al. 2014; Mescheder et al. 2018"
-
-    def __init__(
-        self,
-        space: Space,
-        classes: int = 0,
-        *,
-        gamma: Annotated[float, "weight of R1, a unit of data variance; 0: none"] = 0.2,
-        **shared: Any,
-    ) -> None:
-        super().__init__(space, classes, **shared)
-        self.gamma = gamma * total_variance(space)
 
     @turn("critic", rate=1e-3, betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
