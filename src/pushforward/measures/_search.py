@@ -3,7 +3,7 @@
 Distances come from a float32 matrix product, which is fast and slightly wrong. Whatever such a
 product cannot decide is scored again in float64 by differences: the candidates for the nearest
 neighbours, and the points that lie on the edge of a ball. Memory grows with `chunk` times the size
-of the reference, never with the product of both sizes.
+of the reference, or not at all where `chunk` is None, never with the product of both sizes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+HELD = 1_250_000  # distances at once, by default: they stay in a CPU's cache
 SLACK = 8  # candidates beyond k that are scored again
 PAIRS = 1 << 22  # numbers that are held when edges are scored again
 
@@ -45,7 +46,7 @@ class Balls:
 
 
 def nearest(
-    queries: Tensor, reference: Tensor, k: int, *, chunk: int, itself: bool = False
+    queries: Tensor, reference: Tensor, k: int, *, chunk: int | None, itself: bool = False
 ) -> Neighbours:
     """Return each query's k nearest rows of the reference.
 
@@ -53,12 +54,12 @@ def nearest(
         queries: (n, d).
         reference: (m, d).
         k: how many, at most m (m - 1 with `itself`).
-        chunk: queries whose distances are held at once.
+        chunk: queries whose distances are held at once; None for 1.25 million distances.
         itself: queries and reference are the same rows; none is its own neighbour.
     """
     fast, exact = _Product(reference, torch.float32), _Product(reference, torch.float64)
     parts = []
-    for rows in _chunks(len(queries), chunk, queries.device):
+    for rows in _chunks(queries, reference, chunk):
         own = rows if itself else None
         found, certain = _nearest(fast, queries[rows], k, own)
         if not certain.all():
@@ -69,19 +70,19 @@ def nearest(
     return Neighbours(torch.cat([p.squared for p in parts]), torch.cat([p.index for p in parts]))
 
 
-def balls(points: Tensor, centres: Tensor, squared_radii: Tensor, *, chunk: int) -> Balls:
+def balls(points: Tensor, centres: Tensor, squared_radii: Tensor, *, chunk: int | None) -> Balls:
     """Count which of the points (m, d) lie in which of the closed balls around centres (n, d).
 
     Args:
         points: (m, d).
         centres: (n, d).
         squared_radii: (n,), as `nearest` returns them.
-        chunk: points whose distances are held at once.
+        chunk: points whose distances are held at once; None for 1.25 million distances.
     """
     product = _Product(centres, torch.float32)
     of_ball = torch.zeros(len(centres), dtype=torch.int64, device=centres.device)
     of_point = []
-    for rows in _chunks(len(points), chunk, points.device):
+    for rows in _chunks(points, centres, chunk):
         inside = _inside(product, points[rows], squared_radii)
         of_point.append(inside.sum(1))
         of_ball += inside.sum(0)
@@ -145,6 +146,7 @@ def _inside(product: _Product, points: Tensor, squared_radii: Tensor) -> Tensor:
     return inside
 
 
-def _chunks(n: int, chunk: int, device: torch.device) -> Iterator[Tensor]:
-    for start in range(0, n, chunk):
-        yield torch.arange(start, min(n, start + chunk), device=device)
+def _chunks(rows: Tensor, reference: Tensor, chunk: int | None) -> Iterator[Tensor]:
+    step = chunk or max(1, HELD // len(reference))
+    for start in range(0, len(rows), step):
+        yield torch.arange(start, min(len(rows), start + step), device=rows.device)

@@ -27,7 +27,7 @@ class Options(TypedDict, total=False):
     """The keywords of `prdc`, for the four rulers alone."""
 
     k: int
-    chunk: int
+    chunk: int | None
     splits: int
     resamples: int
     limit: int | None
@@ -103,7 +103,7 @@ def prdc(
     y: Any,
     *,
     k: int = 5,
-    chunk: int = 128,
+    chunk: int | None = None,
     splits: int = 2,
     resamples: int = 20,
     limit: int | None = None,
@@ -116,7 +116,8 @@ def prdc(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         k: a row's ball reaches to its k-th nearest other row of its own sample.
-        chunk: rows whose distances are held at once: memory is chunk times the larger sample.
+        chunk: rows whose distances are held at once: memory is chunk times the larger sample. None
+            for as many as fit a CPU's cache.
         splits: random splits of the pooled rows, at the same sizes, behind the nulls of precision
             and recall (and of the others, where exact copies make their formulas void). 0: none.
         resamples: subsamples behind the intervals. 0: no intervals.
@@ -137,7 +138,7 @@ def prdc(
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
         standard errors Shao & Wu 1989, "A general theory for jackknife variance estimation".
     """
-    if min(k, chunk) < 1:
+    if k < 1 or (chunk is not None and chunk < 1):
         raise MeasureError(f"k and chunk must be at least 1; given {k=}, {chunk=}")
     both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
     rng = torch.Generator().manual_seed(seed)
@@ -160,7 +161,7 @@ class _Seen:
     copies: bool
 
 
-def _look(x: Tensor, y: Tensor, k: int, chunk: int) -> _Seen:
+def _look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> _Seen:
     radii_x = _search.nearest(x, x, k, chunk=chunk, itself=True).squared[:, -1]
     radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
     real = _search.balls(y, x, radii_x, chunk=chunk)
@@ -170,7 +171,7 @@ def _look(x: Tensor, y: Tensor, k: int, chunk: int) -> _Seen:
 
 
 def _nulls(
-    both: Pair, seen: _Seen, k: int, chunk: int, splits: int, rng: torch.Generator
+    both: Pair, seen: _Seen, k: int, chunk: int | None, splits: int, rng: torch.Generator
 ) -> list[float | None]:
     """Return what no difference gives: by formula where there is one, else by random splits."""
     known: list[float | None] = [None] * len(NAMES)
@@ -196,7 +197,7 @@ def _met(n: int, m: int, k: int) -> float:
 
 
 def _errors(
-    both: Pair, k: int, chunk: int, resamples: int, rng: torch.Generator
+    both: Pair, k: int, chunk: int | None, resamples: int, rng: torch.Generator
 ) -> list[float | None]:
     """Return standard errors over both samples, by subsampling without replacement."""
     if resamples < 2:
