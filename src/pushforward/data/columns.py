@@ -18,7 +18,7 @@ import polars as pl
 from pushforward.data import partition
 from pushforward.data.frames import dtype_from_json, dtype_to_json
 from pushforward.data.partition import Floats, Ints, Partition
-from pushforward.data.text import Spelling
+from pushforward.data.text import Spelling, dates
 from pushforward.errors import DataError, nearest
 
 EXACT = 2**53  # integers up to here are exact in float64
@@ -233,6 +233,8 @@ class Number(Column):
         try:
             if self.dtype.is_integer() and values.dtype.is_float():
                 values = values.fill_nan(None).round()
+            if self.format and values.dtype == pl.String:
+                values = dates(values)[0]
             fitting = values.cast(self.dtype)
         except pl.exceptions.PolarsError:
             msg = f"column {self.name!r} must hold {self.dtype}, got {values.dtype} that is not"
@@ -326,6 +328,9 @@ def _scale(values: pl.Series) -> tuple[int, int]:
     unit = _unit(values.dtype, ticks)
     if max(abs(low), abs(high)) <= EXACT * unit:
         return 0, unit
+    while values.dtype.is_temporal() and high - low > EXACT * unit:
+        unit *= 1000  # centuries of microseconds, or a year 9999 that means "never"
+        low -= low % unit
     if high - low > EXACT * unit:
         msg = (
             f"column {values.name!r} spans {high - low}, and numbers are exact up to 2^53; "

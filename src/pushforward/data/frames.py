@@ -101,12 +101,14 @@ class Make:
             levels, ordered = self.levels[column.name]
             codes = column.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
             return pd.Series(pd.Categorical.from_codes(codes, pd.Index(levels), ordered=ordered))
-        series = pd.Series(_filled(column))
+        values = _filled(column)
+        series = pd.Series(values, dtype=values.dtype)  # or pandas would infer text from objects
         if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
             series = series.dt.tz_localize("UTC")
-        series = series.astype(dtype)  # type: ignore[call-overload]  # any dtype that pandas knows
+        series = series.astype(dtype)
         missing = column.is_null().to_numpy()
-        return series.mask(missing) if missing.any() else series
+        # an object column holds its missing values already, as None
+        return series.mask(missing) if missing.any() and dtype != "object" else series
 
 
 def _filled(column: pl.Series) -> Any:
@@ -129,7 +131,7 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, Make, list[str]]:
     except TypeError:
         msg = f"a table must be a pandas or Polars data frame, got {type(data).__name__}"
         raise DataError(msg) from None
-    except ValueError as error:
+    except (ValueError, nw.exceptions.NarwhalsError) as error:
         raise DataError(f"the data frame cannot be read: {error}") from None
     eager = frame.collect("polars") if isinstance(frame, nw.LazyFrame) else frame
     if eager.implementation.is_polars():
@@ -143,13 +145,12 @@ def _convert(frame: nw.DataFrame[Any]) -> tuple[pl.DataFrame, Make, list[str]]:
     names = [str(label) for label in labels]
     refuse_duplicates(names)
     notes: list[str] = []
-    columns, dtypes, levels = [], {}, {}
-    for label, name in zip(labels, names, strict=True):
-        column = frame[label]
+    columns, dtypes, levels = {}, {}, {}
+    for name, column in zip(names, frame.iter_columns(), strict=True):
         if column.dtype in (nw.Categorical, nw.Enum) and frame.implementation.is_pandas():
             levels[name] = _levels(column)
         series, note = _series(name, column, levels.get(name))
-        columns.append(series)
+        columns[name] = series
         dtypes[name] = str(getattr(column.to_native(), "dtype", ""))
         notes += [note] if note else []
     odd = {n: label for n, label in zip(names, labels, strict=True) if not isinstance(label, str)}

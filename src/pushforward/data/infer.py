@@ -50,7 +50,9 @@ def fit_table(
         elif kind in ("categorical", "boolean"):
             columns.append(Category.fit(values, train))
         else:
-            columns.append(Number.fit(values, train, spelling))
+            number = Number.fit(values, train, spelling)
+            columns.append(number)
+            notes += _coarse(values, number)
         notes += _notes(values, kind, series.name == condition)
     return TableSchema(frame.columns, columns, identifiers, classes, make), notes
 
@@ -132,21 +134,29 @@ def _classes(values: pl.Series, train: Ints) -> Category:
     return Category.fit(values, train)
 
 
+def _coarse(values: pl.Series, number: Number) -> list[str]:
+    """Return a note when times span too long to be exact to their last digit."""
+    if not values.dtype.is_temporal() or not (values.to_physical() % number.unit != 0).any():
+        return []
+    return [f"column {values.name!r} spans more than 2^53 ticks; its times are cut to fewer digits"]
+
+
 def _notes(values: pl.Series, kind: str, is_condition: bool) -> list[str]:
     """Return what a user should know about a column."""
-    name, nan = values.name, values.dtype.is_float() and bool(values.is_nan().any())
+    nan = values.dtype.is_float() and bool(values.is_nan().any())
     present = (values.fill_nan(None) if nan else values).drop_nulls()
-    if is_condition:
-        return []
-    if kind == "identifier":
-        return [f"column {name!r} holds identifiers: generated fresh by their pattern, none stored"]
-    if not len(present):
-        return [f"warning: all values of column {name!r} are missing; it is kept as it is"]
-    if nan and values.null_count():
-        return [f"column {name!r} has both NaN and null; both come back as null"]
     distinct = present.n_unique()
-    if kind == "categorical" and distinct > WHOLE:
-        return [f"column {name!r} has {distinct} categories; the rarer ones share one cell"]
-    if kind == "numeric" and values.dtype.is_integer() and distinct == len(values) >= NAMES:
-        return [f"column {name!r}: all integers differ; if they are names, override as identifier"]
-    return []
+    numbered = kind == "numeric" and values.dtype.is_integer()
+    remarks = {
+        "holds identifiers: generated fresh by their pattern, none stored": kind == "identifier",
+        "is all missing; it is kept as it is (warning: nothing to learn)": not distinct,
+        "has both NaN and null; both come back as null": nan and bool(values.null_count()),
+        f"has {distinct} categories; the rarer ones share one cell": (
+            kind == "categorical" and distinct > WHOLE
+        ),
+        "has integers that all differ; if they are names, override it as identifier": (
+            numbered and distinct == len(values) >= NAMES
+        ),
+    }
+    said = [remark for remark, applies in remarks.items() if applies and not is_condition]
+    return [f"column {values.name!r} {remark}" for remark in said]

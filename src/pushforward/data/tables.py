@@ -127,7 +127,7 @@ class TableSchema(Schema):
         found |= {i.name: i.generate(len(numbers), generator) for i in self.identifiers}
         if self.classes is not None:
             found[self.classes.name] = self.classes.decode(self._codes(labels))
-        return self.make.restore(pl.DataFrame([found[name] for name in self.order]))
+        return self.make.restore(pl.DataFrame({name: found[name] for name in self.order}))
 
     def _codes(self, labels: Tensor | None) -> Any:
         """Return the condition's codes as its column has them, NaN for missing."""
@@ -157,8 +157,10 @@ class TableSchema(Schema):
     def spelled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame with numbers and times spelled as in the user's CSV file."""
         known = {column.name: column for column in self.columns}
-        columns = [known[c.name].text(c) if c.name in known else c for c in frame.iter_columns()]
-        return pl.DataFrame(columns)
+        columns = frame.iter_columns()
+        return pl.DataFrame(
+            {c.name: known[c.name].text(c) if c.name in known else c for c in columns}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

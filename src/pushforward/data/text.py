@@ -122,7 +122,7 @@ def _typed(frame: pl.DataFrame) -> tuple[pl.DataFrame, Spelling]:
     """Give each column of text the type that all its values have."""
     decimals: dict[str, int] = {}
     formats: dict[str, str] = {}
-    columns = []
+    columns = {}
     for column in frame.iter_columns():
         typed = numbers(column)
         if typed is not None and typed.dtype == pl.Float64:
@@ -130,7 +130,7 @@ def _typed(frame: pl.DataFrame) -> tuple[pl.DataFrame, Spelling]:
         if typed is None:
             typed, spelled = dates(column)
             formats |= {column.name: spelled} if spelled else {}
-        columns.append(typed)
+        columns[column.name] = typed
     return pl.DataFrame(columns), Spelling(decimals, formats)
 
 

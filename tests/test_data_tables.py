@@ -1,0 +1,523 @@
+"""Tables: exact round trips, honest cells, identifiers that are never stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from scipy.stats import ks_2samp
+
+from pushforward.data import TableSchema, read, schema_from_json
+from pushforward.errors import DataError
+
+ADULT = Path(__file__).parents[2] / "shared" / "data" / "adult-train.csv"
+needs_adult = pytest.mark.skipif(not ADULT.exists(), reason=f"no {ADULT.name} beside the project")
+GENTLE = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
+    dataset = read(data, **keywords)
+    assert isinstance(dataset.schema, TableSchema)
+    return dataset.schema, dataset
+
+
+def redrawn(dataset: Any, seed: int = 0) -> Any:
+    """The same rows with what `expand` discards drawn anew, raw."""
+    schema = dataset.schema
+    hard = schema.harden(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
+    return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
+
+
+# --- round trips
+
+DTYPES: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
+    "i8": (pl.Int8(), st.integers(-128, 127)),
+    "u64": (pl.UInt64(), st.integers(2**64 - 2**53, 2**64 - 1)),
+    "big": (pl.Int64(), st.integers(-(2**53), 2**53)),
+    "few": (pl.Int16(), st.sampled_from([0, 0, 0, 7, -3])),
+    "f32": (pl.Float32(), st.floats(-(2.0**99), 2.0**99, width=32)),
+    "f64": (pl.Float64(), st.floats(-1e149, 1e149)),
+    "cents": (pl.Float64(), st.integers(-(10**9), 10**9).map(lambda i: i / 100)),
+    "exact": (pl.Decimal(12, 3), st.integers(-(10**9), 10**9).map(lambda i: Decimal(i) / 1000)),
+    "flag": (pl.Boolean(), st.booleans()),
+    "text": (pl.String(), st.sampled_from(["", " a", "A", "007", "é", "naïve\n"])),
+    "enum": (pl.Enum(["z", "a", "never"]), st.sampled_from(["z", "a"])),
+    "level": (pl.Categorical(), st.sampled_from(["low", "high"])),
+    "date": (pl.Date(), st.dates()),
+    "clock": (pl.Time(), st.times()),
+    "stamp": (pl.Datetime("us"), st.datetimes(datetime(1900, 1, 1), datetime(2180, 1, 1))),
+    "second": (
+        pl.Datetime("ms", "UTC"),
+        st.integers(0, 2**31).map(lambda s: datetime.fromtimestamp(s, UTC)),
+    ),
+    "lapse": (pl.Duration("us"), st.timedeltas(timedelta(-9999), timedelta(9999))),
+    "void": (pl.Null(), st.none()),
+}
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pl.DataFrame:
+    rows = draw(st.integers(10, 40))
+    names = draw(st.lists(st.sampled_from(sorted(DTYPES)), min_size=1, max_size=5, unique=True))
+    columns = []
+    for name in names:
+        dtype, values = DTYPES[name]
+        values = draw(st.sampled_from([values, st.none() | values]))
+        drawn = draw(st.lists(values, min_size=rows, max_size=rows))
+        columns.append(pl.Series(name, drawn, dtype=dtype))
+    return pl.DataFrame(columns)
+
+
+@GENTLE
+@given(frames())
+def test_every_row_comes_back_exactly(frame: pl.DataFrame) -> None:
+    schema, dataset = table(
+        frame, overrides=dict.fromkeys(set(frame.columns) & {"text"}, "categorical")
+    )
+    assert_frame_equal(schema.decode(dataset.rows), frame, check_exact=True)
+    again = schema_from_json(json.loads(json.dumps(schema.to_json(), allow_nan=False)))
+    assert_frame_equal(again.decode(again.encode(frame)), frame, check_exact=True)
+    assert again.to_json() == schema.to_json()
+
+
+@GENTLE
+@given(frames(), st.integers(0, 9))
+def test_redrawn_rows_stay_in_their_cells_and_ranges(frame: pl.DataFrame, seed: int) -> None:
+    schema, dataset = table(
+        frame, overrides=dict.fromkeys(set(frame.columns) & {"text"}, "categorical")
+    )
+    x = schema.expand(dataset.rows)
+    ones = torch.split(x, list(schema.space.sizes), dim=1)
+    assert all(bool((part.sum(1) == 1).all()) for part in ones)
+    again = redrawn(dataset, seed)
+    assert again.schema == frame.schema
+    train = frame[dataset.parts["train"].tolist()]
+    for name in [c.name for c in train.iter_columns() if c.null_count() < len(c)]:
+        assert again[name].is_null().equals(frame[name].is_null())
+        if frame[name].dtype.is_numeric():
+            assert again[name].min() >= train[name].min()
+            assert again[name].max() <= train[name].max()
+
+
+# --- pandas
+
+
+def test_pandas_comes_back_as_pandas_with_its_dtypes() -> None:
+    n = 40
+    stamps = pd.date_range("2024-01-01", periods=n, freq="h")
+    frame = pd.DataFrame(
+        {
+            "plain": np.arange(n) % 7,
+            "small": (np.arange(n) % 5).astype(np.uint8),
+            "nullable": pd.array([None, *range(n - 1)], dtype="Int32"),
+            "real": np.where(np.arange(n) % 9 == 0, np.nan, np.arange(n) / 8).astype(np.float32),
+            "bool": np.arange(n) % 2 == 0,
+            "maybe": pd.array([None, True, False, True] * (n // 4), dtype="boolean"),
+            "text": ["a", "b", None, "007"] * (n // 4),
+            "object": pd.Series(["u", None, "v", "w"] * (n // 4), dtype=object),
+            "category": pd.Categorical(
+                ["lo", "hi", None, "hi"] * (n // 4), ["lo", "hi", "mid"], ordered=True
+            ),
+            "number": pd.Categorical([3, 1, 1, 2] * (n // 4)),
+            "stamp": stamps,
+            "coarse": pd.Series(stamps)
+            .dt.floor("s")
+            .astype("datetime64[s]")
+            .where(pd.Series(np.arange(n) != 3)),
+            "zone": stamps.tz_localize("Europe/Berlin"),
+            "lapse": pd.to_timedelta(np.arange(n), unit="s"),
+            7: np.arange(n) % 3,
+            "wide": pd.array(np.arange(n) % 4, dtype="Int64"),
+        }
+    )
+    schema, dataset = table(frame)
+    pd.testing.assert_frame_equal(schema.decode(dataset.rows), frame)
+    assert list(redrawn(dataset).dtypes) == list(frame.dtypes)
+    again = schema_from_json(json.loads(json.dumps(schema.to_json())))
+    pd.testing.assert_frame_equal(again.decode(again.encode(frame)), frame)
+    assert torch.equal(again.encode(frame).nan_to_num(-1), dataset.rows.nan_to_num(-1))
+
+
+def test_pandas_objects_of_mixed_types_are_read_as_text() -> None:
+    frame = pd.DataFrame({"m": pd.Series([1, "a", 2.5, None] * 5, dtype=object), "x": range(20)})
+    schema, dataset = table(frame)
+    assert any("'m' mixes types" in note for note in dataset.notes)
+    assert schema.decode(dataset.rows)["m"].tolist()[:3] == ["1", "a", "2.5"]
+
+
+# --- cells
+
+
+def test_an_atom_is_generated_as_often_as_it_occurs() -> None:
+    rng = np.random.default_rng(0)
+    gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.lognormal(8, 2, 20_000))
+    _, dataset = table(pl.DataFrame({"gain": gain}))
+    assert (redrawn(dataset)["gain"] == 0).sum() == (gain == 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    {
+        "normal": lambda rng: rng.normal(size=20_000),
+        "heavy tail": lambda rng: rng.lognormal(0, 3, 20_000),
+        "half whole": lambda rng: np.where(rng.random(20_000) < 0.5, 3.0, rng.normal(size=20_000)),
+        "counts": lambda rng: rng.poisson(9, 20_000),
+        "many counts": lambda rng: rng.geometric(0.004, 20_000),
+        "two far heaps": lambda rng: rng.choice([0, 10**9], 20_000) + rng.integers(0, 500, 20_000),
+        "prices": lambda rng: np.round(rng.gamma(2, 30, 20_000), 2),
+    }.items(),
+)
+def test_redrawing_leaves_the_distribution_alone(name: str, draw: Any) -> None:
+    values = draw(np.random.default_rng(1))
+    _, dataset = table(pl.DataFrame({"v": values}))
+    again = redrawn(dataset)["v"].to_numpy()
+    assert ks_2samp(values, again).statistic < 0.003
+    assert again.mean() == pytest.approx(values.mean(), rel=0.02, abs=0.02 * values.std())
+
+
+@needs_adult
+def test_adult_survives_its_cells() -> None:
+    schema, dataset = table(ADULT)
+    real, fake = schema.decode(dataset.rows), redrawn(dataset)
+    errors = {}
+    for column in schema.columns:
+        a, b = real[column.name], fake[column.name]
+        if column.kind == "numeric":
+            errors[column.name] = float(ks_2samp(a.to_numpy(), b.to_numpy()).statistic)
+        else:
+            shares = [
+                s.value_counts(normalize=True, name="share").sort(column.name) for s in (a, b)
+            ]
+            errors[column.name] = float((shares[0]["share"] - shares[1]["share"]).abs().sum()) / 2
+    assert len(errors) == 15
+    assert max(errors.values()) < 0.004
+    assert sum(errors.values()) / 15 < 0.001
+    assert (fake["capital-gain"] == 0).mean() == (real["capital-gain"] == 0).mean()
+
+
+def test_no_piece_of_a_bin_tells_of_fewer_than_twenty_rows() -> None:
+    values = np.random.default_rng(0).normal(size=4000)
+    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    cells = schema.columns[0].partition
+    train = len(dataset.parts["train"])
+    pieces = cells.mass[cells.mass > 0] * train
+    assert np.isnan(cells.atom).all()
+    # a lopsided segment is cut in two at its mean, which adds nothing that is not pooled
+    assert np.add.reduceat(pieces, np.arange(0, len(pieces) - 1, 2)).min() > 19.9
+    assert schema.space.sizes == (64,)
+    assert cells.shares.min() * train > 40
+
+
+def test_a_rare_value_is_no_atom() -> None:
+    values = np.concatenate([np.zeros(3000), np.arange(1, 400), [57.0] * 18])
+    schema, _ = table(pl.DataFrame({"v": values}))
+    assert set(schema.columns[0].partition.atom[~np.isnan(schema.columns[0].partition.atom)]) == {0}
+
+
+def test_a_bin_does_not_generate_the_atom_it_surrounds() -> None:
+    rng = np.random.default_rng(0)
+    sparse = np.repeat([5, 6, 8, 9], 8)  # fewer than 20 rows each: pooled, around the atom 7
+    values = np.concatenate([np.full(2000, 7), np.full(2000, 1), sparse])
+    rng.shuffle(values)
+    _, dataset = table(pl.DataFrame({"v": values}))
+    fake = redrawn(dataset)["v"]
+    assert (fake == 7).sum() == 2000
+    assert set(fake.to_list()) <= {1, 5, 6, 7, 8, 9}
+
+
+def test_integers_are_rounded_without_bias() -> None:
+    values = np.tile(np.arange(1000), 20)
+    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    x = schema.expand(dataset.rows).repeat(20, 1)
+    drawn = schema.harden(x, torch.Generator().manual_seed(0))[:, 0].long()
+    counts = np.bincount(drawn.numpy(), minlength=1000)
+    assert counts.min() > 250  # of 400 each; half a step at a bin's edge would make some 200
+    assert counts.max() < 560
+
+
+def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:
+    schema, _ = table(pl.DataFrame({"v": np.random.default_rng(0).normal(size=500)}))
+    strange = pl.DataFrame({"v": [-1e9, 1e9]})
+    rows = schema.encode(strange)
+    assert schema.decode(rows).equals(strange)
+    first, last = schema.cells(rows)[:, 0].tolist()
+    assert (first, last) == (0, schema.space.sizes[0] - 1)
+
+
+def test_hardening_a_relaxed_row_takes_the_likeliest_cell() -> None:
+    schema, dataset = table(pl.DataFrame({"c": ["a", "b", "c"] * 40, "v": np.arange(120) % 6}))
+    x = schema.expand(dataset.rows)
+    noisy = 0.6 * x + 0.4 * torch.softmax(torch.randn(x.shape), 1)
+    assert torch.equal(schema.cells(schema.harden(noisy)), schema.cells(dataset.rows))
+
+
+def test_features_count_each_column_alike() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "flat": rng.random(4000),
+            "heavy": rng.lognormal(0, 4, 4000),
+            "coin": rng.choice(["a", "b"], 4000).tolist(),
+            "holes": [None if hole else v for v, hole in enumerate(rng.random(4000) < 0.2)],
+        }
+    )
+    schema, dataset = table(frame)
+    features = schema.features(dataset.rows)
+    assert features.shape == (4000, 3 + 2 + 1)  # three ranks, a coin, a flag for the holes
+
+    def expected(columns: list[int]) -> float:
+        return float(2 * features[:, columns].var(0).sum())
+
+    assert expected([0]) == pytest.approx(1, rel=0.02)
+    assert expected([1]) == pytest.approx(1, rel=0.02)
+    assert expected([3, 4]) == pytest.approx(0.5, rel=0.02)  # the probability to differ
+    ranks = features[:, 1] / math.sqrt(6)
+    order = np.argsort(np.argsort(frame["heavy"].to_numpy())) / 4000
+    assert np.abs(ranks.numpy() - order).max() < 0.02
+    hole = torch.tensor(frame["holes"].is_null().to_numpy())
+    assert torch.equal(features[:, 5] == 1, hole)
+    assert bool((features[:, 2][hole] == 0.5 * math.sqrt(6)).all())
+
+
+def test_an_atom_has_its_middle_rank() -> None:
+    schema, dataset = table(pl.DataFrame({"v": [0.5] * 600 + [1.5] * 400}))
+    low, high = (schema.features(dataset.rows)[i, 0].item() / math.sqrt(6) for i in (0, 999))
+    share = schema.columns[0].partition.shares
+    assert low == pytest.approx(share[0] / 2, abs=1e-6)
+    assert high == pytest.approx(1 - share[1] / 2, abs=1e-6)
+
+
+# --- kinds of columns
+
+
+def test_odd_tables_are_kept() -> None:
+    frame = pl.DataFrame(
+        {
+            "": [1] * 30,
+            'a "quoted" name, with comma': [None] * 30,
+            "ünïcödé": ["only"] * 30,
+            "maybe": [True, False, None] * 10,
+            "nan": [float("nan"), 1.0, 2.5] * 10,
+        }
+    )
+    schema, dataset = table(frame)
+    assert_frame_equal(schema.decode(dataset.rows), frame)
+    assert_frame_equal(redrawn(dataset), frame)
+    assert schema.space.sizes == (1, 1, 1, 3, 3)
+    assert any("all missing" in note for note in dataset.notes)
+
+
+def test_times_keep_their_resolution() -> None:
+    days = [date(2020, 1, 1) + timedelta(days=i * i) for i in range(200)]
+    seconds = [datetime(2020, 1, 1) + timedelta(seconds=i * 977) for i in range(200)]
+    half = [time(i % 24, 30 * (i % 2)) for i in range(200)]
+    _, dataset = table(pl.DataFrame({"day": days, "second": seconds, "half": half}))
+    again = redrawn(dataset)
+    assert again["day"].dtype == pl.Date
+    assert all(stamp.microsecond == 0 for stamp in again["second"])
+    assert any(stamp.second % 60 for stamp in again["second"])
+    assert all(clock.second == 0 for clock in again["half"])
+
+
+def test_a_year_9999_that_means_never_costs_only_the_last_digits() -> None:
+    stamps = [datetime(2024, 1, 1, microsecond=i * 123_457 % 10**6) for i in range(30)]
+    frame = pl.DataFrame({"t": [*stamps, datetime(9999, 12, 31)]})
+    schema, dataset = table(frame)
+    back = schema.decode(dataset.rows)["t"]
+    assert (frame["t"] - back).dt.total_microseconds().abs().max() < 1000
+    assert back[-1] == datetime(9999, 12, 31)
+    assert any("cut to fewer digits" in note for note in dataset.notes)
+
+
+def test_a_thousand_categories_share_their_rare_cell() -> None:
+    rng = np.random.default_rng(0)
+    words = [f"w{int(i)}" for i in np.minimum(rng.zipf(1.2, 40_000), 3000)]
+    schema, dataset = table(pl.DataFrame({"w": words}))
+    assert schema.space.sizes == (256,)
+    assert schema.decode(dataset.rows)["w"].to_list() == words
+    assert any("share one cell" in note for note in dataset.notes)
+    fake = redrawn(dataset)["w"]
+    assert (fake == "w1").sum() == words.count("w1")
+    assert fake.n_unique() > 1000
+
+
+def test_overrides_say_what_a_column_is() -> None:
+    frame = pl.DataFrame(
+        {
+            "zip": [10_000 + i % 7 for i in range(50)],
+            "amount": [str(i / 4) for i in range(50)],
+            "when": [f"2020-01-{1 + i % 28:02d}" for i in range(50)],
+            "id": list(range(50_000, 50_050)),
+            "bit": [i % 2 for i in range(50)],
+        }
+    )
+    kinds = {
+        "zip": "categorical",
+        "amount": "numeric",
+        "when": "datetime",
+        "id": "identifier",
+        "bit": "boolean",
+    }
+    schema, dataset = table(frame, overrides=kinds)
+    assert [c.kind for c in schema.columns] == ["categorical", "numeric", "numeric", "categorical"]
+    assert schema.space.sizes[0] == 7
+    back = schema.decode(dataset.rows)
+    assert back["amount"].to_list() == [i / 4 for i in range(50)]
+    assert back["when"].dtype == pl.Date
+    assert back["id"].dtype == pl.Int64
+    assert back.columns == frame.columns
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"amont": "numeric"}, "did you mean 'amount'"),
+        ({"amount": "numerical"}, "did you mean 'numeric'"),
+        ({"word": "numeric"}, "row 1 is 'w0'"),
+        ({"amount": "integer"}, "cannot be read as integer"),
+        ({"word": "boolean"}, "cannot be read as boolean"),
+        ({"word": "datetime"}, "cannot be read as datetime"),
+        ({"amount": "identifier"}, "must be text or integers"),
+    ],
+)
+def test_overrides_that_do_not_fit(overrides: dict[str, str], message: str) -> None:
+    frame = pl.DataFrame(
+        {"amount": [i / 3 for i in range(30)], "word": [f"w{i % 4}" for i in range(30)]}
+    )
+    with pytest.raises(DataError, match=message):
+        read(frame, overrides=overrides)
+
+
+# --- identifiers
+
+
+def test_identifiers_are_generated_fresh_and_none_is_stored() -> None:
+    names = [f"EMP-{i * 7919 % 100_000:05d}-x{i % 10}" for i in range(500)]
+    frame = pl.DataFrame({"id": names, "v": np.random.default_rng(0).normal(size=500)})
+    schema, dataset = table(frame)
+    text = json.dumps(schema.to_json())
+    assert not any(name in text for name in names)
+    assert any("'id' holds identifiers" in note for note in dataset.notes)
+    fresh = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(1))["id"]
+    assert fresh.n_unique() == 500
+    assert fresh.str.contains(r"^EMP-\d{5}-x\d$").all()
+    same = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(1))["id"]
+    other = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(2))["id"]
+    assert fresh.equals(same)
+    assert not fresh.equals(other)
+
+
+def test_identifiers_stay_distinct_beyond_their_pattern() -> None:
+    frame = pl.DataFrame({"id": [f"a{i}" for i in range(10, 40)], "v": range(30)})
+    schema, _ = table(frame)
+    many = schema.decode(schema.encode(frame)[:1].expand(5000, 1))["id"]
+    assert many.n_unique() == 5000
+    assert many.str.starts_with("a").all()
+
+
+def test_missing_identifiers_stay_missing_about_as_often() -> None:
+    frame = pl.DataFrame(
+        {"id": [None if i % 4 == 0 else f"user{i}@x.org" for i in range(400)], "v": range(400)}
+    )
+    schema, dataset = table(frame)
+    fresh = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(0))["id"]
+    assert 60 < fresh.null_count() < 140
+    assert fresh.drop_nulls().is_unique().all()
+
+
+def test_a_table_of_identifiers_only_cannot_be_modelled() -> None:
+    with pytest.raises(DataError, match="at least one column to model"):
+        read(pl.DataFrame({"id": [f"user {i}" for i in range(50)]}))
+
+
+def test_the_schema_holds_no_row() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2000, 2))
+    schema, _ = table(pl.DataFrame(values, schema=["a", "b"]))
+    stored = set()
+    for column in schema.columns:
+        stored |= set(column.partition.bounds.tolist()) | set(column.partition.atom.tolist())
+    assert not any(a in stored and b in stored for a, b in values.tolist())
+
+
+# --- conditions
+
+
+def test_a_condition_is_taken_out_and_put_back_in_place() -> None:
+    frame = pl.DataFrame(
+        {
+            "a": np.arange(60) / 7,
+            "k": (["x"] * 3 + ["y"] * 2 + [None]) * 10,
+            "b": ["p", "q"] * 30,
+        }
+    )
+    schema, dataset = table(frame, condition="k")
+    assert schema.condition is not None
+    assert schema.condition.classes == ("x", "y", None)
+    labels = dataset.labels[dataset.parts["train"]]
+    shares = np.bincount(labels, minlength=3) / len(labels)
+    assert schema.condition.frequencies == pytest.approx(shares)
+    assert len(schema.columns) == 2
+    assert_frame_equal(schema.decode(dataset.rows, dataset.labels), frame)
+    swapped = schema.decode(dataset.rows, torch.full((60,), 1))
+    assert swapped["k"].to_list() == ["y"] * 60
+    with pytest.raises(DataError, match="needs their labels"):
+        schema.decode(dataset.rows)
+    again = schema_from_json(schema.to_json())
+    assert again.condition == schema.condition
+
+
+def test_conditions_of_other_types() -> None:
+    frame = pl.DataFrame({"n": np.arange(40) % 3, "b": [True, False] * 20, "v": np.arange(40) / 3})
+    for name, classes in (("n", (0, 1, 2)), ("b", (False, True))):
+        schema, dataset = table(frame, condition=name)
+        assert schema.condition is not None
+        assert schema.condition.classes == classes
+        assert_frame_equal(schema.decode(dataset.rows, dataset.labels), frame)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [("clas", "did you mean 'class'"), ("v", "at most 100 classes, got 150")],
+)
+def test_conditions_that_do_not_fit(condition: str, message: str) -> None:
+    frame = pl.DataFrame({"class": np.arange(150) % 3, "v": np.arange(150) / 3})
+    with pytest.raises(DataError, match=message):
+        read(frame, condition=condition)
+
+
+# --- new data for a known schema
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pl.DataFrame({"c": ["a"]}), "lacks the column.* 'v'"),
+        (pl.DataFrame({"c": ["d"], "v": [1]}), "unknown category 'd'"),
+        (pl.DataFrame({"c": ["a"], "v": ["one"]}), "must hold Int64"),
+        (pl.DataFrame({"c": [None], "v": [1]}), "must have no missing values"),
+        (pl.DataFrame({"c": ["a"], "v": [float("inf")]}), "must hold Int64"),
+    ],
+)
+def test_rows_that_do_not_fit_the_schema(frame: pl.DataFrame, message: str) -> None:
+    schema, _ = table(pl.DataFrame({"c": ["a", "b"] * 10, "v": range(20)}))
+    with pytest.raises(DataError, match=message):
+        schema.encode(frame)
+
+
+@pytest.mark.parametrize("broken", [{}, {"kind": "tabel"}, {"kind": "table"}, {"kind": []}])
+def test_a_broken_schema_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="description is broken"):
+        schema_from_json(broken)
