@@ -6,6 +6,7 @@ set of functions on the kernel matrix of the pooled sample serves both.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,7 +71,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator) -> Discrepancy:
-    """Return the U-statistic of a pooled kernel matrix, its jackknife interval and its null.
+    """Return the U-statistic of a pooled kernel matrix, its interval and its null.
+
+    The standard error is the jackknife's, and at least the random splits'.
 
     Args:
         kernel: (n + m, n + m), symmetric; the diagonal is ignored (and overwritten).
@@ -79,8 +82,11 @@ def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator)
         rng: draws them.
     """
     kernel.fill_diagonal_(0)
-    value, half = float(statistic(kernel, n)), Z * float(jackknife_variance(kernel, n)) ** 0.5
-    return Discrepancy(value, value - half, value + half, permuted(kernel, n, permutations, rng))
+    value, splits = float(statistic(kernel, n)), permuted(kernel, n, permutations, rng)
+    # Without a difference the jackknife's first-order variance can vanish; the splits' cannot.
+    variance = max(float(jackknife_variance(kernel, n)), float(splits.var(correction=0)))
+    half = Z * math.sqrt(variance)
+    return Discrepancy(value, value - half, value + half, splits)
 
 
 def statistic(kernel: Tensor, n: int) -> Tensor:

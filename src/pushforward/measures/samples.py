@@ -193,8 +193,9 @@ def sliced_wasserstein(
     Returns:
         The plug-in value in units of the data. It is biased upwards: the null, the mean over random
         splits, is the value of no difference. The interval is for the distance of the two
-        *distributions*: the null is taken off in squares, the variance is that of both samples
-        (from the Kantorovich potentials) and of the lines; it is widened to hold the value.
+        *distributions*: its variance is that of both samples (from the Kantorovich potentials) and
+        of the lines, and at least the splits'; the null is taken off both ends in squares; it is
+        widened to hold the value.
 
     Raises:
         MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, p other
@@ -212,14 +213,14 @@ def sliced_wasserstein(
     each = _sliced.transport(on_x.sort(1).values, on_y.sort(1).values, p)
     permuted = _sliced.permuted(on_x, on_y, p, permutations, rng)
     value, null = float(each.mean()) ** (1 / p), float((permuted ** (1 / p)).mean())
-    centre = less_noise(value, null) ** p
-    half = Z * _sliced_error(on_x, on_y, each, p)
+    half = Z * max(_sliced_error(on_x, on_y, each, p), float(permuted.std(correction=0)))
+    low, high = (max(0.0, value**p + side) ** (1 / p) for side in (-half, half))
     p_value = permutation_p(float(each.mean()), permuted.cpu().numpy())
     return Measurement(
         "sliced_wasserstein",
         value,
-        low=max(0.0, centre - half) ** (1 / p),
-        high=max(value, (centre + half) ** (1 / p)),
+        low=less_noise(low, null),
+        high=max(value, less_noise(high, null)),
         covers="both samples and the projections",
         null=null,
         p_value=p_value,
