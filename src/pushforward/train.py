@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ SAVES = 20  # times that the state is written
 RECORDS = 200  # entries of the history
 RULER_ROWS = 1000  # rows on either side of the validation ruler
 ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its ruler
-CALIBRATION = 0.05  # share of a budget in seconds after which its steps are fixed
+CALIBRATION = 0.1  # share of a budget in seconds after which its steps are fixed
+FEWEST_LAPS = 8  # steps that must have been timed by then
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -137,6 +139,7 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.memory = PeakMemory(self.device)
         self.before, self.started = 0.0, time.perf_counter()
+        self.laps: list[float] = []
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
@@ -181,17 +184,19 @@ class Loop:
         return steps
 
     def _calibrate(self) -> None:
-        """Turn seconds into steps, once a small share of them has shown the rate."""
-        if self.step == 3:  # the first steps are slower: they allocate
-            self._wait()
-            self.timed_from = time.perf_counter()
-        if self.step < 6 or self.seconds() < CALIBRATION * self.budget.amount:
-            return
+        """Turn seconds into steps, once a small share of them has shown the rate.
+
+        The rate is that of the faster steps (the lower quartile): the first ones allocate, and
+        other work on the machine comes in bursts that should not fix the length of the whole run.
+        """
         self._wait()
-        now = time.perf_counter()
-        a_step = (now - self.timed_from) / (self.step - 3)
+        now = self.seconds()
+        self.laps.append(now - sum(self.laps))
+        if len(self.laps) < FEWEST_LAPS or now < CALIBRATION * self.budget.amount:
+            return
+        a_step = quantiles(self.laps, n=4)[0]
         self.check()
-        checks = CHECKS * (time.perf_counter() - now)
+        checks = CHECKS * (self.seconds() - now)
         left = self.budget.amount - self.seconds() - checks
         self.total = self._fix_steps(max(4 * self.step, self.step + int(left / a_step)))
 
