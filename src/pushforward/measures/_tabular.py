@@ -143,21 +143,31 @@ def resampled(
     splits = np.array([_split(distances, n, m, rng) for _ in range(resamples)])
     boots = [_bootstrap(distances, n, m, rng).mean() for _ in range(resamples)]
     value, p_value = float(each.mean()), permutation_p(float(each.mean()), splits.mean(1))
-    # Noise adds to a distance in squares: what is left without it is that of the distributions.
-    centre = float(np.sqrt(np.maximum(each**2 - splits.mean(0) ** 2, 0)).mean())
-    half = Z * float(np.std(boots, ddof=1))
+    null = splits.mean(0)
+    centre, without = _less_noise(each, null), _less_noise(splits, null)
+    half = Z * max(float(np.std(boots)), float(without.std()))
     return each, Measurement(
         name,
         value,
-        low=max(0.0, min(value, centre - half)),
-        high=min(1.0, max(value, centre + half)),
+        low=max(0.0, min(value, float(centre) - half)),
+        high=min(1.0, max(value, float(centre) + half)),
         covers="both samples (bootstrap, less the null)",
-        null=float(splits.mean()),
+        null=float(null.mean()),
         p_value=p_value,
         n=n,
         m=m,
         reading=verdict(p_value),
     )
+
+
+def _less_noise(distances: Floats, null: Floats) -> Floats:
+    """Return the mean distance (last axis) when each one's null is taken off, in squares.
+
+    Noise adds to a distance as an independent component does. The root keeps the sign, so that
+    columns that differ by noise alone cancel and do not add up.
+    """
+    squares = distances**2 - null**2
+    return np.asarray((np.sign(squares) * np.sqrt(np.abs(squares))).mean(-1))
 
 
 def _split(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:
