@@ -1,0 +1,1 @@
+"""The statements of theory.py, each shown by an experiment."""

@@ -1,0 +1,144 @@
+"""What all statements share: how much is trained, the data, the models, their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.families import Autoencoder, Code
+from pushforward.game import Model
+from pushforward.runs import Fitted, forked, identify
+from pushforward.settings import Settings
+from pushforward.train import Loop
+
+Row = dict[str, Any]
+CPU = torch.device("cpu")
+SIZES: dict[str, dict[str, int]] = {
+    "moons": {"latent": 2, "width": 64},
+    "digits": {"latent": 8, "width": 32},
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is trained: steps a run, and runs (one a seed) where a spread is reported."""
+
+    toy: int
+    digits: int
+    game: int
+    seeds: tuple[int, ...]
+    priors: tuple[str, ...]
+    betas: tuple[float, ...]
+    direct: tuple[float, ...]
+    split: tuple[float, ...]
+    second_data: bool
+    readings: int  # of the rulers of statement 8, through training
+    permutations: int
+    rate: float | None = None  # learning rate; None: each turn's own
+
+
+FULL = Scale(
+    toy=1500,
+    digits=600,
+    game=1500,
+    seeds=(0, 1, 2),
+    priors=("normal", "uniform"),
+    betas=(0.03, 0.1, 0.3, 1, 2, 4),
+    direct=(0.001, 0.01, 0.1, 1, 10),
+    split=(0.1, 0.3, 1, 3, 10),
+    second_data=True,
+    readings=20,
+    permutations=499,
+)
+QUICK = Scale(
+    toy=300,
+    digits=100,
+    game=200,
+    seeds=(0,),
+    priors=("normal",),
+    betas=(0.1, 1, 8),
+    direct=(0.01, 1),
+    split=(0.1, 1, 10),
+    second_data=False,
+    readings=10,
+    permutations=199,
+    rate=3e-3,
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a statement's experiment found: the rows of its table, its seeds, its figure."""
+
+    rows: list[Row]
+    seeds: tuple[int, ...]
+    figure: Figure
+    notes: Row
+
+
+@cache
+def data(name: str) -> pf.Dataset:
+    return pf.read(name)
+
+
+def rows(name: str, part: str = "test") -> Tensor:
+    """Return rows as the networks see them, flat vectors or images in [-1, 1]."""
+    encoded, _ = data(name).part(cast(Any, part))
+    return data(name).schema.expand(encoded)
+
+
+@cache
+def trained(name: str, model: str, steps: int, seed: int, rate: float | None, **own: Any) -> Fitted:
+    """Return a fitted model with its final weights; the same arguments are trained once."""
+    options = {**SIZES[name], **own}
+    budget = f"{steps} steps"
+    fitted = pf.fit(data(name), model, budget=budget, seed=seed, rate=rate, ema=0.99, **options)
+    return fitted.load("final")
+
+
+def imagined(model: Model, n: int = 1000, seed: int = 1) -> Tensor:
+    """Return n rows X = g(Z)."""
+    with torch.no_grad(), forked(CPU, seed):
+        return model.imagine(n)
+
+
+def score(model: Model, name: str, permutations: int = 1) -> pf.Measurement:
+    """Return the energy distance between held-out and generated rows."""
+    return pf.measures.energy(rows(name), imagined(model), permutations=permutations, seed=0)
+
+
+@torch.no_grad()
+def codes(model: Model, x: Tensor) -> Code:
+    """Return q(z|x) for rows x."""
+    assert isinstance(model, Autoencoder)
+    return model.encode(x)
+
+
+def drawn(q: Code, seed: int = 2) -> Tensor:
+    """Return z = mu + sigma * eps."""
+    with forked(CPU, seed):
+        return q.rsample()
+
+
+def sigma(q: Code) -> Tensor:
+    """Return the standard deviations of the codes (n, latent)."""
+    return (0.5 * q.log_var).exp()
+
+
+def watched(model: Model, name: str, settings: Settings, every: int) -> Iterator[tuple[int, Model]]:
+    """Train a model in the library's loop, and show it every so many steps and at the end."""
+    loop = Loop(model, data(name), settings, None, identify("", {}, settings, data(name)))
+    while True:
+        if loop.step % every == 0 or loop.step == loop.total:
+            yield loop.step, loop.model
+        if loop.step == loop.total:
+            return
+        with forked(CPU, settings.seed * 1_000_003 + loop.step):
+            loop.round()

@@ -1,0 +1,141 @@
+"""Statements 6 and 7: what the KL weighs, and what is weighed against it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.families import Autoencoder
+from pushforward.game import Model, Terms, turn
+from pushforward.runs import forked, identify
+from pushforward.settings import Settings
+from pushforward.space import Space
+from pushforward.train import Loop
+from statements import figures as draw
+from statements.common import (
+    CPU,
+    SIZES,
+    Row,
+    Scale,
+    Shown,
+    codes,
+    data,
+    drawn,
+    imagined,
+    rows,
+    score,
+    sigma,
+    trained,
+)
+
+
+class SplitKL(Autoencoder):
+    """Reconstruction + 1/2 |mu|^2 + weight/2 sum(sigma^2 - log sigma^2 - 1); the KL at weight 1."""
+
+    name: ClassVar[str] = "split-kl"
+    place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        weight: Annotated[float, "of the part that holds sigma"] = 1.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.weight = weight
+
+    @turn("encoder", "decoder")
+    def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Lower the distortion and both parts of the KL."""
+        q = self.encode(x, c)
+        noise = (q.log_var.exp() - q.log_var - 1).sum(1)
+        return {
+            "distortion": -self.decode(q.rsample(), c).log_prob(x),
+            "mean": 0.5 * q.mean.square().sum(1),
+            "noise": 0.5 * self.weight * noise,
+        }
+
+
+def natural_weight(scale: Scale) -> Shown:
+    """The weight between the two direct losses has no natural value, the KL has one."""
+    table = _weight_rows("moons", scale, scale.seeds)
+    if scale.second_data:
+        table += _weight_rows("digits", scale, scale.seeds[:1])
+    return Shown(table, scale.seeds, draw.weights(table), {"steps": [scale.toy, scale.digits]})
+
+
+def _weight_rows(name: str, scale: Scale, seeds: tuple[int, ...]) -> list[Row]:
+    direct = [_weight_row(name, "direct", weight, scale, seeds) for weight in scale.direct]
+    return direct + [_weight_row(name, "KL", weight, scale, seeds) for weight in scale.split]
+
+
+def _weight_row(name: str, loss: str, weight: float, scale: Scale, seeds: tuple[int, ...]) -> Row:
+    """Score the samples of one loss at one weight; and the codes' second moment, 1 in N(0, I)."""
+    models = [_weighed(name, loss, weight, scale, seed) for seed in seeds]
+    q = [codes(model, rows(name)) for model in models]
+    return {
+        "data": name,
+        "loss": loss,
+        "weight": weight,
+        "energy distance": [score(model, name).value for model in models],
+        "E[f1² + exp f2]": [float((c.mean.square() + c.log_var.exp()).mean()) for c in q],
+    }
+
+
+def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Model:
+    """Return a model whose loss is 1/2 |f1|^2, plus weight/2 times the other part."""
+    pictures = {"likelihood": "gaussian", "noise": True} if name == "digits" else {}
+    options = {**SIZES[name], **pictures, "weight": weight}
+    steps = scale.digits if name == "digits" else scale.toy // 2
+    if loss == "direct":
+        return trained(name, "direct-vae", steps, seed, scale.rate, beta=0.5, **options).model
+    with forked(CPU, seed):
+        model = SplitKL(data(name).schema.space, **cast(Any, options))
+    settings = Settings(steps, seed=seed, rate=scale.rate, ema=0.99)
+    config = identify("", {}, settings, data(name))
+    return Loop(model, data(name), settings, None, config).run().load("final").model
+
+
+def tug_of_war(scale: Scale) -> Shown:
+    """Reconstruction wants no noise, the KL wants unit noise: rate and distortion over beta."""
+    models = {
+        beta: trained("digits", "vae", scale.digits, 0, scale.rate, beta=beta).model
+        for beta in scale.betas
+    }
+    table = _slopes([_rate_row(beta, model) for beta, model in models.items()])
+    shown = (scale.betas[0], 1, scale.betas[-1])
+    strips = {f"β = {beta:g}": imagined(models[beta], 12)[:, 0] for beta in shown}
+    return Shown(table, (0,), draw.tug_of_war(table, strips), {"rows": "train"})
+
+
+def _slopes(table: list[Row]) -> list[Row]:
+    """Add -dD/dR between each row and the one before it."""
+    table[0]["slope"] = "–"
+    for before, row in pairwise(table):
+        change = {
+            key: row[f"{key} (nats)"] - before[f"{key} (nats)"] for key in ("rate", "distortion")
+        }
+        row["slope"] = -change["distortion"] / change["rate"]
+    return table
+
+
+@torch.no_grad()
+def _rate_row(beta: float, model: Model) -> Row:
+    """Return rate, distortion and noise on the rows that the loss is about."""
+    assert isinstance(model, Autoencoder)
+    x = rows("digits", "train")
+    q = codes(model, x)
+    loss = [-model.decode(drawn(q, seed)).log_prob(x).mean() for seed in range(8)]
+    return {
+        "β": beta,
+        "rate (nats)": float(pf.measures.gaussian_rate(q.mean, q.log_var).mean()),
+        "distortion (nats)": float(torch.stack(loss).mean()),
+        "mean sigma": float(sigma(q).mean()),
+        "energy distance": score(model, "digits").value,
+    }
