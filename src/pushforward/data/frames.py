@@ -132,7 +132,8 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, Make, list[str]]:
         msg = f"a table must be a pandas or Polars data frame, got {type(data).__name__}"
         raise DataError(msg) from None
     except (ValueError, nw.exceptions.NarwhalsError) as error:
-        raise DataError(f"the data frame cannot be read: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"the data frame cannot be read: {reason}") from None
     eager = frame.collect("polars") if isinstance(frame, nw.LazyFrame) else frame
     if eager.implementation.is_polars():
         return eager.to_native(), Make(), []

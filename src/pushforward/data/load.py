@@ -19,6 +19,8 @@ from pushforward.data.numeric import Array
 from pushforward.data.text import read_csv
 from pushforward.errors import DataError, nearest
 
+MAGIC = b"\x93NUMPY"
+
 
 def load(source: Any, *, key: str | None = None) -> Loaded:
     """Return the raw data of a path, the name of a built-in, or an object that holds them.
@@ -82,6 +84,10 @@ def _parquet(path: Path, _key: str | None) -> Loaded:
 
 
 def _npy(path: Path, _key: str | None) -> Loaded:
+    with path.open("rb") as file:
+        # NumPy takes a file that does not start so for a pickle
+        if file.read(len(MAGIC)) != MAGIC:
+            raise DataError(f"{path} is not an NPY file, or is broken from its start")
     return Loaded(str(path), np.load(path, allow_pickle=False))
 
 

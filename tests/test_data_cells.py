@@ -1,0 +1,180 @@
+"""Cells: the distribution of a column survives them, and they tell of no single row."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+from pushforward.data import TableSchema, read
+
+ADULT = Path(__file__).parents[2] / "shared" / "data" / "adult-train.csv"
+needs_adult = pytest.mark.skipif(not ADULT.exists(), reason=f"no {ADULT.name} beside the project")
+
+
+def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
+    dataset = read(data, **keywords)
+    assert isinstance(dataset.schema, TableSchema)
+    return dataset.schema, dataset
+
+
+def redrawn(dataset: Any, seed: int = 0) -> Any:
+    """The same rows with what `expand` discards drawn anew, raw."""
+    schema = dataset.schema
+    hard = schema.harden(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
+    return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
+
+
+def test_an_atom_is_generated_as_often_as_it_occurs() -> None:
+    rng = np.random.default_rng(0)
+    gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.lognormal(8, 2, 20_000))
+    _, dataset = table(pl.DataFrame({"gain": gain}))
+    assert (redrawn(dataset)["gain"] == 0).sum() == (gain == 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    {
+        "normal": lambda rng: rng.normal(size=20_000),
+        "heavy tail": lambda rng: rng.lognormal(0, 3, 20_000),
+        "half whole": lambda rng: np.where(rng.random(20_000) < 0.5, 3.0, rng.normal(size=20_000)),
+        "counts": lambda rng: rng.poisson(9, 20_000),
+        "many counts": lambda rng: rng.geometric(0.004, 20_000),
+        "two far heaps": lambda rng: rng.choice([0, 10**9], 20_000) + rng.integers(0, 500, 20_000),
+        "prices": lambda rng: np.round(rng.gamma(2, 30, 20_000), 2),
+    }.items(),
+)
+def test_redrawing_leaves_the_distribution_alone(name: str, draw: Any) -> None:
+    values = draw(np.random.default_rng(1))
+    _, dataset = table(pl.DataFrame({"v": values}))
+    again = redrawn(dataset)["v"].to_numpy()
+    assert ks_2samp(values, again).statistic < 0.003
+    assert again.mean() == pytest.approx(values.mean(), rel=0.02, abs=0.02 * values.std())
+
+
+@needs_adult
+def test_adult_survives_its_cells() -> None:
+    schema, dataset = table(ADULT)
+    real, fake = schema.decode(dataset.rows), redrawn(dataset)
+    errors = {}
+    for column in schema.columns:
+        a, b = real[column.name], fake[column.name]
+        if column.kind == "numeric":
+            errors[column.name] = float(ks_2samp(a.to_numpy(), b.to_numpy()).statistic)
+        else:
+            shares = [
+                s.value_counts(normalize=True, name="share").sort(column.name) for s in (a, b)
+            ]
+            errors[column.name] = float((shares[0]["share"] - shares[1]["share"]).abs().sum()) / 2
+    assert len(errors) == 15
+    assert max(errors.values()) < 0.004
+    assert sum(errors.values()) / 15 < 0.001
+    assert (fake["capital-gain"] == 0).mean() == (real["capital-gain"] == 0).mean()
+
+
+def test_no_piece_of_a_bin_tells_of_fewer_than_twenty_rows() -> None:
+    values = np.random.default_rng(0).normal(size=4000)
+    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    cells = schema.columns[0].partition
+    train = len(dataset.parts["train"])
+    pieces = cells.mass[cells.mass > 0] * train
+    assert np.isnan(cells.atom).all()
+    # a lopsided segment is cut in two at its mean, which adds nothing that is not pooled
+    assert np.add.reduceat(pieces, np.arange(0, len(pieces) - 1, 2)).min() > 19.9
+    assert schema.space.sizes == (64,)
+    assert cells.shares.min() * train > 40
+
+
+def test_a_rare_value_is_no_atom() -> None:
+    values = np.concatenate([np.zeros(3000), np.arange(1, 400), [57.0] * 18])
+    schema, _ = table(pl.DataFrame({"v": values}))
+    assert set(schema.columns[0].partition.atom[~np.isnan(schema.columns[0].partition.atom)]) == {0}
+
+
+def test_a_bin_does_not_generate_the_atom_it_surrounds() -> None:
+    rng = np.random.default_rng(0)
+    sparse = np.repeat([5, 6, 8, 9], 8)  # fewer than 20 rows each: pooled, around the atom 7
+    values = np.concatenate([np.full(2000, 7), np.full(2000, 1), sparse])
+    rng.shuffle(values)
+    _, dataset = table(pl.DataFrame({"v": values}))
+    fake = redrawn(dataset)["v"]
+    assert (fake == 7).sum() == 2000
+    assert set(fake.to_list()) <= {1, 5, 6, 7, 8, 9}
+
+
+def test_integers_are_rounded_without_bias() -> None:
+    values = np.tile(np.arange(1000), 20)
+    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    x = schema.expand(dataset.rows).repeat(20, 1)
+    drawn = schema.harden(x, torch.Generator().manual_seed(0))[:, 0].long()
+    counts = np.bincount(drawn.numpy(), minlength=1000)
+    assert counts.min() > 250  # of 400 each; half a step at a bin's edge would make some 200
+    assert counts.max() < 560
+
+
+def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:
+    schema, _ = table(pl.DataFrame({"v": np.random.default_rng(0).normal(size=500)}))
+    strange = pl.DataFrame({"v": [-1e9, 1e9]})
+    rows = schema.encode(strange)
+    assert schema.decode(rows).equals(strange)
+    first, last = schema.cells(rows)[:, 0].tolist()
+    assert (first, last) == (0, schema.space.sizes[0] - 1)
+
+
+def test_hardening_a_relaxed_row_takes_the_likeliest_cell() -> None:
+    schema, dataset = table(pl.DataFrame({"c": ["a", "b", "c"] * 40, "v": np.arange(120) % 6}))
+    x = schema.expand(dataset.rows)
+    noisy = 0.6 * x + 0.4 * torch.softmax(torch.randn(x.shape), 1)
+    assert torch.equal(schema.cells(schema.harden(noisy)), schema.cells(dataset.rows))
+
+
+def test_features_count_each_column_alike() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "flat": rng.random(4000),
+            "heavy": rng.lognormal(0, 4, 4000),
+            "coin": rng.choice(["a", "b"], 4000).tolist(),
+            "holes": [None if hole else v for v, hole in enumerate(rng.random(4000) < 0.2)],
+        }
+    )
+    schema, dataset = table(frame)
+    features = schema.features(dataset.rows)
+    assert features.shape == (4000, 3 + 2 + 1)  # three ranks, a coin, a flag for the holes
+
+    def expected(columns: list[int]) -> float:
+        return float(2 * features[:, columns].var(0).sum())
+
+    assert expected([0]) == pytest.approx(1, rel=0.02)
+    assert expected([1]) == pytest.approx(1, rel=0.02)
+    assert expected([3, 4]) == pytest.approx(0.5, rel=0.02)  # the probability to differ
+    ranks = features[:, 1] / math.sqrt(6)
+    order = np.argsort(np.argsort(frame["heavy"].to_numpy())) / 4000
+    assert np.abs(ranks.numpy() - order).max() < 0.02
+    hole = torch.tensor(frame["holes"].is_null().to_numpy())
+    assert torch.equal(features[:, 5] == 1, hole)
+    assert bool((features[:, 2][hole] == 0.5 * math.sqrt(6)).all())
+
+
+def test_an_atom_has_its_middle_rank() -> None:
+    schema, dataset = table(pl.DataFrame({"v": [0.5] * 600 + [1.5] * 400}))
+    low, high = (schema.features(dataset.rows)[i, 0].item() / math.sqrt(6) for i in (0, 999))
+    share = schema.columns[0].partition.shares
+    assert low == pytest.approx(share[0] / 2, abs=1e-6)
+    assert high == pytest.approx(1 - share[1] / 2, abs=1e-6)
+
+
+def test_the_schema_holds_no_row() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2000, 2))
+    schema, _ = table(pl.DataFrame(values, schema=["a", "b"]))
+    stored = set()
+    for column in schema.columns:
+        stored |= set(column.partition.bounds.tolist()) | set(column.partition.atom.tolist())
+    assert not any(a in stored and b in stored for a, b in values.tolist())

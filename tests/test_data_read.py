@@ -1,0 +1,393 @@
+"""Reading: files of every kind, one clear line for whatever is wrong with them, splits, hashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_digits
+
+from pushforward.data import Dataset, TableSchema, builtin, read, read_raw
+from pushforward.errors import DataError
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TEXT = "a,b\n" + "".join(f"{i},w{i % 3}\n" for i in range(20))
+
+
+def csv(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def column(folder: Path, *values: str) -> pl.Series:
+    """A column of a CSV file, beside one that keeps blank lines apart."""
+    rows = "".join(f"{v},{i}\n" for i, v in enumerate(values))
+    frame: pl.DataFrame = read_raw(csv(folder, f"c,i\n{rows}"))
+    return frame["c"]
+
+
+# --- the types of a CSV file's columns
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1", "-2", "+3", " 4 ", ""], [1, -2, 3, 4, None]),
+        (["1", "NA", "n/a", "NaN", "null"], [1, None, None, None, None]),
+        (["1.50", "-.5", "2", "1e3", ""], [1.5, -0.5, 2.0, 1000.0, None]),
+        (["007", "010", "123"], ["007", "010", "123"]),
+        (["0.5", "00.5"], ["0.5", "00.5"]),
+        (["1", "99999999999999999999"], ["1", "99999999999999999999"]),
+        (["9007199254740993", "1"], [9007199254740993, 1]),
+        (["true", "false", ""], [True, False, None]),
+        (["True", "False"], ["True", "False"]),
+        (["NA", "NaN"], ["NA", "NaN"]),
+        (["a", "NA", ""], ["a", "NA", None]),
+        ([" a", "a"], [" a", "a"]),
+        (["2024-02-29", ""], [date(2024, 2, 29), None]),
+        (["2024-02-30", "2024-02-01"], ["2024-02-30", "2024-02-01"]),
+        (["29.02.2024", "01.03.2024"], [date(2024, 2, 29), date(2024, 3, 1)]),
+        (
+            ["2024-01-02 03:04", "2024-01-02 23:59"],
+            [datetime(2024, 1, 2, 3, 4), datetime(2024, 1, 2, 23, 59)],
+        ),
+        (["2024-01-02T03:04:05.25Z", ""], [datetime(2024, 1, 2, 3, 4, 5, 250_000, UTC), None]),
+        (["2024-01-02T03:04:05+02:00"], [datetime(2024, 1, 2, 1, 4, 5, 0, UTC)]),
+        (['"x, y"', '"say ""hi"""', '"two\nlines"'], ["x, y", 'say "hi"', "two\nlines"]),
+        (["", ""], [None, None]),
+    ],
+)
+def test_a_column_has_the_type_that_all_its_values_have(
+    tmp_path: Path, texts: list[str], values: list[Any]
+) -> None:
+    assert column(tmp_path, *texts).to_list() == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT.replace(",", ";"),
+        TEXT.replace("\n", "\r\n"),
+        TEXT.replace("\n", "\r"),
+        "\ufeff" + TEXT,
+        "\n" + TEXT + "\n\n",
+        TEXT.replace("5,", "\n5,", 1),
+        TEXT.replace("b", '"b"').replace("w1", '"w1"'),
+    ],
+    ids=["semicolons", "windows", "old mac", "byte order mark", "blank ends", "blank", "quotes"],
+)
+def test_dialects_of_csv(tmp_path: Path, text: str) -> None:
+    assert read_raw(csv(tmp_path, text)).equals(read_raw(csv(tmp_path, TEXT, "plain.csv")))
+
+
+def test_tables_from_everywhere_are_the_same(tmp_path: Path) -> None:
+    frame = read_raw(csv(tmp_path, TEXT))
+    assert frame.schema == {"a": pl.Int64, "b": pl.String}
+    frame.write_parquet(tmp_path / "t.parquet")
+    frame.write_csv(tmp_path / "t.tsv", separator="\t")
+    sources = (tmp_path / "t.csv", str(tmp_path / "t.tsv"), tmp_path / "t.parquet", frame)
+    assert len({read(source).digest for source in (*sources, frame.lazy())}) == 1
+    pandas = read(pd.DataFrame({"a": range(20), "b": frame["b"].to_list()}))
+    assert torch.equal(pandas.rows, read(frame).rows)
+    assert isinstance(pandas.raw("test"), pd.DataFrame)
+
+
+def test_a_single_column_may_have_blank_lines(tmp_path: Path) -> None:
+    values = read_raw(csv(tmp_path, "v\n" + "1\n\n2\n" * 5))["v"].to_list()
+    assert values == [1, None, 2] * 5
+
+
+def test_a_written_adult_is_adult(tmp_path: Path) -> None:
+    source = SHARED / "adult-train.csv"
+    if not source.exists():
+        pytest.skip("no adult-train.csv beside the project")
+    data = read(source)
+    whole = data.schema.decode(data.rows)
+    whole.write_csv(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == source.read_bytes().replace(b"\r\n", b"\n")
+    assert data.notes == ()
+
+
+# --- bad input
+
+BINARY = bytes(range(256)) * 20
+ROWS = np.zeros((20, 2))
+
+
+def truncated(write: Callable[[Path], Any], name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        write(folder / name)
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+        return folder / name
+
+    return make
+
+
+def pickled(folder: Path) -> Path:
+    np.save(folder / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return folder / "o.npy"
+
+
+def several(folder: Path) -> Path:
+    np.savez(folder / "s.npz", first=ROWS, second=ROWS)
+    return folder / "s.npz"
+
+
+def repeated() -> pd.DataFrame:
+    return pd.DataFrame(np.zeros((20, 2)), columns=["x", "x"])
+
+
+BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (lambda d: d / "no.csv", "no such file or built-in"),
+    "misspelt": (lambda _: "digts", "did you mean 'digits'"),
+    "ending": (lambda d: csv(d, TEXT, "t.xlsx"), "unknown ending"),
+    "empty": (lambda d: csv(d, ""), "is empty"),
+    "blank": (lambda d: csv(d, " \n\n"), "is empty"),
+    "mark only": (lambda d: csv(d, "\ufeff"), "is empty"),
+    "header": (lambda d: csv(d, "a,b\n"), "header only"),
+    "long row": (lambda d: csv(d, TEXT + "1,2,3\n"), "line 22: 3 fields, .* 2 columns"),
+    "short row": (lambda d: csv(d, TEXT.replace("4,w1", "4")), "line 6: 1 fields"),
+    "open quote": (lambda d: csv(d, TEXT + '"1,2\n3,4\n'), "line 23|cannot be read"),
+    "same names": (lambda d: csv(d, TEXT.replace("b", "a", 1)), "'a' occurs twice"),
+    "binary": (lambda d: csv(d, BINARY), "binary file"),
+    "png": (lambda d: csv(d, b"\x89PNG\r\n\x1a\n" + BINARY), "binary file"),
+    "latin-1": (lambda d: csv(d, TEXT.encode() + b"1,caf\xe9\n"), r"UTF-8, .* \(0xe9\)"),
+    "utf-16": (lambda d: csv(d, TEXT.encode("utf-16")), "must be in UTF-8"),
+    "infinite": (lambda d: csv(d, "v\n" + "1.5\n" * 10 + "inf\n"), "'v' .* row 11 is inf"),
+    "two rows": (lambda d: csv(d, "v\n1\n2\n"), "at least 10 rows .*, got 2"),
+    "parquet": (
+        truncated(lambda p: pl.DataFrame({"a": range(99)}).write_parquet(p), "t.parquet"),
+        "t.parquet cannot be read",
+    ),
+    "no parquet": (lambda d: csv(d, TEXT, "t.parquet"), "cannot be read"),
+    "npz": (truncated(lambda p: np.savez(p, x=ROWS), "t.npz"), "t.npz cannot be read"),
+    "npy": (truncated(lambda p: np.save(p, ROWS), "t.npy"), "t.npy cannot be read"),
+    "empty npz": (lambda d: csv(d, b"", "t.npz"), "is empty"),
+    "text npy": (lambda d: csv(d, TEXT, "t.npy"), "not an NPY file"),
+    "pickle": (pickled, "Python objects"),
+    "arrays": (several, r"several arrays \(first \(20, 2\), second .*--key"),
+    "no images": (lambda d: d, "holds no images"),
+    "list": (lambda _: [[1, 2]], "pandas or Polars data frame, got list"),
+    "series": (lambda _: pl.Series([1, 2]), "got Series"),
+    "nothing": (lambda _: None, "got NoneType"),
+    "same pandas names": (lambda _: repeated(), "x"),
+    "nested": (lambda _: pl.DataFrame({"v": [[1]] * 20}), "'v' must hold numbers, text"),
+    "objects": (lambda _: pl.DataFrame({"v": [object()] * 20}), "'v' must hold numbers, text"),
+    "infinite frame": (
+        lambda _: pl.DataFrame({"v": [float("-inf")] + [0.5] * 20}),
+        "row 1 is -inf",
+    ),
+    "hashes": (lambda _: pl.DataFrame({"v": [-(2**62), *range(19)]}), "exact up to 2\\^53"),
+    "no columns": (lambda _: pl.DataFrame(), "at least 10 rows"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BAD.values(), ids=BAD)
+def test_bad_input_gives_one_clear_error(
+    tmp_path: Path, make: Callable[[Path], Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_need_columns() -> None:
+    with pytest.raises(DataError, match="these data are an array"):
+        read(ROWS, overrides={"x": "numeric"})
+
+
+# --- NPZ
+
+
+def archive(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "a.npz", **arrays)
+    return folder / "a.npz"
+
+
+def test_the_usual_array_is_taken_and_the_others_are_named(tmp_path: Path) -> None:
+    images = np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8)
+    labels = np.arange(20) % 3
+    path = archive(
+        tmp_path, x_train=images, y_train=labels, x_test=images[:12], y_test=labels[:12][::-1]
+    )
+    data = read(path, condition="y_train")
+    assert len(data) == 20
+    assert data.labels is not None
+    assert data.labels.tolist() == labels.tolist()
+    assert "took x_train" in data.notes[0]
+    assert "x_test (12, 8, 8)" in data.notes[0]
+    test = read(path, key="x_test")
+    assert test.target is not None
+    assert test.target.tolist() == labels[:12][::-1].tolist()
+    assert test.notes == ()
+    with pytest.raises(DataError, match="did you mean 'x_test'"):
+        read(path, key="x_tset")
+    with pytest.raises(DataError, match="did you mean 'y_train'"):
+        read(path, condition="y_trian")
+
+
+def test_one_array_beside_labels_needs_no_key(tmp_path: Path) -> None:
+    labels = np.array(["u", "v"] * 10)
+    data = read(archive(tmp_path, points=np.random.default_rng(0).normal(size=(20, 2)), y=labels))
+    assert data.target is not None
+    assert data.target.tolist() == [0, 1] * 10
+
+
+def test_labels_that_are_no_classes_are_left_aside(tmp_path: Path) -> None:
+    path = archive(tmp_path, x=ROWS + np.arange(20)[:, None], y=np.linspace(0, 1, 20))
+    data = read(path)
+    assert data.target is None
+    assert "left aside" in data.notes[0]
+
+
+# --- built-ins
+
+
+def test_digits_are_bytes_with_labels() -> None:
+    data, bunch = read("digits"), load_digits()
+    images = data.schema.decode(data.rows)
+    assert images.dtype == np.uint8
+    assert set(np.unique(images)) == {round(v * 255 / 16) for v in range(17)}
+    np.testing.assert_allclose(images / 255, bunch.images / 16, atol=0.5 / 255)
+    assert data.target is not None
+    assert data.target.tolist() == bunch.target.tolist()
+
+
+def test_tables_of_scikit_learn() -> None:
+    data, bunch = read("breast-cancer", condition="target"), load_breast_cancer()
+    frame = data.schema.decode(data.rows, data.labels)
+    assert frame.columns == [*bunch.feature_names, "target"]
+    np.testing.assert_array_equal(frame.drop("target").to_numpy(), bunch.data)
+    assert data.schema.condition is not None
+    assert data.schema.condition.classes == ("benign", "malignant")
+    assert read("diabetes").raw("train")["target"].dtype == pl.Float64
+    assert set(read("wine").raw("train")["target"]) == {"class_0", "class_1", "class_2"}
+
+
+@pytest.mark.parametrize("name", builtin.names())
+def test_every_built_in_is_read(name: str) -> None:
+    data = read(name)
+    assert data.name == name
+    again = data.schema.harden(data.schema.expand(data.rows[:5]))
+    assert data.schema.features(again).shape == data.schema.features(data.rows[:5]).shape
+
+
+def test_openml_without_a_network_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*_: Any, **__: Any) -> Any:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    with pytest.raises(DataError, match=r"adult cannot be fetched .no route"):
+        read("openml:adult")
+
+
+# --- splits and hashes
+
+FRAME = pl.DataFrame({"v": np.random.default_rng(0).normal(size=300), "k": ["a", "b", "c"] * 100})
+
+
+def test_parts_are_disjoint_and_whole() -> None:
+    data = read(FRAME)
+    sizes = [len(data.parts[name]) for name in ("train", "validation", "test")]
+    assert sizes == [240, 30, 30]
+    everything = torch.cat(list(data.parts.values()))
+    assert sorted(everything.tolist()) == list(range(300))
+    rows, _ = data.part("test")
+    assert torch.equal(rows, data.rows[data.parts["test"]])
+    assert data.raw("validation").equals(FRAME[data.parts["validation"].tolist()])
+
+
+def test_the_seed_alone_makes_the_split() -> None:
+    first, again, other = read(FRAME), read(FRAME), read(FRAME, seed=1)
+    assert torch.equal(first.parts["test"], again.parts["test"])
+    assert not torch.equal(first.parts["test"], other.parts["test"])
+    assert first.digest == again.digest != other.digest
+
+
+@pytest.mark.parametrize("n", [10, 11, 19])
+def test_each_part_has_a_row(n: int) -> None:
+    parts = read(FRAME[:n]).parts
+    assert min(len(index) for index in parts.values()) >= 1
+    assert len(parts["train"]) >= n - 4
+
+
+@pytest.mark.parametrize("split", [(0.8, 0.2, 0.0), (0.5, 0.4, 0.2), (1.2, -0.1, -0.1)])
+def test_shares_that_are_none(split: tuple[float, float, float]) -> None:
+    with pytest.raises(DataError, match="three positive shares"):
+        read(FRAME, split=split)
+
+
+def test_the_schema_learns_how_often_from_training_rows_only() -> None:
+    data = read(FRAME)
+    held = [*data.parts["test"].tolist(), *data.parts["validation"].tolist()]
+    shifted = FRAME.with_columns(
+        v=pl.when(pl.int_range(300).is_in(held)).then(pl.col("v") * 100).otherwise("v")
+    )
+    assert read(shifted).schema.to_json() == data.schema.to_json()
+
+
+def test_the_hash_sees_every_value() -> None:
+    digest = read(FRAME).digest
+    at = int(read(FRAME).parts["test"][0])
+    changed = FRAME["v"].to_list()
+    changed[at] += 1e-9
+    assert read(FRAME.with_columns(v=pl.Series(changed))).digest != digest
+    swapped = FRAME["k"].to_list()
+    swapped[0], swapped[1] = swapped[1], swapped[0]
+    assert read(FRAME.with_columns(k=pl.Series(swapped))).digest != digest
+    assert read(FRAME.rename({"k": "l"})).digest != digest
+    assert read(FRAME, name="another name").digest == digest
+    conditioned = read(FRAME, condition="k")
+    assert conditioned.digest != digest
+
+
+def test_the_hash_does_not_depend_on_the_process() -> None:
+    source = "import pushforward.data as d; print(d.read('wine', condition='target').digest)"
+    run = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
+    assert run.stdout.strip() == read("wine", condition="target").digest
+
+
+def test_a_dataset_is_returned_as_it_is() -> None:
+    data = read(FRAME)
+    assert isinstance(data, Dataset)
+    assert read(data) is data
+
+
+def test_the_target_of_a_table() -> None:
+    data = read(FRAME, target="k")
+    assert data.target is not None
+    assert data.target.tolist() == [0, 1, 2] * 100
+    assert isinstance(data.schema, TableSchema)
+    assert len(data.schema.columns) == 2  # it is modelled all the same
+    with pytest.raises(DataError, match="for the target"):
+        read(FRAME, target="q")
+
+
+def test_a_name_of_a_built_in_goes_before_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits").mkdir()
+    Image.new("L", (9, 9)).save(tmp_path / "digits" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(read("digits")) == 1797
+    with pytest.raises(DataError, match="at least 10 rows"):
+        read("./digits")
