@@ -76,6 +76,18 @@ def influence(x: Tensor, y: Tensor, p: int) -> Tensor:
     return torch.zeros_like(f).scatter_(1, order, f).mean(0)
 
 
+def variance_over_lines(each: Tensor, d: int) -> float:
+    """Return the variance of the mean over lines of W_p^p (l,), for lines as `directions` gives.
+
+    Blocks are independent, lines within a block are not; with few blocks, lines are taken as if
+    they were, which is on the safe side: orthogonal ones vary less.
+    """
+    if len(each) == 1:
+        return 0.0
+    blocks = each.reshape(-1, d).mean(1) if len(each) >= 4 * d else each
+    return float(blocks.var() / len(blocks))
+
+
 def permuted(x: Tensor, y: Tensor, p: int, permutations: int, rng: torch.Generator) -> Tensor:
     """Return the mean of W_p^p (B,) for random splits of the pooled projections (l, n + m).
 

@@ -213,7 +213,9 @@ def sliced_wasserstein(
     each = _sliced.transport(on_x.sort(1).values, on_y.sort(1).values, p)
     permuted = _sliced.permuted(on_x, on_y, p, permutations, rng)
     value, null = float(each.mean()) ** (1 / p), float((permuted ** (1 / p)).mean())
-    half = Z * max(_sliced_error(on_x, on_y, each, p), float(permuted.std(correction=0)))
+    half = Z * max(
+        _sliced_error(on_x, on_y, each, p, both.x.shape[1]), float(permuted.std(correction=0))
+    )
     low, high = (max(0.0, value**p + side) ** (1 / p) for side in (-half, half))
     p_value = permutation_p(float(each.mean()), permuted.cpu().numpy())
     return Measurement(
@@ -232,9 +234,8 @@ def sliced_wasserstein(
     )
 
 
-def _sliced_error(x: Tensor, y: Tensor, each: Tensor, p: int) -> float:
+def _sliced_error(x: Tensor, y: Tensor, each: Tensor, p: int, d: int) -> float:
     """Return the standard error of the mean of W_p^p over both samples and the lines."""
     rows_x, rows_y = _sliced.influence(x, y, p), _sliced.influence(y, x, p)
-    lines = float(each.var() / len(each)) if len(each) > 1 else 0.0
     rows = float(rows_x.var() / len(rows_x) + rows_y.var() / len(rows_y))
-    return math.sqrt(rows + lines)
+    return math.sqrt(rows + _sliced.variance_over_lines(each, d))

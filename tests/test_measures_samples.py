@@ -1,0 +1,362 @@
+"""MMD, energy and sliced Wasserstein: naive loops, closed forms, other libraries, bad input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import ot
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.stats import kstest
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures import (
+    Measurement,
+    Standardised,
+    _quadratic,
+    _sliced,
+    energy,
+    energy_statistic,
+    mmd,
+    mmd_statistic,
+    sliced_wasserstein,
+)
+from pushforward.measures._intervals import Z, labels
+
+RULERS: list[Callable[..., Measurement]] = [mmd, energy, sliced_wasserstein]
+
+
+def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
+    """n rows of N(shift e1, scale^2 I)."""
+    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
+    x[:, 0] += shift
+    return x
+
+
+def mean_over(
+    x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], float], distinct: bool
+) -> float:
+    """The mean of a kernel over pairs of rows, by a double loop."""
+    values = [
+        kernel(a, b) for i, a in enumerate(x) for j, b in enumerate(y) if not (distinct and i == j)
+    ]
+    return sum(values) / len(values)
+
+
+def naive(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], float]) -> float:
+    """E k(x, x') + E k(y, y') - 2 E k(x, y), by double loops."""
+    within = mean_over(x, x, kernel, distinct=True) + mean_over(y, y, kernel, distinct=True)
+    return within - 2 * mean_over(x, y, kernel, distinct=False)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).square().sum().sqrt())
+
+
+def test_energy_is_the_double_loop() -> None:
+    x, y = normal(11, 3, 0), normal(8, 3, 1, shift=0.5)
+    expected = naive(x, y, lambda a, b: -distance(a, b))
+    assert energy(x, y, permutations=1).value == pytest.approx(expected, abs=1e-12)
+    assert float(energy_statistic(x, y)) == pytest.approx(expected, abs=1e-12)
+    assert float(energy_statistic(x, y, chunk=3)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_mmd_is_the_double_loop() -> None:
+    x, y = normal(11, 3, 0), normal(8, 3, 1, shift=0.5)
+    expected = naive(x, y, lambda a, b: math.exp(-(distance(a, b) ** 2) / (2 * 0.7**2)))
+    assert mmd(x, y, bandwidth=0.7, permutations=1).value == pytest.approx(expected, abs=1e-12)
+    assert float(mmd_statistic(x, y, 0.7)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_mmd_without_bandwidth_is_the_mean_over_five_around_the_median() -> None:
+    x, y = normal(11, 3, 0), normal(8, 3, 1, shift=0.5)
+    median = float(torch.pdist(torch.cat([x, y])).median())
+    widths = [median * factor for factor in (0.25, 0.5, 1, 2, 4)]
+    found = mmd(x, y, permutations=1)
+    assert sorted(found.extra["bandwidths"]) == pytest.approx(widths)
+    each = [mmd(x, y, bandwidth=width, permutations=1).value for width in widths]
+    assert found.value == pytest.approx(sum(each) / 5, abs=1e-12)
+    assert float(mmd_statistic(x, y)) == pytest.approx(found.value, abs=1e-12)
+
+
+def test_permuted_values_are_those_of_permuted_samples() -> None:
+    x, y = normal(7, 2, 0), normal(5, 2, 1)
+    pooled = torch.cat([x, y])
+    kernel = -_quadratic.squared_distances(pooled, pooled).sqrt()
+    kernel.fill_diagonal_(0)
+    got = _quadratic.permuted(kernel, 7, 4, torch.Generator().manual_seed(3))
+    masks = labels(7, 5, 4, torch.Generator().manual_seed(3))
+    expected = [float(energy_statistic(pooled[mask], pooled[~mask])) for mask in masks]
+    assert got.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_jackknife_leaves_out_one_row_at_a_time() -> None:
+    x, y = normal(9, 2, 0), normal(6, 2, 1, shift=1.0)
+    pooled = torch.cat([x, y])
+    kernel = -_quadratic.squared_distances(pooled, pooled).sqrt()
+    kernel.fill_diagonal_(0)
+
+    def spread(values: list[float]) -> float:
+        return float(np.var(values) * (len(values) - 1))
+
+    without_x = [float(energy_statistic(x[np.arange(9) != i], y)) for i in range(9)]
+    without_y = [float(energy_statistic(x, y[np.arange(6) != i])) for i in range(6)]
+    expected = spread(without_x) + spread(without_y)
+    assert float(_quadratic.jackknife_variance(kernel, 9)) == pytest.approx(expected, rel=1e-9)
+
+
+# Truth for a shift of 1 at unit scale, and for many dimensions: the closed forms of Gaussians.
+# MMD^2 = 2 (s / (s + 2))^(d/2) (1 - exp(-1 / (2 (s + 2)))) with s the squared bandwidth.
+@pytest.mark.parametrize(
+    ("ruler", "truth"),
+    [
+        (lambda x, y: mmd(x, y, bandwidth=1.0, permutations=19, limit=None), 0.177268),
+        (lambda x, y: energy(x, y, permutations=19, limit=None), 0.541807),
+    ],
+)
+def test_closed_forms_in_one_dimension(
+    ruler: Callable[[Tensor, Tensor], Measurement], truth: float
+) -> None:
+    found = ruler(normal(3000, 1, 0), normal(3000, 1, 1, shift=1.0))
+    assert found.low is not None
+    # Four standard errors, as the ruler itself reports them (its coverage is tested elsewhere):
+    # about 7 % of the value, where a wrong factor is off by 50 %.
+    assert abs(found.value - truth) < 4 * (found.value - found.low) / Z
+    assert found.p_value == 1 / 20
+
+
+def test_mmd_closed_form_in_ten_dimensions() -> None:
+    found = mmd(
+        normal(2000, 10, 0), normal(2000, 10, 1, shift=1.0), bandwidth=10**0.5, permutations=1
+    )
+    assert found.low is not None
+    assert abs(found.value - 0.032802) < 4 * (found.value - found.low) / Z
+
+
+@pytest.mark.parametrize("d", [1, 5])
+@pytest.mark.parametrize("p", [1, 2])
+def test_sliced_wasserstein_of_an_exact_shift(d: int, p: Literal[1, 2]) -> None:
+    # W_p on each line is the projected shift; blocks of orthogonal lines make its mean square
+    # exact, so for p = 2 the value is |delta| / sqrt(d) to rounding.
+    x, delta = normal(50, d, 0), torch.linspace(0.5, 1.5, d).double()
+    found = sliced_wasserstein(x, x + delta, p=p, projections=100, permutations=1)
+    if p == 2:
+        assert found.value == pytest.approx(float(delta.norm()) / d**0.5, rel=1e-9)
+    else:
+        # E |<theta, delta>| = |delta| Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)); 100 lines give it a
+        # standard error of 0.6 / 10 (less, as they are orthogonal).
+        mean = math.gamma(d / 2) / (math.sqrt(math.pi) * math.gamma((d + 1) / 2))
+        assert found.value == pytest.approx(float(delta.norm()) * mean, abs=0.18)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 20), (20, 30), (7, 13), (13, 7), (1, 5)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_transport_on_a_line_is_that_of_pot(n: int, m: int, p: int) -> None:
+    xs, ys = normal(n, 3, 0).mT.sort(1).values, normal(m, 3, 1, shift=1.0).mT.sort(1).values
+    expected = [ot.wasserstein_1d(x.numpy(), y.numpy(), p=p) for x, y in zip(xs, ys, strict=True)]
+    assert _sliced.transport(xs, ys, p).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_sliced_wasserstein_is_that_of_pot_on_the_same_lines(p: Literal[1, 2]) -> None:
+    x, y = normal(40, 4, 0), normal(25, 4, 1, shift=1.0)
+    lines = _sliced.directions(4, 60, torch.Generator().manual_seed(5))
+    expected = ot.sliced_wasserstein_distance(
+        x.numpy(), y.numpy(), projections=lines.mT.numpy(), p=p
+    )
+    found = sliced_wasserstein(x, y, p=p, projections=60, permutations=1, seed=5)
+    assert found.value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("d", "count"), [(1, 10), (3, 10), (8, 5)])
+def test_lines_are_orthonormal_in_blocks(d: int, count: int) -> None:
+    lines = _sliced.directions(d, count, torch.Generator().manual_seed(0))
+    assert len(lines) == {1: 1, 3: 12, 8: 5}[d]
+    for block in torch.split(lines, d):
+        torch.testing.assert_close(block @ block.mT, torch.eye(len(block)).double())
+
+
+@pytest.mark.parametrize(("n", "m"), [(12, 12), (9, 14), (14, 9)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_potentials_are_the_duals_of_the_linear_program(n: int, m: int, p: int) -> None:
+    # Dual feasible and equal to the primal: so they are the potentials that POT's solver seeks.
+    x, y = normal(n, 1, 0).mT.sort(1).values, normal(m, 1, 1, shift=0.5).mT.sort(1).values
+    f, g = _sliced.potential(x, y, p)[0], _sliced.potential(y, x, p)[0]
+    cost = (x[0][:, None] - y[0][None]).abs() ** p
+    slack = cost - f[:, None] - g[None]
+    best = float(_sliced.transport(x, y, p))
+    assert float(slack.min()) == pytest.approx(best - float(f.mean() + g.mean()), abs=1e-9)
+
+
+def test_permuted_transport_is_that_of_permuted_samples() -> None:
+    x, y = normal(7, 1, 0).mT, normal(5, 1, 1).mT
+    got = _sliced.permuted(x, y, 2, 4, torch.Generator().manual_seed(3))
+    pooled = torch.cat([x, y], 1)[0]
+    masks = labels(7, 5, 4, torch.Generator().manual_seed(3))
+    expected = [ot.wasserstein_1d(pooled[m].numpy(), pooled[~m].numpy(), p=2) for m in masks]
+    assert got.tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_statistics_have_the_gradient_of_finite_differences() -> None:
+    x, y = normal(5, 2, 0).requires_grad_(), normal(4, 2, 1, shift=1.0)
+    assert torch.autograd.gradcheck(lambda a: mmd_statistic(a, y, 1.0), (x,))
+    assert torch.autograd.gradcheck(lambda a: energy_statistic(a, y), (x,))
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_p_values_are_uniform_without_a_difference(ruler: Callable[..., Measurement]) -> None:
+    options: dict[str, Any] = {"projections": 8} if ruler is sliced_wasserstein else {}
+    samples = [(normal(20, 2, 2 * i), normal(25, 2, 2 * i + 1)) for i in range(300)]
+    found = [ruler(x, y, permutations=39, seed=i, **options) for i, (x, y) in enumerate(samples)]
+    p_values = [m.p_value for m in found if m.p_value is not None]
+    assert len(p_values) == 300
+    # The p-values lie on 1/40, ..., 1: a step of 1/40 is the most that the grid itself adds to the
+    # distance from the uniform distribution, and 0.078 is its 95 % quantile for 300 values.
+    assert kstest(p_values, "uniform").statistic < 0.078 + 1 / 40
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_an_exact_test_counts_itself(ruler: Callable[..., Measurement]) -> None:
+    found = ruler(normal(30, 2, 0), normal(30, 2, 1, shift=5.0), permutations=49)
+    assert found.p_value == 1 / 50
+
+
+# Over 200 repetitions a 95 % interval holds the truth in 90 to 99 % of them but for chance: at a
+# true coverage of 95 % fewer than 180 or more than 198 hits have a probability of 0.1 % and 0.05 %.
+@pytest.mark.parametrize(
+    ("ruler", "d", "truth"),
+    [
+        (lambda x, y, s: mmd(x, y, bandwidth=1.0, permutations=19, seed=s), 1, 0.177268),
+        (lambda x, y, s: energy(x, y, permutations=19, seed=s), 1, 0.541807),
+        (lambda x, y, s: energy(x, y, permutations=19, seed=s), 5, 0.295673),
+        (lambda x, y, s: sliced_wasserstein(x, y, permutations=9, seed=s), 1, 1.0),
+        (lambda x, y, s: sliced_wasserstein(x, y, p=1, permutations=9, seed=s), 1, 1.0),
+        (
+            lambda x, y, s: sliced_wasserstein(x, y, projections=20, permutations=9, seed=s),
+            5,
+            5**-0.5,
+        ),
+    ],
+)
+def test_intervals_hold_the_truth(
+    ruler: Callable[[Tensor, Tensor, int], Measurement], d: int, truth: float
+) -> None:
+    found = [ruler(normal(150, d, 2 * i), normal(120, d, 2 * i + 1, 1.0), i) for i in range(200)]
+    hits = sum(m.low <= truth <= m.high for m in found if m.low is not None and m.high is not None)
+    assert 180 <= hits <= 198
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_intervals_hold_no_difference(ruler: Callable[..., Measurement]) -> None:
+    options: dict[str, Any] = {"projections": 12} if ruler is sliced_wasserstein else {}
+    pairs = [(normal(60, 3, 2 * i), normal(60, 3, 2 * i + 1)) for i in range(60)]
+    found = [ruler(x, y, permutations=39, **options) for x, y in pairs]
+    assert all(m.high is not None and m.high >= m.value for m in found)
+    # 95 % of 60 are 57; fewer than 52 have a probability of 1 %.
+    assert sum(m.low is not None and m.low <= 0 for m in found) >= 52
+
+
+def test_the_null_is_what_no_difference_gives() -> None:
+    pairs = [(normal(80, 3, 2 * i), normal(60, 3, 2 * i + 1)) for i in range(40)]
+    found = [sliced_wasserstein(x, y, projections=30, permutations=19) for x, y in pairs]
+    gaps = np.array([m.value - float(m.null or 0) for m in found])
+    assert abs(gaps.mean()) < 4 * gaps.std() / 40**0.5
+    found = [energy(x, y, permutations=1) for x, y in pairs]
+    values = np.array([m.value for m in found])
+    assert abs(values.mean()) < 4 * values.std() / 40**0.5
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_any_container_gives_the_same(ruler: Callable[..., Measurement]) -> None:
+    x, y = normal(30, 2, 0), normal(20, 2, 1, shift=0.5)
+    expected = ruler(x, y, permutations=9)
+    for wrap in (np.asarray, pd.DataFrame, lambda t: pl.DataFrame(np.asarray(t))):
+        assert ruler(wrap(x), wrap(y), permutations=9) == expected
+    images = ruler(x.reshape(30, 1, 2), y.reshape(20, 1, 2), permutations=9)
+    assert images == expected
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_the_seed_decides_everything_and_the_global_state_nothing(
+    ruler: Callable[..., Measurement],
+) -> None:
+    x, y = normal(50, 2, 0), normal(50, 2, 1, shift=0.2)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = ruler(x, y, permutations=19, limit=40, seed=7)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert ruler(x, y, permutations=19, limit=40, seed=7) == first
+    assert ruler(x, y, permutations=19, limit=40, seed=8) != first
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_rows_left_out_are_told(ruler: Callable[..., Measurement]) -> None:
+    found = ruler(normal(90, 2, 0), normal(30, 2, 1), permutations=9, limit=40)
+    assert (found.n, found.m) == (40, 30)
+    assert found.extra["given"] == [90, 30]
+    assert "on 40 of 90 real and 30 of 30 generated rows" in found.reading
+
+
+def test_features_are_measured_and_named() -> None:
+    x, y = 100 * normal(30, 2, 0), 100 * normal(20, 2, 1)
+    features = Standardised.fit(x)
+    found = energy(x, y, features=features, permutations=9)
+    assert found.value == energy(features(x), features(y), permutations=9).value
+    assert found.extra["features"] == {"name": "standardised", "hash": features.digest}
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+def test_constants_and_copies_are_no_difference(ruler: Callable[..., Measurement]) -> None:
+    same = ruler(torch.ones(10, 2), torch.ones(12, 2), permutations=9)
+    assert same.value == pytest.approx(0.0, abs=1e-9)
+    assert same.p_value == 1.0
+    apart = ruler(torch.ones(10, 2), torch.zeros(12, 2), permutations=99)
+    assert apart.value > 0.5
+    assert apart.p_value == 1 / 100
+
+
+@pytest.mark.parametrize("ruler", RULERS)
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (torch.zeros(9, 2), torch.zeros(9, 3), "same columns: the real one has 2.*one 3"),
+        (torch.zeros(1, 2), torch.zeros(9, 2), "at least . rows on each side.*given 1 real"),
+        (torch.zeros(9, 2), torch.full((9, 2), math.nan), "the generated sample has NaN.*9 of 9"),
+        (
+            torch.tensor([[1.0], [math.inf], [0.0]]),
+            torch.zeros(9, 1),
+            "1 of 3 rows, the first is row 1",
+        ),
+        (torch.zeros(0, 2), torch.zeros(9, 2), "given 0 real and 9 generated"),
+        (torch.zeros(9, 0), torch.zeros(9, 0), "needs rows and columns"),
+        (np.array(["a", "b"]), torch.zeros(9, 1), "needs numbers"),
+        (pl.DataFrame({"a": ["u", "v"]}), torch.zeros(9, 1), r"not numbers \(a\)"),
+        (torch.distributions.Normal(0.0, 1.0), torch.zeros(9, 1), r"takes samples.*kl"),
+        (3.0, torch.zeros(9, 1), "needs rows and columns"),
+    ],
+)
+def test_bad_samples_are_refused(
+    ruler: Callable[..., Measurement], x: Any, y: Any, message: str
+) -> None:
+    with pytest.raises(MeasureError, match=message):
+        ruler(x, y)
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan, math.inf])
+def test_bad_bandwidths_are_refused(bandwidth: float) -> None:
+    with pytest.raises(MeasureError, match="bandwidth must be a positive number"):
+        mmd(torch.zeros(9, 1), torch.zeros(9, 1), bandwidth=bandwidth)
+
+
+def test_bad_orders_are_refused() -> None:
+    with pytest.raises(MeasureError, match="p must be 1 or 2"):
+        sliced_wasserstein(torch.zeros(9, 1), torch.zeros(9, 1), p=3)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(MeasureError, match="projections=0"):
+        sliced_wasserstein(torch.zeros(9, 1), torch.zeros(9, 1), projections=0)
