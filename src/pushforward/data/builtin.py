@@ -68,7 +68,7 @@ def _openml(name: str) -> Loaded:
     from sklearn.datasets import fetch_openml
 
     try:
-        bunch: Any = fetch_openml(name, as_frame=True, parser="auto")
+        bunch: Any = fetch_openml(name, as_frame=True, parser="auto", n_retries=0)
     except ImportError:
         raise DataError(f"{OPENML}{name} needs pandas; install it") from None
     except Exception as error:

@@ -89,14 +89,16 @@ class Identifier:
 
     def _draw(self, n: int, tries: int, rng: np.random.Generator) -> list[str]:
         """Return n texts by the pattern, longer ones when a few tries found too few."""
-        columns = [_choose(alphabet, n, rng) for alphabet in self.alphabets]
-        length = rng.choice(len(columns), size=n, p=np.array(self.lengths)) + 1
-        widest = max(self.alphabets, key=len)
-        widest = widest if len(widest) > 1 else string.digits
-        extra = [_choose(widest, n, rng) for _ in range(max(0, tries - 2))]
-        letters = np.stack(columns + extra, axis=1)
-        letters[:, : len(columns)][np.arange(len(columns)) >= length[:, None]] = ""
-        return ["".join(row) for row in letters.tolist()]
+        more = max(0, tries - 2)
+        alphabets = list(self.alphabets)
+        at = max(range(len(alphabets)), key=lambda i: len(alphabets[i]))
+        widest = alphabets[at] if len(alphabets[at]) > 1 else string.digits
+        alphabets[at + 1 : at + 1] = [widest] * more
+        letters = np.stack([_choose(alphabet, n, rng) for alphabet in alphabets], axis=1)
+        length = rng.choice(len(self.lengths), size=n, p=np.array(self.lengths)) + 1 + more
+        letters[np.arange(len(alphabets)) >= length[:, None]] = ""
+        texts: list[str] = letters.view(f"<U{len(alphabets)}")[:, 0].tolist()
+        return texts
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
