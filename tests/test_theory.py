@@ -162,6 +162,24 @@ def test_the_page_shows_the_committed_numbers(
     assert committed["2-only-samples"]["notes"]["refusal"] in page
 
 
+def test_the_committed_numbers_bear_out_what_the_page_says(committed: dict[str, Any]) -> None:
+    for row in rows(committed, 1):
+        if row["X is"] == "gan":
+            assert row["energy distance"] < row["95 % of nulls"]
+    for name in ("moons", "digits"):
+        kl = [r for r in rows(committed, 6) if r["data"] == name and r["loss"] == "KL"]
+        assert min(kl, key=lambda row: mean(row["energy distance"]))["weight"] == 1
+        direct = [r for r in rows(committed, 6) if r["data"] == name and r["loss"] == "direct"]
+        scores = [mean(row["energy distance"]) for row in direct]
+        assert max(scores) > 9 * min(scores)
+    for tight, loose in pairwise(rows(committed, 7)):
+        assert tight["rate (nats)"] > loose["rate (nats)"]
+        assert tight["β"] < loose["slope"] < loose["β"]
+    for row in rows(committed, 8):
+        assert row["ρ(critic trained on)"] > 0.6
+        assert row["ρ(critic in play)"] < 0.3
+
+
 def test_the_page_has_every_figure_and_no_broken_link() -> None:
     page = PAGE.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)", page)

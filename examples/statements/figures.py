@@ -77,7 +77,10 @@ def shifts(table: Sequence[Row], curves: Mapping[str, Sequence[float]]) -> Figur
         ax.plot(curves["shift"], curves[name], color=GREY, label="exact, from both densities")
         if name != "KL":
             _estimates(ax, table, name, color)
-        ax.set(title=name, xlabel="shift δ of N(δ, 1) from N(0, 1)")
+        ax.set(
+            title="energy distance" if name == "energy" else name,
+            xlabel="shift δ of N(δ, 1) from N(0, 1)",
+        )
         ax.legend(fontsize=10)
     axes[0, 0].set_ylabel("nats")
     return figure
@@ -171,7 +174,7 @@ def _strips(figure: Figure, places: Sequence[Any], strips: Mapping[str, Tensor])
 
 def aggregates(clouds: Mapping[float, Tensor], digits: Tensor, table: Sequence[Row]) -> Figure:
     """Draw the aggregate posterior of each beta over circles of the prior."""
-    figure, axes = panels(1, len(clouds), 10, 4.2)
+    figure, axes = panels(1, len(clouds), 10, 3.7)
     for ax, (beta, z), row in zip(axes[0], clouds.items(), table, strict=True):
         shown = ax.scatter(
             z[:, 0], z[:, 1], c=digits, cmap="tab10", vmin=-0.5, vmax=9.5, s=6, linewidths=0
@@ -182,7 +185,7 @@ def aggregates(clouds: Mapping[float, Tensor], digits: Tensor, table: Sequence[R
         reach = max(3.6, float(z.abs().max()))
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes[0, 0].set_ylabel("z₂")
-    figure.colorbar(shown, ax=list(axes[0]), ticks=range(10), label="digit", shrink=0.8)
+    figure.colorbar(shown, ax=list(axes[0]), ticks=range(10), label="digit", shrink=0.85, pad=0.02)
     return figure
 
 
@@ -194,16 +197,17 @@ def _aggregate_title(beta: float, row: Row) -> str:
 def weights(table: Sequence[Row]) -> Figure:
     """Draw score and second moment against the weight, for both losses."""
     names = list(dict.fromkeys(row["data"] for row in table))
-    figure, axes = panels(1, 2 * len(names), 5 * len(names) + 1, 3.6)
-    for number, name in enumerate(names):
+    figure, axes = panels(len(names), 2, 10, 3.2 * len(names) + 0.4)
+    for name, (left, right) in zip(names, axes, strict=True):
         rows = [row for row in table if row["data"] == name]
-        left, right = axes[0, 2 * number : 2 * number + 2]
         _against_weight(left, rows, "energy distance")
         _against_weight(right, rows, "E[f1² + exp f2]")
+        right.axhline(1, color=GREY, linestyle="--", linewidth=1, label="second moment of N(0, I)")
         left.set_title(f"{name}: score of the samples")
-        right.set_title(f"{name}: E[f1² + exp f2]")
-        right.axhline(1, color=GREY, linestyle="--", linewidth=1, label="of N(0, I)")
-        right.legend(fontsize=9)
+        right.set_title(f"{name}: second moment of the codes")
+    for ax in axes[-1]:
+        ax.set_xlabel("weight w of the part that holds σ")
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
@@ -213,20 +217,25 @@ def _against_weight(ax: Axes, rows: Sequence[Row], key: str) -> None:
         weight = [row["weight"] for row in own]
         ax.plot(weight, [np.mean(row[key]) for row in own], color=color, label=loss)
         for row in own:
-            ax.scatter([row["weight"]] * len(row[key]), row[key], s=12, color=color)
+            ax.scatter([row["weight"]] * len(row[key]), row[key], s=14, color=color)
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
-    ax.set(xscale="log", yscale="log", xlabel="weight of the part that holds σ")
+    ax.set(xscale="log", yscale="log", ylabel=key)
+    low, high = ax.get_ylim()
+    ticks = [t for t in (0.01, 0.03, 0.1, 0.3, 1, 3, 10) if low <= t <= high]
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.tick_params(axis="y", which="minor", labelleft=False)
 
 
 def tug_of_war(table: Sequence[Row], strips: Mapping[str, Tensor]) -> Figure:
     """Draw distortion against rate, sigma against beta, and samples at three betas."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
-    grid = figure.add_gridspec(len(strips), 3, width_ratios=[1.1, 1, 1.5])
+    grid = figure.add_gridspec(len(strips), 3, width_ratios=[1.1, 0.9, 1.5])
     left, middle = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[:, 1])
     rate, distortion = ([row[f"{name} (nats)"] for row in table] for name in ("rate", "distortion"))
     left.plot(rate, distortion, "-o", color=BLUE)
     for row, x, y in zip(table, rate, distortion, strict=True):
         left.annotate(f"β = {row['β']:g}", (x, y), (6, 4), textcoords="offset points", fontsize=9)
+    left.margins(x=0.2, y=0.1)
     left.set(xlabel="rate (nats)", ylabel="distortion (nats)", title="rate against distortion")
     middle.plot([row["β"] for row in table], [row["mean sigma"] for row in table], "-o", color=BLUE)
     middle.axhline(1, color=GREY, linestyle="--", linewidth=1)
@@ -246,8 +255,7 @@ def rulers(run: Sequence[Row]) -> Figure:
         axes[0, 0].plot(
             step, [row[name] for row in run], "-o", markersize=4, color=color, label=label
         )
-    axes[0, 0].set_yscale("symlog", linthresh=1e-3)
-    axes[0, 0].set(title="made by hand", xlabel="step")
+    axes[0, 0].set(title="made by hand", xlabel="step", ylabel="squared distance")
     for name, label, color in (
         ("critic, trained on", "critic, after 60 more turns alone", ORANGE),
         ("critic", "critic in play", GREY),
@@ -258,5 +266,6 @@ def rulers(run: Sequence[Row]) -> Figure:
     axes[0, 1].axhline(0, color="#30343b", linewidth=0.8)
     axes[0, 1].set(title="learned: lower bound of Jensen-Shannon", xlabel="step", ylabel="nats")
     for ax in axes[0]:
+        ax.set_yscale("symlog", linthresh=1e-3)
         ax.legend(fontsize=10)
     return figure

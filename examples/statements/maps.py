@@ -20,8 +20,8 @@ from statements.common import (
     Row,
     Scale,
     Shown,
+    imagined,
     rows,
-    score,
     trained,
 )
 from statements.figures import Picture
@@ -36,24 +36,30 @@ def one_map(scale: Scale) -> Shown:
             kind: trained("moons", kind, steps, 0, scale.rate, prior=prior).model
             for kind, steps in (("vae", scale.toy), ("gan", scale.game))
         }
-        table += [
-            _map_row(kind, prior, score(model, "moons", 499)) for kind, model in models.items()
-        ]
+        table += [_map_row(kind, prior, imagined(model)) for kind, model in models.items()]
         pictures.append(_map_picture(prior, models))
     figure = draw.maps(pictures, rows("moons"))
     return Shown(table, (0,), figure, {"data": "moons", "rows": len(rows("moons"))})
 
 
-def _map_row(kind: str, prior: str, found: pf.Measurement) -> Row:
-    null = found.extra["null_95"]
-    return {"X is": kind, "prior": prior, "energy distance": found.value, "95 % of nulls": null}
+def _map_row(kind: str, prior: str, x: Tensor) -> Row:
+    """Compare rows with held-out ones: by their energy distance, and by a classifier."""
+    energy = pf.measures.energy(rows("moons"), x, seed=0)
+    told = pf.measures.classifier_test(rows("moons"), x, seed=0)
+    return {
+        "X is": kind,
+        "prior": prior,
+        "energy distance": energy.value,
+        "95 % of nulls": energy.extra["null_95"],
+        "classifier's accuracy": told.value,
+        "its 95 %": list(told.interval or ()),
+    }
 
 
 def _unmoved(prior: str) -> Row:
-    """Return the score of the prior itself, before any map."""
+    """Measure the prior itself, before any map."""
     with forked(CPU, 1):
-        z = make_prior(prior, 2).sample(1000)
-    return _map_row("Z itself", prior, pf.measures.energy(rows("moons"), z, seed=0))
+        return _map_row("Z itself", prior, make_prior(prior, 2).sample(1000))
 
 
 @torch.no_grad()

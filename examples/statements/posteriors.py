@@ -71,8 +71,8 @@ def no_kl(scale: Scale) -> Shown:
     """Reconstruction alone drives sigma to 0, and sampling from the prior fails."""
     runs = {beta: [_sigma_run(scale, beta, seed) for seed in scale.seeds] for beta in (0.0, 1.0)}
     table = [_sigma_row(beta, [last for _, last, _ in found]) for beta, found in runs.items()]
-    strips = {f"β = {beta:g}, z ~ N(0, I)": found[0][2][:12, 0] for beta, found in runs.items()}
-    strips["the data"] = rows("digits")[:12, 0]
+    strips = {f"β = {beta:g}, z ~ N(0, I)": found[0][2][:10, 0] for beta, found in runs.items()}
+    strips["the data"] = rows("digits")[:10, 0]
     curves = {beta: [curve for curve, _, _ in found] for beta, found in runs.items()}
     return Shown(table, scale.seeds, draw.sigmas(curves, strips), {"steps": scale.digits})
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families import Autoencoder
+from pushforward.families import Autoencoder, Code
 from pushforward.game import Model, Terms, turn
 from pushforward.runs import forked, identify
 from pushforward.settings import Settings
@@ -76,16 +76,23 @@ def _weight_rows(name: str, scale: Scale, seeds: tuple[int, ...]) -> list[Row]:
 
 
 def _weight_row(name: str, loss: str, weight: float, scale: Scale, seeds: tuple[int, ...]) -> Row:
-    """Score the samples of one loss at one weight; and the codes' second moment, 1 in N(0, I)."""
+    """Score the samples of one loss at one weight; and look at the scale of its codes."""
     models = [_weighed(name, loss, weight, scale, seed) for seed in seeds]
-    q = [codes(model, rows(name)) for model in models]
+    q = [codes(model, rows(name, "train")) for model in models]
     return {
         "data": name,
         "loss": loss,
         "weight": weight,
         "energy distance": [score(model, name).value for model in models],
         "E[f1² + exp f2]": [float((c.mean.square() + c.log_var.exp()).mean()) for c in q],
+        "balance": [_balance(c, loss, weight) for c in q],
     }
+
+
+def _balance(q: Code, loss: str, weight: float) -> float:
+    """Return the pull of the code's scale against the push: 1 where the loss is stationary."""
+    push = 1 - q.log_var.exp() if loss == "KL" else -2 * q.log_var
+    return float(q.mean.square().mean() / (weight * push.mean()))
 
 
 def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Model:
@@ -110,7 +117,7 @@ def tug_of_war(scale: Scale) -> Shown:
     }
     table = _slopes([_rate_row(beta, model) for beta, model in models.items()])
     shown = (scale.betas[0], 1, scale.betas[-1])
-    strips = {f"β = {beta:g}": imagined(models[beta], 12)[:, 0] for beta in shown}
+    strips = {f"β = {beta:g}": imagined(models[beta], 10)[:, 0] for beta in shown}
     return Shown(table, (0,), draw.tug_of_war(table, strips), {"rows": "train"})
 
 
