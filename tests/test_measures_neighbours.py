@@ -1,0 +1,237 @@
+"""Neighbour rulers: naive loops, the `prdc` package, exact expectations, ties, bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from prdc import compute_prdc
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures import (
+    Measurement,
+    Scorecard,
+    _search,
+    coverage,
+    density,
+    prdc,
+    precision,
+    recall,
+)
+
+RULERS: dict[str, Callable[..., Measurement]] = {
+    "precision": precision,
+    "recall": recall,
+    "density": density,
+    "coverage": coverage,
+}
+
+
+def normal(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
+    """n rows of N(shift e1, I), float32."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+    x[:, 0] += shift
+    return x
+
+
+def quick(x: Any, y: Any, **options: Any) -> Scorecard:
+    return prdc(x, y, **{"splits": 0, "resamples": 0} | options)
+
+
+def naive(x: Tensor, y: Tensor, k: int) -> dict[str, float]:
+    """The four definitions, by loops over pairs in float64."""
+    x, y = x.double(), y.double()
+
+    def radius(points: Tensor, i: int) -> float:
+        others = [float((points[i] - p).norm()) for j, p in enumerate(points) if j != i]
+        return sorted(others)[k - 1]
+
+    real = [[float((a - b).norm()) <= radius(x, i) for b in y] for i, a in enumerate(x)]
+    fake = [[float((b - a).norm()) <= radius(y, j) for a in x] for j, b in enumerate(y)]
+    in_real, in_fake = np.array(real), np.array(fake)
+    return {
+        "precision": in_real.any(0).mean(),
+        "recall": in_fake.any(0).mean(),
+        "density": in_real.sum(0).mean() / k,
+        "coverage": in_real.any(1).mean(),
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_all_four_are_the_loops(k: int) -> None:
+    x, y = normal(25, 3, 0), normal(18, 3, 1, shift=0.5)
+    found = quick(x, y, k=k)
+    assert {name: m.value for name, m in found.items()} == pytest.approx(naive(x, y, k))
+
+
+@pytest.mark.parametrize("d", [1, 2, 20])
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_all_four_are_those_of_the_prdc_package(d: int, chunk: int | None) -> None:
+    x, y = normal(300, d, 0), normal(200, d, 1, shift=0.7)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+        expected = compute_prdc(x.double().numpy(), y.double().numpy(), 5)
+    found = quick(x, y, chunk=chunk)
+    assert {name: m.value for name, m in found.items()} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", list(RULERS))
+def test_each_ruler_alone_is_one_of_the_four(name: str) -> None:
+    x, y = normal(60, 2, 0), normal(50, 2, 1)
+    assert RULERS[name](x, y, seed=3) == prdc(x, y, seed=3)[name]
+
+
+def test_precision_and_recall_are_not_swapped() -> None:
+    # Real rows lie at two modes, the generator makes one of them: what it makes is good, and half
+    # of the data is missing.
+    real = torch.cat([normal(200, 2, 0), normal(200, 2, 1, shift=50.0)])
+    fake = normal(400, 2, 2)
+    found = quick(real, fake)
+    assert found["precision"].value > 0.95
+    assert found["recall"].value == pytest.approx(0.5, abs=0.03)
+    assert found["coverage"].value == pytest.approx(0.5, abs=0.03)
+    # And a generator with a mode of its own: half of what it makes is bad, nothing is missing.
+    found = quick(fake, real)
+    assert found["precision"].value == pytest.approx(0.5, abs=0.03)
+    assert found["recall"].value > 0.95
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(60, 60, 1), (80, 40, 3), (40, 80, 10)])
+def test_density_and_coverage_have_their_exact_expectations(n: int, m: int, d: int) -> None:
+    k, repetitions = 5, 300
+    found = [quick(normal(n, d, 2 * i), normal(m, d, 2 * i + 1)) for i in range(repetitions)]
+    truth = {
+        "density": 1.0,
+        "coverage": 1 - prod((n - 1 - i) / (n + m - 1 - i) for i in range(k)),
+    }
+    for name, expected in truth.items():
+        values = np.array([card[name].value for card in found])
+        # Four standard errors of the mean over the repetitions.
+        assert abs(values.mean() - expected) < 4 * values.std() / repetitions**0.5
+    null = prdc(normal(n, d, 0), normal(m, d, 1), splits=0)
+    assert {name: null[name].null for name in truth} == pytest.approx(truth)
+
+
+def test_nulls_of_precision_and_recall_are_what_no_difference_gives() -> None:
+    cards = [prdc(normal(80, 8, 2 * i), normal(60, 8, 2 * i + 1), resamples=0) for i in range(60)]
+    for name in ("precision", "recall"):
+        gaps = np.array([card[name].value - float(card[name].null or 0) for card in cards])
+        assert abs(gaps.mean()) < 4 * gaps.std() / 60**0.5
+        assert 0.7 < cards[0][name].value < 0.97  # far from where nothing could be told
+
+
+@pytest.fixture(scope="module")
+def repeated() -> list[Scorecard]:
+    """The same comparison of other rows, 200 times."""
+    pairs = [(normal(100, 5, 2 * i), normal(80, 5, 2 * i + 1, 0.5)) for i in range(200)]
+    return [prdc(x, y, splits=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
+
+
+# At a true coverage of 95 %, 200 repetitions hold the truth in fewer than 180 or more than 198 with
+# a probability of 0.1 % and 0.05 %.
+@pytest.mark.parametrize("name", list(RULERS))
+def test_intervals_hold_the_expectation_at_these_sizes(
+    repeated: list[Scorecard], name: str
+) -> None:
+    truth = float(np.mean([card[name].value for card in repeated]))
+    intervals = [card[name].interval for card in repeated]
+    assert 180 <= sum(low <= truth <= high for low, high in filter(None, intervals)) <= 198
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("itself", [True, False])
+def test_neighbours_are_exact_where_float32_is_not(seed: int, itself: bool) -> None:
+    # Far from the origin and close together: float32 products of these rows have errors as large as
+    # the distances between them.
+    rng = np.random.default_rng(seed)
+    points = torch.from_numpy(1000 + 1e-3 * rng.normal(size=(400, 6)))
+    points[0] = -1000  # an outlier, so that centring alone does not help
+    queries = points if itself else torch.from_numpy(1000 + 1e-3 * rng.normal(size=(50, 6)))
+    exact = (queries[:, None] - points[None]).square().sum(2)
+    if itself:
+        exact.fill_diagonal_(torch.inf)
+    expected = exact.sort(1)
+    found = _search.nearest(queries, points, 4, chunk=64, itself=itself)
+    assert torch.equal(found.index, expected.indices[:, :4])
+    torch.testing.assert_close(found.squared, expected.values[:, :4], rtol=1e-12, atol=0)
+
+
+def test_points_on_the_edge_of_a_ball_are_inside() -> None:
+    # Distances of a grid are shared by many pairs; the closed ball holds all of them.
+    grid = torch.cartesian_prod(*[torch.arange(6.0)] * 3) / 10
+    radii = _search.nearest(grid, grid, 6, chunk=50, itself=True).squared[:, -1]
+    found = _search.balls(grid, grid, radii, chunk=50)
+    exact = (grid.double()[:, None] - grid.double()[None]).square().sum(2) <= radii[:, None]
+    assert torch.equal(found.of_ball, exact.sum(1))
+    assert torch.equal(found.of_point, exact.sum(0))
+
+
+def test_memory_is_bounded_by_the_chunk() -> None:
+    sizes: list[int] = []
+    product = _search._Product.__call__
+
+    def watched(self: _search._Product, queries: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(len(queries))
+        return product(self, queries)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search._Product, "__call__", watched)
+        quick(normal(300, 2, 0), normal(200, 2, 1), chunk=11)
+    assert max(sizes) == 11
+
+
+def test_copies_of_real_rows_lie_in_their_balls() -> None:
+    x = normal(50, 3, 0)
+    found = quick(x, x.clone())
+    assert found["precision"].value == found["recall"].value == found["coverage"].value == 1.0
+
+
+def test_point_masses_are_matched_and_have_a_null_of_their_own() -> None:
+    # All rows of both samples at one point: every ball has radius 0 and holds everything.
+    found = prdc(torch.ones(20, 2), torch.ones(30, 2))
+    assert [m.value for m in found.values()] == [1.0, 1.0, 20 / 5, 1.0]
+    assert [m.null for m in found.values()] == [1.0, 1.0, 4.0, 1.0]
+    apart = quick(torch.ones(20, 2), torch.zeros(20, 2))
+    assert [m.value for m in apart.values()] == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_a_collapsed_generator_is_dense_and_covers_little() -> None:
+    found = quick(normal(200, 20, 0), 0.3 * normal(200, 20, 1))
+    assert found["precision"].value == 1.0
+    assert found["density"].value > 2
+    assert found["recall"].value < 0.05
+    assert quick(normal(200, 2, 0), 0.01 * normal(200, 2, 1))["coverage"].value < 0.1
+
+
+def test_seeds_sizes_and_readings() -> None:
+    x, y = normal(90, 2, 0), normal(40, 2, 1)
+    found = prdc(x, y, limit=50, seed=1)
+    assert found == prdc(x, y, limit=50, seed=1)
+    assert found["recall"] != prdc(x, y, limit=50, seed=2)["recall"]
+    assert (found["recall"].n, found["recall"].m) == (50, 40)
+    assert "on 50 of 90 real and 40 of 40 generated rows" in found["recall"].reading
+    assert [found[name].better for name in RULERS] == ["higher", "higher", "null", "higher"]
+
+
+@pytest.mark.parametrize("ruler", [prdc, *RULERS.values()])
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        (torch.zeros(11, 2), torch.zeros(50, 2), {}, "at least 12 rows on each side"),
+        (torch.zeros(50, 2), torch.zeros(50, 3), {}, "same columns"),
+        (torch.zeros(50, 2), torch.full((50, 2), torch.nan), {}, "generated sample has NaN"),
+        (torch.zeros(50, 2), torch.zeros(50, 2), {"k": 0}, "k and chunk must be at least 1"),
+        (torch.zeros(50, 2), torch.zeros(50, 2), {"chunk": 0}, "k and chunk must be at least 1"),
+    ],
+)
+def test_bad_input_is_refused(
+    ruler: Callable[..., object], x: Tensor, y: Tensor, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(MeasureError, match=message):
+        ruler(x, y, **options)
