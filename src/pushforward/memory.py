@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import resource
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,4 +29,13 @@ class PeakMemory:
             match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
             if match is not None:
                 return int(match[1]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return _peak_of_process()
+
+
+def _peak_of_process() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has none; 0 says "unknown"
+        return 0
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes
