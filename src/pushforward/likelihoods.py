@@ -91,7 +91,7 @@ class Bernoulli(Likelihood):
         """Return Bernoulli(sigmoid(outputs)) on {-1, 1}."""
 
         def log_prob(x: Tensor) -> Tensor:
-            target = (x + 1) * 0.5
+            target = x.mul(0.5).add_(0.5)
             loss = binary_cross_entropy_with_logits(outputs, target, reduction="none")
             return -loss.flatten(1).sum(1)
 

@@ -53,7 +53,8 @@ class Batches:
         index = self.order[place * self.size : (place + 1) * self.size]
         self.drawn += 1
         c = None if self.conditions is None else self.conditions[index]
-        return self.expand(self.rows[index]), c
+        # on a CPU `index_select` is faster than indexing
+        return self.expand(self.rows.index_select(0, index)), c
 
 
 class Seat:
@@ -72,8 +73,8 @@ class Seat:
     def move(self, x: Tensor, c: Tensor | None, scale: float, clip: float | None) -> None:
         """Play the turn once: one step of its movers down the sum of its terms' means."""
         terms = self.play(x, c)
-        means = torch.stack([term.mean() for term in terms.values()])
-        torch.autograd.backward(means.sum(), inputs=self.movers)
+        means = [term.mean() for term in terms.values()]
+        torch.autograd.backward(means, inputs=self.movers)  # of their sum
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(self.movers, clip, foreach=True)
         for group in self.optimizer.param_groups:
@@ -81,7 +82,7 @@ class Seat:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.names = list(terms)
-        self.means.append(means.detach())
+        self.means.append(torch.stack([mean.detach() for mean in means]))
 
     def stray(self, step: int) -> tuple[int, str] | None:
         """Return the first step since the last record whose terms are not finite, and say which."""

@@ -90,7 +90,8 @@ class ImageSchema(Schema):
 
     def _centred(self, pixels: Tensor) -> Tensor:
         """Return pixels of the user's range in [-1, 1]."""
-        return ((pixels - self.low) * (2 / (self.high - self.low)) - 1).float()
+        scale = 2 / (self.high - self.low)
+        return (pixels * scale).sub_(1 + self.low * scale).float()
 
     def _pixels(self, x: Tensor) -> Tensor:
         """Return pixels in the user's range, whole ones where they are integers."""
@@ -100,7 +101,7 @@ class ImageSchema(Schema):
 
     def expand(self, rows: Tensor) -> Tensor:
         """Return float32 in [-1, 1]."""
-        return self._centred(rows.float()) if self.integers else rows
+        return self._centred(rows) if self.integers else rows
 
     def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
         """Return images clipped to [-1, 1], and rounded where pixels are integers."""

@@ -1,0 +1,386 @@
+"""One call for any kind of data; what compares runs; scorecards; features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import rich
+import torch
+from rich.console import Console
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA as SklearnPCA
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from pushforward.data import Dataset, read
+from pushforward.errors import MeasureError
+from pushforward.measures import (
+    PCA,
+    Features,
+    Identity,
+    ImageEncoder,
+    Measurement,
+    Scorecard,
+    Scorer,
+    Standardised,
+    _quadratic,
+    energy,
+    measure,
+    mmd,
+)
+from pushforward.measures.scoring import ON_REQUEST, RULERS
+
+NEIGHBOURS = ["precision", "recall", "density", "coverage"]
+
+
+def table(n: int, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n).round(2)
+    label = np.where(a + rng.normal(size=n) > 0, "yes", "no")
+    return pl.DataFrame({"a": a, "b": rng.choice(list("klm"), size=n), "label": label})
+
+
+def digits() -> np.ndarray[Any, Any]:
+    images = load_digits().images.astype(np.float32) / 16
+    return images[np.random.default_rng(0).permutation(len(images))]
+
+
+SAMPLES: dict[str, Any] = {
+    "table": (table(120, 0), table(100, 1)),
+    "image": (digits()[:120], digits()[120:220]),
+    "array": tuple(np.random.default_rng(i).normal(size=(100 + i, 3)) for i in range(2)),
+}
+
+
+# --- measure ---
+
+
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_measure_chooses_what_suits_the_data(kind: str) -> None:
+    card = measure(*SAMPLES[kind])
+    assert list(card) == [name for name in RULERS[kind] if name not in ON_REQUEST[kind]]
+    assert card.notes == ()
+    for name, found in card.items():
+        assert found.name == name
+        assert np.isfinite(found.value)
+        assert found.null is not None
+        assert found.interval is not None
+        assert found.interval[0] <= found.value <= found.interval[1]
+        assert found.covers
+        assert found.reading
+        assert (found.n, found.m) == tuple(map(len, SAMPLES[kind]))
+    assert json.loads(json.dumps(card.to_json())) == card.to_json()
+    assert Scorecard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
+    real, fake = SAMPLES[kind]
+    card = measure(real, fake, only=["coverage", "mmd", "coverage"])
+    assert list(card) == ["coverage", "mmd"]
+    assert list(measure(real, fake, only="energy")) == ["energy"]
+    extra = sorted(ON_REQUEST[kind])
+    assert list(measure(real, fake, only=extra)) == extra
+
+
+def test_arrays_are_measured_by_z_scores_of_the_reference() -> None:
+    real, fake = SAMPLES["array"]
+    expected = Standardised.fit(real)
+    found = measure(real, 100 * fake, only=["energy"])["energy"]
+    # Encoded rows are float32: seven digits.
+    assert found.value == pytest.approx(
+        energy(expected(real), expected(100 * fake)).value, rel=1e-5
+    )
+    by_train = measure(real, fake, train=10 * real, only=["energy"])["energy"]
+    assert by_train.value == pytest.approx(energy(real / 10, fake / 10).value, rel=0.3)
+
+
+def test_measure_takes_paths_data_sets_and_other_containers(tmp_path: Path) -> None:
+    real, fake = SAMPLES["table"]
+    expected = measure(real, fake, only=["column_shapes", "mmd"])
+    real.write_csv(tmp_path / "real.csv")
+    frames = [pd.DataFrame(t.to_dict(as_series=False)) for t in (real, fake)]
+    for given in ((tmp_path / "real.csv", fake), (read(real), fake), frames):
+        assert measure(*given, only=["column_shapes", "mmd"]) == expected
+    x, y = SAMPLES["array"]
+    expected = measure(x, y, only=["mmd"])
+    for given in ((torch.from_numpy(x), y), (x.tolist(), y.tolist()), (read(x), y)):
+        assert measure(*given, only=["mmd"]) == expected
+    assert measure(x[:, 0], y[:, 0], only=["mmd"]) == measure(x[:, :1], y[:, :1], only=["mmd"])
+
+
+def test_generated_categories_and_gaps_that_are_new_count() -> None:
+    real, fake = SAMPLES["table"]
+    odd = fake.with_columns(b=pl.lit("new"), a=pl.when(pl.col("a") > 0).then(pl.col("a")))
+    card = measure(real, odd)
+    assert card["column_shapes"].extra["columns"]["b"] == 1.0
+    assert card["energy"].p_value == 1 / 500
+
+
+def test_identifiers_are_not_measured() -> None:
+    real, fake = (
+        t.with_columns(id=pl.Series([f"row-{seed}{i:05}" for i in range(len(t))]))
+        for seed, t in enumerate(SAMPLES["table"])
+    )
+    card = measure(real, fake, target="label")
+    assert set(card["column_shapes"].extra["columns"]) == {"a", "b", "label"}
+    assert card["utility"].extra["target"] == "label"
+
+
+def test_training_rows_give_the_null_of_utility() -> None:
+    real, fake = SAMPLES["table"]
+    good, bad = table(100, 2), table(100, 2).with_columns(pl.col("label").shuffle(seed=0))
+    nulls = [measure(real, fake, train=t, only=["utility"])["utility"].null for t in (good, bad)]
+    assert nulls[0] is not None
+    assert nulls[1] is not None
+    assert nulls[0] > nulls[1] + 0.1
+
+
+def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
+    real, fake = (x[:15] for x in SAMPLES["array"])
+    card = measure(real, fake)
+    assert "classifier_test" not in card
+    assert card.notes[0].startswith(
+        "classifier_test is left out: this ruler needs at least 20 rows"
+    )
+    with pytest.raises(MeasureError, match="at least 20 rows"):
+        measure(real, fake, only=["classifier_test"])
+    with pytest.raises(MeasureError, match="at least"):
+        measure(real[:1], fake[:1])
+    one = measure(*(t.select("a") for t in SAMPLES["table"]))
+    assert [note.split()[0] for note in one.notes] == ["pair_trends", "utility"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("array", "mdm", "no ruler 'mdm' for data of kind array: did you mean 'mmd'"),
+        ("array", "utility", "no ruler 'utility' for data of kind array"),
+        ("table", "utilities", "did you mean 'utility'"),
+    ],
+)
+def test_unknown_rulers_are_refused(kind: str, name: str, message: str) -> None:
+    with pytest.raises(MeasureError, match=message):
+        measure(*SAMPLES[kind], only=[name])
+
+
+def test_samples_of_different_kinds_are_refused() -> None:
+    with pytest.raises(MeasureError, match=r"all samples must be tables, or none.*real: DataFrame"):
+        measure(table(20, 0), np.zeros((20, 3)))
+    with pytest.raises(MeasureError, match="rows of one shape"):
+        measure(np.zeros((20, 3)), np.zeros((20, 4)))
+    with pytest.raises(MeasureError, match="lacks b"):
+        measure(table(20, 0), table(20, 0).drop("b"))
+
+
+def test_measure_depends_on_its_seed_alone() -> None:
+    real, fake = SAMPLES["image"]
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first = measure(real, fake, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(1)
+    assert measure(real, fake, seed=1) == first
+    assert measure(real, fake, seed=2) != first
+
+
+# --- Scorer ---
+
+
+def test_a_scorer_measures_encoded_rows() -> None:
+    data = read(SAMPLES["array"][0])
+    rows = data.rows
+    scorer = Scorer(data, only=["energy"])
+    found = scorer.score((rows[:50], None), (rows[50:], None))["energy"]
+    expected = energy(data.schema.features(rows[:50]), data.schema.features(rows[50:]))
+    assert found == expected
+
+
+def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
+    data = read(digits()[:200])
+    scorer = Scorer(data, only=["energy"])
+    fitted = ImageEncoder.fit(data.schema.expand(data.part("train")[0]))
+    assert isinstance(scorer.features, ImageEncoder)
+    assert scorer.features.digest == fitted.digest
+    test = data.part("test")
+    card = scorer.score(test, test)
+    assert card["energy"].extra["features"] == {"name": fitted.name, "hash": fitted.digest}
+
+
+def conditioned() -> Dataset:
+    return read(table(400, 0), condition="label")
+
+
+def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
+    data = conditioned()
+    rows, labels = data.part("train")
+    assert labels is not None
+    half = len(rows) // 2
+    real, fake = (rows[:half], labels[:half]), (rows[half:], labels[half:])
+    order = torch.randperm(len(fake[0]), generator=torch.Generator().manual_seed(0))
+    blind = (fake[0], fake[1][order])
+    scorer = Scorer(data, only=["energy", "utility"])
+    good, bad = scorer.score(real, fake), scorer.score(real, blind)
+    assert good["energy"].p_value is not None
+    assert good["energy"].p_value > 0.05
+    assert bad["energy"].p_value == 1 / 500
+    assert good["utility"].extra["target"] == "label"
+    assert good["utility"].value > 0.75
+    assert bad["utility"].value < 0.65
+
+
+def test_training_rows_are_drawn_at_random() -> None:
+    # In the order of the source the first rows may be of one kind: a sorted table's are.
+    data = read(table(300, 0).sort("a"))
+    some = Scorer(data)._some_training(40, seed=0)
+    ranks = data.part("train")[0][:, 0].argsort().argsort().double() / len(data.part("train")[0])
+    everything = {tuple(row.tolist()) for row in data.part("train")[0]}
+    assert {tuple(row.tolist()) for row in some.rows} <= everything
+    first = data.part("train")[0][:40, 0]
+    assert float(some.rows[:, 0].mean()) > float(first.max())
+    assert ranks[0] == 0
+
+
+# --- scorecards ---
+
+
+def card() -> Scorecard:
+    made = Measurement("mmd", 0.25, 0.1, 0.4, "both", 0.0, 0.002, 10, 12, reading="<they> differ")
+    return Scorecard({"mmd": made, "plain": Measurement("plain", 2.0)}, ["left out: x"])
+
+
+def test_a_scorecard_is_a_mapping_and_a_frame() -> None:
+    assert list(card()) == ["mmd", "plain"]
+    assert len(card()) == 2
+    assert float(card()["plain"]) == 2.0
+    frame = card().frame()
+    assert frame["measure"].to_list() == ["mmd", "plain"]
+    assert frame["high"].to_list() == [0.4, None]
+    assert frame.schema["n"] == pl.Int64
+    assert Scorecard({}).frame().shape == (0, frame.width)
+
+
+def test_a_scorecard_shows_itself() -> None:
+    console = Console(width=120, record=True, file=None, quiet=False)
+    with console.capture() as captured:
+        console.print(card())
+    assert "no difference" in captured.get()
+    assert "0.1 – 0.4" in captured.get()
+    assert "left out: x" in captured.get()
+    html = card()._repr_html_()
+    assert "<td>&lt;they&gt; differ</td>" in html
+    assert "<p>left out: x</p>" in html
+    assert repr(card()).splitlines()[0] == (
+        "mmd 0.25 [0.1, 0.4], no difference gives 0: <they> differ"
+    )
+    assert rich.protocol.is_renderable(card())
+
+
+# --- features ---
+
+
+def test_standardised_is_the_z_score() -> None:
+    x = np.random.default_rng(0).normal(3, 2, size=(50, 3))
+    x[:, 1] = 7.0
+    z = Standardised.fit(x)(x)
+    assert z.mean(0).tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+    assert z.std(0, correction=0).tolist() == pytest.approx([1, 0, 1])
+
+
+def test_pca_is_that_of_scikit_learn_up_to_signs() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 5))
+    expected = SklearnPCA(3).fit(x).transform(x)
+    found = PCA.fit(x, 3)(x).numpy()
+    signs = np.sign((expected * found).sum(0))
+    np.testing.assert_allclose(found * signs, expected, atol=1e-10)
+    assert PCA.fit(x, 99)(x).shape == (60, 5)
+
+
+def test_hashes_tell_features_apart() -> None:
+    x, y = SAMPLES["array"]
+    fitted: list[Features] = [Identity(), Standardised.fit(x), Standardised.fit(y), PCA.fit(x)]
+    assert len({f.digest for f in fitted}) == len(fitted)
+    assert Standardised.fit(x).digest == Standardised.fit(x.copy()).digest
+
+
+def spoiled(images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    """Images as generators spoil them."""
+    cut = images.clone()
+    for i, (row, column) in enumerate(torch.randint(6, (len(images), 2), generator=rng)):
+        cut[i, :, row : row + 2, column : column + 2] = -1
+    return {
+        "blurred": (images + avg_pool2d(images, 3, 1, 1)) / 2,
+        "mixed": 0.75 * images + 0.25 * images.roll(1, 0),
+        "cut": cut,
+    }
+
+
+def strength(x: Tensor, y: Tensor) -> float:
+    """The energy distance, in standard deviations of random splits."""
+    pooled = torch.cat([x, y]).double()
+    kernel = -_quadratic.squared_distances(pooled, pooled).sqrt()
+    found = _quadratic.discrepancy(kernel, len(x), 200, torch.Generator().manual_seed(0))
+    return (found.value - float(found.permuted.mean())) / float(found.permuted.std())
+
+
+def test_the_encoder_sees_what_spoils_images_better_than_pixels_do() -> None:
+    images = 2 * torch.from_numpy(digits())[:, None] - 1
+    encoder = ImageEncoder.fit(images[:1000])
+    real, other = images[1000:1300], images[1300:1600]
+    assert abs(strength(encoder(real), encoder(other))) < 4
+    for spoil in spoiled(other, torch.Generator().manual_seed(0)).values():
+        by_encoder = strength(encoder(real), encoder(spoil))
+        assert by_encoder > 1.2 * strength(real.flatten(1), spoil.flatten(1))
+
+
+def test_the_encoder_does_not_know_its_own_images() -> None:
+    # Trained on 150 of them, it must not tell these from others; otherwise a real sample would
+    # differ from itself.
+    images = 2 * torch.from_numpy(digits())[:, None] - 1
+    p_values = []
+    for i in range(8):
+        own, other = images[i * 200 : i * 200 + 100], images[i * 200 + 100 : i * 200 + 200]
+        encoder = ImageEncoder.fit(own, seed=i)
+        p_values.append(energy(encoder(own), encoder(other), permutations=99).p_value or 0.0)
+    # Uniform p-values have a mean of 0.5 and a standard error of 0.29 / sqrt(8).
+    assert np.mean(p_values) > 0.5 - 3 * 0.29 / 8**0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 16), (4, 32, 32)])
+def test_the_encoder_takes_images_of_any_shape(shape: tuple[int, int, int]) -> None:
+    images = torch.rand(40, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    encoder = ImageEncoder.fit(images, seed=3)
+    features = encoder(images)
+    assert features.shape == (40, 40)  # at most as many components as images
+    assert features.isfinite().all()
+    assert torch.equal(ImageEncoder.fit(images, seed=3)(images), features)
+
+
+def test_the_encoder_refuses_what_is_no_image() -> None:
+    with pytest.raises(MeasureError, match=r"needs images \(n, channels, height, width\)"):
+        ImageEncoder.fit(torch.zeros(10, 8, 8))
+    with pytest.raises(MeasureError, match="at least 2"):
+        ImageEncoder.fit(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(MeasureError, match="at least 2 rows and 1 component"):
+        PCA.fit(torch.zeros(5, 2), 0)
+
+
+def test_own_features_are_applied_to_rows_as_networks_see_them() -> None:
+    real, fake = SAMPLES["image"]
+    shapes: list[tuple[int, ...]] = []
+
+    def means(x: Tensor) -> Tensor:
+        shapes.append(tuple(x.shape[1:]))
+        return x.mean((1, 2, 3))[:, None]
+
+    found = measure(real, fake, features=means, only=["mmd"])["mmd"]
+    assert set(shapes) == {(1, 8, 8)}
+    means_of = [torch.from_numpy(2 * x.mean((1, 2)) - 1) for x in (real, fake)]
+    assert found.value == pytest.approx(mmd(*means_of).value, rel=1e-3, abs=1e-6)
