@@ -13,10 +13,10 @@ import pytest
 import rich
 import torch
 from rich.console import Console
+from sklearn import decomposition
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA as SklearnPCA
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 from pushforward.data import Dataset, read
 from pushforward.errors import MeasureError
@@ -47,7 +47,7 @@ def table(n: int, seed: int) -> pl.DataFrame:
 
 
 def digits() -> np.ndarray[Any, Any]:
-    images = load_digits().images.astype(np.float32) / 16
+    images: np.ndarray[Any, Any] = load_digits().images.astype(np.float32) / 16
     return images[np.random.default_rng(0).permutation(len(images))]
 
 
@@ -85,8 +85,10 @@ def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
     assert list(measure(real, fake, only="energy")) == ["energy"]
-    extra = sorted(ON_REQUEST[kind])
-    assert list(measure(real, fake, only=extra)) == extra
+    for extra in ON_REQUEST[kind]:
+        assert list(measure(real, fake, only=[extra])) == [extra]
+    with pytest.raises(MeasureError, match="name at least one ruler"):
+        measure(real, fake, only=[])
 
 
 def test_arrays_are_measured_by_z_scores_of_the_reference() -> None:
@@ -106,12 +108,15 @@ def test_measure_takes_paths_data_sets_and_other_containers(tmp_path: Path) -> N
     expected = measure(real, fake, only=["column_shapes", "mmd"])
     real.write_csv(tmp_path / "real.csv")
     frames = [pd.DataFrame(t.to_dict(as_series=False)) for t in (real, fake)]
-    for given in ((tmp_path / "real.csv", fake), (read(real), fake), frames):
+    tables: list[Any] = [(tmp_path / "real.csv", fake), (read(real), fake), frames]
+    for given in tables:
         assert measure(*given, only=["column_shapes", "mmd"]) == expected
     x, y = SAMPLES["array"]
     expected = measure(x, y, only=["mmd"])
-    for given in ((torch.from_numpy(x), y), (x.tolist(), y.tolist()), (read(x), y)):
+    for given in ((torch.from_numpy(x), y), (x.tolist(), y.tolist())):
         assert measure(*given, only=["mmd"]) == expected
+    encoded = measure(read(x), y, only=["mmd"])["mmd"]  # float32 on the way
+    assert encoded.value == pytest.approx(expected["mmd"].value, rel=1e-4)
     assert measure(x[:, 0], y[:, 0], only=["mmd"]) == measure(x[:, :1], y[:, :1], only=["mmd"])
 
 
@@ -214,7 +219,7 @@ def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
 
 
 def conditioned() -> Dataset:
-    return read(table(400, 0), condition="label")
+    return read(table(2000, 0), condition="label")
 
 
 def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
@@ -228,7 +233,7 @@ def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
     scorer = Scorer(data, only=["energy", "utility"])
     good, bad = scorer.score(real, fake), scorer.score(real, blind)
     assert good["energy"].p_value is not None
-    assert good["energy"].p_value > 0.05
+    assert good["energy"].p_value > 0.01
     assert bad["energy"].p_value == 1 / 500
     assert good["utility"].extra["target"] == "label"
     assert good["utility"].value > 0.75
@@ -236,15 +241,14 @@ def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
 
 
 def test_training_rows_are_drawn_at_random() -> None:
-    # In the order of the source the first rows may be of one kind: a sorted table's are.
-    data = read(table(300, 0).sort("a"))
-    some = Scorer(data)._some_training(40, seed=0)
-    ranks = data.part("train")[0][:, 0].argsort().argsort().double() / len(data.part("train")[0])
-    everything = {tuple(row.tolist()) for row in data.part("train")[0]}
-    assert {tuple(row.tolist()) for row in some.rows} <= everything
-    first = data.part("train")[0][:40, 0]
-    assert float(some.rows[:, 0].mean()) > float(first.max())
-    assert ranks[0] == 0
+    # In the order of the source the first rows may be of one kind: those of a sorted table are.
+    data = read(np.arange(1000.0)[:, None])
+    rows = data.part("train")[0]
+    some = Scorer(data, only=["energy"])._some_training(200, seed=0).rows
+    assert len(torch.unique(some)) == 200
+    assert torch.isin(some, rows).all()
+    # The mean of 200 of 800 z-scores has a standard error of sqrt((1 / 200) (1 - 1 / 4)) = 0.06.
+    assert abs(float(some.mean() - rows.mean())) < 4 * 0.06
 
 
 # --- scorecards ---
@@ -296,7 +300,7 @@ def test_standardised_is_the_z_score() -> None:
 def test_pca_is_that_of_scikit_learn_up_to_signs() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 5))
-    expected = SklearnPCA(3).fit(x).transform(x)
+    expected = decomposition.PCA(3).fit(x).transform(x)
     found = PCA.fit(x, 3)(x).numpy()
     signs = np.sign((expected * found).sum(0))
     np.testing.assert_allclose(found * signs, expected, atol=1e-10)
@@ -316,7 +320,8 @@ def spoiled(images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
     for i, (row, column) in enumerate(torch.randint(6, (len(images), 2), generator=rng)):
         cut[i, :, row : row + 2, column : column + 2] = -1
     return {
-        "blurred": (images + avg_pool2d(images, 3, 1, 1)) / 2,
+        "blurred": (images + avg_pool2d(pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)) / 2,
+        "noisy": images + 0.15 * torch.randn(images.shape, generator=rng),
         "mixed": 0.75 * images + 0.25 * images.roll(1, 0),
         "cut": cut,
     }
@@ -337,11 +342,11 @@ def test_the_encoder_sees_what_spoils_images_better_than_pixels_do() -> None:
     assert abs(strength(encoder(real), encoder(other))) < 4
     for spoil in spoiled(other, torch.Generator().manual_seed(0)).values():
         by_encoder = strength(encoder(real), encoder(spoil))
-        assert by_encoder > 1.2 * strength(real.flatten(1), spoil.flatten(1))
+        assert by_encoder > 1.5 * strength(real.flatten(1), spoil.flatten(1))
 
 
 def test_the_encoder_does_not_know_its_own_images() -> None:
-    # Trained on 150 of them, it must not tell these from others; otherwise a real sample would
+    # Trained on 100 of them, it must not tell these from others; otherwise a real sample would
     # differ from itself.
     images = 2 * torch.from_numpy(digits())[:, None] - 1
     p_values = []

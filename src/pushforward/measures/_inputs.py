@@ -71,10 +71,7 @@ def pair(
     extra: dict[str, Any] = {}
     if features is not None:
         x, y = features(x), features(y)
-        extra["features"] = {
-            "name": getattr(features, "name", getattr(features, "__name__", "custom")),
-            "hash": getattr(features, "digest", ""),
-        }
+        extra["features"] = described(features)
     x, y = matrix(x, "the real sample"), matrix(y, "the generated sample")
     if x.shape[1] != y.shape[1]:
         raise MeasureError(
@@ -92,6 +89,12 @@ def pair(
         x, y = subsample(x, limit, rng), subsample(y, limit, rng)
     dtype = dtype or torch.promote_types(x.dtype, y.dtype)
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
+
+
+def described(features: Featurise) -> dict[str, str]:
+    """Return the name and the hash of features; measurements compare only where both agree."""
+    name = getattr(features, "name", getattr(features, "__name__", "custom"))
+    return {"name": str(name), "hash": getattr(features, "digest", "")}
 
 
 def subsample(x: Tensor, limit: int, generator: torch.Generator) -> Tensor:

@@ -158,8 +158,8 @@ class ImageEncoder(Features):
         """Train on the reference, images (n, channels, height, width) in [-1, 1], without labels.
 
         It takes seconds, depends on the seed alone, and leaves the global random state as it was.
-        The reference may be one of the samples that are compared afterwards: the encoder is too
-        small to tell the images that it was trained on from others.
+        The reference may be one of the samples that are compared afterwards: training is too short
+        to tell the images that it saw from others.
 
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.

@@ -14,7 +14,7 @@ from torch import Tensor
 from pushforward.data import Dataset, TableSchema
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures import _together
-from pushforward.measures._inputs import Featurise
+from pushforward.measures._inputs import Featurise, described
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.learned import classifier_test
 from pushforward.measures.measurement import Measurement, Scorecard
@@ -139,6 +139,11 @@ class Side:
         return self._with_class(self.scorer.view(self.rows), lambda: self.scorer.spread)
 
     @cached_property
+    def origin(self) -> dict[str, Any]:
+        """What the features are, for a measurement's `extra`."""
+        return {} if self.scorer.features is None else {"features": described(self.scorer.features)}
+
+    @cached_property
     def pixels(self) -> Tensor:
         """The values themselves, with the condition's class beside them (n, d)."""
         values = self.scorer.schema.features(self.rows)
@@ -188,6 +193,8 @@ def chosen(only: Iterable[str] | None, kind: str) -> list[str]:
     if only is None:
         return [name for name in known if name not in ON_REQUEST[kind]]
     names = list(dict.fromkeys([only] if isinstance(only, str) else only))
+    if not names:
+        raise MeasureError(f"only: name at least one ruler; known: {', '.join(known)}")
     for name in names:
         if name not in known:
             raise MeasureError(f"no ruler {name!r} for data of kind {kind}: {nearest(name, known)}")
@@ -201,13 +208,16 @@ def _on(view: str, measure: Callable[..., Measurement], suffix: str = "") -> Rul
         real, fake = getattr(scene.real, view), getattr(scene.fake, view)
         found = measure(real, fake, seed=scene.seed)
         name = found.name + suffix
-        return {name: replace(found, name=name)}
+        extra = found.extra | (scene.real.origin if view == "features" else {})
+        return {name: replace(found, name=name, extra=extra)}
 
     return ruler
 
 
 def _prdc(scene: Scene) -> Mapping[str, Measurement]:
-    return prdc(scene.real.features, scene.fake.features, seed=scene.seed)
+    found = prdc(scene.real.features, scene.fake.features, seed=scene.seed)
+    origin = scene.real.origin
+    return {name: replace(m, extra=m.extra | origin) for name, m in found.items()}
 
 
 def _utility(scene: Scene) -> Mapping[str, Measurement]:
