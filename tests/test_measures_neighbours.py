@@ -172,6 +172,13 @@ def test_points_on_the_edge_of_a_ball_are_inside() -> None:
     assert torch.equal(found.of_point, exact.sum(0))
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_units_do_not_matter(unit: float) -> None:
+    x, y = normal(60, 4, 0).double(), normal(50, 4, 1, shift=0.5).double()
+    expected = [m.value for m in quick(x, y).values()]
+    assert [m.value for m in quick(unit * x, unit * y).values()] == expected
+
+
 def test_memory_is_bounded_by_the_chunk() -> None:
     sizes: list[int] = []
     product = _search._Product.__call__

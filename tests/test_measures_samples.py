@@ -340,6 +340,8 @@ def test_constants_and_copies_are_no_difference(ruler: Callable[..., Measurement
         (pl.DataFrame({"a": ["u", "v"]}), torch.zeros(9, 1), r"not numbers \(a\)"),
         (torch.distributions.Normal(0.0, 1.0), torch.zeros(9, 1), r"takes samples.*kl"),
         (3.0, torch.zeros(9, 1), "needs rows and columns"),
+        ([[1.0], [1.0, 2.0]], torch.zeros(9, 1), "needs rows of one length"),
+        (torch.full((9, 1), 1e200, dtype=torch.float64), torch.zeros(9, 1), "beyond 1e.150"),
     ],
 )
 def test_bad_samples_are_refused(

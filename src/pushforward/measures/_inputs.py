@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 from pushforward.errors import MeasureError
 
 Featurise = Callable[[Any], Tensor]
+LARGEST = 1e150  # the squares of larger values overflow
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def matrix(x: Any, name: str) -> Tensor:
             f"{name} has NaN or infinity in {int(bad.sum())} of {len(values)} rows, the first is "
             f"row {int(bad.nonzero()[0])}; drop or fill them first"
         )
+    if len(values) and float(values.abs().max()) > LARGEST:
+        raise MeasureError(f"{name} has values beyond {LARGEST:g}, whose squares are none; rescale")
     return values
 
 
@@ -138,7 +141,7 @@ def _tensor(x: Any, name: str) -> Tensor:
 def _array(x: Any, name: str) -> np.ndarray[Any, Any]:
     frame = nw.from_native(x, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
-        return np.asarray(x)
+        return _plain(x, name)
     other = [c for c, kind in frame.schema.items() if not (kind.is_numeric() or kind == nw.Boolean)]
     if other:
         raise MeasureError(
@@ -146,3 +149,10 @@ def _array(x: Any, name: str) -> np.ndarray[Any, Any]:
             "tables"
         )
     return frame.to_numpy()
+
+
+def _plain(x: Any, name: str) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise MeasureError(f"{name} needs rows of one length, and has several") from None

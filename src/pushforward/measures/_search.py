@@ -95,25 +95,30 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Product:
-    """Squared distances to a reference by a matrix product, and how wrong they can be."""
+    """Squared distances to a reference by a matrix product, and how wrong they can be.
+
+    Rows are centred, which spares digits, and measured in units in which the longest is 1, so that
+    nothing overflows or vanishes in float32.
+    """
 
     def __init__(self, reference: Tensor, dtype: torch.dtype) -> None:
         self.reference = reference
         self.centre = reference.double().mean(0)
+        longest = float((reference.double() - self.centre).norm(dim=1).max())
+        self.unit = longest if longest > 0 else 1.0
         self.rows = self._prepare(reference, dtype)
         self.norms = self.rows.square().sum(1)
 
     def _prepare(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return (x.double() - self.centre).to(dtype)  # small norms: little is lost to cancellation
+        return ((x.double() - self.centre) / self.unit).to(dtype)
 
     def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Return squared distances (n, m), and a bound (n,) on their rounding error."""
+        """Return squared distances (n, m) in squared units, and a bound (n,) on their error."""
         q = self._prepare(queries, self.rows.dtype)
         squares = q.square().sum(1, keepdim=True)
         squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2).add_(squares)
-        largest = self.norms.max().sqrt()
         rounding = (q.shape[1] + 16) * torch.finfo(q.dtype).eps
-        return squared, rounding * (squares[:, 0].sqrt() + largest).square()
+        return squared, rounding * (squares[:, 0].sqrt() + 1).square()
 
 
 def _nearest(
@@ -129,14 +134,15 @@ def _nearest(
     scores, order = scores.sort(dim=1, stable=True)
     found = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
     everything = rough.shape[1] == squared.shape[1]
-    certain = found.squared[:, -1] <= rough[:, -1].double() - error
+    furthest = found.squared[:, -1] / product.unit**2
+    certain = furthest <= rough[:, -1].double() - error
     return found, certain | everything
 
 
 def _inside(product: _Product, points: Tensor, squared_radii: Tensor) -> Tensor:
     """Return whether point j lies in ball i: boolean (points, balls)."""
     squared, error = product(points)
-    beyond = squared.sub_(squared_radii.to(squared))
+    beyond = squared.sub_((squared_radii / product.unit**2).to(squared))
     inside = beyond < -error[:, None]
     edge = (beyond <= error[:, None]).logical_xor_(inside).nonzero()
     for part in torch.split(edge, max(1, PAIRS // points.shape[1])):

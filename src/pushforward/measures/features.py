@@ -90,7 +90,8 @@ class Standardised(Features):
 
     def __call__(self, x: Any) -> Tensor:
         """Return the z-scores (n, d)."""
-        return (matrix(x, "the sample").double() - self.mean) / self.scale
+        rows = matrix(x, "the sample").double()
+        return (rows - self.mean.to(rows)) / self.scale.to(rows)
 
     def tensors(self) -> list[Tensor]:
         """Return mean and scale."""
@@ -134,7 +135,8 @@ class PCA(Features):
 
     def __call__(self, x: Any) -> Tensor:
         """Return the coordinates (n, components)."""
-        return (matrix(x, "the sample").double() - self.mean) @ self.axes.mT
+        rows = matrix(x, "the sample").double()
+        return (rows - self.mean.to(rows)) @ self.axes.mT.to(rows)
 
     def tensors(self) -> list[Tensor]:
         """Return mean and axes."""
