@@ -61,7 +61,7 @@ class MlpTrunk(nn.Module):
         """Return logits as images."""
         del c
         logits: Tensor = self.body(z)
-        return logits.unflatten(1, (1, 28, 28))
+        return logits.view(-1, 1, 28, 28)
 
 
 class MlpVAE(VAE):

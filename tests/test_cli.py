@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def _images(folder: Path, broken: bool) -> str:
 
 
 ROWS = "\n".join(f"{i},{i % 3}" for i in range(30))
-BAD = {
+BAD: dict[str, tuple[Callable[[Path], str], str]] = {
     "missing file": (lambda d: str(d / "none.csv"), "no such file"),
     "empty file": (lambda d: _write(d / "a.csv", ""), "empty"),
     "header only": (lambda d: _write(d / "a.csv", "a,b\n"), "a.csv"),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pushforward.data import read
-from pushforward.families import Code, kl
+from pushforward.families import Code, Decoder, kl
+from pushforward.likelihoods import Gaussian
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.models.r3gan import R3GAN
@@ -92,6 +93,8 @@ def test_the_elbo_is_distortion_plus_beta_times_rate() -> None:
     torch.manual_seed(1)
     mu, log_var = model.encoder(x)
     z = mu + (0.5 * log_var).exp() * torch.randn(5, 2)
+    assert isinstance(model.decoder, Decoder)
+    assert isinstance(model.decoder.likelihood, Gaussian)
     sigma = model.decoder.likelihood.log_sigma.exp()
     p = torch.distributions.Normal(model.decoder.trunk(z), sigma)
     q = torch.distributions.Normal(mu, (0.5 * log_var).exp())
@@ -261,7 +264,8 @@ def dirac(model: GAN | R3GAN, steps: int = 2000, rate: float = 0.1) -> tuple[flo
 
     Return how far (theta, psi) are from the equilibrium (0, 0), and how often theta crossed 0.
     """
-    model.generator, model.critic = Point(1.0), Slope(1.0)  # type: ignore[assignment]  # stand-ins
+    point, slope = Point(1.0), Slope(1.0)
+    model.generator, model.critic = point, slope  # type: ignore[assignment]  # stand-ins
     x, crossings, last = torch.zeros(1, 1), 0, 1.0
     for _ in range(steps):
         for turn in model.turns():
@@ -269,7 +273,7 @@ def dirac(model: GAN | R3GAN, steps: int = 2000, rate: float = 0.1) -> tuple[flo
             loss = torch.stack([t.mean() for t in getattr(model, turn.name)(x, None).values()])
             for p, g in zip(movers, torch.autograd.grad(loss.sum(), movers), strict=True):
                 p.data.sub_(rate * g)
-        theta, psi = model.generator.theta.item(), model.critic.psi.item()
+        theta, psi = point.theta.item(), slope.psi.item()
         crossings, last = crossings + (theta * last < 0), theta
     return math.hypot(theta, psi), crossings
 

@@ -143,7 +143,7 @@ def test_clipping_bounds_the_gradient_that_is_applied() -> None:
         )
         return step(*args)
 
-    seat.optimizer.step = watched  # type: ignore[method-assign]  # a spy
+    seat.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
     seat.move(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
