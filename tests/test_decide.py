@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pushforward.decide import difference, differences, interval, loss, recommend
+from pushforward.decide import beside_floor, difference, differences, interval, loss, recommend
 from pushforward.measures import Measurement, Scorecard
 
 GAPS = np.array([0.1, 0.11, 0.09, 0.1])
@@ -100,3 +100,10 @@ def test_under_no_difference_a_ruler_errs_in_five_percent() -> None:
         [difference("m", ("a", list(a)), ("b", list(b))).better is not None for a, b in draws]
     )
     assert abs(real - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_a_model_that_does_not_pass_the_floor_is_told() -> None:
+    floor = card(0.3, 0.7, 0.5)
+    told = beside_floor("a", cards((0.5, 0.9, 0.4)), floor)
+    assert told == "a is no better than the floor by 2 of 3 rulers: mmd and density."
+    assert beside_floor("a", cards((0.1, 0.9, 1.0)), floor) is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset, read
-from pushforward.decide import Difference, Recommendation, differences, recommend
+from pushforward.decide import (
+    Difference,
+    Recommendation,
+    beside_floor,
+    differences,
+    recommend,
+)
 from pushforward.errors import ModelError, RunError, nearest
 from pushforward.measures import Scorecard, Scorer
 from pushforward.models import find
@@ -63,7 +69,10 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.found = differences({m: self.cards[m]["best"] for m in self.models})
-        self.recommendation = recommend(self.found, self.models, len(self.seeds))
+        told = recommend(self.found, self.models, len(self.seeds))
+        beside = [beside_floor(m, self.cards[m]["best"], self.floor) for m in self.models]
+        evidence = (*told.evidence, *(line for line in beside if line is not None))
+        self.recommendation = replace(told, evidence=evidence)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report as one HTML file (by default `report.html` in the folder)."""

@@ -121,6 +121,16 @@ def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) ->
     return Recommendation(None, _undecided([leader, *rivals], found), evidence)
 
 
+def beside_floor(model: str, cards: Sequence[Scorecard], floor: Scorecard) -> str | None:
+    """Say by which rulers a model's mean over seeds is no better than the floor's; None by none."""
+    shared = [name for name in floor if all(name in card for card in cards)]
+    worse = [n for n in shared if fmean(loss(card[n]) for card in cards) >= loss(floor[n])]
+    if not worse:
+        return None
+    names = _and([name.replace("_", " ") for name in worse])
+    return f"{model} is no better than the floor by {len(worse)} of {len(shared)} rulers: {names}."
+
+
 def _lead(model: str, other: str, found: Sequence[Difference]) -> int:
     """Return by how many rulers more a model is better than another than the other way round."""
     own = [d.better for d in found if {d.first, d.second} == {model, other}]
