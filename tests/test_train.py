@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 import pushforward as pf
@@ -218,6 +220,30 @@ def test_a_number_that_is_not_finite_names_turn_step_and_term(tmp_path: Path) ->
     assert all(bool(t.isfinite().all()) for t in best.values())
 
 
+# --- the ruler on validation
+
+
+def test_the_check_gives_both_samples_classes_one_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Generated rows that are half the real ones: only the rows may differ, never the classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(400, 3)) + labels[:, None], y=labels)
+    data = pf.read(tmp_path / "d.npz", condition="label")
+    settings = Settings(5)
+    model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
+    loop = Loop(model, data, settings, None, identify("vae", {}, settings, data))
+    rows, codes = data.part("validation")
+    assert codes is not None
+    monkeypatch.setattr("pushforward.train.imagine", lambda *_arguments: rows / 2)
+    real, n = rows.double().numpy(), len(rows)
+    hot = np.sqrt(real.var(0, ddof=1).sum()) * np.eye(2)[codes.numpy()]
+    x, y = np.hstack([real, hot]), np.hstack([real / 2, hot])
+    within = (cdist(x, x).sum() + cdist(y, y).sum()) / (n * (n - 1))
+    assert loop.check() == pytest.approx(2 * cdist(x, y).mean() - within, rel=1e-4)
+
+
 # --- interruptions
 
 RUN = [
@@ -233,8 +259,7 @@ RUN = [
 ]
 
 
-@pytest.mark.parametrize("condition", [False])
-def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path, condition: bool) -> None:
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     whole = pf.fit("ring", "gan", budget="600 steps", out=tmp_path / "whole")
     killed = tmp_path / "killed"
     kills = 0

@@ -16,9 +16,9 @@ from torch.func import grad
 
 from pushforward.game import Model, Panel
 from pushforward.likelihoods import Observation, likelihood
-from pushforward.measures.closed_form import gaussian_rate
+from pushforward.measures.closed_form import gaussian_rate, gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
-from pushforward.networks import Critic, Encoder, Generator, Writer, together, trunk_size
+from pushforward.networks import Critic, Encoder, Generator, Writer, together
 from pushforward.priors import Prior
 from pushforward.space import Image, Space, total_variance
 
@@ -80,12 +80,10 @@ class Autoencoder(Model, ABC):
             str, "p(x|z): auto, gaussian; images also bernoulli, logistic; tables categorical"
         ] = "auto",
         noise: Annotated[bool, "draw images from p(x|z) instead of showing its mean"] = False,
-        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
-        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        size, latent = trunk_size(space, width, depth), self.prior.latent
+        size, latent = self.size, self.prior.latent
         self.noise = noise
         self.encoder = Encoder(space, latent, classes, *size, separate=separate_encoders)
         self.decoder = Decoder(space, latent, classes, size, likelihood)
@@ -112,7 +110,7 @@ class Autoencoder(Model, ABC):
 
 def _code_panels(q: Code) -> list[Panel]:
     """Return rate and noise level of each latent dimension, busiest first."""
-    rate = 0.5 * (q.mean.square() + q.log_var.exp() - q.log_var - 1).mean(0)
+    rate = gaussian_rate_by_dimension(q.mean, q.log_var).mean(0)
     order = rate.argsort(descending=True)
     noise = (0.5 * q.log_var).exp().mean(0)
     names = [f"z{int(j)}" for j in order]
@@ -173,12 +171,10 @@ class Adversarial(Model, ABC):
         gamma: Annotated[float, "weight of the gradient penalty, a unit of data variance"] = 0.2,
         pack: Annotated[int, "rows that the critic sees at once"] = 1,
         temperature: Annotated[float, "of the Gumbel-softmax, for tables"] = 1.0,
-        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
-        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        size, latent = trunk_size(space, width, depth), self.prior.latent
+        size, latent = self.size, self.prior.latent
         # In these units one default serves tables, images and points (see `total_variance`).
         self.gamma = gamma * total_variance(space)
         self.generator = Generator(space, latent, classes, *size, temperature=temperature)

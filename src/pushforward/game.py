@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError, nearest
+from pushforward.networks import trunk_size
 from pushforward.priors import prior as make_prior
 from pushforward.space import Space
 
@@ -118,11 +119,14 @@ class Model(nn.Module, ABC):
         *,
         latent: Annotated[int, "dimension of z"] = 32,
         prior: Annotated[str, "p(z): normal, uniform or mixture"] = "normal",
+        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
+        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
     ) -> None:
         super().__init__()
         self.space = space
         self.classes = classes
         self.prior = make_prior(prior, latent)
+        self.size = trunk_size(space, width, depth)  # of every trunk: width and residual blocks
 
     @abstractmethod
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -25,7 +25,6 @@ class Segments(nn.Module):
     """The segments of rows (n, sum(sizes)); segment j holds `sizes[j]` neighbouring entries."""
 
     membership: Tensor
-    owner: Tensor
     padded: Tensor
 
     def __init__(self, sizes: Sequence[int]) -> None:
@@ -36,7 +35,6 @@ class Segments(nn.Module):
         padded = torch.full((count, widest), total)
         padded[owner, place] = torch.arange(total)
         membership = nn.functional.one_hot(owner, count).float()
-        self.register_buffer("owner", owner, persistent=False)
         self.register_buffer("padded", padded, persistent=False)
         self.register_buffer("membership", membership, persistent=False)
 
@@ -70,12 +68,3 @@ class Segments(nn.Module):
         weight = below.exp()
         soft = weight / self.spread(weight @ self.membership)
         return soft, (below >= 0).to(soft.dtype)
-
-    def argmax(self, rows: Tensor) -> Tensor:
-        """Return the place of each segment's maximum within it, int64 (n, segments)."""
-        return self.pad(rows.detach()).argmax(-1)
-
-    def one_hot(self, codes: Tensor) -> Tensor:
-        """Return rows (n, total) with a one at place `codes` (n, segments) of each segment."""
-        rows = self.membership.new_zeros(len(codes), len(self.owner))
-        return rows.scatter_(1, codes + self.padded[:, 0], 1.0)

@@ -16,11 +16,11 @@ from statistics import quantiles
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pushforward.data import Dataset, read
 from pushforward.errors import DivergedError
 from pushforward.game import Model, Panel
+from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy_statistic
 from pushforward.memory import PeakMemory
 from pushforward.runs import (
@@ -246,18 +246,12 @@ class Loop:
         rows, labels = rows[:RULER_ROWS], None if labels is None else labels[:RULER_ROWS]
         with forked(self.device, self.settings.seed):
             fake = imagine(model, self.data.schema, len(rows), labels)
-        real_view, fake_view = (self._view(side, labels) for side in (rows, fake))
-        if not bool(fake_view.isfinite().all()):
+        views = [self.data.schema.features(side) for side in (rows, fake)]
+        if not bool(views[1].isfinite().all()):
             return math.inf
-        return float(energy_statistic(real_view, fake_view))
-
-    def _view(self, rows: Tensor, labels: Tensor | None) -> Tensor:
-        """Return what the ruler reads: the rows' features, and their class beside them."""
-        features: Tensor = self.data.schema.features(rows)
-        if labels is None:
-            return features
-        classes = one_hot(labels, self.model.classes, features.device)
-        return torch.cat([features, features.std() * features.shape[1] ** 0.5 * classes], 1)
+        spread, classes = spread_of(views[0]), self.model.classes
+        real, generated = (beside_class(view, labels, classes, spread) for view in views)
+        return float(energy_statistic(real, generated))
 
     def _keep_best(self, value: float) -> None:
         """Keep the averaged weights if they are the best so far, past the first quarter."""

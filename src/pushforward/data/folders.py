@@ -13,7 +13,6 @@ from pushforward.data.numeric import Array
 from pushforward.errors import DataError
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def read_folder(folder: Path) -> tuple[Array, list[str] | None]:

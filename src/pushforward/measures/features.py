@@ -46,6 +46,23 @@ class Features(ABC):
         return sha.hexdigest()[:16]
 
 
+def beside_class(view: Tensor, labels: Tensor | None, classes: int, spread: float) -> Tensor:
+    """Return a view (n, d) with each row's class beside it, as `spread` times a one-hot vector.
+
+    With labels a ruler also sees whether a generated row belongs to the class that it claims. Both
+    samples have to be given one spread: that of the real rows.
+    """
+    if labels is None:
+        return view
+    hot = torch.nn.functional.one_hot(labels.to(view.device), classes).to(view)
+    return torch.cat([view, spread * hot], 1)
+
+
+def spread_of(view: Tensor) -> float:
+    """Return sqrt(tr Cov) of a view (n, d): how far apart two rows usually are, by sqrt(2)."""
+    return float(view.var(0).sum().sqrt())
+
+
 class Identity(Features):
     """The values themselves, flattened."""
 

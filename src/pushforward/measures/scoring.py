@@ -15,7 +15,7 @@ from pushforward.data import Dataset, TableSchema
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures import _together
 from pushforward.measures._inputs import Featurise, described
-from pushforward.measures.features import ImageEncoder
+from pushforward.measures.features import ImageEncoder, beside_class, spread_of
 from pushforward.measures.learned import classifier_test
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.neighbours import NAMES, prdc
@@ -109,12 +109,12 @@ class Scorer:
     @cached_property
     def spread(self) -> float:
         """How far apart two training rows usually are in the view, by sqrt(2)."""
-        return float(self.view(self.training[0][:SPREAD_ROWS]).var(0).sum().sqrt())
+        return spread_of(self.view(self.training[0][:SPREAD_ROWS]))
 
     @cached_property
     def spread_of_pixels(self) -> float:
         """The same of the values themselves."""
-        return float(self.schema.features(self.training[0][:SPREAD_ROWS]).var(0).sum().sqrt())
+        return spread_of(self.schema.features(self.training[0][:SPREAD_ROWS]))
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ class Side:
         condition = self.scorer.schema.condition
         if self.labels is None or condition is None:
             return view
-        classes = torch.nn.functional.one_hot(self.labels, len(condition.classes)).to(view)
-        return torch.cat([view, spread() * classes], 1)
+        return beside_class(view, self.labels, len(condition.classes), spread())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pushforward.report.figures import PALETTE, Figure, Json, Sheet, axis, label
 from pushforward.report.numbers import significant
 
 BINS = 40
-SOLID = 0.85
 
 
 def draw(panel: Panel, model: str) -> Figure | Sheet:

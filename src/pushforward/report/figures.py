@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -60,13 +60,6 @@ class Sheet:
     title: str = ""
     note: str = ""
     named: bool = True
-
-
-@dataclass(frozen=True)
-class Legend:
-    """Names and their colours, once for many plots."""
-
-    colours: Mapping[str, str] = field(default_factory=dict)
 
 
 def plain(value: Any) -> Any:
