@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import classifier_test
-from pushforward.measures.learned import Classifier, auc
+from pushforward.measures.learned.classifier import Classifier, auc
 
 CLASSIFIERS: tuple[Classifier, ...] = ("trees", "logistic", "network")
 

@@ -19,8 +19,6 @@ from pushforward.errors import MeasureError
 from pushforward.measures import (
     Measurement,
     Standardised,
-    _quadratic,
-    _sliced,
     energy,
     energy_statistic,
     mmd,
@@ -28,6 +26,7 @@ from pushforward.measures import (
     sliced_wasserstein,
 )
 from pushforward.measures._intervals import Z, labels
+from pushforward.measures.samples import _quadratic, _sliced
 
 RULERS: list[Callable[..., Measurement]] = [mmd, energy, sliced_wasserstein]
 

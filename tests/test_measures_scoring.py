@@ -29,11 +29,11 @@ from pushforward.measures import (
     Scorecard,
     Scorer,
     Standardised,
-    _quadratic,
     energy,
     measure,
     mmd,
 )
+from pushforward.measures.samples import _quadratic
 from pushforward.measures.scoring import ON_REQUEST, RULERS
 
 NEIGHBOURS = ["precision", "recall", "density", "coverage"]

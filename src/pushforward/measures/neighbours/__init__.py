@@ -1,0 +1,14 @@
+"""Rulers that look at neighbours: is it like the data, is all of it there, is it a copy?"""
+
+from __future__ import annotations
+
+from pushforward.measures.neighbours.manifolds import (
+    NAMES,
+    coverage,
+    density,
+    prdc,
+    precision,
+    recall,
+)
+
+__all__ = ["NAMES", "coverage", "density", "prdc", "precision", "recall"]
