@@ -6,6 +6,8 @@ itself, the real sample first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pushforward.measures.closed_form import (
     frechet_gaussian,
     gaussian_rate,
@@ -36,6 +38,7 @@ __all__ = [
     "Scorecard",
     "Scorer",
     "Standardised",
+    "all_rulers",
     "association",
     "classifier_test",
     "column_shapes",
@@ -58,3 +61,10 @@ __all__ = [
     "sliced_wasserstein",
     "utility",
 ]
+
+
+def all_rulers() -> dict[str, Callable[..., Measurement]]:
+    """Return every ruler by its name: the public functions here that return a `Measurement`."""
+    public = {name: globals()[name] for name in __all__}
+    returned = {n: getattr(f, "__annotations__", {}).get("return") for n, f in public.items()}
+    return {name: public[name] for name, kind in returned.items() if kind == "Measurement"}

@@ -1,0 +1,112 @@
+"""Write one page for each ruler, and their index, from the docstrings.
+
+    python docs/rulers.py [--out docs/rulers]
+
+A ruler is a public function of `pushforward.measures` that returns a `Measurement`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pushforward.measures import all_rulers, prdc
+
+Ruler = Callable[..., object]
+
+TOLD = ("Sees", "Misses", "Null", "Cost")  # what a reader has to know before the arguments
+SECTIONS = (*TOLD, "Args", "Returns", "Raises", "Reference")
+TITLES = {"Args": "Arguments"}
+MODULES = {
+    "closed_form": "Both densities are known",
+    "samples": "From samples, by hand",
+    "neighbours": "By nearest neighbours",
+    "learned": "Learned by a critic",
+    "likelihood": "Likelihood of a decoder",
+    "tables": "Tables",
+}
+
+
+def main() -> None:
+    """Write all pages into a folder, and remove those of rulers that are gone."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "rulers")
+    folder = parser.parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    written = pages()
+    for old in folder.glob("*.md"):
+        if old.name not in written:
+            old.unlink()
+    for name, text in written.items():
+        (folder / name).write_text(text)
+
+
+def pages() -> dict[str, str]:
+    """Return file name -> text of the index and of every ruler's page."""
+    rulers = all_rulers()
+    shared = {"prdc": prdc}  # it holds what its four rulers have in common
+    every: dict[str, Ruler] = {**rulers, **shared}
+    return {"README.md": _index(every)} | {f"{n}.md": _page(n, r) for n, r in every.items()}
+
+
+def sections(ruler: Ruler) -> dict[str, str]:
+    """Return the docstring's parts by name; what stands before the first is "" (the empty name)."""
+    text = inspect.getdoc(ruler) or ""
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):$", text, flags=re.MULTILINE)
+    bodies = [inspect.cleandoc("\n" + body) for body in parts[2::2]]
+    return {"": parts[0].strip()} | dict(zip(parts[1::2], bodies, strict=True))
+
+
+def _module(ruler: Ruler) -> str:
+    return ruler.__module__.removeprefix("pushforward.measures.").split(".")[0]
+
+
+def _index(rulers: dict[str, Ruler]) -> str:
+    lines = [
+        "# The rulers",
+        "",
+        "A number between two distributions, from samples of both. Each page has the formula, what",
+        "the ruler sees and misses, what no difference gives, its cost and its source. All of them",
+        "are functions of `pushforward.measures`: `pushforward measure REAL FAKE` applies those",
+        "that suit the data, `pushforward selftest` checks each against its closed form.",
+    ]
+    for module, title in MODULES.items():
+        own = {name: r for name, r in rulers.items() if _module(r) == module}
+        lines += ["", f"## {title}", "", "| ruler | what it is |", "|---|---|"]
+        lines += [f"| [`{name}`]({name}.md) | {_summary(r)} |" for name, r in own.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(ruler: Ruler) -> str:
+    return sections(ruler)[""].splitlines()[0]
+
+
+def _page(name: str, ruler: Ruler) -> str:
+    told = sections(ruler)
+    call = f"```python\n{_call(name, ruler)}\n```"
+    parts = [f"# `{name}`", told.pop(""), call]
+    for title in SECTIONS:
+        if title in told:
+            body = _arguments(told[title]) if title in {"Args", "Raises"} else told[title]
+            parts.append(f"## {TITLES.get(title, title)}\n\n{body}")
+    return "\n\n".join([*parts, "[All rulers](README.md)"]) + "\n"
+
+
+def _call(name: str, ruler: Ruler) -> str:
+    """Return the call with its defaults, and without types."""
+    parameters = inspect.signature(ruler).parameters.values()
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    return f"pf.measures.{name}{inspect.Signature(bare)}"
+
+
+def _arguments(body: str) -> str:
+    """Return `name: what it is` lines, continued ones joined, as a list."""
+    joined = re.sub(r"\n[ \t]+", " ", body)
+    return "\n".join(re.sub(r"^(\*{0,2}\w+): ", r"- `\1`: ", line) for line in joined.splitlines())
+
+
+if __name__ == "__main__":
+    main()
