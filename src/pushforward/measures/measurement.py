@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 from rich.table import Table
+from rich.text import Text
 
 SHOWN = ("measure", "value", "95 % interval", "no difference", "p", "reading")
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -108,10 +109,10 @@ class Scorecard(Mapping[str, Measurement]):
         return pl.DataFrame(columns, schema=SCHEMA)
 
     def __rich__(self) -> Table:
-        caption = "\n".join(self.notes) or None
+        caption = Text("\n".join(self.notes)) if self.notes else None
         table = Table(*SHOWN, caption=caption, caption_justify="left")
         for row in self._shown():
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         return table
 
     def _repr_html_(self) -> str:
