@@ -1,0 +1,246 @@
+"""Fifteen sanity checks for measures of fidelity and diversity, and which measures fail them.
+
+Each check draws real and generated samples of which it is known how far they agree, moves along an
+axis, and asks whether a measure behaves as its purpose demands. No known measure passes them all; a
+verdict says where one fails, so that nobody trusts a number there.
+
+Distributions, axes, criteria and tolerances are those of the paper and of its authors' code, and as
+there columns are standardised by the real sample. Ours are: fewer places on each axis, where one
+repetition uses the same random numbers at all of them; 3 repetitions instead of 10; 5 neighbours
+for every measure, as in `prdc`, where the authors take 3 for precision and recall; sizes up to
+5,000 instead of 10,000; the positions of the modes in "mode dropping + invention"; and the
+uncertainty, which says how sure a verdict is.
+
+Reference:
+    Räisä, van Breugel & van der Schaar 2025, "Position: All current generative fidelity and
+    diversity metrics are flawed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures._sanity_checks import CHECKS, Case, Check, Criterion, Either
+from pushforward.measures._sanity_shapes import Need, Shape
+from pushforward.measures.features import Standardised
+from pushforward.measures.neighbours import prdc
+
+__all__ = [
+    "CHECKS",
+    "KINDS",
+    "Case",
+    "Check",
+    "Criterion",
+    "Either",
+    "Verdict",
+    "frame",
+    "neighbours",
+    "table",
+    "verdicts",
+]
+
+Kind = Literal["fidelity", "diversity"]
+Outcome = Literal["passes", "low", "high", "fails"]
+Look = Callable[[Tensor, Tensor], Mapping[str, float]]
+Curves = NDArray[np.float64]  # (repetitions, places on the axis)
+
+KINDS: dict[str, Kind] = {
+    "precision": "fidelity",
+    "recall": "diversity",
+    "density": "fidelity",
+    "coverage": "diversity",
+    "clipped_density": "fidelity",
+    "clipped_coverage": "diversity",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one measure in one check, for one desideratum.
+
+    Args:
+        check: its name.
+        desideratum: as the paper counts them.
+        measure: its name.
+        kind: what it measures.
+        outcome: `"passes"`, `"fails"`, or, where a diversity may read two ways, which one it passes
+            by: `"low"` or `"high"`.
+        expected: the demand that is met by the least, or missed by the most.
+        where: the case in which it is.
+        seen: what was seen of that demand, in the mean over repetitions.
+        margin: by how much that demand is met; negative: missed.
+        uncertainty: half of the margin's 95 % interval over repetitions (jackknife, Student's t).
+    """
+
+    check: str
+    desideratum: str
+    measure: str
+    kind: Kind
+    outcome: Outcome
+    expected: str
+    where: str
+    seen: float
+    margin: float
+    uncertainty: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether all demands are met."""
+        return self.outcome != "fails"
+
+    @property
+    def sure(self) -> bool:
+        """Whether more repetitions would hardly turn the verdict."""
+        return abs(self.margin) > self.uncertainty
+
+
+def neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
+    """Return all of this library's fidelities and diversities, of columns standardised by `x`."""
+    card = prdc(x, y, splits=0, resamples=0, features=Standardised.fit(x))
+    return {name: measured.value for name, measured in card.items() if name in KINDS}
+
+
+def verdicts(
+    look: Look = neighbours,
+    checks: Sequence[Check] | None = None,
+    *,
+    repetitions: int = 3,
+    seed: int = 0,
+) -> list[Verdict]:
+    """Return what becomes of every measure in every check.
+
+    Args:
+        look: (real, generated) -> the measures' values by name, with the names of `KINDS`.
+        checks: which; None for all 15.
+        repetitions: fresh samples at each place of each axis; their mean is judged.
+        seed: of the samples. A check draws the same ones whichever others are made.
+
+    Returns:
+        One verdict for each check, desideratum and measure, in this order.
+
+    Raises:
+        MeasureError: for fewer than 2 repetitions, and a measure of unknown kind.
+    """
+    if repetitions < 2:
+        raise MeasureError(f"the uncertainty needs at least 2 repetitions; given {repetitions}")
+    return [
+        verdict
+        for check in (CHECKS if checks is None else checks)
+        for verdict in _verdicts(check, look, repetitions, seed)
+    ]
+
+
+def frame(results: Sequence[Verdict]) -> pl.DataFrame:
+    """Return one row for each verdict."""
+    return pl.DataFrame([{**asdict(v), "passed": v.passed, "sure": v.sure} for v in results])
+
+
+def table(results: Sequence[Verdict]) -> pl.DataFrame:
+    """Return the outcomes: one row for each check and desideratum, one column for each measure.
+
+    An outcome that is not sure has a question mark.
+    """
+    shown = frame(results).with_columns(
+        pl.col("outcome") + pl.when("sure").then(pl.lit("")).otherwise(pl.lit("?"))
+    )
+    return shown.pivot("measure", index=["check", "desideratum"], values="outcome")
+
+
+def _verdicts(check: Check, look: Look, repetitions: int, seed: int) -> Iterator[Verdict]:
+    cases = [_curves(case, look, repetitions, seed) for case in check.cases]
+    desiderata = dict.fromkeys(c.desideratum for case in check.cases for c in case.criteria)
+    for desideratum in desiderata:
+        for measure in cases[0]:
+            yield _judged(check, desideratum, measure, [curves[measure] for curves in cases])
+
+
+def _curves(case: Case, look: Look, repetitions: int, seed: int) -> dict[str, Curves]:
+    """Return what every measure sees of one case."""
+    rows = [
+        [look(*_drawn(case, place, seed * 1_000_003 + i)) for place in case.places]
+        for i in range(repetitions)
+    ]
+    names = rows[0][0].keys()
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise MeasureError(
+            f"fidelity or diversity? Unknown measures: {', '.join(unknown)}; known are "
+            f"{', '.join(KINDS)}"
+        )
+    return {name: np.array([[values[name] for values in row] for row in rows]) for name in names}
+
+
+def _drawn(case: Case, place: float, seed: int) -> tuple[Tensor, Tensor]:
+    # The same random numbers at every place: what changes along a curve is then the axis's doing.
+    return case.draw(place, torch.Generator().manual_seed(seed))
+
+
+def _judged(check: Check, desideratum: str, measure: str, curves: list[Curves]) -> Verdict:
+    readings = _readings(check, desideratum, KINDS[measure])
+    worst = {name: _weakest(check, rows, curves) for name, rows in readings.items()}
+    reading = max(worst, key=lambda name: worst[name][1].slack)
+    where, need = worst[reading]
+    return Verdict(
+        check.name,
+        desideratum,
+        measure,
+        KINDS[measure],
+        reading if need.slack >= 0 else "fails",
+        need.expected,
+        where,
+        need.seen,
+        need.slack,
+        _uncertainty(check, readings[reading], curves),
+    )
+
+
+def _readings(check: Check, desideratum: str, kind: Kind) -> dict[Outcome, list[list[Shape]]]:
+    """Return the shapes that each case demands, for each legitimate reading of the measure."""
+    wanted = [
+        [getattr(c, kind) for c in case.criteria if c.desideratum == desideratum]
+        for case in check.cases
+    ]
+    if not any(isinstance(shape, Either) for row in wanted for shape in row):
+        return {"passes": [[s for s in row if s is not None] for row in wanted]}
+    return {"low": _read(wanted, "low"), "high": _read(wanted, "high")}
+
+
+def _read(
+    wanted: list[list[Shape | Either | None]], reading: Literal["low", "high"]
+) -> list[list[Shape]]:
+    return [
+        [getattr(s, reading) if isinstance(s, Either) else s for s in row if s is not None]
+        for row in wanted
+    ]
+
+
+def _weakest(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> tuple[str, Need]:
+    """Return the case and the need of it that is met by the least."""
+    needs = [
+        (case.name, need)
+        for case, demanded, values in zip(check.cases, shapes, curves, strict=True)
+        for shape in demanded
+        for need in shape(dict(zip(case.places, values.mean(0).tolist(), strict=True)))
+    ]
+    return min(needs, key=lambda named: named[1].slack)
+
+
+def _uncertainty(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> float:
+    """Return half of the 95 % interval of the least slack: each repetition is left out in turn."""
+    count = len(curves[0])
+    slacks = [
+        _weakest(check, shapes, [np.delete(values, i, 0) for values in curves])[1].slack
+        for i in range(count)
+    ]
+    error = np.std(slacks) * np.sqrt(count - 1)
+    return float(error * student.ppf(0.975, count - 1))
