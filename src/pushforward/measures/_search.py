@@ -2,12 +2,15 @@
 
 Distances come from a float32 matrix product, which is fast and slightly wrong. Whatever such a
 product cannot decide is scored again in float64 by differences: the candidates for the nearest
-neighbours, and the points that lie on the edge of a ball. Memory grows with `chunk` times the size
-of the reference, or not at all where `chunk` is None, never with the product of both sizes.
+neighbours, and the points that lie on the edge of a ball. Queries whose candidates it cannot be
+sure of are searched again by a float64 product, and where that fails too (clusters that lie far
+apart for their size) by differences alone. Memory grows with `chunk` times the size of the
+reference, or not at all where `chunk` is None, never with the product of both sizes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +20,8 @@ from torch import Tensor
 HELD = 1_250_000  # distances at once, by default: they stay in a CPU's cache
 SLACK = 8  # candidates beyond k that are scored again
 PAIRS = 1 << 22  # numbers that are held when edges are scored again
+# What one rounding of a float32 product costs where torch is allowed to make it with fewer digits.
+COARSE = {"highest": 2.0**-23, "high": 2.0**-10, "medium": 2.0**-7}
 
 
 @dataclass(frozen=True)
@@ -57,36 +62,56 @@ def nearest(
         chunk: queries whose distances are held at once; None for 1.25 million distances.
         itself: queries and reference are the same rows; none is its own neighbour.
     """
-    fast, exact = _Product(reference, torch.float32), _Product(reference, torch.float64)
+    rough = _Product(reference, torch.float32)
+    finer = (_Product(reference, torch.float64), _Differences(reference))
     parts = []
     for rows in _chunks(queries, reference, chunk):
-        own = rows if itself else None
-        found, certain = _nearest(fast, queries[rows], k, own)
-        if not certain.all():
-            again = rows[~certain]
-            repeat, _ = _nearest(exact, queries[again], k, again if itself else None)
-            found.squared[~certain], found.index[~certain] = repeat.squared, repeat.index
+        found, certain = _nearest(rough, queries[rows], k, rows if itself else None)
+        for distances in finer:
+            if certain.all():
+                break
+            open_, again = (~certain).nonzero()[:, 0], rows[~certain]
+            own = again if itself else None
+            repeat, sure = _nearest(distances, queries[again], k, own)
+            found.squared[open_], found.index[open_] = repeat.squared, repeat.index
+            certain[open_] = sure
         parts.append(found)
     return Neighbours(torch.cat([p.squared for p in parts]), torch.cat([p.index for p in parts]))
 
 
-def balls(points: Tensor, centres: Tensor, squared_radii: Tensor, *, chunk: int | None) -> Balls:
-    """Count which of the points (m, d) lie in which of the closed balls around centres (n, d).
+def balls(
+    points: Tensor, centres: Tensor, *squared_radii: Tensor, chunk: int | None
+) -> list[Balls]:
+    """Count which points lie in which closed balls, once for each set of radii.
 
     Args:
         points: (m, d).
         centres: (n, d).
-        squared_radii: (n,), as `nearest` returns them.
+        squared_radii: sets of radii (n,), as `nearest` returns them; they share the distances.
         chunk: points whose distances are held at once; None for 1.25 million distances.
     """
     product = _Product(centres, torch.float32)
-    of_ball = torch.zeros(len(centres), dtype=torch.int64, device=centres.device)
-    of_point = []
+    counted: list[list[Tensor]] = [[] for _ in squared_radii]
+    held = [torch.zeros(len(centres), dtype=torch.int64, device=centres.device) for _ in counted]
     for rows in _chunks(points, centres, chunk):
-        inside = _inside(product, points[rows], squared_radii)
-        of_point.append(inside.sum(1))
-        of_ball += inside.sum(0)
-    return Balls(torch.cat(of_point), of_ball)
+        distances = product(points[rows])
+        for of_point, of_ball, radii in zip(counted, held, squared_radii, strict=True):
+            inside = _inside(product, distances, points[rows], radii)
+            of_point.append(inside.sum(1))
+            of_ball += inside.sum(0)
+    return [Balls(torch.cat(p), b) for p, b in zip(counted, held, strict=True)]
+
+
+def magnified(*samples: Tensor) -> tuple[list[Tensor], float]:
+    """Return tiny samples in a larger unit, so that their squares do not vanish, and the unit.
+
+    The unit is a power of two, so no digit is lost; of samples that reach 1 it is 1.
+    """
+    largest = max(float(x.abs().max()) for x in samples)
+    if largest == 0 or largest >= 1:
+        return list(samples), 1.0
+    exponent = max(-1000, math.frexp(largest)[1])
+    return [x.double() * 2.0**-exponent for x in samples], 2.0**exponent
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -117,34 +142,51 @@ class _Product:
         q = self._prepare(queries, self.rows.dtype)
         squares = q.square().sum(1, keepdim=True)
         squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2).add_(squares)
-        rounding = (q.shape[1] + 16) * torch.finfo(q.dtype).eps
+        coarse = COARSE[torch.get_float32_matmul_precision()]
+        digit = coarse if q.dtype == torch.float32 else torch.finfo(q.dtype).eps
+        rounding = (q.shape[1] + 16) * digit
         return squared, rounding * (squares[:, 0].sqrt() + 1).square()
 
 
+class _Differences:
+    """Squared distances to a reference by differences: slow, and right to the last digits."""
+
+    def __init__(self, reference: Tensor) -> None:
+        self.reference, self.unit = reference.double(), 1.0
+
+    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        exact = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(queries.double(), self.reference, compute_mode=exact)
+        return distances.square_(), distances.new_zeros(len(queries))
+
+
 def _nearest(
-    product: _Product, queries: Tensor, k: int, own: Tensor | None
+    distances: _Product | _Differences, queries: Tensor, k: int, own: Tensor | None
 ) -> tuple[Neighbours, Tensor]:
     """Return the neighbours, and for which queries they are certain in spite of rounding."""
-    squared, error = product(queries)
+    squared, error = distances(queries)
     if own is not None:
         squared.scatter_(1, own[:, None], torch.inf)
     rough, index = squared.topk(min(k + SLACK, squared.shape[1]), largest=False)
-    scores = squared_distance(queries[:, None], product.reference[index])
+    scores = squared_distance(queries[:, None], distances.reference[index])
     scores = scores.masked_fill(rough.isinf(), torch.inf)
     scores, order = scores.sort(dim=1, stable=True)
     found = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
     everything = rough.shape[1] == squared.shape[1]
-    furthest = found.squared[:, -1] / product.unit**2
-    certain = furthest <= rough[:, -1].double() - error
-    return found, certain | everything
+    furthest = found.squared[:, -1]
+    certain = furthest / distances.unit**2 <= rough[:, -1].double() - error
+    return found, certain | everything | (furthest == 0)
 
 
-def _inside(product: _Product, points: Tensor, squared_radii: Tensor) -> Tensor:
+def _inside(
+    product: _Product, distances: tuple[Tensor, Tensor], points: Tensor, squared_radii: Tensor
+) -> Tensor:
     """Return whether point j lies in ball i: boolean (points, balls)."""
-    squared, error = product(points)
-    beyond = squared.sub_((squared_radii / product.unit**2).to(squared))
+    squared, error = distances
+    beyond = squared - (squared_radii / product.unit**2).to(squared)
     inside = beyond < -error[:, None]
-    edge = (beyond <= error[:, None]).logical_xor_(inside).nonzero()
+    outside = beyond > error[:, None]
+    edge = outside.logical_or_(inside).logical_not_().nonzero()  # what is NaN is on the edge too
     for part in torch.split(edge, max(1, PAIRS // points.shape[1])):
         j, i = part.unbind(1)
         distance = squared_distance(points[j], product.reference[i])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pushforward.measures.neighbours._balls import NAMES
 from pushforward.measures.neighbours.manifolds import (
-    NAMES,
+    clipped_coverage,
+    clipped_density,
     coverage,
     density,
     prdc,
@@ -11,4 +13,13 @@ from pushforward.measures.neighbours.manifolds import (
     recall,
 )
 
-__all__ = ["NAMES", "coverage", "density", "prdc", "precision", "recall"]
+__all__ = [
+    "NAMES",
+    "clipped_coverage",
+    "clipped_density",
+    "coverage",
+    "density",
+    "prdc",
+    "precision",
+    "recall",
+]

@@ -2,29 +2,26 @@
 
 All of them share one exact engine and one convention: the ball around a row is closed and reaches
 to the row's k-th nearest *other* row. A row that is there more than k times has a ball of radius
-zero, which holds its exact copies. `prdc` makes all four in one pass.
+zero, which holds its exact copies. `prdc` makes all six in one pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 import torch
-from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import _search
 from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import Z, chosen, labels, wilson
+from pushforward.measures._intervals import Z, chosen, wilson
 from pushforward.measures.measurement import Better, Measurement, Scorecard
-
-RESAMPLED = 1000  # rows a side from which the standard errors are taken, at most
-NAMES = ("precision", "recall", "density", "coverage")
+from pushforward.measures.neighbours import _balls
+from pushforward.measures.neighbours._balls import CLIPPED
 
 
 class Options(TypedDict, total=False):
-    """The keywords of `prdc`, for the four rulers alone."""
+    """The keywords of `prdc`, for the six rulers alone."""
 
     k: int
     chunk: int | None
@@ -40,9 +37,30 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     $$\frac1m \sum_j 1\left[y_j \in \bigcup_i B(x_i, r_k(x_i))\right]$$
 
-    One real outlier with a large ball can make it too high; read it with `density`. It depends on
-    both sizes and on the dimension: 0.7 may be perfect, and the null says so. Arguments, null,
-    interval and errors are those of `prdc`; the unit is a share.
+    The ball B around a row reaches to its k-th nearest other row, at the distance r_k. The value
+    depends on both sizes and on the dimension: 0.7 may be perfect, and the null says so.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A share; the interval is for its expectation at these sizes, over both samples.
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: generated rows where there are no real ones: noise, blurred edges, modes of its own.
+
+    Misses: what is left out (a generator of one perfect row has a precision of 1), and how often
+        each region is visited. One real outlier has a large ball, which can make it too high.
+
+    Null: depends on sizes and dimension and has no formula; it is the mean over random splits of
+        the pooled rows.
+
+    Cost: O((n + m)^2 d) time and O(chunk (n + m)) memory; all six rulers together, without splits
+        and resamples, COST at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -56,9 +74,28 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     $$\frac1n \sum_i 1\left[x_i \in \bigcup_j B(y_j, r_k(y_j))\right]$$
 
-    A generator that leaves out a mode has a high precision and a low recall. Generated outliers can
-    make it too high; read it with `coverage`. Arguments, null, interval and errors are those of
-    `prdc`; the unit is a share.
+    It is `precision` with the samples exchanged.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A share; the interval is for its expectation at these sizes, over both samples.
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: modes that a generator leaves out: then precision is high and recall is low.
+
+    Misses: what the generator makes beside the data, and how often each region is visited.
+        Generated outliers have large balls, which can make it too high; read it with `coverage`.
+
+    Null: depends on sizes and dimension and has no formula; it is the mean over random splits of
+        the pooled rows.
+
+    Cost: that of `precision`, of which it is a part.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -72,9 +109,30 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     $$\frac1{km} \sum_j \sum_i 1\left[y_j \in B(x_i, r_k(x_i))\right]$$
 
-    Above 1 the generated rows sit in the middle of the data, below 1 outside it. Arguments,
-    interval and errors are those of `prdc`. The null is exactly 1 at all sizes and in all
-    dimensions for continuous data.
+    Above 1 the generated rows sit in the middle of the data, below 1 outside it.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A number from 0, without an upper end; the interval is for its expectation at these sizes,
+        over both samples.
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: generated rows in thin regions or outside the data, and a generator that keeps to the
+        middle.
+
+    Misses: what is left out. Rows outside and rows in the middle cancel each other, so 1 alone is
+        no proof; where a few real rows are in many balls, copies of them make it very high.
+
+    Null: exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
+        mean over random splits.
+
+    Cost: that of `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -87,15 +145,114 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     $$\frac1n \sum_i 1\left[\exists j: y_j \in B(x_i, r_k(x_i))\right]$$
 
-    Arguments, interval and errors are those of `prdc`; the unit is a share. For continuous data
-    the null does not depend on the distribution:
+    Unlike `recall` it looks at balls of the real rows alone, so that generated outliers gain
+    nothing.
 
-    $$1 - \prod_{i=0}^{k-1} \frac{n - 1 - i}{n + m - 1 - i}$$
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A share; the interval is for its expectation at these sizes, over both samples.
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: modes that are left out, and regions that are visited much too rarely.
+
+    Misses: what the generator makes beside the data. It grows with m: a larger sample of the same
+        generator covers more, so only values at equal sizes compare.
+
+    Null: one formula for all continuous distributions,
+        $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m - 1 - i)$; with exact copies, the mean over
+        random splits.
+
+    Cost: that of `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
     """
     return prdc(x, y, **options)["coverage"]
+
+
+def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
+    r"""Share of the generated rows that are good: `density` that outliers cannot raise.
+
+    $$\min\left(1, \frac{D(y)}{D(x)}\right), \quad
+    D(v) = \frac1{|v|} \sum_j \min\left(1, \frac1k \sum_i 1[v_j \in B(x_i, R_i)]\right), \quad
+    R_i = \min(r_k(x_i), \mathrm{median}_l\, r_k(x_l))$$
+
+    No ball is larger than the median one, no row counts for more than one, and the same of the
+    real rows (each without its own ball) sets the scale.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A share, to be read as that of good rows: half of the rows replaced by noise gives about
+        half. The interval is for the expectation at these sizes, over both samples, before the
+        clip at 1 (`extra["unclipped"]`).
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: generated rows in thin regions or outside the data, in proportion to their number.
+
+    Misses: what is left out, and how the good rows are spread. Half of the real rows have clipped
+        balls, so it says little of rows in the tails.
+
+    Null: 1 before the clip; a little less after it, by the half of the noise that is cut off: the
+        mean over random splits of the pooled rows.
+
+    Cost: that of `precision`, in the same pass, of which it is about a fifth.
+
+    Reference:
+        Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
+        and coverage".
+    """
+    return prdc(x, y, **options)["clipped_density"]
+
+
+def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
+    r"""Share of the data that is covered: `coverage` on a scale where half as many rows give half.
+
+    $$\min\left(1, f^{-1}\left(\frac1{nk} \sum_i \min\Big(k, \sum_j 1[y_j \in B(x_i, r_k(x_i))]
+    \Big)\right)\right), \quad f(a) = \frac1k E \min(k, S_{am})$$
+
+    S_g is how many of g good rows a ball holds: beta-binomial with parameters k and n - k,
+    whatever the (continuous) distribution. So f(a) is what a sample gives of which the share a is
+    good and the rest far away. Between whole numbers of rows f is interpolated.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        **options: the keywords of `prdc`.
+
+    Returns:
+        A share; the interval is for the expectation at these sizes, over both samples, before the
+        clip at 1 (`extra["unclipped"]`, at most 2).
+
+    Raises:
+        MeasureError: as `prdc`.
+
+    Sees: modes that are left out, and regions that are visited too rarely, in proportion.
+
+    Misses: whether rows are missing or bad: half of the rows as noise and half of the modes left
+        out both give about half. Read it with `clipped_density`.
+
+    Null: 1 before the clip; a little less after it, by the half of the noise that is cut off: the
+        mean over random splits of the pooled rows.
+
+    Cost: that of `precision`, in the same pass.
+
+    Reference:
+        Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
+        and coverage".
+    """
+    return prdc(x, y, **options)["clipped_coverage"]
 
 
 def prdc(
@@ -110,7 +267,11 @@ def prdc(
     features: Featurise | None = None,
     seed: int = 0,
 ) -> Scorecard:
-    """Return `precision`, `recall`, `density` and `coverage` for the price of one.
+    r"""Precision, recall, density, coverage and the clipped forms of the last two, in one pass.
+
+    $$B(x_i, r_k(x_i)) = \{v: |v - x_i| \le r_k(x_i)\}$$
+
+    All six count which rows of one sample lie in which balls around the rows of the other.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -118,21 +279,34 @@ def prdc(
         k: a row's ball reaches to its k-th nearest other row of its own sample.
         chunk: rows whose distances are held at once: memory is chunk times the larger sample. None
             for as many as fit a CPU's cache.
-        splits: random splits of the pooled rows, at the same sizes, behind the nulls of precision
-            and recall (and of the others, where exact copies make their formulas void). 0: none.
+        splits: random splits of the pooled rows, at the same sizes, behind the nulls that have no
+            formula (or none that holds for exact copies). 0: none.
         resamples: subsamples behind the intervals. 0: no intervals.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of splits, subsamples and left-out rows.
 
     Returns:
-        All four depend on the sizes, so the intervals are for their expectation at *these* sizes,
+        All six depend on the sizes, so the intervals are for their expectation at *these* sizes,
         over both samples. Their standard error is that of subsamples without replacement (half of
         each side, at most 1,000 rows), scaled to the full sizes.
 
     Raises:
         MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
             and k or chunk below 1.
+
+    Sees: which part of the data is missing (recall, coverage) apart from what should not be there
+        (precision, density).
+
+    Misses: everything in many dimensions, where all rows are far from each other: measure features
+        there. Columns of another unit drown the others. None of the six sees copies of training
+        rows, which look perfect.
+
+    Null: 1 for density and a formula for coverage; for the others, random splits of the pooled
+        rows, which cost as much as the measurement each.
+
+    Cost: O((n + m)^2 d) time and O(chunk (n + m)) memory; COST at n = m = 10,000 and d = 64 with
+        splits=0 and resamples=0.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
@@ -141,91 +315,26 @@ def prdc(
     if k < 1 or (chunk is not None and chunk < 1):
         raise MeasureError(f"k and chunk must be at least 1; given {k=}, {chunk=}")
     both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
+    (real, fake), _ = _search.magnified(both.x, both.y)
+    both = Pair(real, fake, {"k": k, **both.extra})
     rng = torch.Generator().manual_seed(seed)
-    seen = _look(both.x, both.y, k, chunk)
-    nulls = _nulls(both, seen, k, chunk, splits, rng)
-    errors = _errors(both, k, chunk, resamples, rng)
-    return Scorecard(
-        {
-            name: _measured(name, seen.values[i], nulls[i], errors[i], both, k)
-            for i, name in enumerate(NAMES)
-        }
-    )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The four values, in the order of NAMES, and whether exact copies take part."""
-
-    values: list[float]
-    copies: bool
-
-
-def _look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> _Seen:
-    radii_x = _search.nearest(x, x, k, chunk=chunk, itself=True).squared[:, -1]
-    radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
-    real = _search.balls(y, x, radii_x, chunk=chunk)
-    fake = _search.balls(x, y, radii_y, chunk=chunk)
-    shares = [real.of_point > 0, fake.of_point > 0, real.of_point / k, real.of_ball > 0]
-    return _Seen([float(s.double().mean()) for s in shares], bool((radii_x == 0).any()))
-
-
-def _nulls(
-    both: Pair, seen: _Seen, k: int, chunk: int | None, splits: int, rng: torch.Generator
-) -> list[float | None]:
-    """Return what no difference gives: by formula where there is one, else by random splits."""
-    known: list[float | None] = [None] * len(NAMES)
-    if not seen.copies:
-        known[2:] = [1.0, _met(both.n, both.m, k)]
-    if not splits:
-        return known
-    pooled = both.pooled
-    masks = labels(both.n, both.m, splits, rng).to(pooled.device)
-    views = [_look(pooled[is_x], pooled[~is_x], k, chunk).values for is_x in masks]
-    means = torch.tensor(views).mean(0).tolist()
-    return [
-        mean if formula is None else formula for mean, formula in zip(means, known, strict=True)
-    ]
-
-
-def _met(n: int, m: int, k: int) -> float:
-    """Return the chance that one of m rows comes before the k-th of n - 1 others."""
-    missed = 1.0
-    for i in range(k):
-        missed *= (n - 1 - i) / (n + m - 1 - i)
-    return 1 - missed
-
-
-def _errors(
-    both: Pair, k: int, chunk: int | None, resamples: int, rng: torch.Generator
-) -> list[float | None]:
-    """Return standard errors over both samples, by subsampling without replacement."""
-    if resamples < 2:
-        return [None] * len(NAMES)
-    share = min(0.5, RESAMPLED / max(both.n, both.m))
-    views = [
-        _look(_part(both.x, share, k, rng), _part(both.y, share, k, rng), k, chunk).values
-        for _ in range(resamples)
-    ]
-    # Without replacement the spread is that of 1 / b - 1 / n, and 1 / n is what is wanted.
-    scale = (share / (1 - share)) ** 0.5
-    return [float(error) * scale for error in torch.tensor(views).std(0)]
-
-
-def _part(x: Tensor, share: float, k: int, rng: torch.Generator) -> Tensor:
-    size = max(k + 1, int(len(x) * share))
-    return x[torch.randperm(len(x), generator=rng)[:size].to(x.device)]
+    seen = _balls.look(both.x, both.y, k, chunk)
+    nulls = _balls.nulls(both, seen, k, chunk, splits, rng)
+    errors = _balls.errors(both, k, chunk, resamples, rng)
+    found = zip(_balls.ALL, seen.values, nulls, errors, strict=True)
+    return Scorecard({name: _measured(name, *numbers, both) for name, *numbers in found})
 
 
 def _measured(
-    name: str, value: float, null: float | None, error: float | None, both: Pair, k: int
+    name: str, value: float, null: float | None, error: float | None, both: Pair
 ) -> Measurement:
     low, high = _interval(name, value, error, both)
     better: Better = "null" if name == "density" else "higher"
     beside = "" if null is None else f" where no difference gives {null:.3f}"
+    shown = min(1.0, value) if name in CLIPPED else value
     return Measurement(
         name,
-        value,
+        shown,
         low=low,
         high=high,
         covers="" if error is None else "both samples (subsampling)",
@@ -234,8 +343,8 @@ def _measured(
         m=both.m,
         better=better,
         unit="" if name == "density" else "share",
-        reading=f"{value:.3f}{beside}{chosen(both.extra, both.n, both.m)}",
-        extra={"k": k, **both.extra},
+        reading=f"{shown:.3f}{beside}{chosen(both.extra, both.n, both.m)}",
+        extra={**({"unclipped": value} if name in CLIPPED else {}), **both.extra},
     )
 
 
@@ -244,8 +353,9 @@ def _interval(
 ) -> tuple[float | None, float | None]:
     if error is None:
         return None, None
-    if name == "density":
-        return max(0.0, value - Z * error), value + Z * error
+    if name == "density" or name in CLIPPED:
+        top = 1.0 if name in CLIPPED else float("inf")
+        return min(top, max(0.0, value - Z * error)), min(top, value + Z * error)
     # A share's interval stays within 0 and 1: Wilson's, at the size that has this standard error.
     trials = float(both.m if name == "precision" else both.n)
     if error > 0:

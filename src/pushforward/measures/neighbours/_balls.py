@@ -1,0 +1,149 @@
+"""What the balls of two samples say: six values, their nulls and their standard errors.
+
+The ball around a row is closed and reaches to the row's k-th nearest other row of its own sample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pushforward.measures import _search
+from pushforward.measures._inputs import Pair
+from pushforward.measures._intervals import labels
+
+NAMES = ("precision", "recall", "density", "coverage")
+CLIPPED = ("clipped_density", "clipped_coverage")
+ALL = NAMES + CLIPPED
+RESAMPLED = 1000  # rows a side from which the standard errors are taken, at most
+LARGEST = 2.0  # clipped coverage before its clip at 1, at most
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The six values in the order of ALL, the last two before their clip, and if there are copies.
+
+    Args:
+        values: the six values.
+        copies: whether real rows have exact copies among k others.
+    """
+
+    values: list[float]
+    copies: bool
+
+
+def look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Seen:
+    """Return what the balls of two samples (n, d) and (m, d) say."""
+    radii_x = _search.nearest(x, x, k, chunk=chunk, itself=True).squared[:, -1]
+    radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
+    clipped = radii_x.clamp(max=_median_radius(radii_x))
+    real, close = _search.balls(y, x, radii_x, clipped, chunk=chunk)
+    (fake,) = _search.balls(x, y, radii_y, chunk=chunk)
+    (own,) = _search.balls(x, x, clipped, chunk=chunk)
+    caught = float(_filled(real.of_ball, k).mean())
+    shares = [real.of_point > 0, fake.of_point > 0, real.of_point / k, real.of_ball > 0]
+    values = [float(s.double().mean()) for s in shares]
+    values.append(float(_filled(close.of_point, k).mean() / _filled(own.of_point - 1, k).mean()))
+    values.append(good_share(caught, len(x), len(y), k))
+    return Seen(values, bool((radii_x == 0).any()))
+
+
+def _filled(counts: Tensor, k: int) -> Tensor:
+    """Return counts in units of k, clipped at 1."""
+    return counts.clamp(max=k).double() / k
+
+
+def _median_radius(squared: Tensor) -> float:
+    """Return the square of the median radius; of an even number, of the mean of the middle two."""
+    ordered = squared.sort().values
+    low, high = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
+    return low if low == high else ((math.sqrt(low) + math.sqrt(high)) / 2) ** 2
+
+
+def held(n: int, others: Floats, k: int) -> Floats:
+    """Return the chances (k, len(others)) that a ball holds s = 0 .. k - 1 of so many other rows.
+
+    The ball is that of one of n rows, and the others are drawn from the same continuous
+    distribution: the number is beta-binomial with parameters k and n - k, whatever the
+    distribution.
+    """
+    chance = np.ones_like(others)
+    for i in range(k):
+        chance *= (n - 1 - i) / (n + others - 1 - i)
+    chances = [chance]
+    for s in range(k - 1):
+        left = np.maximum(others - s, 0)
+        chance = chance * left / (s + 1) * (s + k) / np.maximum(left - 1 + n - k, 1)
+        chances.append(chance)
+    return np.stack(chances)
+
+
+def met(n: int, m: int, k: int) -> float:
+    """Return the coverage that no difference gives, in expectation."""
+    return 1 - float(held(n, np.array([float(m)]), k)[0, 0])
+
+
+def good_share(filled: float, n: int, m: int, k: int) -> float:
+    """Return how many of m rows, as a share, fill the balls of n rows as much where all are good.
+
+    Args:
+        filled: the mean over balls of min(k, rows in it) / k.
+        n: the number of balls.
+        m: the number of generated rows.
+        k: neighbours.
+    """
+    good = np.arange(int(LARGEST * m) + 1, dtype=np.float64)
+    missing = np.arange(k, 0, -1) @ held(n, good, k) / k
+    return float(np.interp(filled, 1 - missing, good / m))
+
+
+def nulls(
+    both: Pair, seen: Seen, k: int, chunk: int | None, splits: int, rng: torch.Generator
+) -> list[float | None]:
+    """Return what no difference gives: by formula where there is one, else by random splits."""
+    known: list[float | None] = [None] * len(ALL)
+    if not seen.copies:
+        known[2:4] = [1.0, met(both.n, both.m, k)]
+    if not splits:
+        return known
+    pooled = both.pooled
+    masks = labels(both.n, both.m, splits, rng).to(pooled.device)
+    views = [shown(look(pooled[is_x], pooled[~is_x], k, chunk).values) for is_x in masks]
+    means = torch.tensor(views).mean(0).tolist()
+    return [
+        mean if formula is None else formula for mean, formula in zip(means, known, strict=True)
+    ]
+
+
+def shown(values: list[float]) -> list[float]:
+    """Return the values as they are reported: the clipped ones at most 1."""
+    return [min(1.0, v) if name in CLIPPED else v for name, v in zip(ALL, values, strict=True)]
+
+
+def errors(
+    both: Pair, k: int, chunk: int | None, resamples: int, rng: torch.Generator
+) -> list[float | None]:
+    """Return standard errors over both samples, by subsampling without replacement."""
+    if resamples < 2:
+        return [None] * len(ALL)
+    share = min(0.5, RESAMPLED / max(both.n, both.m))
+    views = [
+        look(_part(both.x, share, k, rng), _part(both.y, share, k, rng), k, chunk).values
+        for _ in range(resamples)
+    ]
+    # Without replacement the spread is that of 1 / b - 1 / n, and 1 / n is what is wanted.
+    scale = (share / (1 - share)) ** 0.5
+    return [float(error) * scale for error in torch.tensor(views).std(0)]
+
+
+def _part(x: Tensor, share: float, k: int, rng: torch.Generator) -> Tensor:
+    size = max(k + 1, int(len(x) * share))
+    return x[torch.randperm(len(x), generator=rng)[:size].to(x.device)]
