@@ -7,9 +7,9 @@ verdict says where one fails, so that nobody trusts a number there.
 Distributions, axes, criteria and tolerances are those of the paper and of its authors' code, and as
 there columns are standardised by the real sample. Ours are: fewer places on each axis, where one
 repetition uses the same random numbers at all of them; 3 repetitions instead of 10; 5 neighbours
-for every measure, as in `prdc`, where the authors take 3 for precision and recall; sizes up to
-5,000 instead of 10,000; the positions of the modes in "mode dropping + invention"; and the
-uncertainty, which says how sure a verdict is.
+for every measure, as in `prdc`, where the authors take 3 for precision and recall; at most 5,000
+rows instead of 10,000 where both samples grow; the positions of the modes in "mode dropping +
+invention"; and the uncertainty, which says how sure a verdict is.
 
 Reference:
     Räisä, van Breugel & van der Schaar 2025, "Position: All current generative fidelity and
@@ -100,7 +100,7 @@ class Verdict:
 
     @property
     def sure(self) -> bool:
-        """Whether more repetitions would hardly turn the verdict."""
+        """Whether the 95 % interval of the margin leaves out zero."""
         return abs(self.margin) > self.uncertainty
 
 
