@@ -428,6 +428,42 @@ def test_coverage_grows_with_what_is_generated_and_precision_does_not() -> None:
     assert by_measure["coverage"].outcome == "fails"
 
 
+def test_clipped_coverage_counts_invented_modes_as_rows_that_are_missing(
+    found: Mapping[tuple[str, str, str], Verdict],
+) -> None:
+    # It is calibrated so that half of the rows in the right places are worth 0.5.
+    verdict = found["Mode dropping + invention", "D4 bounds", "clipped_coverage"]
+    assert (verdict.outcome, verdict.expected) == ("fails", "1 ± 0.05 at 10")
+    assert verdict.seen == pytest.approx(0.5, abs=0.05)
+
+
+def clipped_density_by_hand(x: Tensor, y: Tensor) -> float:
+    """Of columns standardised by x: no ball above the median one, no row worth more than one."""
+    x, y = (x - x.mean(0)) / x.std(0, correction=0), (y - x.mean(0)) / x.std(0, correction=0)
+    within = torch.cdist(x, x)
+    radii = within.sort(1).values[:, 5]
+    radii = radii.clamp(max=radii.median())
+    real = ((within <= radii).sum(1) - 1).clamp(max=5).double().mean()
+    generated = (torch.cdist(y, x) <= radii).sum(1).clamp(max=5).double().mean()
+    return float(generated / real)
+
+
+def test_clipping_does_not_help_against_an_outlier_in_many_dimensions(
+    found: Mapping[tuple[str, str, str], Verdict],
+) -> None:
+    # What is generated at mean (1, ..., 1) lies 8 from its centre, the outlier, and balls of 64
+    # dimensions reach some 9: even the median one around the outlier holds nearly all of it. In
+    # one dimension the median ball is too small for that.
+    pairs = [
+        draws.shifted_with_outlier(64, 1.0, real=True)(1.0, generator(seed)) for seed in (0, 1)
+    ]
+    expected = np.mean([clipped_density_by_hand(x, y) for x, y in pairs])
+    verdict = found["Gaussian mean difference + outlier", "D4 bounds", "clipped_density"]
+    assert (verdict.outcome, verdict.where) == ("fails", "real outlier, d = 64")
+    assert verdict.expected == "0 ± 0.05 at 1"
+    assert verdict.seen == pytest.approx(expected, abs=1e-9)
+
+
 def test_standardising_makes_a_unit_harmless(
     found: Mapping[tuple[str, str, str], Verdict],
 ) -> None:
