@@ -1,4 +1,4 @@
-"""Rulers that are learned: trained on one half of the rows, reported on the other."""
+"""The classifier two-sample test: learned from one half of the rows, judged on the other."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import calmly
-from pushforward.measures._inputs import Featurise, Pair, pair
+from pushforward.measures._inputs import Featurise
 from pushforward.measures._intervals import Z, chosen, verdict, wilson
+from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.measurement import Measurement
 
 Classifier = Literal["trees", "logistic", "network"]
 Floats = NDArray[np.float64]
-LEAST = 20  # rows a side: ten to learn from and ten to be judged on
 
 
 def classifier_test(
@@ -35,8 +35,7 @@ def classifier_test(
     $$\frac1t \sum_{i=1}^{t} 1\left[(s(v_i) > \tfrac12) = l_i\right]$$
 
     over the t held-out rows v with labels l; s is the classifier's score. Both sides are brought to
-    one size, and half of each is held out. It finds what the classifier can find, so the value is
-    a lower bound of what the best one could do.
+    one size, and half of each is held out.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -50,26 +49,39 @@ def classifier_test(
 
     Returns:
         The held-out accuracy, with Wilson's interval and an exact one-sided binomial p-value: they
-        cover the held-out rows, for this classifier. The null is 1/2. A score of exactly 1/2 counts
-        as half a hit. `extra` has the area under the ROC curve with DeLong's interval (`auc`,
-        `auc_low`, `auc_high`); it uses the scores and not only their sign.
+        cover the held-out rows, for this classifier (the interval is for its own accuracy, not for
+        that of the best one). A score of exactly 1/2 counts as half a hit. `extra` has the area
+        under the ROC curve with DeLong's interval (`auc`, `auc_low`, `auc_high`), which uses the
+        scores and not only their sign, and the `witness`: the indices, in x (`real`) and in y
+        (`generated`), of the ten held-out rows a side that the classifier is surest about.
 
     Raises:
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity, and an
             unknown classifier.
+
+    Sees: what the classifier can find, in all columns together: trees and network every kind of
+        difference, the logistic model differences of means alone. N(0, 1) against N(1, 1) gives at
+        best an accuracy of 0.6915 and an AUC of 0.7602.
+    Misses: what takes more rows to learn; the value is a lower bound of what the best classifier
+        could do. It says that the samples differ, not how much it matters: one telling column of
+        many is enough for 1. Copies of one row within a sample may lie in both halves.
+    Null: 1/2 for accuracy and AUC, whatever the classifier learned.
+    Cost: one fit on n rows; for n = m = 5000, d = 10 on 2 cores, trees 0.6 seconds, the network 1,
+        the logistic model 0.02.
 
     Reference:
         Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; DeLong et al. 1988.
     """
     if classifier not in CLASSIFIERS:
         raise MeasureError(f"unknown classifier {classifier!r}; {nearest(classifier, CLASSIFIERS)}")
-    both = pair(x, y, least=LEAST, limit=limit, features=features, seed=seed)
-    real, fake = _held_out_scores(both, classifier, seed)
-    hits = _hits(fake - 0.5) + _hits(0.5 - real)
+    both, score = fitted(x, y, classifier, limit, features, seed)
+    real, fake = (score(rows) for rows in both.tested())
+    hits = correct(real, fake)
     trials = len(real) + len(fake)
     low, high = wilson(hits / trials, trials)
     p_value = _binomial_p(int(hits), trials)
     area, area_low, area_high = auc(real, fake)
+    n, m = both.x.size, both.y.size
     return Measurement(
         "classifier_test",
         hits / trials,
@@ -78,16 +90,17 @@ def classifier_test(
         covers="held-out rows, for this classifier",
         null=0.5,
         p_value=p_value,
-        n=both.n,
-        m=both.m,
+        n=n,
+        m=m,
         unit="share",
-        reading=f"{verdict(p_value)}; AUC {area:.3f}{chosen(both.extra, both.n, both.m)}",
+        reading=f"{verdict(p_value)}; AUC {area:.3f}{chosen(both.extra, n, m)}",
         extra={
             "auc": area,
             "auc_low": area_low,
             "auc_high": area_high,
             "classifier": classifier,
             "held_out": trials,
+            "witness": witness(both, torch.from_numpy(-real), torch.from_numpy(-fake)),
             **both.extra,
         },
     )
@@ -124,21 +137,31 @@ def _variance_of_mean(values: Floats) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def _held_out_scores(both: Pair, classifier: str, seed: int) -> tuple[Floats, Floats]:
-    """Return the scores ("generated") of the held-out real and generated rows."""
+def fitted(
+    x: Any, y: Any, classifier: str, limit: int | None, features: Featurise | None, seed: int
+) -> tuple[Split, Callable[[Tensor], Floats]]:
+    """Return the split samples, and a classifier's score ("generated") of rows (n, d)."""
     rng = torch.Generator().manual_seed(seed)
-    size = min(both.n, both.m)
-    real, fake = (_shuffled(side, size, rng) for side in (both.x, both.y))
-    half = size // 2
-    rows = np.concatenate([real[:half], fake[:half]])
-    with calmly(len(rows)):
-        model = CLASSIFIERS[classifier](seed).fit(rows, np.repeat([0, 1], half))
-        return model.predict_proba(real[half:])[:, 1], model.predict_proba(fake[half:])[:, 1]
+    both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, level=True)
+    real, fake = (_array(rows) for rows in both.learnt())
+    with calmly(len(real) + len(fake)):
+        model = CLASSIFIERS[classifier](seed)
+        model.fit(np.concatenate([real, fake]), np.repeat([0, 1], [len(real), len(fake)]))
+
+    def score(rows: Tensor) -> Floats:
+        with calmly(len(rows)):
+            return np.asarray(model.predict_proba(_array(rows))[:, 1])
+
+    return both, score
 
 
-def _shuffled(x: Tensor, size: int, rng: torch.Generator) -> Floats:
-    order = torch.randperm(len(x), generator=rng)[:size]
-    return np.asarray(x[order.to(x.device)].cpu())
+def _array(rows: Tensor) -> Floats:
+    return np.asarray(rows.cpu())
+
+
+def correct(real: Floats, fake: Floats) -> float:
+    """Return how many scores are on the right side of 1/2; those on it count one half."""
+    return _hits(fake - 0.5) + _hits(0.5 - real)
 
 
 def _hits(margin: Floats) -> float:

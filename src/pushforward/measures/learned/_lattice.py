@@ -1,0 +1,109 @@
+"""The critic behind the Wasserstein distance: 1-Lipschitz by construction, and able to be sharp.
+
+Spectrally normalised layers are safe but blunt: of 1.0 between N(0, 1) and N(0, 4) in one column
+such networks saw 0.85 after a thousand steps. Here the largest of several smallest of functions
+that are 1-Lipschitz themselves: planes with slopes of length at most 1, and cones. Maximum and
+minimum keep the constant, planes alone come close to every 1-Lipschitz function (a lattice that
+meets any two values at any two points), and almost everywhere the gradient has length 1, as that of
+the best critic has wherever mass moves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.measures.learned._critic import MEMBERS, Critic, fit, uniform
+
+GROUPS = 8  # whose largest is taken
+UNITS = 8  # planes a group, and as many cones: whose smallest is taken
+AIMED = 0.9  # share of the difference of means in the first slopes
+SPREAD = 0.5  # of the first offsets, in units of the typical distance to the centre
+RADIUS = 1.0  # at which the first cones meet the planes
+
+
+class Lattice(Critic):
+    """max over groups of min over planes w x + b and cones b +- (|x - c| - 1).
+
+    The first candidate is the best linear critic, in closed form: along the difference of means.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
+        super().__init__()
+        both, size = torch.cat([x, y]), GROUPS * UNITS
+        aim = _unit((x.mean(0) - y.mean(0))[:, None], 0).repeat(MEMBERS, 1, 1)
+        noise = torch.randn(MEMBERS, x.shape[1], size, generator=generator).to(x)
+        chosen = torch.randint(len(both), (MEMBERS, size), generator=generator).to(x.device)
+        self.aim = nn.Parameter(aim, requires_grad=False)
+        self.slope = nn.Parameter(_unit(AIMED * aim + (1 - AIMED) * _unit(noise, 1), 1))
+        self.centre = nn.Parameter(both[chosen] / 2)
+        offsets = uniform(generator, 2, MEMBERS, 1, size, bound=SPREAD).to(x)
+        self.plane, self.cone = nn.Parameter(offsets[0]), nn.Parameter(offsets[1])
+        self.straight = nn.Parameter(torch.ones(MEMBERS, 1).to(x), requires_grad=False)
+        signs = torch.ones(UNITS).to(x)
+        signs[UNITS // 2 :] = -1
+        self.register_buffer("signs", signs.repeat(GROUPS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return values (members, n) of rows (members, n, d)."""
+        planes = torch.baddbmm(self.plane, x, self.slope)
+        cones = self.cone + self.signs * (_distances(x, self.centre) - RADIUS)
+        units = [u.unflatten(-1, (GROUPS, UNITS)) for u in (planes, cones)]
+        lattice = torch.cat(units, -1).amin(-1).amax(-1)
+        return torch.where(self.straight > 0, torch.bmm(x, self.aim).squeeze(-1), lattice)
+
+    def settle(self) -> None:
+        """Shorten slopes that became longer than 1; from the first step on the lattice speaks."""
+        with torch.no_grad():
+            self.slope.div_(self.slope.norm(dim=1, keepdim=True).clamp_min(1))
+            self.straight.zero_()
+
+    def lipschitz(self) -> float:
+        """Return a bound of the constant of the members' mean, by the longest slopes in float64."""
+        slopes = torch.where(self.straight[..., None] > 0, self.aim, self.slope)
+        longest = slopes.detach().double().norm(dim=1).amax(-1)
+        return float(longest.clamp_min(1).mean())  # 1: that of a cone
+
+    def steepest(self, rows: Tensor) -> float:
+        """Return the longest gradient of the members' mean on rows (n, d)."""
+        rows = rows.clone().requires_grad_()
+        total = self(rows.expand(MEMBERS, *rows.shape)).mean(0).sum()
+        (gradient,) = torch.autograd.grad(total, rows)
+        return float(gradient.norm(dim=1).max())
+
+
+def _unit(vectors: Tensor, dim: int) -> Tensor:
+    length = vectors.norm(dim=dim, keepdim=True)
+    return vectors / torch.where(length > 0, length, torch.ones_like(length))
+
+
+def _distances(x: Tensor, centres: Tensor) -> Tensor:
+    squared = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)[:, None]
+    # The root has no slope at 0; a hair above it, its gradient stays finite.
+    return (squared - 2 * torch.bmm(x, centres.mT)).clamp_min(1e-12).sqrt()
+
+
+class Scale:
+    """One centre and one scale for all columns, which keep what is far and what is near."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.centre = rows.mean(0)
+        lengths = (rows - self.centre).norm(dim=1)
+        typical = float(lengths.median()) or float(lengths.square().mean().sqrt())
+        self.unit = typical or 1.0
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the rows as the critic takes them."""
+        return ((rows - self.centre) / self.unit).float()
+
+
+def learned(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Lattice, Scale]:
+    """Return a 1-Lipschitz critic of both sides' rows, and how rows are prepared for it."""
+    prepare = Scale(torch.cat([x, y]))
+    critic = Lattice(prepare(x), prepare(y), generator)
+    fit(critic, _difference, prepare(x), prepare(y), generator)
+    return critic, prepare
+
+
+def _difference(on_x: Tensor, on_y: Tensor) -> Tensor:
+    return on_x.mean(-1) - on_y.mean(-1)
