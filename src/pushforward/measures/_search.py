@@ -87,18 +87,19 @@ def balls(
     Args:
         points: (m, d).
         centres: (n, d).
-        squared_radii: sets of radii (n,), as `nearest` returns them; they share the distances.
+        squared_radii: sets of radii (n,), as `nearest` returns them; the first is the largest. The
+            others cost little, since they share the distances.
         chunk: points whose distances are held at once; None for 1.25 million distances.
     """
-    product = _Product(centres, torch.float32)
+    product, n = _Product(centres, torch.float32), len(centres)
     counted: list[list[Tensor]] = [[] for _ in squared_radii]
-    held = [torch.zeros(len(centres), dtype=torch.int64, device=centres.device) for _ in counted]
+    held = centres.new_zeros((len(squared_radii), n), dtype=torch.int64)
     for rows in _chunks(points, centres, chunk):
-        distances = product(points[rows])
-        for of_point, of_ball, radii in zip(counted, held, squared_radii, strict=True):
-            inside = _inside(product, distances, points[rows], radii)
-            of_point.append(inside.sum(1))
-            of_ball += inside.sum(0)
+        near = _near(product, points[rows], squared_radii[0])
+        for i, radii in enumerate(squared_radii):
+            inside = _inside(near, points[rows], centres, radii)
+            counted[i].append(near.point[inside].bincount(minlength=len(rows)))
+            held[i] += near.ball[inside].bincount(minlength=n)
     return [Balls(torch.cat(p), b) for p, b in zip(counted, held, strict=True)]
 
 
@@ -178,19 +179,41 @@ def _nearest(
     return found, certain | everything | (furthest == 0)
 
 
-def _inside(
-    product: _Product, distances: tuple[Tensor, Tensor], points: Tensor, squared_radii: Tensor
-) -> Tensor:
-    """Return whether point j lies in ball i: boolean (points, balls)."""
-    squared, error = distances
-    beyond = squared - (squared_radii / product.unit**2).to(squared)
-    inside = beyond < -error[:, None]
-    outside = beyond > error[:, None]
-    edge = outside.logical_or_(inside).logical_not_().nonzero()  # what is NaN is on the edge too
+@dataclass(frozen=True)
+class _Near:
+    """The pairs of a point and a ball that are inside or on the edge, few of all: each (pairs,).
+
+    Args:
+        point: row of the point.
+        ball: row of the centre.
+        squared: squared distance.
+        error: bound on its error.
+    """
+
+    point: Tensor
+    ball: Tensor
+    squared: Tensor
+    error: Tensor
+
+
+def _near(product: _Product, points: Tensor, squared_radii: Tensor) -> _Near:
+    squared, error = product(points)
+    limits = (squared_radii / product.unit**2).to(squared)
+    beyond = squared.sub_(limits)
+    # "Not outside", since NaN (an overflow) has to be looked at too.
+    point, ball = (beyond > error[:, None]).logical_not_().nonzero().unbind(1)
+    rough = beyond[point, ball].add_(limits[ball]).double()
+    return _Near(point, ball, rough * product.unit**2, error[point].double() * product.unit**2)
+
+
+def _inside(near: _Near, points: Tensor, centres: Tensor, squared_radii: Tensor) -> Tensor:
+    """Return for which pairs the point lies in the ball of this radius."""
+    radii = squared_radii[near.ball]
+    inside = near.squared < radii - near.error
+    edge = (near.squared > radii + near.error).logical_or_(inside).logical_not_().nonzero()[:, 0]
     for part in torch.split(edge, max(1, PAIRS // points.shape[1])):
-        j, i = part.unbind(1)
-        distance = squared_distance(points[j], product.reference[i])
-        inside[j, i] = distance <= squared_radii[i]
+        exact = squared_distance(points[near.point[part]], centres[near.ball[part]])
+        inside[part] = exact <= radii[part]
     return inside
 
 

@@ -12,13 +12,19 @@ from pushforward.measures.neighbours.manifolds import (
     precision,
     recall,
 )
+from pushforward.measures.neighbours.records import authenticity, closest_record, memorisation
+from pushforward.measures.neighbours.two_sample import nearest_neighbour_test
 
 __all__ = [
     "NAMES",
+    "authenticity",
     "clipped_coverage",
     "clipped_density",
+    "closest_record",
     "coverage",
     "density",
+    "memorisation",
+    "nearest_neighbour_test",
     "prdc",
     "precision",
     "recall",

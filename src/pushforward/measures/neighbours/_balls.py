@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,18 +41,28 @@ class Seen:
 
 def look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Seen:
     """Return what the balls of two samples (n, d) and (m, d) say."""
-    radii_x = _search.nearest(x, x, k, chunk=chunk, itself=True).squared[:, -1]
+    around_x = _search.nearest(x, x, k + 1, chunk=chunk, itself=True)
+    radii_x = around_x.squared[:, k - 1]
     radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
     clipped = radii_x.clamp(max=_median_radius(radii_x))
     real, close = _search.balls(y, x, radii_x, clipped, chunk=chunk)
     (fake,) = _search.balls(x, y, radii_y, chunk=chunk)
-    (own,) = _search.balls(x, x, clipped, chunk=chunk)
-    caught = float(_filled(real.of_ball, k).mean())
+    scale = _filled(_balls_around(x, around_x, clipped, chunk), k).mean()
     shares = [real.of_point > 0, fake.of_point > 0, real.of_point / k, real.of_ball > 0]
     values = [float(s.double().mean()) for s in shares]
-    values.append(float(_filled(close.of_point, k).mean() / _filled(own.of_point - 1, k).mean()))
-    values.append(good_share(caught, len(x), len(y), k))
+    values.append(float(_filled(close.of_point, k).mean() / scale))
+    values.append(good_share(float(_filled(real.of_ball, k).mean()), len(x), len(y), k))
     return Seen(values, bool((radii_x == 0).any()))
+
+
+def _balls_around(
+    x: Tensor, neighbours: _search.Neighbours, squared_radii: Tensor, chunk: int | None
+) -> Tensor:
+    """Return in how many balls of other rows each row lies; the balls reach to k rows at most."""
+    inside = neighbours.squared <= squared_radii[:, None]
+    if inside[:, -1].any():  # more than k rows within the k-th distance: ties, to be counted
+        return _search.balls(x, x, squared_radii, chunk=chunk)[0].of_point - 1
+    return neighbours.index[inside].bincount(minlength=len(x))
 
 
 def _filled(counts: Tensor, k: int) -> Tensor:
@@ -145,5 +154,5 @@ def errors(
 
 
 def _part(x: Tensor, share: float, k: int, rng: torch.Generator) -> Tensor:
-    size = max(k + 1, int(len(x) * share))
+    size = max(k + 2, int(len(x) * share))
     return x[torch.randperm(len(x), generator=rng)[:size].to(x.device)]

@@ -11,13 +11,13 @@ from typing import Any, TypedDict, Unpack
 
 import torch
 
-from pushforward.errors import MeasureError
 from pushforward.measures import _search
 from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import Z, chosen, wilson
+from pushforward.measures._intervals import Z, chosen
 from pushforward.measures.measurement import Better, Measurement, Scorecard
 from pushforward.measures.neighbours import _balls
 from pushforward.measures.neighbours._balls import CLIPPED
+from pushforward.measures.neighbours._shared import checked, share_interval
 
 
 class Options(TypedDict, total=False):
@@ -51,16 +51,20 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: generated rows where there are no real ones: noise, blurred edges, modes of its own.
+    Sees:
+        generated rows where there are no real ones: noise, blurred edges, modes of its own.
 
-    Misses: what is left out (a generator of one perfect row has a precision of 1), and how often
-        each region is visited. One real outlier has a large ball, which can make it too high.
+    Misses:
+        what is left out (a generator of one perfect row has a precision of 1), and how often each
+        region is visited. One real outlier has a large ball, which can make it too high.
 
-    Null: depends on sizes and dimension and has no formula; it is the mean over random splits of
-        the pooled rows.
+    Null:
+        depends on sizes and dimension and has no formula; it is the mean over random splits of the
+        pooled rows.
 
-    Cost: O((n + m)^2 d) time and O(chunk (n + m)) memory; all six rulers together, without splits
-        and resamples, COST at n = m = 10,000 and d = 64.
+    Cost:
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; all six rulers together, without splits and
+        resamples, COST at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -87,15 +91,19 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: modes that a generator leaves out: then precision is high and recall is low.
+    Sees:
+        modes that a generator leaves out: then precision is high and recall is low.
 
-    Misses: what the generator makes beside the data, and how often each region is visited.
-        Generated outliers have large balls, which can make it too high; read it with `coverage`.
+    Misses:
+        what the generator makes beside the data, and how often each region is visited. Generated
+        outliers have large balls, which can make it too high; read it with `coverage`.
 
-    Null: depends on sizes and dimension and has no formula; it is the mean over random splits of
-        the pooled rows.
+    Null:
+        depends on sizes and dimension and has no formula; it is the mean over random splits of the
+        pooled rows.
 
-    Cost: that of `precision`, of which it is a part.
+    Cost:
+        that of `precision`, of which it is a part.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -123,16 +131,20 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: generated rows in thin regions or outside the data, and a generator that keeps to the
+    Sees:
+        generated rows in thin regions or outside the data, and a generator that keeps to the
         middle.
 
-    Misses: what is left out. Rows outside and rows in the middle cancel each other, so 1 alone is
-        no proof; where a few real rows are in many balls, copies of them make it very high.
+    Misses:
+        what is left out. Rows outside and rows in the middle cancel each other, so 1 alone is no
+        proof; where a few real rows are in many balls, copies of them make it very high.
 
-    Null: exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
+    Null:
+        exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
         mean over random splits.
 
-    Cost: that of `precision`, in the same pass.
+    Cost:
+        that of `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -159,16 +171,19 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: modes that are left out, and regions that are visited much too rarely.
+    Sees:
+        modes that are left out, and regions that are visited much too rarely.
 
-    Misses: what the generator makes beside the data. It grows with m: a larger sample of the same
+    Misses:
+        what the generator makes beside the data. It grows with m: a larger sample of the same
         generator covers more, so only values at equal sizes compare.
 
-    Null: one formula for all continuous distributions,
-        $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m - 1 - i)$; with exact copies, the mean over
-        random splits.
+    Null:
+        one formula for all continuous distributions, $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m -
+        1 - i)$; with exact copies, the mean over random splits.
 
-    Cost: that of `precision`, in the same pass.
+    Cost:
+        that of `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -199,15 +214,19 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: generated rows in thin regions or outside the data, in proportion to their number.
+    Sees:
+        generated rows in thin regions or outside the data, in proportion to their number.
 
-    Misses: what is left out, and how the good rows are spread. Half of the real rows have clipped
+    Misses:
+        what is left out, and how the good rows are spread. Half of the real rows have clipped
         balls, so it says little of rows in the tails.
 
-    Null: 1 before the clip; a little less after it, by the half of the noise that is cut off: the
+    Null:
+        1 before the clip; a little less after it, by the half of the noise that is cut off: the
         mean over random splits of the pooled rows.
 
-    Cost: that of `precision`, in the same pass, of which it is about a fifth.
+    Cost:
+        that of `precision`, in the same pass, of which it is about a fifth.
 
     Reference:
         Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
@@ -238,15 +257,19 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
     Raises:
         MeasureError: as `prdc`.
 
-    Sees: modes that are left out, and regions that are visited too rarely, in proportion.
+    Sees:
+        modes that are left out, and regions that are visited too rarely, in proportion.
 
-    Misses: whether rows are missing or bad: half of the rows as noise and half of the modes left
-        out both give about half. Read it with `clipped_density`.
+    Misses:
+        whether rows are missing or bad: half of the rows as noise and half of the modes left out
+        both give about half. Read it with `clipped_density`.
 
-    Null: 1 before the clip; a little less after it, by the half of the noise that is cut off: the
+    Null:
+        1 before the clip; a little less after it, by the half of the noise that is cut off: the
         mean over random splits of the pooled rows.
 
-    Cost: that of `precision`, in the same pass.
+    Cost:
+        that of `precision`, in the same pass.
 
     Reference:
         Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
@@ -295,25 +318,28 @@ def prdc(
         MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
             and k or chunk below 1.
 
-    Sees: which part of the data is missing (recall, coverage) apart from what should not be there
+    Sees:
+        which part of the data is missing (recall, coverage) apart from what should not be there
         (precision, density).
 
-    Misses: everything in many dimensions, where all rows are far from each other: measure features
+    Misses:
+        everything in many dimensions, where all rows are far from each other: measure features
         there. Columns of another unit drown the others. None of the six sees copies of training
         rows, which look perfect.
 
-    Null: 1 for density and a formula for coverage; for the others, random splits of the pooled
-        rows, which cost as much as the measurement each.
+    Null:
+        1 for density and a formula for coverage; for the others, random splits of the pooled rows,
+        which cost as much as the measurement each.
 
-    Cost: O((n + m)^2 d) time and O(chunk (n + m)) memory; COST at n = m = 10,000 and d = 64 with
+    Cost:
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; COST at n = m = 10,000 and d = 64 with
         splits=0 and resamples=0.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
         standard errors Shao & Wu 1989, "A general theory for jackknife variance estimation".
     """
-    if k < 1 or (chunk is not None and chunk < 1):
-        raise MeasureError(f"k and chunk must be at least 1; given {k=}, {chunk=}")
+    checked(k=k, chunk=chunk)
     both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
     (real, fake), _ = _search.magnified(both.x, both.y)
     both = Pair(real, fake, {"k": k, **both.extra})
@@ -356,8 +382,4 @@ def _interval(
     if name == "density" or name in CLIPPED:
         top = 1.0 if name in CLIPPED else float("inf")
         return min(top, max(0.0, value - Z * error)), min(top, value + Z * error)
-    # A share's interval stays within 0 and 1: Wilson's, at the size that has this standard error.
-    trials = float(both.m if name == "precision" else both.n)
-    if error > 0:
-        trials = max(1.0, min(trials, value * (1 - value) / error**2))
-    return wilson(value, trials)
+    return share_interval(value, error**2, both.m if name == "precision" else both.n)

@@ -1,0 +1,66 @@
+"""What the neighbour rulers share: the training sample beside the pair, distances, shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures import _search
+from pushforward.measures._inputs import Featurise, Pair, matrix, pair, subsample
+from pushforward.measures._intervals import wilson
+
+
+def with_training(
+    x: Any,
+    y: Any,
+    train: Any,
+    *,
+    least: int,
+    limit: int | None,
+    features: Featurise | None,
+    seed: int,
+) -> tuple[Pair, Tensor, float]:
+    """Return the held-out and the generated sample, the training sample, and their unit.
+
+    Raises:
+        MeasureError: as `pair`, and for a training sample that does not fit.
+    """
+    both = pair(x, y, least=least, limit=limit, features=features, seed=seed, dtype=None)
+    rows = matrix(train if features is None else features(train), "the training sample")
+    if rows.shape[1] != both.x.shape[1]:
+        raise MeasureError(
+            f"the training sample needs the columns of the others, {both.x.shape[1]}, and has "
+            f"{rows.shape[1]}"
+        )
+    if len(rows) < least:
+        raise MeasureError(f"this ruler needs {least} training rows, and was given {len(rows)}")
+    rng = torch.Generator().manual_seed(seed)
+    rows = subsample(rows, limit or len(rows), rng).to(both.x.device, both.x.dtype)
+    (held, fake, rows), unit = _search.magnified(both.x, both.y, rows)
+    return Pair(held, fake, both.extra), rows, unit
+
+
+def distances(queries: Tensor, reference: Tensor, chunk: int | None) -> tuple[Tensor, Tensor]:
+    """Return each query's distance to its nearest row of the reference, and the row: (n,)."""
+    found = _search.nearest(queries, reference, 1, chunk=chunk)
+    return found.squared[:, 0].sqrt(), found.index[:, 0]
+
+
+def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share that has this variance.
+
+    It is that of as many independent trials as have the variance, and of the given ones at most.
+    """
+    if variance > 0:
+        trials = max(1.0, min(trials, share * (1 - share) / variance))
+    return wilson(share, trials)
+
+
+def checked(**at_least_one: int | None) -> None:
+    """Raise MeasureError for a keyword that is below 1."""
+    for name, value in at_least_one.items():
+        if value is not None and value < 1:
+            raise MeasureError(f"{name} must be at least 1, and is {value}")

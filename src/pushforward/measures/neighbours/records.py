@@ -1,0 +1,324 @@
+"""Rulers that look for copies of training rows among the generated ones.
+
+A copy looks perfect to every ruler that compares distributions. These three compare with what new
+real rows do: rows of the training sample itself (`authenticity`), or held-out rows, which the
+generator has not seen (`closest_record`, `memorisation`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures import _search
+from pushforward.measures._inputs import Featurise, pair, subsample
+from pushforward.measures._intervals import Z, chosen, permutation_p, wilson
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.neighbours import _copying
+from pushforward.measures.neighbours._shared import (
+    checked,
+    distances,
+    share_interval,
+    with_training,
+)
+
+
+def authenticity(
+    x: Any,
+    y: Any,
+    *,
+    chunk: int | None = None,
+    limit: int | None = None,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Share of the generated rows that are no near copies of a training row.
+
+    $$\frac1m \sum_j 1\left[|y_j - x_{i(j)}| > \min_{l \ne i(j)} |x_l - x_{i(j)}|\right],
+    \quad i(j) = \mathrm{argmin}_i\, |y_j - x_i|$$
+
+    A generated row is authentic if it lies further from its nearest training row than that row
+    lies from its own nearest other training row. At equal distances it is not, so that copies of a
+    row that is there twice count as copies.
+
+    Args:
+        x: the real sample, which must be the one that the generator was trained on (n, ...).
+        y: the generated sample (m, ...).
+        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of left-out rows.
+
+    Returns:
+        A share, with Wilson's interval: given the training rows, for the generator's own share.
+
+    Raises:
+        MeasureError: for fewer than 3 training rows or no generated ones, different widths, NaN or
+            infinity, and chunk below 1.
+
+    Sees:
+        exact copies and copies with noise that is small beside the distances of the data.
+
+    Misses:
+        copies of rows in thin regions, whose neighbours are far: almost every row near an outlier
+        counts as a copy. It cannot tell a copy from a new row in a dense region; without held-out
+        rows it rests on the null alone. Rows far from the data are authentic.
+
+    Null:
+        what real rows do among the other real rows, from x alone: one less the share of rows that
+        are their nearest neighbour's nearest neighbour; about 1/3 on a line and 0.38 in the plane.
+
+    Cost:
+        O(n (n + m) d) time and O(chunk n) memory; COST_A at n = m = 10,000 and d = 64.
+
+    Reference:
+        Alaa et al. 2022, "How faithful is your synthetic data? Sample-level metrics for evaluating
+        and auditing generative models"; for the null Henze 1987, "On the fraction of random points
+        with specified nearest-neighbour interrelations".
+    """
+    checked(chunk=chunk)
+    both = pair(x, y, least=1, limit=limit, features=features, seed=seed, dtype=None)
+    if both.n < 3:
+        raise MeasureError(f"authenticity needs at least 3 training rows, and was given {both.n}")
+    (train, fake), _ = _search.magnified(both.x, both.y)
+    among = _search.nearest(train, train, 1, chunk=chunk, itself=True)
+    found = _search.nearest(fake, train, 1, chunk=chunk)
+    own, nearest = among.squared[:, 0], among.index[:, 0]
+    value = _mean(found.squared[:, 0] > own[found.index[:, 0]])
+    null = _mean(own > own[nearest])
+    low, high = wilson(value, both.m)
+    return Measurement(
+        "authenticity",
+        value,
+        low=low,
+        high=high,
+        covers="generated rows, for this training sample",
+        null=null,
+        n=both.n,
+        m=both.m,
+        better="null",
+        unit="share",
+        reading=f"{_copies(low, high, null)}{chosen(both.extra, both.n, both.m)}",
+        extra={"exact_copies": _mean(found.squared == 0), **both.extra},
+    )
+
+
+def closest_record(
+    x: Any,
+    y: Any,
+    *,
+    train: Any,
+    permutations: int = 999,
+    chunk: int | None = None,
+    limit: int | None = None,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Distance to the closest record: share of generated rows nearer to training than held-out.
+
+    $$\frac1m \sum_j \left(1[d_j < h_j] + \tfrac12 1[d_j = h_j]\right), \quad
+    d_j = \min_i |y_j - t_i|, \quad h_j = \min_i |y_j - x_i|$$
+
+    The two reference samples have one size: of the larger one, rows are left out at random, which
+    `extra["references"]` tells. Otherwise the larger one would be nearer for its size alone.
+
+    Args:
+        x: held-out real rows, which the generator has not seen (n, ...).
+        y: the generated sample (m, ...).
+        train: the training sample (l, ...).
+        permutations: random exchanges of training and held-out rows behind the p-value.
+        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
+        limit: the most rows taken of each sample (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of exchanges and left-out rows.
+
+    Returns:
+        A share. The interval is for its expectation at these sizes, over generated, training and
+        held-out rows. The p-value is that of "training rows are no nearer", one-sided: each
+        training row changes places with a held-out one, or not. It is exact without ties. `extra`
+        has the median and the 5 % quantile of the distances to both, and the share of exact copies
+        of training rows (`exact_copies`) beside that among the held-out rows
+        (`exact_copies_held_out`).
+
+    Raises:
+        MeasureError: for fewer than 2 rows of a sample, different widths, NaN or infinity, and
+            chunk or permutations below 1.
+
+    Sees:
+        copies, near copies and every pull towards the training rows, in all regions at once.
+
+    Misses:
+        copies that are few: 1 % of the rows moves the share by half a per cent. Held-out rows that
+        are not from the distribution of the training rows (a later month) make any generator look
+        like a copier.
+
+    Null:
+        1/2.
+
+    Cost:
+        O(n (2 m + n) d) time and O(chunk n) memory; COST_C at n = m = l = 10,000 and d = 64.
+
+    Reference:
+        Park et al. 2018, "Data synthesis based on generative adversarial networks"; Platzer &
+        Reutterer 2021, "Holdout-based empirical assessment of mixed-type synthetic data".
+    """
+    checked(chunk=chunk, permutations=permutations)
+    both, rows, unit = with_training(
+        x, y, train, least=2, limit=limit, features=features, seed=seed
+    )
+    rng = torch.Generator().manual_seed(seed)
+    size = min(both.n, len(rows))
+    seen, unseen = subsample(rows, size, rng), subsample(both.x, size, rng)
+    to_seen, to_unseen = distances(both.y, seen, chunk), distances(both.y, unseen, chunk)
+    found = _copying.closer(to_seen, to_unseen, size, permutations, rng)
+    low, high = share_interval(found.share, found.variance, both.m)
+    p_value = permutation_p(found.share, found.permuted)
+    copies = _mean(to_seen[0] == 0)
+    return Measurement(
+        "closest_record",
+        found.share,
+        low=low,
+        high=high,
+        covers="generated, training and held-out rows",
+        null=0.5,
+        p_value=p_value,
+        n=both.n,
+        m=both.m,
+        better="null",
+        unit="share",
+        reading=f"{_nearer(p_value)}{_exact(copies)}{chosen(both.extra, both.n, both.m)}",
+        extra={
+            "references": {"each": size, "train": len(rows), "held_out": both.n},
+            "distance_train": _quantiles(to_seen[0] * unit),
+            "distance_held_out": _quantiles(to_unseen[0] * unit),
+            "exact_copies": copies,
+            "exact_copies_held_out": _mean(distances(unseen, seen, chunk)[0] == 0),
+            **both.extra,
+        },
+    )
+
+
+def memorisation(
+    x: Any,
+    y: Any,
+    *,
+    train: Any,
+    cells: int | None = None,
+    resamples: int = 100,
+    chunk: int | None = None,
+    limit: int | None = None,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Data-copying test C_T: are generated rows nearer to the training rows than new real ones?
+
+    $$C_T = \frac{\sum_c p_c z_c}{\sum_c p_c}, \quad
+    z_c = \frac{U_c - n_c m_c / 2}{\sqrt{n_c m_c (n_c + m_c + 1) / 12}}$$
+
+    The training rows are split into cells by k-means. In cell c, U_c counts the pairs of a
+    generated and a held-out row in which the generated one is the further from its nearest
+    training row of that cell (ties as one half), and p_c is the share of the held-out rows. With
+    ties the variance below the root is smaller by their part.
+
+    Args:
+        x: held-out real rows, which the generator has not seen (n, ...).
+        y: the generated sample (m, ...).
+        train: the training sample (l, ...).
+        cells: number of cells; None for one in a hundred rows of the smallest sample, at most 10.
+        resamples: bootstrap samples behind the interval. 0: no interval.
+        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
+        limit: the most rows taken of each sample (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of the cells, resamples and left-out rows.
+
+    Returns:
+        C_T: far below 0 for copies, far above 0 for rows that keep off the training rows
+        (underfitting). The interval is for its expectation given the training rows and cells, by
+        resampling generated and held-out rows. The p-value is that of "no copying", one-sided,
+        from the normal distribution of the ranks. Cells with fewer than 20 generated or held-out
+        rows are left out, and `extra` says how many rows remain.
+
+    Raises:
+        MeasureError: for fewer than 20 rows of a sample, no cell with 20 of both kinds, different
+            widths, NaN or infinity, and cells or chunk below 1.
+
+    Sees:
+        near copies, also in some cells alone, and underfitting, by the other sign.
+
+    Misses:
+        copies that are few, and copies in one cell that are made good by distance in another. A
+        weighted mean of z-scores varies less than one z-score: -2 says more than it seems to, and
+        the p-value says how much. It grows with the sizes; compare it at equal ones.
+
+    Null:
+        0.
+
+    Cost:
+        O((n + m) l d) time, divided by about the number of cells, and O(chunk l) memory; COST_M at
+        n = m = l = 10,000 and d = 64.
+
+    Reference:
+        Meehan, Chaudhuri & Dasgupta 2020, "A non-parametric test to detect data-copying in
+        generative models".
+    """
+    checked(chunk=chunk, cells=cells)
+    both, rows, _ = with_training(
+        x, y, train, least=_copying.LEAST, limit=limit, features=features, seed=seed
+    )
+    count = cells or max(1, min(10, min(both.n, both.m, len(rows)) // 100))
+    held, fake = _copying.placed(both.x, both.y, rows, count, chunk, seed)
+    kept = _copying.kept(held, fake, count)
+    found = _copying.score(held, fake, kept)
+    error = _copying.bootstrap(held, fake, kept, resamples, seed)
+    return Measurement(
+        "memorisation",
+        found.value,
+        low=None if error is None else found.value - Z * error,
+        high=None if error is None else found.value + Z * error,
+        covers="" if error is None else "generated and held-out rows, for this training sample",
+        null=0.0,
+        p_value=found.p_value,
+        n=both.n,
+        m=both.m,
+        better="null",
+        unit="standard deviations",
+        reading=f"{_nearer(found.p_value)}{chosen(both.extra, both.n, both.m)}",
+        extra={
+            "cells": [float(z) for z in found.scores],
+            "cells_left_out": count - len(kept),
+            "rows_kept": found.rows,
+            "underfitting_p_value": found.p_value_above,
+            **both.extra,
+        },
+    )
+
+
+def _mean(flags: Tensor) -> float:
+    return float(flags.double().mean())
+
+
+def _quantiles(values: Tensor) -> dict[str, float]:
+    levels = torch.tensor([0.05, 0.5], dtype=values.dtype, device=values.device)
+    low, median = torch.quantile(values, levels).tolist()
+    return {"5 %": low, "median": median}
+
+
+def _copies(low: float, high: float, null: float) -> str:
+    beside = f"than the {null:.3f} of real rows among each other"
+    if high < null:
+        return f"fewer are authentic {beside}: near copies"
+    return "no near copies" if low <= null else f"more are authentic {beside}: no copies"
+
+
+def _nearer(p_value: float) -> str:
+    p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
+    if p_value > 0.05:
+        return f"no nearer to the training rows than to new real ones ({p})"
+    return f"nearer to the training rows than to new real ones: copies ({p})"
+
+
+def _exact(share: float) -> str:
+    return f"; {share:.1%} are exact copies" if share else ""
