@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pushforward.measures._pretrained import DINOv2, InceptionV3
 from pushforward.measures.closed_form import (
     frechet_gaussian,
     gaussian_rate,
@@ -15,15 +16,49 @@ from pushforward.measures.closed_form import (
     jeffreys,
     kl,
 )
-from pushforward.measures.features import PCA, Features, Identity, ImageEncoder, Standardised
-from pushforward.measures.learned import classifier_test
+from pushforward.measures.features import (
+    PCA,
+    Features,
+    Identity,
+    ImageEncoder,
+    RandomConvolutional,
+    Standardised,
+)
+from pushforward.measures.learned import (
+    classifier_test,
+    f_divergence,
+    jensen_shannon,
+    wasserstein_critic,
+)
+from pushforward.measures.likelihood import (
+    Decoder,
+    annealed_importance,
+    importance_bound,
+    observation_noise,
+)
 from pushforward.measures.measurement import Measurement, Scorecard
-from pushforward.measures.neighbours import coverage, density, prdc, precision, recall
+from pushforward.measures.neighbours import (
+    authenticity,
+    clipped_coverage,
+    clipped_density,
+    closest_record,
+    coverage,
+    density,
+    memorisation,
+    nearest_neighbour_test,
+    prdc,
+    precision,
+    recall,
+)
 from pushforward.measures.samples import (
     energy,
     energy_statistic,
+    frechet,
+    kid,
+    max_sliced_wasserstein,
     mmd,
     mmd_statistic,
+    sinkhorn,
     sliced_wasserstein,
 )
 from pushforward.measures.scoring import Scorer, measure
@@ -31,35 +66,55 @@ from pushforward.measures.tables import association, column_shapes, pair_trends,
 
 __all__ = [
     "PCA",
+    "DINOv2",
+    "Decoder",
     "Features",
     "Identity",
     "ImageEncoder",
+    "InceptionV3",
     "Measurement",
+    "RandomConvolutional",
     "Scorecard",
     "Scorer",
     "Standardised",
     "all_rulers",
+    "annealed_importance",
     "association",
+    "authenticity",
     "classifier_test",
+    "clipped_coverage",
+    "clipped_density",
+    "closest_record",
     "column_shapes",
     "coverage",
     "density",
     "energy",
     "energy_statistic",
+    "f_divergence",
+    "frechet",
     "frechet_gaussian",
     "gaussian_rate",
     "gaussian_rate_by_dimension",
+    "importance_bound",
     "jeffreys",
+    "jensen_shannon",
+    "kid",
     "kl",
+    "max_sliced_wasserstein",
     "measure",
+    "memorisation",
     "mmd",
     "mmd_statistic",
+    "nearest_neighbour_test",
+    "observation_noise",
     "pair_trends",
     "prdc",
     "precision",
     "recall",
+    "sinkhorn",
     "sliced_wasserstein",
     "utility",
+    "wasserstein_critic",
 ]
 
 

@@ -1,4 +1,4 @@
-"""A small convolutional encoder that is trained without labels, on the reference alone."""
+"""A small convolutional encoder: trained without labels on the reference alone, or at random."""
 
 from __future__ import annotations
 
@@ -68,6 +68,18 @@ def train(images: Tensor, seed: int) -> Encoder:
             optimizer.step()
             schedule.step()
     return encoder.requires_grad_(False)
+
+
+def untrained(channels: int, height: int, width: int, seed: int) -> Encoder:
+    """Return an encoder with random weights that depend on the seed alone.
+
+    Reference:
+        Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", who
+        recommend random embeddings for images unlike those that a pretrained network knows.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return Encoder(channels, height, width).requires_grad_(False)
 
 
 def turned(x: Tensor) -> list[Tensor]:

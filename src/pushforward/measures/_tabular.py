@@ -7,69 +7,110 @@ one piece of code makes the value, the random splits of its null and the bootstr
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 
-from pushforward.measures._columns import Columns, Floats, Ints, binned
-from pushforward.measures._intervals import Z, permutation_p, verdict
+from pushforward.errors import MeasureError
+from pushforward.measures._columns import BINS, Coded, Column, Columns, Floats, Ints, binned
+from pushforward.measures._intervals import permutation_p, verdict
 from pushforward.measures.measurement import Measurement
 
 Rows = Ints | slice
 Distances = Callable[[Rows, Rows], Floats]
 DENSE = 1 << 20  # cells of a joint table that are counted in an array
+NEAR = 3  # nulls within which a distance still feels the noise of no difference
+UNTESTED = "the value alone; resamples adds null and interval"
 
 
 class Shapes:
     """The distance of each column: Kolmogorov-Smirnov for numbers, total variation for others."""
 
     def __init__(self, columns: Columns) -> None:
-        sizes = np.array([c.size for c in columns])
-        self.starts = np.concatenate([[0], sizes.cumsum()[:-1]])
-        self.cells = int(sizes.sum())
-        self.codes = np.stack([c.codes for c in columns], 1) + self.starts
-        self.numeric = columns.numeric
+        self.columns = columns
 
     def __call__(self, real: Rows, fake: Rows) -> Floats:
         """Return the distances (columns,) between two sets of rows."""
-        gap = self._shares(real) - self._shares(fake)
-        variation = np.add.reduceat(np.abs(gap), self.starts) / 2
-        # Within a column the gaps sum to 0, so one running sum serves all columns.
-        smirnov = np.maximum.reduceat(np.abs(gap.cumsum()), self.starts)
-        return np.where(self.numeric, smirnov, variation)
+        return np.array([self._distance(column, real, fake) for column in self.columns])
 
-    def _shares(self, rows: Rows) -> Floats:
-        codes = self.codes[rows]
-        return np.bincount(codes.ravel(), minlength=self.cells) / len(codes)
+    @staticmethod
+    def _distance(column: Column, real: Rows, fake: Rows) -> float:
+        gap = shares(column.codes[real], column.size) - shares(column.codes[fake], column.size)
+        return float(np.abs(gap.cumsum()).max() if column.numeric else np.abs(gap).sum() / 2)
 
 
 class Trends:
-    """The distance of each pair: correlations for two numbers, else total variation."""
+    """The distance of each pair: correlations for two numbers, else total variation.
+
+    A number among categories is cut into bins of the real column's range, for both tables.
+    """
 
     def __init__(self, columns: Columns, pairs: Ints) -> None:
-        coded = [binned(c, columns.part(0)) for c in columns]
-        self.codes, self.sizes = [c for c, _ in coded], [size for _, size in coded]
+        self.columns, self.pairs = columns, pairs
         self.values = numbers(columns)
-        self.pairs, self.names = pairs, [c.name for c in columns]
         self.place = columns.numeric.cumsum() - 1  # of a numeric column among the numbers
         self.correlated = columns.numeric[pairs].all(1)
 
     def __call__(self, real: Rows, fake: Rows) -> Floats:
         """Return the distances (pairs,) between two sets of rows."""
-        shift = correlations(self.values[real]) - correlations(self.values[fake])
-        i, j = self.place[self.pairs[self.correlated]].T
         distances = np.empty(len(self.pairs))
-        distances[self.correlated] = np.abs(shift[i, j]) / 2
-        both = [c[real] for c in self.codes], [c[fake] for c in self.codes]
+        distances[self.correlated] = np.abs(self.related(real) - self.related(fake)) / 2
+        both = [self.coded(rows) for rows in (real, fake)]
         for at in np.flatnonzero(~self.correlated):
             a, b = self.pairs[at]
-            p, q = (joint(side[a], side[b], self.sizes[b]) for side in both)
-            distances[at] = total_variation(p, q, self.sizes[a] * self.sizes[b])
+            p, q = (joint(side[a][0], *side[b]) for side in both)
+            distances[at] = total_variation(p, q, both[0][a][1] * both[0][b][1])
         return distances
+
+    def related(self, rows: Rows) -> Floats:
+        """Return the correlation of each pair of numbers; 0 with a constant."""
+        i, j = self.place[self.pairs[self.correlated]].T
+        return np.nan_to_num(correlations(self.values[rows])[i, j])
+
+    def coded(self, rows: Rows) -> list[Coded]:
+        """Return each column of these rows as codes."""
+        return [(codes[rows], size) for codes, size in self._binned]
+
+    @cached_property
+    def _binned(self) -> list[Coded]:
+        return [binned(c, self.columns.part(0)) for c in self.columns]
 
     def name(self, at: int) -> list[str]:
         """Return the two columns of a pair."""
-        return [self.names[i] for i in self.pairs[at]]
+        return [self.columns.columns[i].name for i in self.pairs[at]]
+
+
+class SeparateTrends(Trends):
+    """The same as sdmetrics has it: each table is cut into bins of its own range.
+
+    So a shift is not seen where it takes the bins along. The largest value and missing ones share a
+    bin, and a pair whose correlation is undefined in either table is left out.
+    """
+
+    def __init__(self, columns: Columns, pairs: Ints) -> None:
+        tables = [correlations(numbers(columns)[columns.part(table)]) for table in range(2)]
+        undefined = np.zeros((len(columns), len(columns)), dtype=bool)
+        undefined[np.ix_(columns.numeric, columns.numeric)] = np.isnan(tables[0] + tables[1])
+        super().__init__(columns, pairs[~undefined[tuple(pairs.T)]])
+
+    def coded(self, rows: Rows) -> list[Coded]:
+        """Return each column of these rows as codes."""
+        return [
+            _cut(column.values[rows]) if column.numeric else (column.codes[rows], column.size)
+            for column in self.columns
+        ]
+
+
+def _cut(values: Floats) -> Coded:
+    edges = np.histogram_bin_edges(values[~np.isnan(values)], BINS)
+    return np.digitize(values, edges), BINS + 2
+
+
+def shares(codes: Ints, size: int) -> Floats:
+    """Return how often each code occurs, as a share of the rows."""
+    return np.bincount(codes, minlength=size) / len(codes)
 
 
 def some_pairs(columns: int, limit: int, rng: np.random.Generator) -> Ints:
@@ -90,8 +131,7 @@ def total_variation(real: Ints, fake: Ints, size: int) -> float:
     if size > DENSE:
         codes, pooled = np.unique(np.concatenate([real, fake]), return_inverse=True)
         real, fake, size = pooled[: len(real)], pooled[len(real) :], len(codes)
-    p, q = (np.bincount(side, minlength=size) / len(side) for side in (real, fake))
-    return float(np.abs(p - q).sum()) / 2
+    return float(np.abs(shares(real, size) - shares(fake, size)).sum()) / 2
 
 
 def numbers(columns: Columns) -> Floats:
@@ -101,7 +141,7 @@ def numbers(columns: Columns) -> Floats:
 
 
 def correlations(values: Floats) -> Floats:
-    """Return Pearson's correlations over the rows where both are there; 0 with a constant."""
+    """Return Pearson's correlations over the rows where both are there; NaN with a constant."""
     there = ~np.isnan(values)
     present = there.astype(float)
     with_zeros = np.where(there, values - _means(values, present), 0.0)
@@ -110,7 +150,7 @@ def correlations(values: Floats) -> Floats:
     square = np.square(with_zeros).T @ present / count
     variance = square - np.square(mean)
     # What cancellation leaves of a constant's variance is not variation.
-    scale = np.sqrt(np.where(variance > 1e-12 * square, variance, np.inf))
+    scale = np.sqrt(np.where(variance > 1e-12 * square, variance, np.nan))
     return np.asarray((with_zeros.T @ with_zeros / count - mean * mean.T) / (scale * scale.T))
 
 
@@ -137,37 +177,60 @@ def resampled(
     name: str, distances: Distances, rows: tuple[int, ...], resamples: int, seed: int
 ) -> tuple[Floats, Measurement]:
     """Return the distances of real and generated rows, and the measurement of their mean."""
-    rng = np.random.default_rng(seed)
+    if resamples < 0 or resamples == 1:
+        raise MeasureError(
+            "resamples must be 0 (the value alone, without null and interval) or at least 2, and "
+            f"is {resamples}"
+        )
     n, m = rows
     each = distances(slice(0, n), slice(n, n + m))
-    splits = np.array([_split(distances, n, m, rng) for _ in range(resamples)])
-    boots = [_bootstrap(distances, n, m, rng).mean() for _ in range(resamples)]
-    value, p_value = float(each.mean()), permutation_p(float(each.mean()), splits.mean(1))
-    null = splits.mean(0)
-    centre, without = _less_noise(each, null), _less_noise(splits, null)
-    half = Z * max(float(np.std(boots)), float(without.std()))
-    return each, Measurement(
-        name,
-        value,
-        low=max(0.0, min(value, float(centre) - half)),
-        high=min(1.0, max(value, float(centre) + half)),
+    alone = Measurement(name, float(each.mean()), n=n, m=m, reading=UNTESTED)
+    return each, _tested(alone, distances, each, resamples, seed) if resamples else alone
+
+
+def _tested(
+    alone: Measurement, distances: Distances, each: Floats, resamples: int, seed: int
+) -> Measurement:
+    """Return a measurement with its null, p-value and interval."""
+    rng, value = np.random.default_rng(seed), alone.value
+    splits = np.array([_split(distances, alone.n, alone.m, rng) for _ in range(resamples)])
+    boots = [_bootstrap(distances, alone.n, alone.m, rng).mean() for _ in range(resamples)]
+    p_value, null = permutation_p(value, splits.mean(1)), splits.mean(0)
+    centre = float(_less_noise(each, null).mean())
+    half = _half(value, np.array(boots), _less_noise(splits, null).mean(1), float(null.mean()))
+    return replace(
+        alone,
+        low=max(0.0, min(value, centre - half)),
+        high=min(1.0, value + half),
         covers="both samples (bootstrap, less the null)",
         null=float(null.mean()),
         p_value=p_value,
-        n=n,
-        m=m,
         reading=verdict(p_value),
     )
 
 
+def _half(value: float, boots: Floats, noise: Floats, null: float) -> float:
+    """Return the interval's half-width: Student's quantile of the spread over the resamples.
+
+    Far from the null the spread is the bootstrap's. Near it the bootstrap's is too small, for a
+    distance cannot fall below 0, and the spread is that of no difference.
+    """
+    from scipy.stats import t
+
+    boot, nothing = float(boots.std(ddof=1)), float(noise.std(ddof=1))
+    near = min(1.0, NEAR * null / value) if value > 0 else 1.0
+    spread = boot + near * max(0.0, nothing - boot)
+    return float(t.ppf(0.975, len(boots) - 1)) * spread
+
+
 def _less_noise(distances: Floats, null: Floats) -> Floats:
-    """Return the mean distance (last axis) when each one's null is taken off, in squares.
+    """Return distances with the null of each taken off, in squares.
 
     Noise adds to a distance as an independent component does. The root keeps the sign, so that
-    columns that differ by noise alone cancel and do not add up.
+    columns that differ by noise alone cancel in their mean and do not add up.
     """
     squares = distances**2 - null**2
-    return np.asarray((np.sign(squares) * np.sqrt(np.abs(squares))).mean(-1))
+    return np.asarray(np.sign(squares) * np.sqrt(np.abs(squares)))
 
 
 def _split(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:

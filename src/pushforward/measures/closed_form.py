@@ -18,6 +18,12 @@ from torch.distributions import (
 from pushforward.errors import MeasureError
 from pushforward.measures.measurement import Measurement
 
+FOR_SAMPLES = {
+    "kl": "knn_kl (up to 5 dimensions), histogram_kl (one or two columns) or f_divergence",
+    "jeffreys": "knn_kl both ways, and add them (or histogram_kl both ways)",
+    "frechet_gaussian": "frechet",
+}
+
 
 def gaussian_rate(mu: Tensor, log_var: Tensor) -> Tensor:
     r"""Return KL(N(mu, exp log_var) || N(0, I)) for each code, in nats; differentiable.
@@ -61,6 +67,22 @@ def kl(p: Distribution, q: Distribution) -> Measurement:
         MeasureError: for samples (it names the rulers that take them), and for a pair of families
             without a closed form.
 
+    Sees:
+        Every difference of the densities, weighted by where p has its mass. For N(0, 1) it is
+        d^2 / 2 after a shift of d, 0.318 nats against N(0, 4), and 0.807 the other way round.
+
+    Misses:
+        It is not symmetric: q may put mass where p has none at little cost. It is infinite where p
+        has mass and q has none, and then says nothing of how far apart they are. It does not change
+        with the unit of the data.
+
+    Null:
+        Exactly 0, and only for equal densities; nothing is sampled, so there is no noise.
+
+    Cost:
+        O(d) for diagonal covariances and O(d^3) for full ones, of each pair in a batch; 0.1 ms for
+        two full Gaussians with d = 64.
+
     Reference:
         Kullback & Leibler 1951, "On information and sufficiency".
     """
@@ -68,9 +90,35 @@ def kl(p: Distribution, q: Distribution) -> Measurement:
 
 
 def jeffreys(p: Distribution, q: Distribution) -> Measurement:
-    """Jeffreys divergence, KL(p, q) + KL(q, p), of two known densities.
+    r"""Jeffreys divergence of two known densities: the symmetric sum of both KL divergences.
 
-    Arguments, result and errors are those of `kl`; the value is in nats and symmetric.
+    $$J(p, q) = KL(p, q) + KL(q, p) = \int (p(x) - q(x)) \log \frac{p(x)}{q(x)} dx$$
+
+    Some halve it; here it is the sum.
+
+    Args:
+        p: the first density (the real one).
+        q: the second one.
+
+    Returns:
+        The value in nats, exact and symmetric, as `kl` has it.
+
+    Raises:
+        MeasureError: as `kl`; both directions need a closed form.
+
+    Sees:
+        Mass of either density where the other has little. For N(0, 1) it is d^2 after a shift of d,
+        and 1.125 nats against N(0, 4).
+
+    Misses:
+        Which of the two lacks mass; `kl` both ways tells it. It is infinite as soon as either
+        direction is.
+
+    Null:
+        Exactly 0, and only for equal densities.
+
+    Cost:
+        Twice that of `kl`: 0.2 ms for two full Gaussians with d = 64.
 
     Reference:
         Jeffreys 1946, "An invariant form for the prior probability in estimation problems".
@@ -94,6 +142,23 @@ def frechet_gaussian(p: Distribution, q: Distribution) -> Measurement:
 
     Raises:
         MeasureError: for samples, for other families and for different dimensions.
+
+    Sees:
+        Differences of means and of covariances, in the squared unit of the data: 4 for N(0, I3)
+        against N(e1, 4 I3). It stays finite where the densities do not overlap.
+
+    Misses:
+        Nothing of two Gaussians. As a distance of other distributions it sees two moments only:
+        samples with the same mean and covariance have 0, whatever their shape. A column with a
+        large unit outweighs all others.
+
+    Null:
+        Exactly 0, and only for equal Gaussians; of n and m samples `frechet` reports its own,
+        which is far from 0.
+
+    Cost:
+        O(d) for diagonal covariances and O(d^3) for full ones; 0.2 ms for two full Gaussians with
+        d = 64.
 
     Reference:
         Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions".
@@ -128,7 +193,7 @@ def _require_densities(name: str, *given: Any) -> None:
             raise MeasureError(
                 f"{name} needs both densities (two torch.distributions), and was given "
                 f"{type(side).__name__}: of samples the densities are not known. For two sets of "
-                "samples take mmd, energy, sliced_wasserstein or classifier_test"
+                f"samples take {FOR_SAMPLES[name]}"
             )
 
 
@@ -138,7 +203,7 @@ def _kl(p: Distribution, q: Distribution) -> Tensor:
     except NotImplementedError:
         raise MeasureError(
             f"no closed form is known for {type(p).__name__} against {type(q).__name__}; draw "
-            "samples of both and take mmd, energy, sliced_wasserstein or classifier_test"
+            f"samples of both, and take {FOR_SAMPLES['kl']}"
         ) from None
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class Features(ABC):
     def tensors(self) -> list[Tensor]:
         """Return everything that was fitted."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of the name and of what was fitted."""
         sha = hashlib.sha256(self.name.encode())
@@ -173,7 +175,7 @@ class ImageEncoder(Features):
         self.encoder, self.standardise, self.compress = encoder, standardise, compress
 
     @classmethod
-    def fit(cls, reference: Tensor, *, seed: int = 0) -> ImageEncoder:
+    def fit(cls, reference: Tensor, *, seed: int = 0) -> Self:
         """Train on the reference, images (n, channels, height, width) in [-1, 1], without labels.
 
         It takes seconds, depends on the seed alone, and leaves the global random state as it was.
@@ -183,14 +185,12 @@ class ImageEncoder(Features):
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.
         """
-        if reference.ndim != 4 or len(reference) < 2:
-            raise MeasureError(
-                "the encoder needs images (n, channels, height, width), at least 2; given "
-                f"{tuple(reference.shape)}"
-            )
-        encoder = _encoder.train(reference, seed)
+        return cls._normalised(_encoder.train(_images(reference), seed), reference, seed)
+
+    @classmethod
+    def _normalised(cls, encoder: nn.Module, reference: Tensor, seed: int) -> Self:
         drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
-        known = _in_chunks(encoder, reference[drawn[:KNOWN]])
+        known = in_chunks(encoder, reference[drawn[:KNOWN]])
         standardise = Standardised.fit(known)
         return cls(encoder, standardise, PCA.fit(standardise(known), _encoder.SIZE))
 
@@ -201,7 +201,7 @@ class ImageEncoder(Features):
 
     def __call__(self, x: Any) -> Tensor:
         """Return the features (n, 64), float32."""
-        return self.compress(self.standardise(_in_chunks(self.encoder, torch.as_tensor(x)))).float()
+        return self.compress(self.standardise(in_chunks(self.encoder, torch.as_tensor(x)))).float()
 
     def tensors(self) -> list[Tensor]:
         """Return all weights."""
@@ -209,6 +209,45 @@ class ImageEncoder(Features):
         return [*weights, *self.standardise.tensors(), *self.compress.tensors()]
 
 
-def _in_chunks(encoder: nn.Module, images: Tensor) -> Tensor:
+class RandomConvolutional(ImageEncoder):
+    """64 features from the same encoder with fixed random weights: nothing is trained.
+
+    It knows no kind of image better than another, so nothing that a training did can favour a
+    generator; and it depends on the reference only through mean, scale and principal axes.
+
+    Reference:
+        Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
+    """
+
+    @classmethod
+    def fit(cls, reference: Tensor, *, seed: int = 0) -> Self:
+        """Draw the weights, and normalise by the reference (n, channels, height, width).
+
+        Images have values in [-1, 1], any number of channels and any size. The weights depend on
+        the seed and the images' shape alone.
+
+        Raises:
+            MeasureError: for what is no batch of images, and fewer than 2.
+        """
+        encoder = _encoder.untrained(*_images(reference).shape[1:], seed)
+        return cls._normalised(encoder, reference, seed)
+
+    @property
+    def name(self) -> str:
+        """Which encoder."""
+        return "random-convolutional"
+
+
+def in_chunks(network: Callable[[Tensor], Tensor], images: Tensor, size: int = 1024) -> Tensor:
+    """Return a network's features of images, `size` of them at a time and without gradients."""
     with torch.no_grad():
-        return torch.cat([encoder(part) for part in torch.split(images, 1024)])
+        return torch.cat([network(part) for part in torch.split(images, size)])
+
+
+def _images(reference: Tensor) -> Tensor:
+    if reference.ndim != 4 or len(reference) < 2:
+        raise MeasureError(
+            "the encoder needs images (n, channels, height, width), at least 2; given "
+            f"{tuple(reference.shape)}"
+        )
+    return reference

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-from pushforward.errors import MeasureError
+from pushforward.errors import MeasureError, nearest
 from pushforward.measures import _columns, _tabular, _utility
 from pushforward.measures.measurement import Measurement
 
+Convention = Literal["shared", "sdmetrics"]
+CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
 WORST = 10  # pairs that are named
 
 
@@ -29,23 +31,50 @@ def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Meas
     $$\sup_t |F(t) - G(t)| \qquad \tfrac12 \sum_c |p_c - q_c|$$
 
     Missing values count: as a category, and in a numeric column as a point beyond all numbers.
+    Without them, the value is 1 less the Column Shapes of sdmetrics, which leaves them out.
 
     Args:
         x: the real table.
         y: the generated table, with the same columns in any order.
         resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
-            behind the interval.
+            behind the interval; 0 for the value alone.
         seed: of both.
 
     Returns:
         A number between 0 (the same) and 1; `extra["columns"]` has one for each column. Distances
         of samples are biased upwards, so look at the null: the mean of the random splits. The
-        interval is for the distance of the two *distributions*, over both samples: the null is
-        taken off each column in squares; it is widened to hold the value.
+        interval is for the distance of the two *distributions*, over both samples: its lower end
+        has the null taken off each column, in squares.
 
     Raises:
-        MeasureError: for what is no data frame, differing columns or types, infinite numbers, and
-            fewer than 2 rows.
+        MeasureError: for what is no data frame, differing columns or types, infinite numbers,
+            fewer than 2 rows, and a single resample.
+
+    Sees:
+        Every difference between a real column and its generated one: a shift, a spread, a peak, a
+        new category, more missing values. N(0, 1) against N(1, 1) is 0.383.
+
+    Misses:
+        All relations between columns: rows shuffled column by column have the value of no
+        difference. The Kolmogorov-Smirnov distance sees the middle of a column better than its
+        tails. A mean over many columns hides one that is wrong; look at `extra["columns"]`.
+
+    Null:
+        Of a number without ties, in expectation
+
+        $$\sqrt{\pi / 2} \, \log 2 \, \sqrt{1/n + 1/m} \approx 0.869 \sqrt{1/n + 1/m}$$
+
+        for large n and m; of a category with shares p_c
+
+        $$\frac{1}{\sqrt{2 \pi}} \sqrt{1/n + 1/m} \sum_c \sqrt{p_c (1 - p_c)}$$
+
+    Cost:
+        O((n + m) d log(n + m)) once, then O((n + m) d) for each resample; memory O((n + m) d). With
+        30,000 rows of Adult on each side (15 columns) 12 ms for the value alone, a tenth of what
+        sdmetrics takes, and 0.7 s with 50 resamples.
+
+    Reference:
+        Massey 1951, "The Kolmogorov-Smirnov test for goodness of fit"; SDMetrics' Column Shapes.
     """
     columns = _columns.read(x, y)
     shapes = _tabular.Shapes(columns)
@@ -55,7 +84,13 @@ def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Meas
 
 
 def pair_trends(
-    x: Any, y: Any, *, pairs: int = 2000, resamples: int = 20, seed: int = 0
+    x: Any,
+    y: Any,
+    *,
+    convention: Convention = "shared",
+    pairs: int = 2000,
+    resamples: int = 20,
+    seed: int = 0,
 ) -> Measurement:
     r"""Mean distance over pairs of columns: does what belongs together stay together?
 
@@ -69,9 +104,15 @@ def pair_trends(
     Args:
         x: the real table.
         y: the generated table, with the same columns in any order.
+        convention: `"shared"` for the above. `"sdmetrics"` gives exactly 1 less the Column Pair
+            Trends of sdmetrics, mistakes included, for comparison with published numbers: there
+            each table is cut into ten bins of its *own* range, so that a shift which takes the bins
+            along is not seen; the largest value shares a bin with the missing ones; and a pair
+            whose correlation is undefined is left out. (It also takes 50,000 rows at random of
+            larger tables, which is not reproduced.)
         pairs: the most pairs; of a wider table that many are chosen at random.
         resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
-            behind the interval.
+            behind the interval; 0 for the value alone.
         seed: of all of these.
 
     Returns:
@@ -79,17 +120,51 @@ def pair_trends(
         Bias, null and interval are as in `column_shapes`.
 
     Raises:
-        MeasureError: as `column_shapes`, and for a table with one column.
+        MeasureError: as `column_shapes`; for a table with one column, and an unknown convention.
+
+    Sees:
+        Linear relations of numbers, and any relation that a table of ten by ten bins shows where a
+        category is involved; there the columns' own shapes count too. Correlations of 1/2 against
+        none are 0.25.
+
+    Misses:
+        Between two numbers all that is not linear, and their shapes: a shift of a number shows
+        only in its pairs with categories. What three columns have in common, and dependence within
+        one bin: an outlier in the real column makes the bins wide.
+
+    Null:
+        Of two unrelated numbers in expectation
+
+        $$\sqrt{1 / (2 \pi)} \, \sqrt{1/n + 1/m}$$
+
+        and of a joint table as of a category in `column_shapes`: with many cells it is large.
+
+    Cost:
+        O((n + m) d^2) for each resample, memory O((n + m) d). With 30,000 rows of Adult on each
+        side (105 pairs) 30 ms for the value alone, a twelfth of what sdmetrics takes, and 1.2 s
+        with 20 resamples.
+
+    Reference:
+        SDMetrics' Column Pair Trends (DataCebo), whose bins are corrected here.
     """
     columns = _columns.read(x, y)
     if len(columns) < 2:
         raise MeasureError("pair_trends needs at least two columns, and the table has one")
+    if convention not in CONVENTIONS:
+        known = nearest(convention, CONVENTIONS)
+        raise MeasureError(f"unknown convention {convention!r}; {known}")
     chosen = _tabular.some_pairs(len(columns), pairs, np.random.default_rng(seed))
-    trends = _tabular.Trends(columns, chosen)
+    trends = CONVENTIONS[convention](columns, chosen)
+    if len(trends.pairs) == 0:
+        raise MeasureError(
+            "sdmetrics leaves pairs with a constant out, and this table has no others; take "
+            "convention='shared'"
+        )
     each, found = _tabular.resampled("pair_trends", trends, columns.rows, resamples, seed)
     worst = np.argsort(-each, kind="stable")[:WORST]
     named = [[*trends.name(i), float(each[i])] for i in worst]
-    return replace(found, extra={"worst": named, "pairs": len(each)})
+    extra = {"worst": named, "pairs": len(each), "convention": convention}
+    return replace(found, extra=extra)
 
 
 def utility(
@@ -120,6 +195,24 @@ def utility(
     Raises:
         MeasureError: as `column_shapes`; for an unknown target, one with more than 100 classes, a
             table of one column, fewer than 20 rows.
+
+    Sees:
+        Whether the relation between the target and all other columns survived, of any kind and
+        order that trees can learn: what a user of the generated rows is after.
+
+    Misses:
+        What does not help to predict the target, and copies: the training rows themselves have the
+        best value. A target that cannot be predicted has 1/2 (or an R² of 0) on both sides, which
+        says nothing of the generator.
+
+    Null:
+        The score of the same model learned from real rows, as many as there are in `train`. Without
+        `train` it is learned from halves of `x`, so it may lie below the value where `y` is larger.
+
+    Cost:
+        That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
+        of up to 100 trees, and 200 scores of resampled test rows; 5 s for 30,000 and 3,257 rows of
+        Adult.
 
     Reference:
         Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
@@ -175,7 +268,8 @@ def association(table: Any, *, like: Any = None) -> pl.DataFrame:
     rows = columns.part(1)
     matrix = np.eye(len(columns))
     numeric = columns.numeric
-    matrix[np.ix_(numeric, numeric)] = _tabular.correlations(_tabular.numbers(columns)[rows])
+    related = _tabular.correlations(_tabular.numbers(columns)[rows])
+    matrix[np.ix_(numeric, numeric)] = np.nan_to_num(related)
     codes = [_columns.binned(c, columns.part(0))[0][rows] for c in columns]
     for i, j in combinations(range(len(columns)), 2):
         if not (numeric[i] and numeric[j]):
