@@ -1,0 +1,172 @@
+"""A generator or decoder as the rulers of likelihood see it, and its joint density with rows.
+
+Whatever a model was trained with, it is measured as p(x, e) = p(e) N(x; g(e), sigma^2 I): the same
+observation noise for all. The decoder and the residuals keep the decoder's own precision; what is
+summed (over columns, over a path) is float64, because a log weight is a small difference of sums of
+the size of 10^3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import MeasureError
+from pushforward.measures._inputs import matrix
+from pushforward.priors import Normal, Prior
+
+AT_ONCE = 2**22  # numbers that one call of a decoder may write
+
+
+class Decoder:
+    """A map from codes to the means of p(x|z), and what goes with it.
+
+    Args:
+        mean: codes z (k, latent) -> means (k, ...): a network in `eval()` mode, or any function of
+            tensors. `annealed_importance` needs its gradient with respect to z.
+        latent: the dimension of z.
+        prior: p(z); None for N(0, I).
+        encoder: rows (n, d) -> mean and log-variance of q(z|x), each (n, latent), in the prior's
+            normal coordinates; None where there is none.
+        rows: what makes of a user's data the rows that the decoder writes; None when they are
+            numbers that already are such.
+        dtype: what the decoder reads; None for that of its parameters, or of torch's default.
+
+    Raises:
+        MeasureError: for a latent dimension below 1, or another one than the prior's.
+    """
+
+    def __init__(
+        self,
+        mean: Callable[[Tensor], Any],
+        latent: int,
+        *,
+        prior: Prior | None = None,
+        encoder: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
+        rows: Callable[[Any], Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if latent < 1 or (prior is not None and prior.latent != latent):
+            known = "" if prior is None else f"; the prior's is {prior.latent}"
+            raise MeasureError(f"latent must be at least 1 and the prior's, and is {latent}{known}")
+        own = next(mean.parameters(), None) if isinstance(mean, nn.Module) else None
+        self.mean, self.latent, self.encoder, self.rows = mean, latent, encoder, rows
+        self.prior = prior or Normal(latent).to(None if own is None else own.device)
+        self.dtype = dtype or (torch.get_default_dtype() if own is None else own.dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where codes are drawn: the prior's device."""
+        return self.prior.device
+
+    def means(self, e: Tensor) -> Tensor:
+        """Return g(e), (k, d), for points e (k, latent) in the prior's normal coordinates."""
+        try:
+            written = self.mean(self.prior.carry(e).to(self.dtype))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            what = str(error).splitlines()[0]
+            raise MeasureError(
+                f"the decoder failed on codes {tuple(e.shape)} of {self.dtype}: {what}; it takes "
+                "tensors (k, latent), and Decoder(..., dtype=) sets their precision"
+            ) from error
+        if not isinstance(written, Tensor) or written.ndim < 2 or len(written) != len(e):
+            form = tuple(written.shape) if isinstance(written, Tensor) else type(written).__name__
+            raise MeasureError(f"the decoder must write ({len(e)}, ...) here, and wrote {form}")
+        return written.flatten(1)
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """Return n points of the prior in normal coordinates, float64 (n, latent)."""
+        seed = int(torch.randint(2**62, (), generator=rng, device=rng.device))
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad():  # a prior draws from the global state
+            torch.manual_seed(seed)
+            return self.prior.draw(n).double()
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Return a random state where codes are drawn."""
+        return torch.Generator(self.device).manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """log p(x, e) of rows x (n, d) at points e (n, k, latent), k of them for each row."""
+
+    decoder: Decoder
+    x: Tensor
+    sigma: float
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.x)
+
+    @property
+    def d(self) -> int:
+        """The number of columns."""
+        return self.x.shape[1]
+
+    def log_prior(self, e: Tensor) -> Tensor:
+        """Return log p(e), (n, k)."""
+        return self.decoder.prior.log_prob(e.flatten(0, 1)).reshape(e.shape[:2])
+
+    def residuals(self, e: Tensor) -> Tensor:
+        """Return x - g(e), (n, k, d), in the decoder's precision."""
+        return self.x[:, None] - self.decoder.means(e.flatten(0, 1)).reshape(*e.shape[:2], self.d)
+
+    def log_likelihood(self, e: Tensor) -> Tensor:
+        """Return log p(x|e), (n, k)."""
+        return gaussian(self.residuals(e).square().sum(-1, dtype=torch.float64), self.d, self.sigma)
+
+    def parts(self, copies: int) -> Iterator[Joint]:
+        """Return the rows in parts for which `copies` codes each can be decoded at once."""
+        size = max(1, AT_ONCE // (copies * self.d))
+        for start in range(0, self.n, size):
+            yield replace(self, x=self.x[start : start + size])
+
+
+def gaussian(squares: Tensor, d: int, sigma: float) -> Tensor:
+    """Return log N(x; g, sigma^2 I) for squared distances |x - g|^2 in d dimensions."""
+    return -0.5 * (squares / sigma**2 + d * math.log(2 * math.pi * sigma**2))
+
+
+def joint(decoder: Decoder, x: Any, sigma: float) -> Joint:
+    """Return decoder and rows, when they fit each other; MeasureError says what does not."""
+    if not isinstance(decoder, Decoder):
+        raise MeasureError(
+            f"a likelihood needs a Decoder, and was given {type(decoder).__name__}: take "
+            "fitted.decoder(), or Decoder(network, latent)"
+        )
+    if not 0 < sigma < math.inf:
+        raise MeasureError(f"sigma must be a positive number, and is {sigma}")
+    rows = matrix(x if decoder.rows is None else decoder.rows(x), "the data")
+    if len(rows) == 0:
+        raise MeasureError("a likelihood needs at least 1 row, and was given none")
+    _sound(decoder, rows.shape[1])
+    return Joint(decoder, rows.to(decoder.device, decoder.dtype), sigma)
+
+
+@torch.no_grad()
+def _sound(decoder: Decoder, d: int) -> None:
+    """Raise MeasureError unless the decoder is a function of each code alone, d wide, finite."""
+    e = decoder.draw(4, decoder.generator(0))
+    means = decoder.means(e)
+    if means.shape[1] != d:
+        raise MeasureError(
+            f"the decoder writes rows of {means.shape[1]} numbers, the data have {d}"
+        )
+    if not means.isfinite().all():
+        raise MeasureError("the decoder writes NaN or infinity for codes of its own prior")
+    if not torch.allclose(means[:2], decoder.means(e[:2]), rtol=1e-3, atol=1e-4 * _scale(means)):
+        raise MeasureError(
+            "the decoder writes something else each time for the same codes; a likelihood needs a "
+            "function of the code alone: put a network into eval() mode, take means, not draws"
+        )
+
+
+def _scale(means: Tensor) -> float:
+    return float(means.abs().max())

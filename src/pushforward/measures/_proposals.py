@@ -1,0 +1,180 @@
+"""Where importance sampling looks for the codes of a row: q(z|x), and the noise that fits a model.
+
+Any q gives a lower bound of log p(x); a good one makes it tight. `laplace` needs no derivative of
+the decoder: its Jacobian is taken by central differences, which also see across the kinks of ReLUs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures._decoder import Joint, gaussian
+
+STARTS = 256  # draws of the prior among which each row's search begins
+SEARCH = 30  # steps to a row's most likely code
+FRESH = 15  # of them before the Jacobian is measured anew
+ROUNDS = 20  # of new codes and their best sigma, at most
+INNER = 50  # steps of expectation and maximisation on the same codes
+DRAWS = 64  # codes a row
+STILL = 1e-3  # change of log sigma that ends them
+LEAST = 1e-6  # sigma, relative to the data's scale, below which there is no noise to speak of
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """q(e|x) = N(mean, A A') for each row: mean (n, latent), A triangular (n, latent, latent)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def draw(self, k: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return k points for each row (n, k, latent), and their log q (n, k)."""
+        n, latent = self.mean.shape
+        noise = torch.randn(
+            n, k, latent, generator=rng, dtype=self.mean.dtype, device=self.mean.device
+        )
+        volume = self.scale.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        log_q = gaussian(noise.square().sum(-1), latent, 1.0) - volume[:, None]
+        return self.mean[:, None] + noise @ self.scale.mT, log_q
+
+
+@torch.no_grad()
+def encoded(joint: Joint) -> Proposal:
+    """Return the model's own q(z|x)."""
+    if joint.decoder.encoder is None:
+        raise MeasureError('this decoder has no encoder; give it one, or take proposal="mode"')
+    mean, log_var = (part.double() for part in joint.decoder.encoder(joint.x))
+    wanted = (joint.n, joint.decoder.latent)
+    if tuple(mean.shape) != wanted or tuple(log_var.shape) != wanted:
+        raise MeasureError(
+            f"the encoder must give mean and log-variance {wanted}, and gave {tuple(mean.shape)} "
+            f"and {tuple(log_var.shape)}"
+        )
+    return Proposal(mean, torch.diag_embed((0.5 * log_var).exp()))
+
+
+@torch.no_grad()
+def laplace(joint: Joint, start: Tensor) -> Proposal:
+    """Return the Gaussian around each row's most likely code, searched from `start` (n, latent).
+
+    Its precision is J'J / sigma^2 plus that of the prior, taken for N(0, I): for a linear decoder
+    it is the posterior.
+    """
+    mode = climb(joint, start)
+    lower = torch.linalg.cholesky(_precision(joint, _jacobian(joint, mode)))
+    identity = torch.eye(mode.shape[1], dtype=mode.dtype, device=mode.device)
+    inverse = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
+    return Proposal(mode, inverse.mT)
+
+
+@torch.no_grad()
+def nearest_draws(joint: Joint, rng: torch.Generator) -> Tensor:
+    """Return for each row the code (n, latent), of many draws, that writes what is nearest."""
+    e = joint.decoder.draw(STARTS, rng)
+    return e[torch.cdist(joint.x, joint.decoder.means(e)).argmin(1)]
+
+
+def climb(joint: Joint, e: Tensor) -> Tensor:
+    """Return codes (n, latent) of higher log p(x, e), by Levenberg-Marquardt steps from `e`.
+
+    Between two Jacobians that are measured, Broyden's update learns from each step taken: it costs
+    one call of the decoder a row, a Jacobian 2 latent of them.
+    """
+    damping = torch.full((len(e), 1, 1), 0.1, dtype=e.dtype, device=e.device)
+    (rest, height), jacobian = _look(joint, e), _jacobian(joint, e)
+    for i in range(1, SEARCH):
+        uphill = (jacobian @ rest[..., None])[..., 0] / joint.sigma**2 + _prior_slope(joint, e)
+        precision = _precision(joint, jacobian)
+        diagonal = torch.diag_embed(precision.diagonal(dim1=1, dim2=2))
+        step = torch.linalg.solve(precision + damping * diagonal, uphill)
+        rest_there, height_there = _look(joint, e + step)
+        missed = rest - rest_there - (step[:, None] @ jacobian)[:, 0]
+        norm = step.square().sum(1)[:, None, None].clamp_min(torch.finfo(e.dtype).tiny)
+        better = height_there > height
+        e = torch.where(better[:, None], e + step, e)
+        rest = torch.where(better[:, None], rest_there, rest)
+        height = torch.where(better, height_there, height)
+        damping = torch.where(better[:, None, None], damping / 5, damping * 5).clamp(1e-9, 1e9)
+        broyden = jacobian + step[..., None] * missed[:, None] / norm
+        jacobian = broyden if i % FRESH else _jacobian(joint, e)
+    return e
+
+
+def _look(joint: Joint, e: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the residuals at codes (n, d), and log p(x, e) (n,)."""
+    rest = joint.residuals(e[:, None])[:, 0].double()
+    fit = gaussian(rest.square().sum(1), joint.d, joint.sigma)
+    return rest, fit + joint.log_prior(e[:, None])[:, 0]
+
+
+def _jacobian(joint: Joint, e: Tensor) -> Tensor:
+    """Return dg / de at codes (n, latent), by central differences: (n, latent, d)."""
+    above, below = joint.residuals(_around(joint, e)).double().split(e.shape[1], 1)
+    return (below - above) / (2 * _width(joint))  # residuals fall where g rises
+
+
+def _prior_slope(joint: Joint, e: Tensor) -> Tensor:
+    above, below = joint.log_prior(_around(joint, e)).double().split(e.shape[1], 1)
+    return (above - below) / (2 * _width(joint))
+
+
+def _precision(joint: Joint, jacobian: Tensor) -> Tensor:
+    """Return J J' / sigma^2 + I, what Gauss and Newton take for minus the second derivative."""
+    eye = torch.eye(jacobian.shape[1], dtype=jacobian.dtype, device=jacobian.device)
+    return jacobian @ jacobian.mT / joint.sigma**2 + eye
+
+
+def _around(joint: Joint, e: Tensor) -> Tensor:
+    """Return the codes a little above and below e in each dimension: (n, 2 latent, latent)."""
+    eye = torch.eye(e.shape[1], dtype=e.dtype, device=e.device)
+    return e[:, None] + _width(joint) * torch.cat([eye, -eye])
+
+
+def _width(joint: Joint) -> float:
+    return float(torch.finfo(joint.decoder.dtype).eps ** (1 / 3))
+
+
+@torch.no_grad()
+def fitted_sigma(joint: Joint, seed: int) -> float:
+    """Return the sigma at which the importance bound of these rows no longer rises.
+
+    In turn: codes from `laplace` at the present sigma, and the sigma that is best for these codes.
+    """
+    least = LEAST * float(joint.x.double().std(correction=0))
+    e = nearest_draws(joint, joint.decoder.generator(seed))
+    sigma = math.sqrt(float(joint.residuals(e[:, None]).double().square().mean()))
+    for _ in range(ROUNDS):
+        if not sigma > least:
+            raise MeasureError(
+                "the decoder writes these rows exactly, so that no noise is the most likely one "
+                "and the likelihood has no bound; give sigma"
+            )
+        at = replace(joint, sigma=sigma)
+        found = laplace(at, e)
+        best = _best_sigma(at, *found.draw(DRAWS, joint.decoder.generator(seed)))
+        moved = abs(math.log(max(best, least) / sigma))
+        e, sigma = found.mean, best
+        if moved < STILL:
+            break
+    return sigma
+
+
+def _best_sigma(joint: Joint, e: Tensor, log_q: Tensor) -> float:
+    """Return the sigma with the highest bound for given codes, by expectation and maximisation.
+
+    sigma^2 is the mean squared residual under weights p(x, e) / q(e): where that stands still, the
+    derivative of the bound is zero.
+    """
+    squares = joint.residuals(e).square().sum(-1, dtype=torch.float64)
+    rest, variance = joint.log_prior(e) - log_q, joint.sigma**2
+    for _ in range(INNER):
+        weights = (rest - 0.5 * squares / variance).softmax(1)
+        variance = float((weights * squares).sum(1).mean()) / joint.d
+        if variance == 0:
+            break
+    return math.sqrt(variance)

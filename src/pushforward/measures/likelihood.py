@@ -1,0 +1,354 @@
+"""Likelihood of rows under anything with a generator or decoder, by one protocol for all.
+
+A GAN has no density and a VAE's is bounded by its own encoder, so neither can be compared as it
+stands. Both write a row from a code: with Gaussian noise around what they write, both have a
+p(x) = E_{z ~ p(z)} N(x; g(z), sigma^2 I), which these rulers bound (Wu et al. 2017). sigma belongs
+to the model that is measured: it is given, or chosen for each model on rows of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError, nearest
+from pushforward.measures import _annealing, _proposals
+from pushforward.measures._annealing import Walk, log_mean
+from pushforward.measures._decoder import Decoder, Joint, gaussian, joint
+from pushforward.measures.measurement import Measurement
+
+ProposalName = Literal["encoder", "mode", "prior"]
+CHOOSING = 100  # rows from which sigma is chosen, at most
+SHARE = 5  # one row in so many chooses sigma
+FEW = 5.0  # effective codes a row
+TIGHT = 1.0  # nats between the bounds
+
+
+def observation_noise(decoder: Decoder, x: Any, *, seed: int = 0) -> float:
+    r"""Return the sigma under which rows are most likely, e.g. for the rulers of likelihood.
+
+    $$\hat\sigma = \arg\max_\sigma \frac1n \sum_i \log \frac1K \sum_k
+    \frac{p(z_{ik})\, N(x_i; g(z_{ik}), \sigma^2 I)}{q(z_{ik} | x_i)}$$
+
+    By expectation and maximisation of the importance bound, with q around each row's most likely
+    code. Give it validation rows: the bound of the rows that chose sigma is too high.
+
+    Args:
+        decoder: what is measured.
+        x: rows, as for `importance_bound`; at most 100 of them are used.
+        seed: of codes and left-out rows.
+
+    Returns:
+        sigma, in units of the rows that the decoder writes.
+
+    Raises:
+        MeasureError: as `importance_bound`, and when the decoder writes all rows exactly.
+
+    Reference:
+        Wu et al. 2017, "On the quantitative analysis of decoder-based generative models".
+    """
+    whole = joint(decoder, x, 1.0)
+    rows = _shuffled(whole.n, seed)[:CHOOSING]
+    return _proposals.fitted_sigma(replace(whole, x=whole.x[rows]), seed)
+
+
+def importance_bound(
+    decoder: Decoder,
+    x: Any,
+    *,
+    sigma: float | None = None,
+    samples: int = 500,
+    proposal: ProposalName = "mode",
+    each: bool = False,
+    limit: int | None = 1000,
+    seed: int = 0,
+) -> Measurement:
+    r"""Importance-weighted lower bound of the mean log-likelihood of rows under a decoder.
+
+    $$\frac1n \sum_i \log \frac1K \sum_{k=1}^{K}
+    \frac{p(z_{ik})\, N(x_i; g(z_{ik}), \sigma^2 I)}{q(z_{ik} | x_i)}$$
+
+    with K codes z drawn from q(z | x) for each of n rows. In expectation it is at most log p(x),
+    rises with K and reaches it in the limit. For K = 1 it is the ELBO.
+
+    Args:
+        decoder: what is measured: `fitted.decoder()`, or `Decoder(network, latent)`.
+        x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
+        sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
+            on a random fifth of the rows (at most 100), which are then left out.
+        samples: K, the codes drawn for each row.
+        proposal: where codes are looked for: `"mode"` (a Gaussian around the row's most likely
+            code, with the curvature there), `"encoder"` (the model's own q(z|x)) or `"prior"`.
+        each: whether `extra` lists every row's value (`each`) and number (`rows`).
+        limit: the most rows taken (None: all); the others are left out at random.
+        seed: of codes and left-out rows.
+
+    Returns:
+        The bound in nats a row, of the density of the rows as the decoder writes them. The interval
+        (Student's) is for its expectation over rows and codes at this K. There is no null. `extra`:
+        `sigma`; `effective_samples` (1 / sum of squared weights, median of the rows: near 1 the
+        bound is loose); `monte_carlo_error` (of the codes alone); `nats_per_dimension` and
+        `bits_per_dimension` (minus log2 p); `constant_decoder` (these rows under one Gaussian
+        N(mean, s^2 I): a decoder whose code says nothing).
+
+    Raises:
+        MeasureError: for a decoder of another width than the rows, random, failing or not finite;
+            sigma that is not positive; fewer than 10 rows without sigma; samples below 1; NaN or
+            infinity; an encoder that is missing.
+
+    Sees: Rows that the model cannot write, above all: one mode left out costs the more the farther
+        it lies from what is written, in units of sigma. So it is a ruler of coverage.
+
+    Misses: How good samples look; the two may disagree, and a model that copies its training rows
+        is found only on held-out ones. sigma decides much: compare at each model's own best one, on
+        the same rows. A bound tells a looser q from a worse model only by `effective_samples`. Rows
+        of few grey values have a density without bound as sigma falls.
+
+    Null: None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
+        the data is what no model exceeds: for data of the model itself, its exact value.
+
+    Cost: n K calls of the decoder, and n (60 latent) to find the modes; memory of 2^22 numbers a
+        call. COST_BOUND
+
+    Reference:
+        Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders"; Wu et al. 2017.
+    """
+    if samples < 1:
+        raise MeasureError(f"samples must be at least 1, and is {samples}")
+    if proposal not in PROPOSALS:
+        raise MeasureError(f"unknown proposal {proposal!r}; {nearest(proposal, PROPOSALS)}")
+    given = _rows(decoder, x, sigma, limit, seed)
+    rng = decoder.generator(seed)
+    log_w = torch.cat(
+        [
+            PROPOSALS[proposal](part, samples, rng)
+            for part in given.joint.parts(max(samples, 2 * decoder.latent))
+        ]
+    )
+    found = _measured("importance_bound", log_w, given, each)
+    few = found.extra["effective_samples"]
+    loose = (
+        f"; few codes carry the weight ({few:.1f} of {samples}): loose" if few < 5 < samples else ""
+    )
+    return replace(
+        found,
+        reading=found.reading + loose,
+        extra={**found.extra, "samples": samples, "proposal": proposal},
+    )
+
+
+def annealed_importance(
+    decoder: Decoder,
+    x: Any,
+    *,
+    sigma: float | None = None,
+    steps: int = 200,
+    chains: int = 8,
+    leapfrog: int = 10,
+    simulated: int = 20,
+    each: bool = False,
+    limit: int | None = 100,
+    seed: int = 0,
+) -> Measurement:
+    r"""Mean log-likelihood of rows under a decoder, by annealed importance sampling.
+
+    $$\frac1n \sum_i \log \frac1K \sum_{k=1}^{K} \prod_{t=1}^{T}
+    N(x_i; g(z_{ik, t-1}), \sigma^2 I)^{\beta_t - \beta_{t-1}}$$
+
+    Each of K chains goes from the prior to the posterior of its row along
+    p(z) N(x; g(z), sigma^2 I)^beta, by one Hamiltonian transition at each of T temperatures on a
+    sigmoidal schedule. Step sizes are set by a pilot, for 65 % acceptance, and then kept: the
+    weights are unbiased for p(x), so the value is a lower bound in expectation.
+
+    Args:
+        decoder: what is measured: `fitted.decoder()`, or `Decoder(network, latent)`.
+        x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
+        sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
+            on a random fifth of the rows (at most 100), which are then left out.
+        steps: T, the temperatures.
+        chains: K, for each row.
+        leapfrog: leapfrog steps of a transition.
+        simulated: rows drawn from the model itself that bound the error from both sides; 0: none.
+        each: whether `extra` lists every row's value (`each`) and number (`rows`).
+        limit: the most rows taken (None: all); the others are left out at random.
+        seed: of chains, simulated and left-out rows.
+
+    Returns:
+        The estimate in nats a row, of the density of the rows as the decoder writes them. The
+        interval (Student's) is for its expectation over rows and chains at this length. `extra`: as
+        for `importance_bound`, `acceptance`, and for the simulated rows the mean `lower` and
+        `upper` bound, their difference `gap` and its standard error `gap_error`. A gap below 1 nat
+        is tight: on rows like the model's own the value lies no more than that below the truth.
+
+    Raises:
+        MeasureError: as `importance_bound`; for a decoder without a gradient; for steps, chains
+            or leapfrog below 1, or simulated below 0 or equal to 1.
+
+    Sees: What `importance_bound` sees, without its trust in one Gaussian q: posteriors that are
+        bent, or have several modes.
+
+    Misses: What `importance_bound` misses. The gap is of simulated rows: rows that the model hardly
+        writes may be farther from their truth.
+
+    Null: None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
+        the data is what no model exceeds: for data of the model itself, its exact value.
+
+    Cost: (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 120 K
+        leapfrog for each row's pilot; memory of 2^22 numbers a call. COST_ANNEALED
+
+    Reference:
+        Wu et al. 2017, "On the quantitative analysis of decoder-based generative models"; Neal
+        2001, "Annealed importance sampling"; Grosse, Ghahramani & Adams 2015, "Sandwiching the
+        marginal likelihood using bidirectional Monte Carlo".
+    """
+    if min(steps, chains, leapfrog) < 1:
+        raise MeasureError(
+            f"steps, chains and leapfrog must be at least 1; given {steps=}, {chains=}, {leapfrog=}"
+        )
+    if simulated < 0 or simulated == 1:
+        raise MeasureError(f"simulated must be 0 or at least 2, and is {simulated}")
+    walk = Walk(steps, chains, leapfrog)
+    given = _rows(decoder, x, sigma, limit, seed)
+    rng = decoder.generator(seed)
+    log_w, accepted = _annealing.ascend(given.joint, walk, rng)
+    found = _measured("annealed_importance", log_w, given, each)
+    told = {"steps": steps, "chains": chains, "leapfrog": leapfrog, "acceptance": accepted}
+    told |= _gap(given.joint, simulated, walk, rng) if simulated else {}
+    return replace(found, reading=found.reading + _tightness(told), extra={**found.extra, **told})
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The rows that are measured, their numbers in the data, and how sigma came about."""
+
+    joint: Joint
+    rows: Tensor
+    extra: dict[str, Any]
+
+
+def _rows(decoder: Decoder, x: Any, sigma: float | None, limit: int | None, seed: int) -> _Given:
+    """Return at most `limit` rows, and sigma chosen on others unless it is given."""
+    whole = joint(decoder, x, 1.0 if sigma is None else sigma)
+    rows = _shuffled(whole.n, seed)
+    extra: dict[str, Any] = {}
+    if sigma is None:
+        if whole.n < 2 * SHARE:
+            raise MeasureError(
+                f"choosing sigma takes a fifth of at least {2 * SHARE} rows, and {whole.n} were "
+                "given; give sigma, e.g. observation_noise(decoder, validation)"
+            )
+        chooses = min(CHOOSING, whole.n // SHARE)
+        sigma = _proposals.fitted_sigma(replace(whole, x=whole.x[rows[:chooses]]), seed)
+        rows, extra = rows[chooses:], {"rows_for_sigma": chooses}
+    if limit is not None and len(rows) > limit:
+        rows, extra = rows[:limit], {**extra, "given": whole.n}
+    rows = rows.sort().values
+    return _Given(replace(whole, x=whole.x[rows], sigma=sigma), rows, {"sigma": sigma, **extra})
+
+
+def _shuffled(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def _by_mode(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+    start = _proposals.nearest_draws(part, rng)
+    return _weighted(part, *_proposals.laplace(part, start).draw(k, rng))
+
+
+def _by_encoder(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+    return _weighted(part, *_proposals.encoded(part).draw(k, rng))
+
+
+@torch.no_grad()
+def _by_prior(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+    """Return log p(x|z) itself: p(z) and q(z) cancel."""
+    e = part.decoder.draw(part.n * k, rng)
+    return part.log_likelihood(e.reshape(part.n, k, part.decoder.latent))
+
+
+@torch.no_grad()
+def _weighted(part: Joint, e: Tensor, log_q: Tensor) -> Tensor:
+    """Return log p(x, e) - log q(e|x), (n, k)."""
+    return part.log_prior(e) + part.log_likelihood(e) - log_q
+
+
+PROPOSALS = {"encoder": _by_encoder, "mode": _by_mode, "prior": _by_prior}
+
+
+def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measurement:
+    values = log_mean(log_w)
+    if not values.isfinite().all():
+        raise MeasureError("the decoder wrote NaN or infinity for some codes that rows led to")
+    value, d, k = float(values.mean()), given.joint.d, log_w.shape[1]
+    spread = _half_width(values)
+    per_row = 1 / log_w.softmax(1).square().sum(1)
+    floor = _constant(given.joint.x)
+    listed = {"each": values.tolist(), "rows": given.rows.tolist()} if each else {}
+    return Measurement(
+        name,
+        value,
+        low=None if spread is None else value - spread,
+        high=None if spread is None else value + spread,
+        covers="" if spread is None else "rows and codes",
+        n=given.joint.n,
+        better="higher",
+        unit="nats",
+        reading=_reading(given, floor),
+        extra={
+            **given.extra,
+            "effective_samples": float(per_row.median()),
+            "monte_carlo_error": float((1 / per_row - 1 / k).sum().sqrt()) / len(values),
+            "nats_per_dimension": value / d,
+            "bits_per_dimension": -value / (d * math.log(2)),
+            "constant_decoder": floor,
+            **listed,
+        },
+    )
+
+
+def _half_width(values: Tensor) -> float | None:
+    """Return half of Student's 95 % interval of the mean of independent rows; None for one row."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * values.std() / math.sqrt(n)) if n > 1 else None
+
+
+def _constant(x: Tensor) -> float | None:
+    """Return the mean log-likelihood of rows under their own N(mean, s^2 I), s^2 the best."""
+    x = x.double()
+    sigma = math.sqrt(float((x - x.mean(0)).square().mean()))
+    if sigma == 0:
+        return None  # a single row, or all rows equal: no likelihood is the highest
+    return float(gaussian(x.new_tensor(x.shape[1] * sigma**2), x.shape[1], sigma))
+
+
+def _reading(given: _Given, floor: float | None) -> str:
+    rows = "1 row, no interval" if given.joint.n == 1 else f"{given.joint.n:,} rows"
+    rows += f" of {given.extra['given']:,}" if "given" in given.extra else ""
+    chosen = f", chosen on {n} others" if (n := given.extra.get("rows_for_sigma")) else ""
+    beside = "" if floor is None else f"; a decoder without a code gives {floor:.4g}"
+    return f"log-likelihood of {rows} at sigma {given.joint.sigma:.3g}{chosen}{beside}"
+
+
+def _gap(joint: Joint, n: int, walk: Walk, rng: torch.Generator) -> dict[str, Any]:
+    lower, upper = _annealing.sandwich(joint.decoder, joint.sigma, n, walk, rng)
+    gaps = upper - lower
+    return {
+        "simulated": n,
+        "lower": float(lower.mean()),
+        "upper": float(upper.mean()),
+        "gap": float(gaps.mean()),
+        "gap_error": float(gaps.std()) / math.sqrt(n),
+    }
+
+
+def _tightness(told: dict[str, Any]) -> str:
+    if "gap" not in told:
+        return ""
+    verdict = "tight" if told["gap"] < TIGHT else "loose, take more steps"
+    return f"; bounds of simulated rows {told['gap']:.2g} nats apart: {verdict}"
