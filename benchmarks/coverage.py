@@ -10,15 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import torch
 from torch import Tensor
 
 from pushforward import measures as pm
 from pushforward.measures import Measurement
+from pushforward.measures.learned import critics
+from pushforward.measures.learned._split import Side, Split
+from pushforward.measures.learned._variational import BOUNDS, F_GAN, Bound
+from pushforward.measures.learned.classifier import CLASSIFIERS, fitted, judged
+from pushforward.measures.neighbours._balls import CLIPPED
 
 REPETITIONS = 200
 
@@ -56,6 +64,124 @@ def shifted(
     return measure
 
 
+def shifted_and_scaled(
+    ruler: Callable[..., Measurement], n: int, d: int, shift: float, scale: float, **options: object
+) -> Callable[[int], Measurement]:
+    """Return the ruler on n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
+
+    def measure(seed: int) -> Measurement:
+        x, y = normal(n, d, 2 * seed), normal(n, d, 2 * seed + 1, shift, scale)
+        return ruler(x, y, seed=seed, **options)
+
+    return measure
+
+
+def correlated(n: int, d: int, seed: int, rho: float = 0.5, shift: float = 0.0) -> pl.DataFrame:
+    """Return a table of d columns N(0, 1) with correlations rho, the first one shifted."""
+    x = (1 - rho) ** 0.5 * normal(n, d, seed) + rho**0.5 * normal(n, 1, seed + 10**6)
+    x[:, 0] += shift
+    return pl.DataFrame(x.numpy(), schema=[f"column {i}" for i in range(d)])
+
+
+def tables(
+    ruler: Callable[..., Measurement], n: int, d: int, **change: float
+) -> Callable[[int], Measurement]:
+    """Return the ruler on two tables of n rows, correlations 1/2 and no shift in the real one."""
+
+    def measure(seed: int) -> Measurement:
+        return ruler(
+            correlated(n, d, 2 * seed), correlated(n, d, 2 * seed + 1, **change), seed=seed
+        )
+
+    return measure
+
+
+def used(n: int, rho: float) -> Callable[[int], Measurement]:
+    """Return `utility` of one generated table, the same for every seed, on fresh real rows."""
+    fake, train = correlated(200, 3, -1, rho), correlated(200, 3, -2)
+
+    def measure(seed: int) -> Measurement:
+        return pm.utility(correlated(n, 3, seed), fake, train=train, seed=seed)
+
+    return measure
+
+
+def own(
+    learn: Callable[[Tensor, Tensor, int], Any],
+    judge: Callable[[Any, Split], Measurement],
+    shift: float,
+    n: int = 200,
+    test: int = 60,
+) -> Callable[[int], Measurement]:
+    """Return a learned ruler, less what its own critic gives in expectation: the truth is then 0.
+
+    Its interval is for this critic over fresh test rows. So 20 repetitions share one critic, learned
+    from n rows a side, and each judges it on fresh ones; 20,000 a side give its expectation.
+    """
+
+    def rows(seed: int, size: int) -> Split:
+        x, y = normal(size, 1, 2 * seed), normal(size, 1, 2 * seed + 1, shift)
+        none, every = torch.arange(0), torch.arange(size)
+        return Split(Side(x, none, every), Side(y, none, every), {})
+
+    @cache
+    def critic(seed: int) -> tuple[Any, float]:
+        x, y = normal(n, 1, 2 * seed), normal(n, 1, 2 * seed + 1, shift)
+        learnt = learn(x, y, seed)
+        return learnt, judge(learnt, rows(10**6 + seed, 20_000)).value
+
+    def measure(seed: int) -> Measurement:
+        learnt, truth = critic(seed // 20)
+        found = judge(learnt, rows(1000 + seed, test))
+        assert found.low is not None
+        assert found.high is not None
+        low, high = found.low - truth, found.high - truth
+        return replace(found, value=found.value - truth, low=low, high=high)
+
+    return measure
+
+
+def own_bound(bound: Bound, shift: float) -> Callable[[int], Measurement]:
+    """Return `own` for a variational bound."""
+    return own(
+        lambda x, y, seed: critics.judge_ratio(x, y, bound, None, None, seed),
+        lambda judged, both: replace(judged, both=both).measured("bound", 0, 0),
+        shift,
+    )
+
+
+def own_distance(shift: float) -> Callable[[int], Measurement]:
+    """Return `own` for the Wasserstein critic."""
+    return own(
+        lambda x, y, seed: critics.judge_lattice(x, y, None, None, seed)[0],
+        lambda judged, both: replace(judged, both=both).measured("wasserstein_critic", 0, 0),
+        shift,
+    )
+
+
+def own_accuracy(classifier: str, shift: float) -> Callable[[int], Measurement]:
+    """Return `own` for a classifier."""
+    return own(
+        lambda x, y, seed: fitted(x, y, classifier, None, None, seed)[1],
+        lambda score, both: judged(both, score, classifier),
+        shift,
+    )
+
+
+def likelihood(
+    ruler: Callable[..., Measurement], n: int, **options: object
+) -> Callable[[int], Measurement]:
+    """Return the ruler on n rows x = (2, 1) z + eps / 2, under the decoder that wrote them."""
+    weights = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
+    decoder = pm.Decoder(lambda z: z @ weights, 1, dtype=torch.float64)
+
+    def measure(seed: int) -> Measurement:
+        x = normal(n, 1, 2 * seed) @ weights + 0.5 * normal(n, 2, 2 * seed + 1)
+        return ruler(decoder, x, sigma=0.5, seed=seed, **options)
+
+    return measure
+
+
 CASES: dict[str, Case] = {
     # energy distance of N(0, I) and N(e1, I): see tests/test_measures_samples.py for the integral
     "energy, d = 1, shift 1": Case(0.541807, shifted(pm.energy, 200, 1, 1.0, permutations=99)),
@@ -64,8 +190,132 @@ CASES: dict[str, Case] = {
     "mmd, d = 1, shift 1": Case(
         0.177268, shifted(pm.mmd, 200, 1, 1.0, bandwidth=1.0, permutations=99)
     ),
+    **{
+        f"{name}, its own, d = 1, {told}": Case(0.0, own_bound(bound, shift))
+        for name, bound in {
+            "jensen_shannon": F_GAN["js"],
+            "f_divergence kl dv": BOUNDS["dv"]["kl"],
+            **{f"f_divergence {name}": bound for name, bound in F_GAN.items() if name != "js"},
+        }.items()
+        for shift, told in ((1.0, "shift 1"), (0.0, "none"))
+    },
+    **{
+        f"wasserstein_critic, its own, d = 1, {told}": Case(0.0, own_distance(shift))
+        for shift, told in ((1.0, "shift 1"), (0.0, "none"))
+    },
+    **{
+        f"classifier_test {name}, its own, d = 1": Case(0.0, own_accuracy(name, 1.0))
+        for name in CLASSIFIERS
+    },
+    # minus the entropy of N(0, [[4.25, 2], [2, 1.25]]): -log(2 pi e) - log(1.3125) / 2
+    "importance_bound, linear, by the mode": Case(
+        -2.973844, likelihood(pm.importance_bound, 30, samples=2)
+    ),
+    "importance_bound, linear, by the prior": Case(
+        -2.973844, likelihood(pm.importance_bound, 30, samples=500, proposal="prior")
+    ),
+    "annealed_importance, linear": Case(
+        -2.973844,
+        likelihood(pm.annealed_importance, 30, steps=30, chains=4, leapfrog=2, simulated=0),
+    ),
     "classifier_test, d = 1, shift 1": Case(
         0.691462, shifted(pm.classifier_test, 400, 1, 1.0, classifier="logistic")
+    ),
+    "frechet, d = 3, shift 1, scale 2": Case(4.0, shifted_and_scaled(pm.frechet, 100, 3, 1.0, 2.0)),
+    "frechet, d = 20, shift 1": Case(1.0, shifted(pm.frechet, 100, 20, 1.0)),
+    "frechet, d = 5, none": Case(0.0, shifted(pm.frechet, 100, 5, 0.0)),
+}
+
+
+CASES |= {
+    # Kolmogorov-Smirnov: 2 Phi(shift / 2) - 1
+    "column_shapes, d = 1, shift 1": Case(0.382925, tables(pm.column_shapes, 200, 1, shift=1.0)),
+    "column_shapes, d = 1, none": Case(0.0, tables(pm.column_shapes, 200, 1)),
+    "column_shapes, d = 4, shift 1/2": Case(
+        0.197413 / 4, tables(pm.column_shapes, 200, 4, shift=0.5)
+    ),
+    "column_shapes, d = 4, none": Case(0.0, tables(pm.column_shapes, 200, 4)),
+    "pair_trends, d = 2, correlation 1/2 and 0": Case(0.25, tables(pm.pair_trends, 150, 2, rho=0)),
+    "pair_trends, d = 2, none": Case(0.0, tables(pm.pair_trends, 150, 2)),
+    "pair_trends, d = 4, correlation 1/2 and 0.3": Case(
+        0.1, tables(pm.pair_trends, 150, 4, rho=0.3)
+    ),
+    "pair_trends, d = 4, none": Case(0.0, tables(pm.pair_trends, 150, 4)),
+    # the score of one trained model on fresh rows
+    "utility, good": Case(None, used(200, 0.5)),
+    "utility, no relation": Case(None, used(200, 0.0)),
+}
+
+
+@cache
+def balls(n: int, d: int, shift: float, seed: int) -> Mapping[str, Measurement]:
+    """Return `prdc` of n rows of N(0, I_d) and n of N(shift e1, I_d); six cases share it."""
+    x, y = normal(n, d, 2 * seed), normal(n, d, 2 * seed + 1, shift)
+    return pm.prdc(x, y, splits=0, seed=seed)
+
+
+def in_balls(name: str, n: int, d: int, shift: float) -> Callable[[int], Measurement]:
+    """Return one of the rulers of `balls`; a clipped one as it is before the clip, up to 1."""
+
+    def measure(seed: int) -> Measurement:
+        return balls(n, d, shift, seed)[name]
+
+    return measure
+
+
+def copied(
+    ruler: Callable[..., Measurement], n: int, d: int, share: float, fresh: bool = False
+) -> Callable[[int], Measurement]:
+    """Return a ruler of copies: the first rows generated are training rows with noise of 0.1.
+
+    Args:
+        ruler: takes held-out and generated rows, and `train`.
+        n: rows of each sample.
+        d: columns, N(0, I_d).
+        share: of the copies among the generated rows; the others are new.
+        fresh: whether the training rows are drawn anew for each seed, or the same for all.
+    """
+
+    def measure(seed: int) -> Measurement:
+        x, y = normal(n, d, 3 * seed), normal(n, d, 3 * seed + 1)
+        train = normal(n, d, 3 * seed + 2 if fresh else 10**6)
+        # Drawn from the training rows, so that generated rows are independent given these.
+        rows = torch.randint(n, (n,), generator=torch.Generator().manual_seed(seed))
+        copies = torch.arange(n) < share * n
+        y[copies] = train[rows[copies]] + 0.1 * y[copies]
+        return ruler(x, y, train=train, seed=seed)
+
+    return measure
+
+
+def authentic(_: Tensor, y: Tensor, *, train: Tensor, seed: int) -> Measurement:
+    """Return `authenticity`, which knows no held-out rows."""
+    return pm.authenticity(train, y, seed=seed)
+
+
+CASES |= {
+    f"{name}, d = {d}, {told}": Case(None, in_balls(name, 200, d, shift))
+    for d, shift, told in ((2, 1.0, "shift 1"), (5, 0.5, "shift 1/2"), (10, 0.0, "none"))
+    for name in ("precision", "recall", "density", "coverage", *CLIPPED)
+}
+CASES |= {
+    "authenticity, d = 2, none": Case(None, copied(authentic, 200, 2, 0.0)),
+    "authenticity, d = 5, half copies": Case(None, copied(authentic, 200, 5, 0.5)),
+    "closest_record, d = 2, none": Case(0.5, copied(pm.closest_record, 100, 2, 0.0, fresh=True)),
+    "closest_record, d = 30, none": Case(0.5, copied(pm.closest_record, 100, 30, 0.0, fresh=True)),
+    "closest_record, d = 5, half copies": Case(
+        None, copied(pm.closest_record, 100, 5, 0.5, fresh=True)
+    ),
+    "memorisation, d = 2, none": Case(0.0, copied(pm.memorisation, 200, 2, 0.0)),
+    "memorisation, d = 5, half copies": Case(None, copied(pm.memorisation, 200, 5, 0.5)),
+    "nearest_neighbour_test, d = 2, none": Case(
+        199 / 399, shifted(pm.nearest_neighbour_test, 200, 2, 0.0, permutations=19)
+    ),
+    "nearest_neighbour_test, d = 2, shift 1": Case(
+        None, shifted(pm.nearest_neighbour_test, 200, 2, 1.0, permutations=19)
+    ),
+    "nearest_neighbour_test, d = 5, shift 1/2": Case(
+        None, shifted(pm.nearest_neighbour_test, 200, 5, 0.5, permutations=19)
     ),
 }
 

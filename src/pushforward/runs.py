@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +22,13 @@ from torch import Tensor
 
 from pushforward.data import Dataset, Schema, schema_from_json
 from pushforward.errors import DataError, ModelError, RunError, nearest
+from pushforward.families import Autoencoder
 from pushforward.game import Model, Panel
+from pushforward.measures import Decoder
 from pushforward.models import find
 from pushforward.seats import one_hot
 from pushforward.settings import Settings
+from pushforward.space import Cells
 from pushforward.storage import read_json, read_tensors, write_json, write_tensors, write_whole
 
 Checkpoint = Literal["best", "final"]
@@ -239,6 +243,24 @@ class Fitted:
             msg = f"condition: one class or {n} of them are wanted, got {len(wanted)}"
             raise ModelError(msg)
         return torch.tensor([_class_code(known.classes, value) for value in wanted])
+
+    def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> Decoder:
+        """Return a copy of the map from codes to rows (of one class), to measure likelihoods."""
+        if isinstance(self.schema.space, Cells):
+            raise ModelError("a likelihood with Gaussian noise takes images or arrays, no tables")
+        if condition is None and self.schema.condition is not None:
+            raise ModelError("a conditional model has a likelihood for each class: give condition=")
+        model = deepcopy(self.load(checkpoint).model).eval().requires_grad_(False)
+        code, own, prior = self.labels(1, condition), self.schema, model.prior
+        c = None if code is None else one_hot(code, model.classes, model.device)
+
+        def mean(z: Tensor) -> Any:
+            each = None if c is None else c.expand(len(z), -1)
+            if isinstance(model, Autoencoder):  # what it generates may be a draw of p(x|z)
+                return model.decoder(z, each).mean()
+            return model.generate(z, each)
+
+        return Decoder(mean, prior.latent, prior=prior, rows=lambda x: own.expand(own.encode(x)))
 
     def load(self, checkpoint: Checkpoint) -> Fitted:
         """Put a checkpoint's weights into `model`; returns itself."""

@@ -20,8 +20,8 @@ from pushforward.measures._decoder import Decoder, Joint
 
 ACCEPTED = 0.65  # the share that is best in many dimensions (Beskos et al. 2013; Neal 2011)
 CHAINS = 4  # of the pilot, at least: it needs their spread
-PILOT = 40  # temperatures of the pilot
-TRIES = 3  # transitions of the pilot at each of them
+PILOT = 30  # temperatures of the pilot
+TRIES = 2  # transitions of the pilot at each of them
 LITTLE = 1e-3  # nats: a spread of log p(x|e) below which there is none
 PACE = 0.5  # how much the logarithm of a step follows a pilot's acceptance
 JITTER = 0.2  # share by which steps vary at random, so that no path closes upon itself
