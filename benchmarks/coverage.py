@@ -115,7 +115,7 @@ def own(
 ) -> Callable[[int], Measurement]:
     """Return a learned ruler, less what its own critic gives in expectation: the truth is then 0.
 
-    Its interval is for this critic over fresh test rows. So 20 repetitions share one critic, learned
+    Its interval is for this critic over fresh test rows. So 20 repetitions share one, learned
     from n rows a side, and each judges it on fresh ones; 20,000 a side give its expectation.
     """
 
@@ -182,6 +182,16 @@ def likelihood(
     return measure
 
 
+def unsure(n: int, classes: int) -> Callable[[int], Measurement]:
+    """Return the inception score of n rows softmax(z) with z of N(0, I), fresh for each seed."""
+
+    def measure(seed: int) -> Measurement:
+        x, y = (normal(n, classes, 2 * seed + side).softmax(1) for side in (0, 1))
+        return pm.inception_score(x, y, permutations=0, seed=seed)
+
+    return measure
+
+
 CASES: dict[str, Case] = {
     # energy distance of N(0, I) and N(e1, I): see tests/test_measures_samples.py for the integral
     "energy, d = 1, shift 1": Case(0.541807, shifted(pm.energy, 200, 1, 1.0, permutations=99)),
@@ -218,12 +228,78 @@ CASES: dict[str, Case] = {
         -2.973844,
         likelihood(pm.annealed_importance, 30, steps=30, chains=4, leapfrog=2, simulated=0),
     ),
+    # MMD^2 of Gaussians: 2 (s / (s + 2))^(d/2) (1 - exp(-1 / (2 (s + 2)))), s the squared bandwidth
+    "mmd, d = 20, shift 1": Case(
+        0.016801, shifted(pm.mmd, 100, 20, 1.0, bandwidth=20**0.5, permutations=99)
+    ),
+    "mmd, d = 20, none": Case(0.0, shifted(pm.mmd, 100, 20, 0.0, permutations=99)),
+    "mmd, d = 1, none, n = 1000": Case(0.0, shifted(pm.mmd, 1000, 1, 0.0, permutations=99)),
+    "mmd linear, d = 5, shift 0.3": Case(
+        0.09, shifted(pm.mmd, 100, 5, 0.3, kernel="linear", permutations=99)
+    ),
+    "energy, d = 1, none": Case(0.0, shifted(pm.energy, 200, 1, 0.0, permutations=99)),
+    "energy, d = 20, none": Case(0.0, shifted(pm.energy, 100, 20, 0.0, permutations=99)),
+    "energy, d = 1, shift 1, n = 1000": Case(
+        0.541807, shifted(pm.energy, 1000, 1, 1.0, permutations=99)
+    ),
+    "kid, d = 2, shift 1": Case(4.625, shifted(pm.kid, 200, 2, 1.0, permutations=99)),
+    "kid, d = 8, none": Case(0.0, shifted(pm.kid, 200, 8, 0.0, permutations=99)),
+    **{
+        f"sliced_wasserstein p = {p}, d = {d}, {told}": Case(
+            truth,
+            shifted(pm.sliced_wasserstein, 100, d, shift, p=p, projections=l, permutations=39),
+        )
+        # shift |delta|: |delta| / sqrt(d) for p = 2, |delta| E|theta_1| for p = 1
+        for p, d, shift, l, told, truth in (
+            (2, 1, 1.0, 1, "shift 1", 1.0),
+            (2, 5, 1.0, 20, "shift 1", 5**-0.5),
+            (2, 5, 0.0, 20, "none", 0.0),
+            (2, 20, 1.0, 100, "shift 1", 20**-0.5),
+            (1, 1, 1.0, 1, "shift 1", 1.0),
+            (1, 5, 1.0, 20, "shift 1", 0.375),
+            (1, 1, 0.0, 1, "none", 0.0),
+        )
+    },
+    # along a line that was sought on few rows in many dimensions, the shift is shorter: d <= 5
+    **{
+        f"max_sliced_wasserstein p = {p}, d = {d}, {told}": Case(
+            shift, shifted(pm.max_sliced_wasserstein, 200, d, shift, p=p, permutations=39)
+        )
+        for p, d, shift, told in (
+            (2, 1, 1.0, "shift 1"),
+            (2, 5, 1.0, "shift 1"),
+            (2, 5, 0.0, "none"),
+            (1, 5, 1.0, "shift 1"),
+        )
+    },
+    **{
+        f"sinkhorn, d = {d}, {told}": Case(shift**2, shifted(pm.sinkhorn, 100, d, shift))
+        for d, shift, told in (
+            (1, 1.0, "shift 1"),
+            (1, 0.0, "none"),
+            (2, 8.0, "shift 8"),
+            (5, 1.0, "shift 1"),
+            (5, 0.0, "none"),
+            (20, 1.0, "shift 1"),
+            (20, 0.0, "none"),
+        )
+    },
     "classifier_test, d = 1, shift 1": Case(
         0.691462, shifted(pm.classifier_test, 400, 1, 1.0, classifier="logistic")
     ),
     "frechet, d = 3, shift 1, scale 2": Case(4.0, shifted_and_scaled(pm.frechet, 100, 3, 1.0, 2.0)),
     "frechet, d = 20, shift 1": Case(1.0, shifted(pm.frechet, 100, 20, 1.0)),
     "frechet, d = 5, none": Case(0.0, shifted(pm.frechet, 100, 5, 0.0)),
+    "knn_kl, d = 1, shift 1": Case(None, shifted(pm.knn_kl, 100, 1, 1.0, permutations=0)),
+    "knn_kl, d = 2, none": Case(0.0, shifted(pm.knn_kl, 100, 2, 0.0, permutations=0)),
+    "histogram_kl, shift 1": Case(None, shifted(pm.histogram_kl, 200, 1, 1.0, permutations=39)),
+    "histogram_kl, none": Case(0.0, shifted(pm.histogram_kl, 200, 1, 0.0, permutations=39)),
+    "histogram_js, shift 1": Case(None, shifted(pm.histogram_js, 200, 1, 1.0, permutations=39)),
+    "histogram_js, none": Case(0.0, shifted(pm.histogram_js, 200, 1, 0.0, permutations=39)),
+    "vendi, rbf, d = 3": Case(None, shifted(pm.vendi, 60, 3, 1.0, bandwidth=1.0)),
+    "vendi, cosine, d = 5": Case(None, shifted(pm.vendi, 100, 5, 1.0, kernel="cosine")),
+    # probabilities softmax(z), z ~ N(0, I_5): 1.35402 in 200,000 rows
+    "inception_score, 5 classes": Case(1.35402, unsure(100, 5)),
 }
 
 

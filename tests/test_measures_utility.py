@@ -133,3 +133,16 @@ def test_bad_targets_are_refused() -> None:
     names = good.head(1).join(pl.DataFrame({"name": [str(i) for i in range(150)]}), how="cross")
     with pytest.raises(MeasureError, match="'name' has 150 classes, and at most 100"):
         utility(names, names)
+
+
+def test_a_target_without_values_and_one_of_many_classes_warn_of_nothing() -> None:
+    test, fake = table(40, 0), table(40, 1)
+    gone = test.with_columns(a=pl.lit(None, dtype=pl.Float64))
+    assert np.isfinite(utility(gone, fake, target="a").value)
+    names = [t.with_columns(d=pl.Series([f"n{i}" for i in range(40)])) for t in (test, fake)]
+    assert 0 <= utility(*names).value <= 1
+
+
+def test_utility_needs_twenty_rows() -> None:
+    with pytest.raises(MeasureError, match=r"at least 20 rows, and they have \[40, 3\]"):
+        utility(table(40, 0), table(3, 1))

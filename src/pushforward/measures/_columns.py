@@ -97,7 +97,8 @@ def read(real: Any, *others: Any, least: int = 2) -> Columns:
     rows = tuple(len(f) for f in frames)
     if min(rows) < least:
         raise MeasureError(f"each table needs at least {least} rows, and they have {list(rows)}")
-    return Columns(tuple(_column([f[name] for f in frames]) for name in names), rows)
+    columns = [dict(zip(f.columns, f.iter_columns(), strict=True)) for f in frames]
+    return Columns(tuple(_column([side[name] for side in columns]) for name in names), rows)
 
 
 def binned(column: Column, reference: slice) -> Coded:
@@ -159,6 +160,9 @@ def _frame(table: Any) -> nw.DataFrame[Any]:
             "this ruler takes data frames (pandas or Polars), and was given "
             f"{type(table).__name__}; for arrays take mmd, energy or sliced_wasserstein"
         ) from None
+    except nw.exceptions.DuplicateError as error:
+        reason = " ".join(str(error).split())
+        raise MeasureError(f"two columns have one name; rename one: {reason}") from None
     if not frame.columns:
         raise MeasureError("the table has no columns")
     return frame
@@ -170,12 +174,16 @@ def _require_same_names(real: list[str], other: list[str]) -> None:
     if missing or extra:
         raise MeasureError(
             "both tables need the same columns; the second lacks "
-            f"{', '.join(missing) or 'none'} and has beside them {', '.join(extra) or 'none'}"
+            f"{_listed(missing)} and has beside them {_listed(extra)}"
         )
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(str, names)) or "none"  # pandas has names that are no text
+
+
 def _column(parts: list[nw.Series[Any]]) -> Column:
-    name, kinds = parts[0].name, {_is_number(s) for s in parts}
+    name, kinds = str(parts[0].name), {_is_number(s) for s in parts}
     if len(kinds) > 1:  # a column without any value fits every type
         kinds = {_is_number(s) for s in parts if not s.is_null().all()}
     if len(kinds) > 1:

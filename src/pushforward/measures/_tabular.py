@@ -144,7 +144,10 @@ def correlations(values: Floats) -> Floats:
     """Return Pearson's correlations over the rows where both are there; NaN with a constant."""
     there = ~np.isnan(values)
     present = there.astype(float)
-    with_zeros = np.where(there, values - _means(values, present), 0.0)
+    filled = np.where(there, values, 0.0)
+    peak = np.abs(filled).max(0, initial=0)  # in its unit, squares neither overflow nor vanish
+    filled = filled / np.where(peak > 0, peak, 1.0)
+    with_zeros = np.where(there, filled - filled.sum(0) / np.maximum(present.sum(0), 1), 0.0)
     count = np.maximum(present.T @ present, 1)
     mean = with_zeros.T @ present / count  # of column i over the rows where j is there
     square = np.square(with_zeros).T @ present / count
@@ -152,10 +155,6 @@ def correlations(values: Floats) -> Floats:
     # What cancellation leaves of a constant's variance is not variation.
     scale = np.sqrt(np.where(variance > 1e-12 * square, variance, np.nan))
     return np.asarray((with_zeros.T @ with_zeros / count - mean * mean.T) / (scale * scale.T))
-
-
-def _means(values: Floats, present: Floats) -> Floats:
-    return np.asarray(np.nan_to_num(values).sum(0) / np.maximum(present.sum(0), 1))
 
 
 def cramer(a: Ints, b: Ints) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ class Task:
         if len(np.unique(target)) < 2:
             return self._constant(float(target[0]) if len(target) else 0.0, self.features[test])
         with calmly(len(target)):
+            warnings.filterwarnings("ignore", "The number of unique classes")  # they are classes
             model = self._model(target, seed).fit(features, target)
             if self.regression:
                 return np.asarray(model.predict(self.features[test]))
