@@ -1,0 +1,335 @@
+"""Divergences of two densities that nobody knows, estimated from samples: KL and JS, in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import MeasureError
+from pushforward.measures._inputs import Featurise, Pair, pair
+from pushforward.measures._intervals import Z, chosen, of_square, tested
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.samples import _binned, _neighbour_kl
+
+WIDE = 5  # columns beyond which distances to neighbours say little about densities
+
+
+def knn_kl(
+    x: Any,
+    y: Any,
+    *,
+    k: int = 5,
+    permutations: int = 39,
+    resamples: int = 20,
+    chunk: int | None = None,
+    limit: int | None = 2000,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Kullback-Leibler divergence KL(real, generated) by nearest neighbours, in nats.
+
+    $$\frac{d}{n} \sum_i \log \frac{\nu_k(x_i)}{\rho_k(x_i)} + \log \frac{m}{n - 1}$$
+
+    with the distance of the real row x_i to its k-th nearest generated row (nu) and to its k-th
+    nearest other real one (rho). Where one of both is zero, the row has k exact copies and there
+    is no density: the rows of either side within the larger of both distances are counted instead,
+    which for wholly discrete data is the ratio of the shares.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        k: which neighbour. More give less noise and more bias.
+        permutations: random splits behind null and p-value. 0: neither.
+        resamples: subsamples behind the interval. 0: none.
+        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of splits, subsamples and left-out rows.
+
+    Returns:
+        KL(real, generated); it may be slightly negative. `extra` has KL(generated, real) as
+        `reverse` and the sum of both as `jeffreys`. The interval is for the estimate's expectation
+        at *these* sizes, not for the divergence itself. Its standard error is that of subsamples of
+        half of the rows, without replacement.
+
+    Raises:
+        MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
+            and k below 1.
+
+    Sees:
+        Every difference of the densities, and most of all real rows where hardly anything is
+        generated; `reverse` sees generated rows where nothing is real.
+
+    Misses:
+        Much of what lies in tails that the generated rows do not reach: KL(N(0, 4), N(0, 1)) reads
+        0.55 at 3,000 rows and is 0.81 (the other way 0.33, and is 0.32). In many columns it misses
+        nearly all; above five the reading says so, and only the p-value is worth much. It also
+        depends on the columns' relative units.
+
+    Null:
+        About 0 at all sizes, as both terms have the same bias; the mean over random splits of the
+        pooled rows is reported.
+
+    Cost:
+        O((n + m)^2 d) for each of the 2 + permutations + resamples / 4 estimates, by the exact
+        neighbour engine; memory O(chunk (n + m)). Measured: 1.5 s at n = m =
+        2,000 in one column.
+
+    Reference:
+        Wang, Kulkarni & Verdú 2009, "Divergence estimation for multidimensional densities via
+        k-nearest-neighbor distances"; Pérez-Cruz 2008, "Kullback-Leibler divergence estimation of
+        continuous distributions".
+    """
+    if k < 1 or min(permutations, resamples) < 0:
+        raise MeasureError(
+            f"k must be at least 1, permutations and resamples at least 0; given {k=}, "
+            f"{permutations=}, {resamples=}"
+        )
+    both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed)
+    rng = torch.Generator().manual_seed(seed)
+    found = _neighbour_kl.estimate(both.x, both.y, k, chunk)
+    reverse = _neighbour_kl.estimate(both.y, both.x, k, chunk)
+    splits = _neighbour_kl.permuted(both.pooled, both.n, k, chunk, permutations, rng)
+    error = _neighbour_kl.error(both.x, both.y, k, chunk, resamples, rng)
+    p_value, told = tested(found.value, splits.numpy())
+    return Measurement(
+        "knn_kl",
+        found.value,
+        low=None if error is None else found.value - Z * error,
+        high=None if error is None else found.value + Z * error,
+        covers="" if error is None else "both samples (subsampling)",
+        null=float(splits.mean()) if len(splits) else None,
+        p_value=p_value,
+        n=both.n,
+        m=both.m,
+        unit="nats",
+        reading=told + _worth(both, found) + chosen(both.extra, both.n, both.m),
+        extra={
+            "reverse": reverse.value,
+            "jeffreys": found.value + reverse.value,
+            "k": k,
+            "copies": found.copies,
+            "too_many_columns": both.x.shape[1] > WIDE,
+            **both.extra,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Divergence:
+    """A divergence of two rows of counts: its estimate, the plug-in's bias and the variance."""
+
+    of: Callable[[Tensor, Tensor], Tensor]
+    bias: Callable[[Tensor, Tensor], Tensor]
+    variance: Callable[[Tensor, Tensor], Tensor]
+
+
+_KL = _Divergence(_binned.kl, _binned.kl_bias, _binned.kl_variance)
+_JS = _Divergence(_binned.js, _binned.js_bias, _binned.js_variance)
+
+
+def histogram_kl(
+    x: Any,
+    y: Any,
+    *,
+    bins: int | None = None,
+    permutations: int = 199,
+    limit: int | None = 10_000,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Kullback-Leibler divergence KL(real, generated) of one or two columns in bins, in nats.
+
+    $$\sum_c p_c \log \frac{p_c}{q_c}$$
+
+    over cells with the share p of the real rows and q of the generated ones. The bins have about
+    equal mass among the rows of both. The logarithms are estimated by digamma functions, whose bias
+    decays exponentially with the expected count, and which are finite: where no row of m is
+    generated, -log q counts as 1 + 1/2 + ... + 1/m, about log m + 0.58.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
+        y: the generated sample (m, 1) or (m, 2).
+        bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
+        permutations: random splits behind null, p-value and interval, which needs at least 39.
+            0: none of them.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of splits and left-out rows.
+
+    Returns:
+        KL(real, generated), with KL(generated, real) as `extra["reverse"]` and the sum of both as
+        `jeffreys`; it may be slightly negative. The interval is for the divergence of the two
+        *distributions* in these bins.
+
+    Raises:
+        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
+            or infinity, and bins below 2.
+
+    Sees:
+        Differences of the shares of the bins, and above all bins that only real rows are in.
+
+    Misses:
+        What happens within a bin: it is below the divergence of the densities, which it comes to
+        with more bins and rows. An infinite divergence reads as a finite one of a few times log m:
+        `extra["unmet"]` is the share of the real rows in cells where nothing is generated.
+
+    Null:
+        0 at all sizes, up to the noise of the splits whose mean is reported; the plug-in would give
+        $$\tfrac{K - 1}{2} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
+
+    Cost:
+        O((n + m) log(n + m)) for the bins and O((n + m) K) a split; memory O((n + m)(K +
+        permutations)).
+        Measured: 0.4 s at n = m = 10,000.
+
+    Reference:
+        Zhang & Grabchak 2014, "Nonparametric estimation of Kullback-Leibler divergence".
+    """
+    both = _few_columns(x, y, bins, permutations, limit, features, seed)
+    cell, cell_counts = _cut(both, bins)
+    reverse = float(_binned.kl(*reversed(cell_counts)))
+    value = float(_binned.kl(*cell_counts))
+    real, fake = cell_counts
+    extra = {
+        "reverse": reverse,
+        "jeffreys": value + reverse,
+        "unmet": float(real[fake == 0].sum() / both.n),
+    }
+    return _in_bins("histogram_kl", _KL, both, cell, permutations, seed, extra)
+
+
+def histogram_js(
+    x: Any,
+    y: Any,
+    *,
+    bins: int | None = None,
+    permutations: int = 199,
+    limit: int | None = 10_000,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Jensen-Shannon divergence of one or two columns in bins, in nats: from 0 to log 2.
+
+    $$\tfrac12 KL(p, \tfrac{p + q}2) + \tfrac12 KL(q, \tfrac{p + q}2)$$
+
+    of the shares p and q of the real and the generated rows in the cells. The bins have about
+    equal mass among the rows of both. The leading bias of the plug-in is taken off.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
+        y: the generated sample (m, 1) or (m, 2).
+        bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
+        permutations: random splits behind null, p-value and interval, which needs at least 39.
+            0: none of them.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of splits and left-out rows.
+
+    Returns:
+        The divergence; it may be slightly negative. `extra["distance"]` is its root, a metric, at
+        most 0.833. The interval is for the divergence of the two *distributions* in these bins.
+
+    Raises:
+        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
+            or infinity, and bins below 2.
+
+    Sees:
+        Differences of the shares of the bins; it is finite and symmetric whatever the samples.
+
+    Misses:
+        What happens within a bin: it is below the divergence of the densities, which it comes to
+        with more bins and rows. Once the samples hardly overlap, it no longer tells how far apart
+        they are.
+
+    Null:
+        0 at all sizes, up to the noise of the splits whose mean is reported; the plug-in would give
+        $$\tfrac{K - 1}{8} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
+
+    Cost:
+        That of `histogram_kl`.
+
+    Reference:
+        Lin 1991, "Divergence measures based on the Shannon entropy"; Miller 1955, "Note on the bias
+        of information estimates".
+    """
+    both = _few_columns(x, y, bins, permutations, limit, features, seed)
+    cell, cell_counts = _cut(both, bins)
+    distance = math.sqrt(max(0.0, float(_binned.js(*cell_counts))))
+    extra = {"distance": distance}
+    return _in_bins("histogram_js", _JS, both, cell, permutations, seed, extra)
+
+
+def _few_columns(
+    x: Any,
+    y: Any,
+    bins: int | None,
+    permutations: int,
+    limit: int | None,
+    features: Featurise | None,
+    seed: int,
+) -> Pair:
+    if (bins is not None and bins < 2) or permutations < 0:
+        raise MeasureError(
+            f"bins must be at least 2 and permutations at least 0; given {bins=}, {permutations=}"
+        )
+    both = pair(x, y, least=5, limit=limit, features=features, seed=seed)
+    if both.x.shape[1] > 2:
+        raise MeasureError(
+            f"a histogram takes one or two columns, and was given {both.x.shape[1]}: its bins "
+            "would be empty. Take knn_kl (up to five columns) or classifier_test, or choose columns"
+        )
+    return both
+
+
+def _cut(both: Pair, bins: int | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the cell of each pooled row, and the counts of both sides."""
+    in_all = 2 * min(both.n, both.m) ** 0.4
+    a_column = bins or max(2, round(in_all ** (1 / both.x.shape[1])))
+    cell = _binned.cells(both.pooled, a_column)
+    return cell, _binned.counts(cell, both.n)
+
+
+def _in_bins(
+    name: str,
+    divergence: _Divergence,
+    both: Pair,
+    cell: Tensor,
+    permutations: int,
+    seed: int,
+    extra: dict[str, Any],
+) -> Measurement:
+    real, fake = _binned.counts(cell, both.n)
+    value, bias, variance = (
+        float(f(real, fake)) for f in (divergence.of, divergence.bias, divergence.variance)
+    )
+    rng = torch.Generator().manual_seed(seed)
+    splits = divergence.of(*_binned.permuted(cell, both.n, permutations, rng)).cpu().numpy()
+    low, high = of_square(value, bias, splits, variance)
+    p_value, told = tested(value, splits)
+    return Measurement(
+        name,
+        value,
+        low=low,
+        high=high,
+        covers="" if low is None else "both samples, in these bins",
+        null=float(splits.mean()) if len(splits) else None,
+        p_value=p_value,
+        n=both.n,
+        m=both.m,
+        unit="nats",
+        reading=told + chosen(both.extra, both.n, both.m),
+        extra={**extra, "cells": len(real), **both.extra},
+    )
+
+
+def _worth(both: Pair, found: _neighbour_kl.Estimate) -> str:
+    d = both.x.shape[1]
+    wide = f"; far too low in {d} columns (sound up to {WIDE})" if d > WIDE else ""
+    copies = f"; {found.copies:.1%} of the real rows are counted as copies" if found.copies else ""
+    return wide + copies
