@@ -23,7 +23,7 @@ CHAINS = 4  # of the pilot, at least: it needs their spread
 PILOT = 30  # temperatures of the pilot
 TRIES = 2  # transitions of the pilot at each of them
 LITTLE = 1e-3  # nats: a spread of log p(x|e) below which there is none
-PACE = 0.5  # how much the logarithm of a step follows a pilot's acceptance
+PACE = 1.0  # how much the logarithm of a step follows a pilot's acceptance
 JITTER = 0.2  # share by which steps vary at random, so that no path closes upon itself
 
 

@@ -100,19 +100,23 @@ def importance_bound(
             sigma that is not positive; fewer than 10 rows without sigma; samples below 1; NaN or
             infinity; an encoder that is missing.
 
-    Sees: Rows that the model cannot write, above all: one mode left out costs the more the farther
+    Sees:
+        Rows that the model cannot write, above all: one mode left out costs the more the farther
         it lies from what is written, in units of sigma. So it is a ruler of coverage.
 
-    Misses: How good samples look; the two may disagree, and a model that copies its training rows
+    Misses:
+        How good samples look; the two may disagree, and a model that copies its training rows
         is found only on held-out ones. sigma decides much: compare at each model's own best one, on
         the same rows. A bound tells a looser q from a worse model only by `effective_samples`. Rows
         of few grey values have a density without bound as sigma falls.
 
-    Null: None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
+    Null:
+        None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
         the data is what no model exceeds: for data of the model itself, its exact value.
 
-    Cost: n K calls of the decoder, and n (60 latent) to find the modes; memory of 2^22 numbers a
-        call. COST_BOUND
+    Cost:
+        n (K + 8 latent) calls of the decoder, about; memory of 2^22 numbers a call. A decoder
+        16-128-784, 100 rows, K = 500: 0.6 s; choosing sigma for it: 1 s.
 
     Reference:
         Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders"; Wu et al. 2017.
@@ -130,10 +134,9 @@ def importance_bound(
         ]
     )
     found = _measured("importance_bound", log_w, given, each)
-    few = found.extra["effective_samples"]
-    loose = (
-        f"; few codes carry the weight ({few:.1f} of {samples}): loose" if few < 5 < samples else ""
-    )
+    carry = found.extra["effective_samples"]
+    few = carry < FEW < samples
+    loose = f"; few codes carry the weight ({carry:.1f} of {samples}): loose" if few else ""
     return replace(
         found,
         reading=found.reading + loose,
@@ -160,9 +163,11 @@ def annealed_importance(
     N(x_i; g(z_{ik, t-1}), \sigma^2 I)^{\beta_t - \beta_{t-1}}$$
 
     Each of K chains goes from the prior to the posterior of its row along
-    p(z) N(x; g(z), sigma^2 I)^beta, by one Hamiltonian transition at each of T temperatures on a
-    sigmoidal schedule. Step sizes are set by a pilot, for 65 % acceptance, and then kept: the
-    weights are unbiased for p(x), so the value is a lower bound in expectation.
+    p(z) N(x; g(z), sigma^2 I)^beta, by one Hamiltonian transition at each of T temperatures. A
+    pilot sets step sizes, for 65 % acceptance, and spreads the temperatures so that all steps are
+    equally hard; then both are kept, so that the weights are unbiased for p(x) and the value is a
+    lower bound in expectation. (On 784 columns and 16 dimensions the gap at T = 200 was 9 nats, and
+    86 with the usual sigmoid of temperatures.)
 
     Args:
         decoder: what is measured: `fitted.decoder()`, or `Decoder(network, latent)`.
@@ -188,17 +193,22 @@ def annealed_importance(
         MeasureError: as `importance_bound`; for a decoder without a gradient; for steps, chains
             or leapfrog below 1, or simulated below 0 or equal to 1.
 
-    Sees: What `importance_bound` sees, without its trust in one Gaussian q: posteriors that are
+    Sees:
+        What `importance_bound` sees, without its trust in one Gaussian q: posteriors that are
         bent, or have several modes.
 
-    Misses: What `importance_bound` misses. The gap is of simulated rows: rows that the model hardly
+    Misses:
+        What `importance_bound` misses. The gap is of simulated rows: rows that the model hardly
         writes may be farther from their truth.
 
-    Null: None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
+    Null:
+        None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
         the data is what no model exceeds: for data of the model itself, its exact value.
 
-    Cost: (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 120 K
-        leapfrog for each row's pilot; memory of 2^22 numbers a call. COST_ANNEALED
+    Cost:
+        (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 62 K
+        leapfrog for each row's pilot; memory of 2^22 numbers a call. A decoder 16-128-784, 100
+        rows: 19 s. Convolutions on 8x8 pixels, 20 rows, K = 4, T = 100, 10 simulated: 42 s.
 
     Reference:
         Wu et al. 2017, "On the quantitative analysis of decoder-based generative models"; Neal
