@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+LEAST_SPLITS = 39  # the 1st and the 39th of 39 ordered values are their 2.5 % and 97.5 % quantiles
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -22,6 +23,39 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     # Rounding must not cut a share of exactly 0 or 1 off its own interval.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def of_square(
+    value: float, bias: float, splits: NDArray[np.float64], variance: float
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a squared distance of two distributions, (None, None) if unknown.
+
+    The noise of such an estimate has two parts: what no difference has too, whose quantiles are
+    those of random splits, and one whose variance is proportional to the squared distance theta
+    itself. As Wilson's interval does for a share, this one takes the noise at theta, not that at
+    the estimate: its ends solve (value - theta)^2 = quantile^2 + Z^2 rate theta. So without a
+    difference it is the random splits' alone, and far from there the usual normal one.
+
+    Args:
+        value: the unbiased estimate, which may be negative.
+        bias: what the plug-in estimate, which is never negative, has more.
+        splits: the unbiased estimate for random splits of the pooled rows (B,).
+        variance: of the estimate, from the influence of each row.
+    """
+    if len(splits) < LEAST_SPLITS:
+        return None, None
+    lower, upper = np.quantile(splits, (0.025, 0.975), method="weibull").tolist()
+    # Influences are themselves estimated: without a difference they give their noise alone, twice
+    # the splits' variance in expectation. Relative to the plug-in value they give a stable rate.
+    rate = variance / (value + bias) if value + bias > 0 else 0.0
+    if value > max(upper, 0.0):
+        rate = max(rate, (variance - 2 * float(splits.var())) / value)
+    centre = value + 0.5 * Z * Z * rate
+    spread = centre**2 - value**2
+    low = value - upper
+    if low > 0:
+        low = max(0.0, centre - math.sqrt(spread + upper**2))
+    return low, max(value - lower, centre + math.sqrt(max(0.0, spread + lower**2)))
 
 
 def permutation_p(value: float, permuted: NDArray[np.float64]) -> float:
@@ -42,12 +76,12 @@ def labels(n: int, m: int, permutations: int, generator: torch.Generator) -> Ten
     return order < n
 
 
-def less_noise(value: float, null: float) -> float:
-    """Return what is left of a distance when the distance of no difference is taken off.
-
-    Sampling noise adds to a distance as an independent component does, in squares.
-    """
-    return math.sqrt(max(0.0, value * value - null * null))
+def tested(value: float, splits: NDArray[np.float64]) -> tuple[float | None, str]:
+    """Return the permutation test's p-value, or None without splits, and the outcome in words."""
+    if not len(splits):
+        return None, "not tested, as no random splits were asked for"
+    p_value = permutation_p(value, splits)
+    return p_value, verdict(p_value)
 
 
 def verdict(p_value: float) -> str:

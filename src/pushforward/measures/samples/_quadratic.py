@@ -1,18 +1,17 @@
-"""Two-sample U-statistics of a kernel: MMD and energy distance are the same machine.
+"""Two-sample U-statistics of a kernel: MMD, KID and energy distance are the same machine.
 
 With k(x, y) = -|x - y| the squared MMD *is* the energy distance (Sejdinovic et al. 2013), so one
-set of functions on the kernel matrix of the pooled sample serves both.
+set of functions on the kernel matrix of the pooled sample serves all.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pushforward.measures._intervals import Z, labels
+from pushforward.measures._intervals import labels, of_square
 
 SPREAD = (4.0, 2.0, 1.0, 0.5, 0.25)  # bandwidths in medians; `rbf` relies on the halving
 SEEN_BY_MEDIAN = 1000  # rows from which the median distance is taken
@@ -23,9 +22,20 @@ class Discrepancy:
     """A squared MMD with its interval and its permuted values (B,)."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     permuted: Tensor
+
+
+def linear(pooled: Tensor) -> Tensor:
+    """Return the products of all rows; about their centre, which changes no MMD and is exacter."""
+    centred = pooled - pooled.mean(0)
+    return centred @ centred.mT
+
+
+def cubic(pooled: Tensor) -> Tensor:
+    """Return (<a, b> / d + 1)^3 for all rows: the kernel of KID."""
+    return (pooled @ pooled.mT / pooled.shape[1] + 1) ** 3
 
 
 def rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
@@ -73,20 +83,26 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator) -> Discrepancy:
     """Return the U-statistic of a pooled kernel matrix, its interval and its null.
 
-    The standard error is the jackknife's, and at least the random splits'.
-
     Args:
-        kernel: (n + m, n + m), symmetric; the diagonal is ignored (and overwritten).
+        kernel: (n + m, n + m), symmetric; the diagonal is overwritten.
         n: how many of the rows are real; they come first.
         permutations: how many random splits of the pooled rows.
         rng: draws them.
     """
+    diagonal = kernel.diagonal().clone()
     kernel.fill_diagonal_(0)
     value, splits = float(statistic(kernel, n)), permuted(kernel, n, permutations, rng)
-    # Without a difference the jackknife's first-order variance can vanish; the splits' cannot.
-    variance = max(float(jackknife_variance(kernel, n)), float(splits.var(correction=0)))
-    half = Z * math.sqrt(variance)
-    return Discrepancy(value, value - half, value + half, splits)
+    bias = _of_pairs_with_itself(kernel[:n, :n], diagonal[:n])
+    bias += _of_pairs_with_itself(kernel[n:, n:], diagonal[n:])
+    variance = float(jackknife_variance(kernel, n))
+    low, high = of_square(value, bias, splits.cpu().numpy(), variance)
+    return Discrepancy(value, low, high, splits)
+
+
+def _of_pairs_with_itself(within: Tensor, diagonal: Tensor) -> float:
+    """Return what the pairs of a row with itself add to the mean over all pairs of a sample."""
+    n = len(within)
+    return float(diagonal.mean() - within.sum() / (n * (n - 1))) / n
 
 
 def statistic(kernel: Tensor, n: int) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import chosen, permutation_p, verdict
+from pushforward.measures._intervals import chosen, tested
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _quadratic
 
@@ -64,46 +64,124 @@ def mmd(
     x: Any,
     y: Any,
     *,
+    kernel: Literal["rbf", "linear"] = "rbf",
     bandwidth: float | None = None,
     permutations: int = 499,
     limit: int | None = 2000,
     features: Featurise | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Squared maximum mean discrepancy with a Gaussian kernel, unbiased.
+    r"""Squared maximum mean discrepancy, unbiased: how far apart a kernel sees two samples.
 
     $$E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \quad k(a, b) = e^{-|a - b|^2 / (2 \sigma^2)}$$
 
-    Sees every difference in principle; with one bandwidth in many dimensions it sees little. So
-    without `bandwidth` the kernel is the mean of five, at 1/4, 1/2, 1, 2 and 4 times the median
-    distance of the pooled rows. Memory is that of the (n + m)^2 kernel matrix.
+    Without `bandwidth` the Gaussian kernel is the mean of five, at 1/4, 1/2, 1, 2 and 4 times the
+    median distance of the pooled rows. With the linear kernel, the product of two rows, the value
+    is the squared distance of the means.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        bandwidth: sigma, or None.
-        permutations: random splits behind the p-value.
+        kernel: `"rbf"` (Gaussian) or `"linear"`.
+        bandwidth: sigma of the Gaussian kernel, or None.
+        permutations: random splits behind the p-value and the interval; below 39 there is no
+            interval, at 0 neither.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of permutations and left-out rows.
 
     Returns:
         The U-statistic (it may be negative); null 0 (`extra["null_95"]`: what 95 % of the random
-        splits stay below); the interval is the jackknife's, over both samples.
+        splits stay below). The interval is for the squared distance of the two *distributions*,
+        over both samples; its lower end is negative where none can be seen.
 
     Raises:
-        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, and a
-            bandwidth that is not positive.
+        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, an unknown
+            kernel, and a bandwidth that is not positive or has no Gaussian kernel to go with.
+
+    Sees: every difference, given enough rows, as the Gaussian kernel is characteristic: a shift, a
+        scale, a mode that is missing. The linear kernel sees means alone.
+
+    Misses: what is much finer or coarser than its bandwidths. One fixed bandwidth that is small
+        beside the distances (which grow as sqrt(d)) sees nothing at all: every pair of rows is then
+        equally far. The value depends on the bandwidths, so compare values at equal ones only.
+
+    Null: 0 in expectation, at all sizes; values scatter about it by the order of 1/n + 1/m, and the
+        p-value is exact.
+
+    Cost: O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B splits: one kernel matrix and
+        one matrix product for all of them. COST_MMD
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", equation 3.
     """
+    if kernel not in ("rbf", "linear"):
+        raise MeasureError(
+            f'kernel must be "rbf" or "linear" (for a cubic one: kid); given {kernel!r}'
+        )
+    if kernel == "linear" and bandwidth is not None:
+        raise MeasureError(f"the linear kernel has no bandwidth; given {bandwidth=}")
     both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
+    if kernel == "linear":
+        return _measured("mmd", _quadratic.linear(both.pooled), both, permutations, rng, {})
     widths = _widths(both.pooled, bandwidth, rng)
     squared = _quadratic.squared_distances(both.pooled, both.pooled)
-    found = _quadratic.discrepancy(_quadratic.rbf(squared, widths), both.n, permutations, rng)
-    return _measured("mmd", found, both, {"bandwidths": widths})
+    matrix = _quadratic.rbf(squared, widths)
+    return _measured("mmd", matrix, both, permutations, rng, {"bandwidths": widths})
+
+
+def kid(
+    x: Any,
+    y: Any,
+    *,
+    permutations: int = 499,
+    limit: int | None = 2000,
+    features: Featurise | None = None,
+    seed: int = 0,
+) -> Measurement:
+    r"""Kernel Inception distance: the squared MMD with a cubic kernel, unbiased.
+
+    $$E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \quad k(a, b) = \left(\tfrac1d a^T b + 1\right)^3$$
+
+    The name is that of its use on the features of an Inception network, which `features` takes. It
+    is made on all rows at once, not as a mean over blocks of them, which has more noise.
+
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        permutations: random splits behind the p-value and the interval; below 39 there is no
+            interval, at 0 neither.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of permutations and left-out rows.
+
+    Returns:
+        The U-statistic (it may be negative); null and interval are those of `mmd`.
+
+    Raises:
+        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, and values
+            whose sixth powers overflow.
+
+    Sees: differences of the first three moments: mean, covariance and skewness.
+
+    Misses: distributions whose first three moments agree. It is neither free of the unit nor of the
+        origin, and outliers weigh with their sixth power: standardise, or use features. With heavy
+        tails the interval is too narrow, as a few rows decide.
+
+    Null: 0 in expectation, at all sizes, unlike the Fréchet distance's; the p-value is exact.
+
+    Cost: that of `mmd`. COST_KID
+
+    Reference:
+        Bińkowski et al. 2018, "Demystifying MMD GANs".
+    """
+    both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
+    kernel = _quadratic.cubic(both.pooled)
+    if not bool(kernel.isfinite().all()):
+        raise MeasureError("the third powers of the rows' products overflow; rescale both samples")
+    rng = torch.Generator().manual_seed(seed)
+    return _measured("kid", kernel, both, permutations, rng, {})
 
 
 def energy(
@@ -119,17 +197,38 @@ def energy(
 
     $$2 E|x - y| - E|x - x'| - E|y - y'|$$
 
-    Arguments, memory, interval, null and errors are those of `mmd`; there is no bandwidth. The
-    value has the unit of the data.
+    Args:
+        x: the real sample: tensor, array or numeric frame (n, ...).
+        y: the generated sample (m, ...).
+        permutations: random splits behind the p-value and the interval; below 39 there is no
+            interval, at 0 neither.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        features: what to measure instead of the values themselves.
+        seed: of permutations and left-out rows.
+
+    Returns:
+        The U-statistic (it may be negative), in units of the data; null and interval are those of
+        `mmd`.
+
+    Raises:
+        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity.
+
+    Sees: every difference, given enough rows and finite means; a shift best.
+
+    Misses: in many dimensions, differences other than of the mean or the total variance: distances
+        then depend on little else. A column with a large unit decides alone: standardise.
+
+    Null: 0 in expectation, at all sizes; the p-value is exact.
+
+    Cost: that of `mmd`. COST_ENERGY
 
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".
     """
     both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
-    kernel = -_quadratic.squared_distances(both.pooled, both.pooled).sqrt()
-    found = _quadratic.discrepancy(kernel, both.n, permutations, rng)
-    return _measured("energy", found, both, {})
+    kernel = _quadratic.squared_distances(both.pooled, both.pooled).sqrt_().neg_().fill_diagonal_(0)
+    return _measured("energy", kernel, both, permutations, rng, {}, unit="units of the data")
 
 
 def _widths(pooled: Tensor, bandwidth: float | None, rng: torch.Generator) -> list[float]:
@@ -142,19 +241,29 @@ def _widths(pooled: Tensor, bandwidth: float | None, rng: torch.Generator) -> li
 
 
 def _measured(
-    name: str, found: _quadratic.Discrepancy, both: Pair, extra: dict[str, Any]
+    name: str,
+    kernel: Tensor,
+    both: Pair,
+    permutations: int,
+    rng: torch.Generator,
+    extra: dict[str, Any],
+    unit: str = "",
 ) -> Measurement:
-    p_value = permutation_p(found.value, found.permuted.cpu().numpy())
+    found = _quadratic.discrepancy(kernel, both.n, permutations, rng)
+    p_value, outcome = tested(found.value, found.permuted.cpu().numpy())
+    if permutations:
+        extra = {**extra, "null_95": float(found.permuted.quantile(0.95))}
     return Measurement(
         name,
         found.value,
         low=found.low,
         high=found.high,
-        covers="both samples (jackknife)",
+        covers="" if found.low is None else "both samples (jackknife and random splits)",
         null=0.0,
         p_value=p_value,
         n=both.n,
         m=both.m,
-        reading=verdict(p_value) + chosen(both.extra, both.n, both.m),
-        extra={**extra, "null_95": float(found.permuted.quantile(0.95)), **both.extra},
+        unit=unit,
+        reading=outcome + chosen(both.extra, both.n, both.m),
+        extra={**extra, **both.extra},
     )
