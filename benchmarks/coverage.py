@@ -226,7 +226,7 @@ CASES: dict[str, Case] = {
     ),
     "annealed_importance, linear": Case(
         -2.973844,
-        likelihood(pm.annealed_importance, 30, steps=30, chains=4, leapfrog=2, simulated=0),
+        likelihood(pm.annealed_importance, 30, steps=30, chains=8, leapfrog=2, simulated=0),
     ),
     # MMD^2 of Gaussians: 2 (s / (s + 2))^(d/2) (1 - exp(-1 / (2 (s + 2)))), s the squared bandwidth
     "mmd, d = 20, shift 1": Case(
