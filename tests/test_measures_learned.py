@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import classifier_test
-from pushforward.measures.learned.classifier import Classifier, auc
+from pushforward.measures._intervals import wilson
+from pushforward.measures.learned.classifier import Classifier, auc, fitted
 
 CLASSIFIERS: tuple[Classifier, ...] = ("trees", "logistic", "network")
 
@@ -67,6 +68,22 @@ def test_the_interval_of_the_auc_holds_the_truth() -> None:
     found = [auc(rng.normal(size=60), rng.normal(1.0, size=80)) for _ in range(200)]
     # At a true coverage of 95 % fewer than 180 or more than 198 hits have a probability of 0.1 %.
     assert 180 <= sum(low <= truth <= high for _, low, high in found) <= 198
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_the_interval_holds_the_classifier_s_own_accuracy(classifier: Classifier) -> None:
+    # Not the best classifier's accuracy, but that of the one which was learned, on fresh rows.
+    x, y = normal(200, 1, 0), normal(200, 1, 1, shift=1.0)
+    score = fitted(x, y, classifier, None, None, 0)[1]
+    fresh, other = (
+        normal(100_000, 1, seed, shift).reshape(-1, 1) for seed, shift in ((2, 0), (3, 1))
+    )
+    held_x, held_y = score(fresh), score(other)
+    truth = ((held_x < 0.5).mean() + (held_y > 0.5).mean()) / 2
+    hits = (held_x < 0.5).reshape(1000, 100).sum(1) + (held_y > 0.5).reshape(1000, 100).sum(1)
+    intervals = [wilson(h / 200, 200) for h in hits]
+    # At a true coverage of 95 % four standard errors of 1,000 repetitions are 2.8 %.
+    assert 922 <= sum(low <= truth <= high for low, high in intervals) <= 978
 
 
 def test_accuracy_interval_and_p_value_are_binomial() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 MEMBERS = 4
 WIDTH = 64
 SHARE = 0.75  # of a member's rows are to learn from, the others to stop by
-STEPS = 1000  # at most
+STEPS = 500  # at most
 EVERY = 10  # steps between two looks at the rows to stop by
 PATIENCE = 8  # looks without a gain until all is over
 BATCH = 256  # rows a side

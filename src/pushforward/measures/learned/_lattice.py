@@ -28,6 +28,8 @@ class Lattice(Critic):
     The first candidate is the best linear critic, in closed form: along the difference of means.
     """
 
+    signs: Tensor
+
     def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
         super().__init__()
         both, size = torch.cat([x, y]), GROUPS * UNITS

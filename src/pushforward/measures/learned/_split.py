@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.measures._inputs import Featurise, Pair, pair
+from pushforward.measures._inputs import Featurise, pair
 
 LEAST = 20  # rows a side: enough to learn from and to be judged on
 WITNESSES = 10
@@ -72,13 +72,9 @@ def split(
     both = pair(x, y, least=LEAST, features=features)
     most = max(both.n, both.m) if limit is None else max(limit, LEAST)
     given = {"given": [both.n, both.m]} if max(both.n, both.m) > most else {}
-    most = _shorter(both, most) if level else most
-    sides = (_side(rows, share, most, generator) for rows in (both.x, both.y))
-    return Split(*sides, {**given, **both.extra})
-
-
-def _shorter(both: Pair, most: int) -> int:
-    return min(both.n, both.m, most)
+    most = min(both.n, both.m, most) if level else most
+    real, fake = (_side(rows, share, most, generator) for rows in (both.x, both.y))
+    return Split(real, fake, {**given, **both.extra})
 
 
 def _side(rows: Tensor, share: float, most: int, generator: torch.Generator) -> Side:

@@ -19,6 +19,7 @@ from pushforward.measures.measurement import Measurement
 
 Classifier = Literal["trees", "logistic", "network"]
 Floats = NDArray[np.float64]
+Score = Callable[[Tensor], Floats]
 
 
 def classifier_test(
@@ -75,8 +76,13 @@ def classifier_test(
     if classifier not in CLASSIFIERS:
         raise MeasureError(f"unknown classifier {classifier!r}; {nearest(classifier, CLASSIFIERS)}")
     both, score = fitted(x, y, classifier, limit, features, seed)
+    return judged(both, score, classifier)
+
+
+def judged(both: Split, score: Score, classifier: str) -> Measurement:
+    """Return what a fitted classifier is worth on the held-out rows."""
     real, fake = (score(rows) for rows in both.tested())
-    hits = correct(real, fake)
+    hits = _hits(fake - 0.5) + _hits(0.5 - real)
     trials = len(real) + len(fake)
     low, high = wilson(hits / trials, trials)
     p_value = _binomial_p(int(hits), trials)
@@ -139,7 +145,7 @@ def _variance_of_mean(values: Floats) -> float:
 
 def fitted(
     x: Any, y: Any, classifier: str, limit: int | None, features: Featurise | None, seed: int
-) -> tuple[Split, Callable[[Tensor], Floats]]:
+) -> tuple[Split, Score]:
     """Return the split samples, and a classifier's score ("generated") of rows (n, d)."""
     rng = torch.Generator().manual_seed(seed)
     both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, level=True)
@@ -157,11 +163,6 @@ def fitted(
 
 def _array(rows: Tensor) -> Floats:
     return np.asarray(rows.cpu())
-
-
-def correct(real: Floats, fake: Floats) -> float:
-    """Return how many scores are on the right side of 1/2; those on it count one half."""
-    return _hits(fake - 0.5) + _hits(0.5 - real)
 
 
 def _hits(margin: Floats) -> float:
