@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -70,8 +72,8 @@ def train(images: Tensor, seed: int) -> Encoder:
     return encoder.requires_grad_(False)
 
 
-def untrained(channels: int, height: int, width: int, seed: int) -> Encoder:
-    """Return an encoder with random weights that depend on the seed alone.
+def untrained(shape: Sequence[int], seed: int) -> Encoder:
+    """Return an encoder of images (channels, height, width) with random weights that depend on the seed alone.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", who
@@ -79,7 +81,7 @@ def untrained(channels: int, height: int, width: int, seed: int) -> Encoder:
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        return Encoder(channels, height, width).requires_grad_(False)
+        return Encoder(*shape).requires_grad_(False)
 
 
 def turned(x: Tensor) -> list[Tensor]:

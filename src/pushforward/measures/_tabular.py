@@ -67,7 +67,7 @@ class Trends:
     def related(self, rows: Rows) -> Floats:
         """Return the correlation of each pair of numbers; 0 with a constant."""
         i, j = self.place[self.pairs[self.correlated]].T
-        return np.nan_to_num(correlations(self.values[rows])[i, j])
+        return np.asarray(np.nan_to_num(correlations(self.values[rows])[i, j]))
 
     def coded(self, rows: Rows) -> list[Coded]:
         """Return each column of these rows as codes."""

@@ -229,7 +229,7 @@ class RandomConvolutional(ImageEncoder):
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.
         """
-        encoder = _encoder.untrained(*_images(reference).shape[1:], seed)
+        encoder = _encoder.untrained(_images(reference).shape[1:], seed)
         return cls._normalised(encoder, reference, seed)
 
     @property
