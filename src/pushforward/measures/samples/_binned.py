@@ -17,13 +17,15 @@ def cells(pooled: Tensor, bins: int) -> Tensor:
     for column in pooled.mT.contiguous():
         inner = edges(column, bins)
         cell = cell * (len(inner) + 1) + torch.searchsorted(inner, column, right=True)
-    return cell.unique(return_inverse=True)[1]
+    used: Tensor = cell.unique(return_inverse=True)[1]
+    return used
 
 
 def edges(column: Tensor, bins: int) -> Tensor:
     """Return the inner edges, quantiles of the values (N,); equal ones are one edge."""
     ranks = torch.arange(1, bins, device=column.device) * len(column) // bins
-    return column.sort().values[ranks].unique()
+    inner: Tensor = column.sort().values[ranks].unique()
+    return inner
 
 
 def counts(cell: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -57,7 +57,8 @@ def vendi(
     Returns:
         The generated sample's score; the null is the real one's at the same size. `extra["ratio"]`
         is generated over real, with its own interval. All intervals are for the expectations at
-        *this* size (and this bandwidth), from each row's influence on the entropy.
+        *this* size (and this bandwidth), from each row's influence on the entropy; they are too
+        narrow (83 % at 60 rows and a score of 25) where the score is not far below the size.
 
     Raises:
         MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, an unknown
@@ -76,7 +77,7 @@ def vendi(
 
     Cost:
         O(n^2 d + n^3) time and O(n^2) memory with `"rbf"`; O(n d^2 + d^3) with `"cosine"` and
-        fewer columns than rows. Measured: 0.5 s at
+        fewer columns than rows. Measured: 0.3 s at
         n = m = 1,000 with `"rbf"`.
 
     Reference:
