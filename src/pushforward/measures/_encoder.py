@@ -73,7 +73,7 @@ def train(images: Tensor, seed: int) -> Encoder:
 
 
 def untrained(shape: Sequence[int], seed: int) -> Encoder:
-    """Return an encoder of images (channels, height, width) with random weights that depend on the seed alone.
+    """Return an encoder of images (channels, height, width) with random weights of a seed.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", who
