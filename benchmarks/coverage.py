@@ -296,7 +296,7 @@ CASES: dict[str, Case] = {
     "histogram_kl, none": Case(0.0, shifted(pm.histogram_kl, 200, 1, 0.0, permutations=39)),
     "histogram_js, shift 1": Case(None, shifted(pm.histogram_js, 200, 1, 1.0, permutations=39)),
     "histogram_js, none": Case(0.0, shifted(pm.histogram_js, 200, 1, 0.0, permutations=39)),
-    "vendi, rbf, d = 3": Case(None, shifted(pm.vendi, 60, 3, 1.0, bandwidth=1.0)),
+    "vendi, rbf, d = 3": Case(None, shifted(pm.vendi, 200, 3, 1.0, bandwidth=1.0)),
     "vendi, cosine, d = 5": Case(None, shifted(pm.vendi, 100, 5, 1.0, kernel="cosine")),
     # probabilities softmax(z), z ~ N(0, I_5): 1.35402 in 200,000 rows
     "inception_score, 5 classes": Case(1.35402, unsure(100, 5)),

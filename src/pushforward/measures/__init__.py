@@ -54,12 +54,17 @@ from pushforward.measures.samples import (
     energy,
     energy_statistic,
     frechet,
+    histogram_js,
+    histogram_kl,
+    inception_score,
     kid,
+    knn_kl,
     max_sliced_wasserstein,
     mmd,
     mmd_statistic,
     sinkhorn,
     sliced_wasserstein,
+    vendi,
 )
 from pushforward.measures.scoring import Scorer, measure
 from pushforward.measures.tables import association, column_shapes, pair_trends, utility
@@ -95,11 +100,15 @@ __all__ = [
     "frechet_gaussian",
     "gaussian_rate",
     "gaussian_rate_by_dimension",
+    "histogram_js",
+    "histogram_kl",
     "importance_bound",
+    "inception_score",
     "jeffreys",
     "jensen_shannon",
     "kid",
     "kl",
+    "knn_kl",
     "max_sliced_wasserstein",
     "measure",
     "memorisation",
@@ -114,6 +123,7 @@ __all__ = [
     "sinkhorn",
     "sliced_wasserstein",
     "utility",
+    "vendi",
     "wasserstein_critic",
 ]
 

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from pushforward.measures.samples.kernels import energy, energy_statistic, mmd, mmd_statistic
-from pushforward.measures.samples.transport import sliced_wasserstein
+from pushforward.measures.samples.divergences import histogram_js, histogram_kl, knn_kl
+from pushforward.measures.samples.frechet import frechet
+from pushforward.measures.samples.kernels import energy, energy_statistic, kid, mmd, mmd_statistic
+from pushforward.measures.samples.scores import inception_score, vendi
+from pushforward.measures.samples.transport import (
+    max_sliced_wasserstein,
+    sinkhorn,
+    sliced_wasserstein,
+)
 
-__all__ = ["energy", "energy_statistic", "mmd", "mmd_statistic", "sliced_wasserstein"]
+__all__ = [
+    "energy",
+    "energy_statistic",
+    "frechet",
+    "histogram_js",
+    "histogram_kl",
+    "inception_score",
+    "kid",
+    "knn_kl",
+    "max_sliced_wasserstein",
+    "mmd",
+    "mmd_statistic",
+    "sinkhorn",
+    "sliced_wasserstein",
+    "vendi",
+]
