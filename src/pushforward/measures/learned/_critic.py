@@ -21,6 +21,7 @@ EVERY = 10  # steps between two looks at the rows to stop by
 PATIENCE = 8  # looks without a gain until all is over
 BATCH = 256  # rows a side
 RATE = 2e-3
+NARROW = 10  # columns up to which the rate is that
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Values on both sides (members, n) and (members, m) -> what each member maximises (members,)."""
@@ -64,7 +65,10 @@ def fit(
         generator: of the members' splits and of the batches.
     """
     sides = [_Side(rows, generator) for rows in (x, y)]
-    optimizer = torch.optim.Adam(critic.parameters(), RATE)
+    # A step of Adam moves each weight by the rate, and so a value by the rate times sqrt(columns):
+    # with 784 columns the first steps would already be too long.
+    rate = RATE * min(1.0, (NARROW / x.shape[1]) ** 0.5)
+    optimizer = torch.optim.Adam(critic.parameters(), rate)
     best = _Best(critic)
     best.offer(_gain(critic, objective, [side.held_out for side in sides]))
     for step in range(1, STEPS + 1):
