@@ -63,9 +63,10 @@ def jensen_shannon(
         dependences of columns alike. Unlike KL it is finite and well measured for samples that do
         not overlap.
     Misses: what takes more rows to learn: the value is a lower bound, and 0 is no proof of
-        equality. Of N(0, I) against N(e1, I), 0.111, it shows 0.096 from 500 rows, 0.105 from 2,000
-        and 0.108 from 5,000 in 10 dimensions, and hardly 0.005 from 5,000 rows in 784. Copies of one row within a sample may lie on both sides of
-        the split, and are then learned by heart.
+        equality. Of N(0, I) against N(e1, I), 0.111, it shows about 0.096 from 500 rows, 0.105 from
+        2,000 and 0.108 from 5,000 in 10 dimensions, and hardly 0.005 from 5,000 rows in 784. Copies
+        of one row within a sample may lie on both sides of the split, and are then learned by
+        heart.
     Null: 0 at most, and a little below it: where there is nothing to learn, what the critic
         learned is wrong, and costs.
     Cost: O((n + m) d) for each of up to 500 steps of 256 rows a side; 1 second for n = m = 2000,
