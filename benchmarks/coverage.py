@@ -233,14 +233,14 @@ CASES: dict[str, Case] = {
         0.017327, shifted(pm.mmd, 100, 20, 1.0, bandwidth=20**0.5, permutations=99)
     ),
     "mmd, d = 20, none": Case(0.0, shifted(pm.mmd, 100, 20, 0.0, permutations=99)),
-    "mmd, d = 1, none, n = 1000": Case(0.0, shifted(pm.mmd, 1000, 1, 0.0, permutations=99)),
+    "mmd, d = 1, none, n = 400": Case(0.0, shifted(pm.mmd, 400, 1, 0.0, permutations=99)),
     "mmd linear, d = 5, shift 0.3": Case(
         0.09, shifted(pm.mmd, 100, 5, 0.3, kernel="linear", permutations=99)
     ),
     "energy, d = 1, none": Case(0.0, shifted(pm.energy, 200, 1, 0.0, permutations=99)),
     "energy, d = 20, none": Case(0.0, shifted(pm.energy, 100, 20, 0.0, permutations=99)),
-    "energy, d = 1, shift 1, n = 1000": Case(
-        0.541807, shifted(pm.energy, 1000, 1, 1.0, permutations=99)
+    "energy, d = 1, shift 1, n = 400": Case(
+        0.541807, shifted(pm.energy, 400, 1, 1.0, permutations=99)
     ),
     "kid, d = 2, shift 1": Case(4.625, shifted(pm.kid, 200, 2, 1.0, permutations=99)),
     "kid, d = 8, none": Case(0.0, shifted(pm.kid, 200, 8, 0.0, permutations=99)),

@@ -110,7 +110,8 @@ def mmd(
         p-value is exact.
 
     Cost: O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B splits: one kernel matrix and
-        one matrix product for all of them. COST_MMD
+        one matrix product for all of them.
+        Measured: 4.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", equation 3.
@@ -171,7 +172,8 @@ def kid(
 
     Null: 0 in expectation, at all sizes, unlike the Fréchet distance's; the p-value is exact.
 
-    Cost: that of `mmd`. COST_KID
+    Cost: that of `mmd`.
+        Measured: 1.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Bińkowski et al. 2018, "Demystifying MMD GANs".
@@ -220,7 +222,8 @@ def energy(
 
     Null: 0 in expectation, at all sizes; the p-value is exact.
 
-    Cost: that of `mmd`. COST_ENERGY
+    Cost: that of `mmd`.
+        Measured: 1.3 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".
