@@ -1,11 +1,11 @@
 """The critic behind the Wasserstein distance: 1-Lipschitz by construction, and able to be sharp.
 
-Spectrally normalised layers are safe but blunt: of 1.0 between N(0, 1) and N(0, 4) in one column
-such networks saw 0.85 after a thousand steps. Here the largest of several smallest of functions
-that are 1-Lipschitz themselves: planes with slopes of length at most 1, and cones. Maximum and
-minimum keep the constant, planes alone come close to every 1-Lipschitz function (a lattice that
-meets any two values at any two points), and almost everywhere the gradient has length 1, as that of
-the best critic has wherever mass moves.
+Spectrally normalised layers are safe but blunt: of the 0.798 between N(0, 1) and N(0, 4),
+orthonormal layers with sorting saw 0.68 after a thousand steps. Here the largest of several
+smallest of functions that are 1-Lipschitz themselves: planes with slopes of length at most 1, and
+cones. Maximum and minimum keep the constant, planes alone come close to every 1-Lipschitz function
+(a lattice that meets any two values at any two points), and almost everywhere the gradient has
+length 1, as that of the best critic has wherever mass moves.
 """
 
 from __future__ import annotations

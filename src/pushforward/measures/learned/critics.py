@@ -69,8 +69,8 @@ def jensen_shannon(
         heart.
     Null: 0 at most, and a little below it: where there is nothing to learn, what the critic
         learned is wrong, and costs.
-    Cost: O((n + m) d) for each of up to 500 steps of 256 rows a side; 1 second for n = m = 2000,
-        d = 10 on 2 cores. The permutations take permutations (n + m) numbers.
+    Cost: O((n + m) d) for each of up to 500 steps of 256 rows a side; 0.3 to 1.4 seconds of one
+        core for n = m = 2000, d = 10. The permutations take permutations (n + m) numbers.
 
     Reference:
         Goodfellow et al. 2014, "Generative adversarial nets"; Nowozin, Cseke & Tomioka 2016,
@@ -185,8 +185,8 @@ def wasserstein_critic(
         ones: distances decide, so bring the columns to scales that are worth comparing. The value
         is a lower bound.
     Null: 0: a critic without a difference to see gives 0 in expectation, whatever it learned.
-    Cost: as for `jensen_shannon`, O((n + m) d) a step; 1 second for n = m = 2000, d = 10 for a
-        shift and 2 for a scale, on 2 cores.
+    Cost: as for `jensen_shannon`, O((n + m) d) a step; 0.2 to 1.4 seconds of one core for
+        n = m = 2000, d = 10.
 
     Reference:
         Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN"; for lattices of Lipschitz functions
