@@ -371,7 +371,7 @@ def authentic(_: Tensor, y: Tensor, *, train: Tensor, seed: int) -> Measurement:
 
 
 CASES |= {
-    # Without a difference clipped coverage expects 1.003 before its clip, and its interval ends at 1.
+    # Without a difference clipped coverage has 1.003 before its clip; its interval ends at 1.
     f"{name}, d = {d}, {told}": Case(
         1.0 if (name, told) == ("clipped_coverage", "none") else None, in_balls(name, 200, d, shift)
     )
