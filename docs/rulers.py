@@ -56,8 +56,12 @@ def sections(ruler: Ruler) -> dict[str, str]:
     """Return the docstring's parts by name; what stands before the first is "" (the empty name)."""
     text = inspect.getdoc(ruler) or ""
     parts = re.split(rf"^({'|'.join(SECTIONS)}):$", text, flags=re.MULTILINE)
-    bodies = [inspect.cleandoc("\n" + body) for body in parts[2::2]]
+    bodies = [_capital(inspect.cleandoc("\n" + body)) for body in parts[2::2]]
     return {"": parts[0].strip()} | dict(zip(parts[1::2], bodies, strict=True))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _module(ruler: Ruler) -> str:

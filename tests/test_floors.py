@@ -15,7 +15,7 @@ FLOORS = [
     {"storage"},
     {"data", "networks", "likelihoods", "priors"},
     {"measures"},
-    {"game"},
+    {"game", "selftest"},
     {"families"},
     {"models"},
     {"settings", "seats", "runs", "train"},

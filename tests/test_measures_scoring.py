@@ -33,8 +33,9 @@ from pushforward.measures import (
     measure,
     mmd,
 )
+from pushforward.measures._scene import some
+from pushforward.measures._sets import CHOSEN, RULERS
 from pushforward.measures.samples import _quadratic
-from pushforward.measures.scoring import ON_REQUEST, RULERS
 
 NEIGHBOURS = ["precision", "recall", "density", "coverage"]
 
@@ -64,17 +65,24 @@ SAMPLES: dict[str, Any] = {
 @pytest.mark.parametrize("kind", list(SAMPLES))
 def test_measure_chooses_what_suits_the_data(kind: str) -> None:
     card = measure(*SAMPLES[kind])
-    assert list(card) == [name for name in RULERS[kind] if name not in ON_REQUEST[kind]]
-    assert card.notes == ()
+    assert list(card) == list(CHOSEN[kind])
+    (note,) = card.notes
+    assert note.startswith(f"Chosen for {kind}s: ")
+    assert f"All {len(RULERS[kind])} rulers" in note
     for name, found in card.items():
         assert found.name == name
         assert np.isfinite(found.value)
         assert found.null is not None
+        if name == "frechet":  # 100 images in 64 dimensions: no interval below 3 rows a column
+            assert found.interval is None
+            assert "mostly bias" in found.reading
+            continue
         assert found.interval is not None
         assert found.interval[0] <= found.value <= found.interval[1]
         assert found.covers
         assert found.reading
-        assert (found.n, found.m) == tuple(map(len, SAMPLES[kind]))
+        sizes = tuple(map(len, SAMPLES[kind]))
+        assert (found.n, found.m) in {sizes, (min(sizes),) * 2}, "all rows, or equal sizes"
     assert json.loads(json.dumps(card.to_json())) == card.to_json()
     assert Scorecard.from_json(card.to_json()) == card
 
@@ -85,10 +93,33 @@ def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
     assert list(measure(real, fake, only="energy")) == ["energy"]
-    for extra in ON_REQUEST[kind]:
-        assert list(measure(real, fake, only=[extra])) == [extra]
     with pytest.raises(MeasureError, match="name at least one ruler"):
         measure(real, fake, only=[])
+
+
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_all_rulers_of_a_kind_in_one_call(kind: str) -> None:
+    real, fake = SAMPLES[kind]
+    card = measure(real, fake, train=real[:50], only="all")
+    left_out = {note.split()[0] for note in card.notes}
+    assert {*card, *left_out} == set(RULERS[kind])
+    allowed = {"array": {"histogram_js", "histogram_kl"}}  # for one or two columns, and not three
+    assert left_out == allowed.get(kind, set())
+    assert all(np.isfinite(found.value) for found in card.values())
+    assert len(measure(real, fake, only="all").notes) == 3 + len(left_out), "none knows of copies"
+
+
+def test_copies_are_looked_for_where_training_rows_are_given() -> None:
+    real, fake = SAMPLES["array"]
+    train = np.random.default_rng(5).normal(size=(100, 3))
+    assert list(measure(real, fake, train=train))[-1] == "closest_record"
+    share = [
+        measure(real, y, train=train, only="closest_record")["closest_record"].value
+        for y in (train, fake)
+    ]
+    assert share[0] == 1.0
+    # Wilson's interval of a share of one half of 100 reaches to 0.6.
+    assert abs(share[1] - 0.5) < 0.15
 
 
 def test_arrays_are_measured_by_z_scores_of_the_reference() -> None:
@@ -151,7 +182,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
     real, fake = (x[:15] for x in SAMPLES["array"])
     card = measure(real, fake)
     assert "classifier_test" not in card
-    assert card.notes[0].startswith(
+    assert card.notes[1].startswith(
         "classifier_test is left out: this ruler needs at least 20 rows"
     )
     with pytest.raises(MeasureError, match="at least 20 rows"):
@@ -159,7 +190,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
     with pytest.raises(MeasureError, match="at least"):
         measure(real[:1], fake[:1])
     one = measure(*(t.select("a") for t in SAMPLES["table"]))
-    assert [note.split()[0] for note in one.notes] == ["pair_trends", "utility"]
+    assert [note.split()[0] for note in one.notes[1:]] == ["pair_trends", "utility"]
 
 
 @pytest.mark.parametrize(
@@ -211,8 +242,8 @@ def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
     data = read(digits()[:200])
     scorer = Scorer(data, only=["energy"])
     fitted = ImageEncoder.fit(data.schema.expand(data.part("train")[0]))
-    assert isinstance(scorer.features, ImageEncoder)
-    assert scorer.features.digest == fitted.digest
+    assert isinstance(scorer.lens.features, ImageEncoder)
+    assert scorer.lens.features.digest == fitted.digest
     test = data.part("test")
     card = scorer.score(test, test)
     assert card["energy"].extra["features"] == {"name": fitted.name, "hash": fitted.digest}
@@ -244,11 +275,11 @@ def test_training_rows_are_drawn_at_random() -> None:
     # In the order of the source the first rows may be of one kind: those of a sorted table are.
     data = read(np.arange(1000.0)[:, None])
     rows = data.part("train")[0]
-    some = Scorer(data, only=["energy"])._some_training(200, seed=0).rows
-    assert len(torch.unique(some)) == 200
-    assert torch.isin(some, rows).all()
+    rows_drawn = rows[some(rows, 200, seed=0)]
+    assert len(torch.unique(rows_drawn)) == 200
+    assert torch.isin(rows_drawn, rows).all()
     # The mean of 200 of 800 z-scores has a standard error of sqrt((1 / 200) (1 - 1 / 4)) = 0.06.
-    assert abs(float(some.mean() - rows.mean())) < 4 * 0.06
+    assert abs(float(rows_drawn.mean() - rows.mean())) < 4 * 0.06
 
 
 # --- scorecards ---

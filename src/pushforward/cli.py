@@ -13,8 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pushforward.console import Display, anatomy_tables, comparison_table, scorecard_table
-from pushforward.errors import ModelError, PushforwardError, nearest
+from pushforward.console import (
+    Display,
+    anatomy_tables,
+    comparison_table,
+    sanity_table,
+    selftest_table,
+)
+from pushforward.errors import MeasureError, ModelError, PushforwardError, nearest
 
 app = typer.Typer(
     add_completion=False,
@@ -92,11 +98,11 @@ def compare(
         display.told("writing the report", {})
         report = result.report()
     if as_json:
-        sys.stdout.write(json.dumps(result.to_json() | {"report": str(report)}) + "\n")
-        return
-    out.print(comparison_table(result))
-    out.print(escape(str(result.recommendation)), soft_wrap=True)
-    out.print(f"Report: {escape(str(report))}", soft_wrap=True)
+        _print_json(result.to_json() | {"report": str(report)})
+    else:
+        out.print(comparison_table(result))
+        out.print(escape(str(result.recommendation)), soft_wrap=True)
+        out.print(f"Report: {escape(str(report))}", soft_wrap=True)
 
 
 @app.command(context_settings=MODEL_OPTIONS)
@@ -139,8 +145,7 @@ def fit(
             **options,
         )
     if as_json:
-        told = {"run": str(run), "config": fitted.config, "history": fitted.history}
-        sys.stdout.write(json.dumps(told) + "\n")
+        _print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:
         out.print(f"Run: {escape(str(run))} ({fitted.config['steps']} steps)", soft_wrap=True)
 
@@ -180,6 +185,9 @@ def measure(
         str | None, typer.Option(help="The training rows, for rulers that need them.")
     ] = None,
     only: Annotated[str | None, typer.Option(help="These rulers, separated by commas.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every ruler for this kind of data.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of subsampling and permutations.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -187,13 +195,15 @@ def measure(
     from pushforward.data import read_raw
     from pushforward.measures import measure as run
 
+    if every and only is not None:
+        raise MeasureError("--all and --only: give one of them")
     rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
     wanted = None if only is None else [name.strip() for name in only.split(",")]
-    card = run(rows[0], rows[1], train=rows[2], only=wanted, seed=seed)
+    card = run(rows[0], rows[1], train=rows[2], only="all" if every else wanted, seed=seed)
     if as_json:
-        sys.stdout.write(json.dumps(card.to_json()) + "\n")
+        _print_json({"measures": card.to_json(), "notes": list(card.notes)})
     else:
-        out.print(scorecard_table(card))
+        out.print(card)
 
 
 @app.command()
@@ -219,13 +229,34 @@ def inspect(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> Non
 
 
 @app.command()
+def selftest(as_json: AsJson = False) -> None:
+    """Check every ruler against its closed form on this machine; takes one to two minutes."""
+    from dataclasses import asdict
+
+    from pushforward.measures.sanity import verdicts
+    from pushforward.selftest import CHECKS, run
+
+    with Display(err, quiet=as_json) as display:
+        found = run(CHECKS, lambda check: display.told(check, {}))
+        display.told("sanity checks of fidelity and diversity", {})
+        sane = verdicts()
+    if as_json:
+        told = {"checks": found, "sanity": sane}
+        _print_json({name: [asdict(one) for one in own] for name, own in told.items()})
+    else:
+        out.print(selftest_table(found))
+        out.print(sanity_table(sane))
+    if not all(result.holds for result in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def models(as_json: AsJson = False) -> None:
     """List the models with their place in the grid and their options."""
     from pushforward.models import all_models
 
     if as_json:
-        listed = {name: _described(cls.options()) for name, cls in all_models().items()}
-        sys.stdout.write(json.dumps(listed) + "\n")
+        _print_json({name: _described(cls.options()) for name, cls in all_models().items()})
         return
     for name, cls in all_models().items():
         out.print(f"[bold]{name}[/bold]  {cls.place[1]}, in {cls.place[0]}  ({cls.reference})")
@@ -234,6 +265,10 @@ def models(as_json: AsJson = False) -> None:
             default = "" if option.default is None else str(option.default)
             table.add_row(f"  --{option.name.replace('_', '-')}", default, option.help)
         out.print(table)
+
+
+def _print_json(told: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:

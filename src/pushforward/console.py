@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -22,8 +22,9 @@ from pushforward.compare import Comparison
 from pushforward.data import Dataset
 from pushforward.decide import interval
 from pushforward.game import Panel
-from pushforward.measures import Scorecard
+from pushforward.measures.sanity import Verdict
 from pushforward.runs import Fitted
+from pushforward.selftest import Result
 
 PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
 
@@ -115,14 +116,47 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def scorecard_table(card: Scorecard) -> Table:
-    """Return one scorecard with intervals, nulls and readings."""
-    table = Table("ruler", "value", "interval", "null", "p", "reading")
-    for name, m in card.items():
-        bounds = "" if m.low is None or m.high is None else f"{number(m.low)} – {number(m.high)}"
-        null = "" if m.null is None else number(m.null)
-        p_value = "" if m.p_value is None else f"{m.p_value:.3f}"
-        table.add_row(name, number(m.value), bounds, null, p_value, escape(m.reading))
+def selftest_table(results: Sequence[Result]) -> Table:
+    """Return one row a check: truth, estimate, interval, verdict."""
+    missed = sum(not r.holds for r in results)
+    spent = sum(r.seconds for r in results)
+    table = Table(
+        title=f"{len(results)} checks against closed forms, {missed} missed, {spent:.0f} s",
+        caption="A check holds when the truth lies in the interval, widened from 95 % to 99.9 %.",
+        caption_justify="left",
+    )
+    for head in ("ruler", "case", "truth", "estimate", "95 % interval", "verdict"):
+        table.add_column(head)
+    for r in results:
+        bounds = f"{r.low:.5g} – {r.high:.5g}" if r.low < r.high else "exact"
+        verdict = "holds" if r.holds else "[bold red]MISSED[/bold red]"
+        table.add_row(r.ruler, escape(r.case), f"{r.truth:.6g}", f"{r.value:.6g}", bounds, verdict)
+    return table
+
+
+SANITY = {"passes": "yes", "low": "yes (low)", "high": "yes (high)", "fails": "no"}
+
+
+def sanity_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return one row a check and desideratum, one column a measure."""
+    measures = list(dict.fromkeys(v.measure for v in verdicts))
+    table = Table(
+        title="Sanity checks of fidelity and diversity (Räisä et al. 2025): does a measure pass?",
+        caption="A known property of the measures, not of this machine: none passes all. "
+        "?: not sure from these repetitions. low, high: where a generator is too wide, a diversity "
+        "may fall or stay.",
+        caption_justify="left",
+    )
+    for head in ("check", "desideratum", *(name.replace("_", " ") for name in measures)):
+        table.add_column(head)
+    rows: dict[tuple[str, str], list[str]] = {}
+    for v in verdicts:
+        shown = SANITY[v.outcome] + ("" if v.sure else "?")
+        rows.setdefault((v.check, v.desideratum), []).append(shown)
+    for names, cells in rows.items():
+        table.add_row(*names, *cells)
+    passed = [[v.passed for v in verdicts if v.measure == name] for name in measures]
+    table.add_row("passed", "", *(f"{sum(own)} of {len(own)}" for own in passed))
     return table
 
 

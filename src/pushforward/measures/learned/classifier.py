@@ -60,15 +60,22 @@ def classifier_test(
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity, and an
             unknown classifier.
 
-    Sees: what the classifier can find, in all columns together: trees and network every kind of
+    Sees:
+        what the classifier can find, in all columns together: trees and network every kind of
         difference, the logistic model differences of means alone. N(0, 1) against N(1, 1) gives at
         best an accuracy of 0.6915 and an AUC of 0.7602.
-    Misses: what takes more rows to learn; the value is a lower bound of what the best classifier
-        could do. It says that the samples differ, not how much it matters: one telling column of
-        many is enough for 1. Copies of one row within a sample may lie in both halves.
-    Null: 1/2 for accuracy and AUC, whatever the classifier learned.
-    Cost: one fit on n rows; for n = m = 5000, d = 10, trees and the network take 0.2 seconds of
-        one core, the logistic model 0.02.
+
+    Misses:
+        what takes more rows to learn; the value is a lower bound of what the best classifier could
+        do. It says that the samples differ, not how much it matters: one telling column of many is
+        enough for 1. Copies of one row within a sample may lie in both halves.
+
+    Null:
+        1/2 for accuracy and AUC, whatever the classifier learned.
+
+    Cost:
+        one fit on n rows; for n = m = 5000, d = 10, trees and the network take 0.2 seconds of one
+        core, the logistic model 0.02.
 
     Reference:
         Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; DeLong et al. 1988.

@@ -59,18 +59,23 @@ def jensen_shannon(
     Raises:
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
 
-    Sees: every difference that a small network learns from these rows; shifts, scales and
-        dependences of columns alike. Unlike KL it is finite and well measured for samples that do
-        not overlap.
-    Misses: what takes more rows to learn: the value is a lower bound, and 0 is no proof of
-        equality. Of N(0, I) against N(e1, I), 0.111, it shows about 0.096 from 500 rows, 0.105 from
-        2,000 and 0.108 from 5,000 in 10 dimensions, and hardly 0.005 from 5,000 rows in 784. Copies
-        of one row within a sample may lie on both sides of the split, and are then learned by
-        heart.
-    Null: 0 at most, and a little below it: where there is nothing to learn, what the critic
-        learned is wrong, and costs.
-    Cost: O((n + m) d) for each of up to 500 steps of 256 rows a side; 0.3 to 1.4 seconds of one
-        core for n = m = 2000, d = 10. The permutations take permutations (n + m) numbers.
+    Sees:
+        every difference that a small network learns from these rows; shifts, scales and dependences
+        of columns alike. Unlike KL it is finite and well measured for samples that do not overlap.
+
+    Misses:
+        what takes more rows to learn: the value is a lower bound, and 0 is no proof of equality. Of
+        N(0, I) against N(e1, I), 0.111, it shows about 0.096 from 500 rows, 0.105 from 2,000 and
+        0.108 from 5,000 in 10 dimensions, and hardly 0.005 from 5,000 rows in 784. Copies of one
+        row within a sample may lie on both sides of the split, and are then learned by heart.
+
+    Null:
+        0 at most, and a little below it: where there is nothing to learn, what the critic learned
+        is wrong, and costs.
+
+    Cost:
+        O((n + m) d) for each of up to 500 steps of 256 rows a side; 0.3 to 1.4 seconds of one core
+        for n = m = 2000, d = 10. The permutations take permutations (n + m) numbers.
 
     Reference:
         Goodfellow et al. 2014, "Generative adversarial nets"; Nowozin, Cseke & Tomioka 2016,
@@ -124,15 +129,22 @@ def f_divergence(
         MeasureError: for an unknown divergence or bound, a bound that the divergence does not have,
             fewer than 20 rows on a side, different widths, NaN or infinity.
 
-    Sees: what `jensen_shannon` sees; KL and chi2 weigh most where generated rows are missing, and
+    Sees:
+        what `jensen_shannon` sees; KL and chi2 weigh most where generated rows are missing, and
         reverse KL where there are generated rows and no real ones.
-    Misses: large divergences. The variance of a bound of KL grows with exp(KL), and no bound from t
+
+    Misses:
+        large divergences. The variance of a bound of KL grows with exp(KL), and no bound from t
         test rows can show more than about log t (the reading warns when it comes near): for shifts
         that leave little overlap take `jensen_shannon`, `hellinger` or `total_variation`, which are
         bounded. On the test rows Donsker-Varadhan's is biased upwards, as the logarithm of a mean
         is downwards.
-    Null: 0 at most, and a little below it, as for `jensen_shannon`.
-    Cost: that of `jensen_shannon`.
+
+    Null:
+        0 at most, and a little below it, as for `jensen_shannon`.
+
+    Cost:
+        that of `jensen_shannon`.
 
     Reference:
         Donsker & Varadhan 1983; Nguyen, Wainwright & Jordan 2010, "Estimating divergence
@@ -179,14 +191,21 @@ def wasserstein_critic(
     Raises:
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
 
-    Sees: how far mass has to move, in all columns together; unlike the plug-in distance between two
+    Sees:
+        how far mass has to move, in all columns together; unlike the plug-in distance between two
         samples it is not biased upwards in many dimensions.
-    Misses: small differences in shape, and differences in columns of a small scale beside large
-        ones: distances decide, so bring the columns to scales that are worth comparing. The value
-        is a lower bound.
-    Null: 0: a critic without a difference to see gives 0 in expectation, whatever it learned.
-    Cost: as for `jensen_shannon`, O((n + m) d) a step; 0.2 to 1.4 seconds of one core for
-        n = m = 2000, d = 10.
+
+    Misses:
+        small differences in shape, and differences in columns of a small scale beside large ones:
+        distances decide, so bring the columns to scales that are worth comparing. The value is a
+        lower bound.
+
+    Null:
+        0: a critic without a difference to see gives 0 in expectation, whatever it learned.
+
+    Cost:
+        as for `jensen_shannon`, O((n + m) d) a step; 0.2 to 1.4 seconds of one core for n = m =
+        2000, d = 10.
 
     Reference:
         Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN"; for lattices of Lipschitz functions

@@ -99,19 +99,23 @@ def mmd(
         MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, an unknown
             kernel, and a bandwidth that is not positive or has no Gaussian kernel to go with.
 
-    Sees: every difference, given enough rows, as the Gaussian kernel is characteristic: a shift, a
+    Sees:
+        every difference, given enough rows, as the Gaussian kernel is characteristic: a shift, a
         scale, a mode that is missing. The linear kernel sees means alone.
 
-    Misses: what is much finer or coarser than its bandwidths. One fixed bandwidth that is small
-        beside the distances (which grow as sqrt(d)) sees nothing at all: every pair of rows is then
+    Misses:
+        what is much finer or coarser than its bandwidths. One fixed bandwidth that is small beside
+        the distances (which grow as sqrt(d)) sees nothing at all: every pair of rows is then
         equally far. The value depends on the bandwidths, so compare values at equal ones only.
 
-    Null: 0 in expectation, at all sizes; values scatter about it by the order of 1/n + 1/m, and the
+    Null:
+        0 in expectation, at all sizes; values scatter about it by the order of 1/n + 1/m, and the
         p-value is exact.
 
-    Cost: O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B splits: one kernel matrix and
-        one matrix product for all of them.
-        Measured: 4.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B splits: one kernel matrix and
+        one matrix product for all of them. Measured: 4.5 s for 2,000 rows a side, d = 64, on 2
+        (busy) cores.
 
     Reference:
         Gretton et al. 2012, "A kernel two-sample test", equation 3.
@@ -164,16 +168,19 @@ def kid(
         MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, and values
             whose sixth powers overflow.
 
-    Sees: differences of the first three moments: mean, covariance and skewness.
+    Sees:
+        differences of the first three moments: mean, covariance and skewness.
 
-    Misses: distributions whose first three moments agree. It is neither free of the unit nor of the
+    Misses:
+        distributions whose first three moments agree. It is neither free of the unit nor of the
         origin, and outliers weigh with their sixth power: standardise, or use features. With heavy
         tails the interval is too narrow, as a few rows decide.
 
-    Null: 0 in expectation, at all sizes, unlike the Fréchet distance's; the p-value is exact.
+    Null:
+        0 in expectation, at all sizes, unlike the Fréchet distance's; the p-value is exact.
 
-    Cost: that of `mmd`.
-        Measured: 1.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        that of `mmd`. Measured: 1.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Bińkowski et al. 2018, "Demystifying MMD GANs".
@@ -215,15 +222,18 @@ def energy(
     Raises:
         MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity.
 
-    Sees: every difference, given enough rows and finite means; a shift best.
+    Sees:
+        every difference, given enough rows and finite means; a shift best.
 
-    Misses: in many dimensions, differences other than of the mean or the total variance: distances
-        then depend on little else. A column with a large unit decides alone: standardise.
+    Misses:
+        in many dimensions, differences other than of the mean or the total variance: distances then
+        depend on little else. A column with a large unit decides alone: standardise.
 
-    Null: 0 in expectation, at all sizes; the p-value is exact.
+    Null:
+        0 in expectation, at all sizes; the p-value is exact.
 
-    Cost: that of `mmd`.
-        Measured: 1.3 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        that of `mmd`. Measured: 1.3 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".

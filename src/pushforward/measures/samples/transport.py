@@ -75,18 +75,21 @@ def sliced_wasserstein(
         MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, p other
             than 1 or 2, projections below 1.
 
-    Sees: every difference in principle, as lines in all directions determine a distribution.
+    Sees:
+        every difference in principle, as lines in all directions determine a distribution.
 
-    Misses: in many dimensions, a difference along few of them: a shift shrinks by sqrt(d), and a
-        random line is close to Gaussian whatever the data is. `max_sliced_wasserstein` looks for
-        the line. A column with a large unit decides alone: standardise.
+    Misses:
+        in many dimensions, a difference along few of them: a shift shrinks by sqrt(d), and a random
+        line is close to Gaussian whatever the data is. `max_sliced_wasserstein` looks for the line.
+        A column with a large unit decides alone: standardise.
 
-    Null: positive, of order 1 / sqrt(n) + 1 / sqrt(m); for p = 2 on a line and two uniform samples
-        of n rows its square is 1 / (3 (n + 1)).
+    Null:
+        positive, of order 1 / sqrt(n) + 1 / sqrt(m); for p = 2 on a line and two uniform samples of
+        n rows its square is 1 / (3 (n + 1)).
 
-    Cost: O(l (d (n + m) + (n + m) (log(n + m) + B))) time for l lines and B splits, O(l (n + m))
-        memory.
-        Measured: 3.8 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        O(l (d (n + m) + (n + m) (log(n + m) + B))) time for l lines and B splits, O(l (n + m))
+        memory. Measured: 3.8 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures"; for the
@@ -146,17 +149,21 @@ def max_sliced_wasserstein(
         MeasureError: for fewer than 4 rows on a side, different widths, NaN or infinity, and p
             other than 1 or 2.
 
-    Sees: a difference along one direction, however many dimensions there are, and says which one.
+    Sees:
+        a difference along one direction, however many dimensions there are, and says which one.
 
-    Misses: part of the line where d is large beside the rows: with N(0, I) rows and k a side to
-        seek it, a shift by delta reads |delta| / sqrt(1 + 2 d / (k |delta|^2)). The truth lies
-        between the value and `sought`. Differences that no single line shows.
+    Misses:
+        part of the line where d is large beside the rows: with N(0, I) rows and k a side to seek
+        it, a shift by delta reads |delta| / sqrt(1 + 2 d / (k |delta|^2)). The truth lies between
+        the value and `sought`. Differences that no single line shows.
 
-    Null: positive: that of W_p between two samples of half the rows on one line.
+    Null:
+        positive: that of W_p between two samples of half the rows on one line.
 
-    Cost: O(t s d (n + m)) time for t = 60 steps from s = 21 starts, O((s + d) (n + m)) memory; the
-        splits are cheap, as the line stays.
-        Measured: 1.6 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        O(t s d (n + m)) time for t = 60 steps from s = 21 starts, O((s + d) (n + m)) memory; the
+        splits are cheap, as the line stays. Measured: 1.6 s for 2,000 rows a side, d = 64, on 2
+        (busy) cores.
 
     Reference:
         Deshpande et al. 2019, "Max-sliced Wasserstein distance and its use for GANs".
@@ -229,19 +236,22 @@ def sinkhorn(
         MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, epsilon
             that is not positive, iterations below 1.
 
-    Sees: how far mass moves, in all directions at once: shifts, scales, missing modes, with their
+    Sees:
+        how far mass moves, in all directions at once: shifts, scales, missing modes, with their
         size.
 
-    Misses: what is finer than sqrt(epsilon). In many dimensions the samples' own gaps fill the
-        value, and only what exceeds the null counts. A column with a large unit decides alone:
+    Misses:
+        what is finer than sqrt(epsilon). In many dimensions the samples' own gaps fill the value,
+        and only what exceeds the null counts. A column with a large unit decides alone:
         standardise.
 
-    Null: positive, of order 1/n + 1/m, and larger the smaller epsilon is and the more dimensions
+    Null:
+        positive, of order 1/n + 1/m, and larger the smaller epsilon is and the more dimensions
         there are.
 
-    Cost: O((n + m)^2 (d + t B)) time for t steps and B splits, which share one kernel matrix;
-        8 (n + m)^2 bytes twice.
-        Measured: 2.7 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+    Cost:
+        O((n + m)^2 (d + t B)) time for t steps and B splits, which share one kernel matrix; 8 (n +
+        m)^2 bytes twice. Measured: 2.7 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Feydy et al. 2019, "Interpolating between optimal transport and MMD using Sinkhorn

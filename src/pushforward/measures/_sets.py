@@ -1,0 +1,175 @@
+"""Which rulers there are for each kind of data, which of them are chosen unasked, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pushforward.errors import MeasureError, nearest
+from pushforward.measures._scene import Scene
+from pushforward.measures.learned import (
+    classifier_test,
+    f_divergence,
+    jensen_shannon,
+    wasserstein_critic,
+)
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.neighbours import (
+    authenticity,
+    closest_record,
+    memorisation,
+    nearest_neighbour_test,
+    prdc,
+)
+from pushforward.measures.samples import (
+    energy,
+    frechet,
+    histogram_js,
+    histogram_kl,
+    kid,
+    knn_kl,
+    max_sliced_wasserstein,
+    mmd,
+    sinkhorn,
+    sliced_wasserstein,
+    vendi,
+)
+from pushforward.measures.tables import column_shapes, pair_trends, utility
+
+Ruler = Callable[[Scene], Mapping[str, Measurement]]
+MOST = 10_000  # rows a side whose neighbours are searched
+ALL = "all"
+COPIES = "closest_record"  # chosen where training rows are given
+
+
+def _on(view: str, measure: Callable[..., Measurement], suffix: str = "") -> Ruler:
+    """Return a ruler that applies a measure to one view of both sides."""
+
+    def ruler(scene: Scene) -> Mapping[str, Measurement]:
+        real, fake = getattr(scene.real, view), getattr(scene.fake, view)
+        found = measure(real, fake, seed=scene.seed)
+        name = found.name + suffix
+        extra = found.extra | (scene.real.origin if view == "features" else {})
+        return {name: replace(found, name=name, extra=extra)}
+
+    return ruler
+
+
+def _prdc(scene: Scene) -> Mapping[str, Measurement]:
+    found = prdc(scene.real.features, scene.fake.features, limit=MOST, seed=scene.seed)
+    origin = scene.real.origin
+    return {name: replace(m, extra=m.extra | origin) for name, m in found.items()}
+
+
+def _utility(scene: Scene) -> Mapping[str, Measurement]:
+    train = None if scene.training is None else scene.training.frame
+    real, fake = scene.real.frame, scene.fake.frame
+    return {"utility": utility(real, fake, train=train, target=scene.target, seed=scene.seed)}
+
+
+def _beside_training(measure: Callable[..., Measurement]) -> Ruler:
+    """Return a ruler that compares held-out and generated rows with training rows."""
+
+    def ruler(scene: Scene) -> Mapping[str, Measurement]:
+        if scene.training is None:
+            raise MeasureError("it needs the rows that the generator was trained on; give train")
+        real, fake, train = (s.features for s in (scene.real, scene.fake, scene.training))
+        found = measure(real, fake, train=train, limit=MOST, seed=scene.seed)
+        return {found.name: replace(found, extra=found.extra | scene.real.origin)}
+
+    return ruler
+
+
+def _authentic(_: Any, y: Any, *, train: Any, limit: int, seed: int) -> Measurement:
+    return authenticity(train, y, limit=limit, seed=seed)
+
+
+def _sharp(x: Any, y: Any, *, seed: int) -> Measurement:
+    # An encoder's features are many, and what differs shifts them: trees are slow and blunt there.
+    return classifier_test(x, y, classifier="logistic", seed=seed)
+
+
+SHARED: dict[str, Ruler] = {
+    "energy": _on("features", energy),
+    "mmd": _on("features", mmd),
+    "sliced_wasserstein": _on("features", sliced_wasserstein),
+    "classifier_test": _on("features", classifier_test),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), _prdc),
+    **dict.fromkeys(("clipped_density", "clipped_coverage"), _prdc),
+    "frechet": _on("features", frechet),
+    "kid": _on("features", kid),
+    "max_sliced_wasserstein": _on("features", max_sliced_wasserstein),
+    "sinkhorn": _on("features", sinkhorn),
+    "nearest_neighbour_test": _on("features", nearest_neighbour_test),
+    "knn_kl": _on("features", knn_kl),
+    "jensen_shannon": _on("features", jensen_shannon),
+    "f_divergence": _on("features", f_divergence),
+    "wasserstein_critic": _on("features", wasserstein_critic),
+    "vendi": _on("features", vendi),
+    "closest_record": _beside_training(closest_record),
+    "memorisation": _beside_training(memorisation),
+    "authenticity": _beside_training(_authentic),
+}
+RULERS: dict[str, dict[str, Ruler]] = {
+    "table": {
+        "column_shapes": _on("frame", column_shapes),
+        "pair_trends": _on("frame", pair_trends),
+        "utility": _utility,
+        **SHARED,
+    },
+    "image": {
+        **SHARED,
+        "classifier_test": _on("features", _sharp),
+        "energy_pixels": _on("pixels", energy, "_pixels"),
+        "sliced_wasserstein_pixels": _on("pixels", sliced_wasserstein, "_pixels"),
+        "mmd_pixels": _on("pixels", mmd, "_pixels"),
+    },
+    "array": {
+        **SHARED,
+        "histogram_js": _on("features", histogram_js),
+        "histogram_kl": _on("features", histogram_kl),
+    },
+}
+NEIGHBOURS = ("precision", "recall", "density", "coverage")
+CHOSEN: dict[str, tuple[str, ...]] = {
+    "table": (
+        *("column_shapes", "pair_trends", "utility", "classifier_test", "energy", "mmd"),
+        *NEIGHBOURS,
+    ),
+    "image": (
+        *("energy", "mmd", "sliced_wasserstein", "frechet", "classifier_test"),
+        *NEIGHBOURS,
+        *("energy_pixels", "sliced_wasserstein_pixels"),
+    ),
+    "array": ("energy", "mmd", "sliced_wasserstein", "classifier_test", *NEIGHBOURS),
+}
+WHY = {
+    "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
+    "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
+    "image": "Chosen for images: kernels, transport, a Gaussian fit, a classifier and neighbours "
+    "on an encoder that has seen the real images alone, and pixels for what it may miss",
+    "array": "Chosen for arrays: kernels, transport, a classifier and neighbours on z-scores",
+}
+
+
+def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
+    """Return the rulers for a kind of data; MeasureError for one that it does not have."""
+    known = RULERS[kind]
+    if only is None:
+        return [*CHOSEN[kind], *([COPIES] if copies else [])]
+    names = list(dict.fromkeys([only] if isinstance(only, str) else only))
+    if names == [ALL]:
+        return list(known)
+    if not names:
+        raise MeasureError(f"only: name at least one ruler; known: {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise MeasureError(f"no ruler {name!r} for data of kind {kind}: {nearest(name, known)}")
+    return names
+
+
+def why(kind: str, *, trained: bool) -> str:
+    """Say why rulers are chosen unasked, and how to have others."""
+    copies = f"; {COPIES}, as training rows are given" if trained else ""
+    return f"{WHY[kind]}{copies}. All {len(RULERS[kind])} rulers: only='{ALL}', or --all."

@@ -1,0 +1,318 @@
+"""The checks: rulers, samples from fixed seeds, and truths.
+
+The truths are closed forms. Between N(0, I) and N(e1, I) KL is 1/2, the best classifier is right in
+F(1/2) of the cases, F the normal distribution function, and the area under its curve is
+F(1 / sqrt 2). What is less known is derived where it stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from pushforward import measures as pm
+from pushforward.selftest.checking import Check, Seen, as_seen, averaged
+
+Samples = Callable[[], Sequence[Any]]
+SHORT = 0.15  # what a bound that is learned from 2,000 rows may lack, as a share of the truth
+N, K = 300, 5  # rows and neighbours where an expectation is checked
+JS = {0.5: 0.030311, 1.0: 0.111421, 2.0: 0.336831, 4.0: 0.632720}  # of a shift, by quadrature
+ACCURACY, AREA = 0.691462, 0.760250  # F(1/2) and F(1 / sqrt 2)
+SCALED_ACCURACY = 0.661337  # N(0, 1) against N(0, 4): the densities cross at |x| = 1.3596
+
+
+def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
+    """Return n rows of N(shift e1, scale^2 I_d), float64."""
+    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
+    x[:, 0] += shift
+    return x
+
+
+def uniform(n: int, seed: int, high: float = 1.0) -> Tensor:
+    """Return n rows (n, 1), uniform between 0 and `high`."""
+    return high * torch.rand(n, 1, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def _normals(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> Samples:
+    """Return what draws n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
+    return lambda: (normal(n, d, 0), normal(n, d, 1, shift, scale))
+
+
+def _on(
+    ruler: str,
+    case: str,
+    truth: float,
+    samples: Samples,
+    *,
+    part: str = "",
+    short: float = 0.0,
+    exact: float | None = None,
+    **options: Any,
+) -> Check:
+    """Return a check of a ruler by its name, or of a part of its `extra`."""
+
+    def look() -> Seen:
+        return as_seen(getattr(pm, ruler)(*samples(), **options), part)
+
+    return Check(ruler, case, truth, look, short, exact)
+
+
+def _expected(ruler: str, case: str, truth: float, value: Callable[[int], float]) -> Check:
+    """Return a check of an expectation, by the mean of a value over 20 seeds."""
+    return Check(ruler, f"{case}; mean of 20", truth, lambda: averaged(map(value, range(20))))
+
+
+def _same(ruler: str, d: int, **options: Any) -> Callable[[int], float]:
+    """Return a ruler's value by seed, for samples of one distribution, fresh for each seed."""
+
+    def value(seed: int) -> float:
+        x, y, train = (normal(N, d, 3 * seed + i) for i in range(3))
+        known = {"train": train} if ruler == "memorisation" else {}
+        return float(getattr(pm, ruler)(x, y, **known, **options).value)
+
+    return value
+
+
+def _densities() -> dict[str, Any]:
+    zero, one = torch.tensor([0.0, 1.0]).double()
+    return {
+        "p": Normal(zero, one),
+        "moved": Normal(one, one),
+        "wide": Normal(zero, 2 * one),
+        "unit in 3": Independent(Normal(zero.expand(3), one.expand(3)), 1),
+        "other in 3": MultivariateNormal(one * torch.eye(3)[0], 4 * one * torch.eye(3)),
+    }
+
+
+def _of(*names: str) -> Samples:
+    return lambda: [_densities()[name] for name in names]
+
+
+CLOSED_FORM = [
+    _on("kl", "N(0, 1) to N(1, 1)", 0.5, _of("p", "moved")),
+    _on("kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _of("p", "wide")),
+    _on("kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _of("wide", "p")),
+    _on("jeffreys", "N(0, 1) and N(0, 4)", 9 / 8, _of("p", "wide")),
+    _on("frechet_gaussian", "N(0, I3), N(e1, 4 I3)", 4.0, _of("unit in 3", "other in 3")),
+]
+
+KERNELS = [
+    _on("mmd", "shift 1, d = 1, sigma = 1", 0.177268, _normals(2000, 1, 1), bandwidth=1.0),
+    _on("mmd", "shift 1, d = 10, sigma² = d", 0.032802, _normals(2000, 10, 1), bandwidth=10**0.5),
+    _on("mmd", "shift 1, d = 10, linear kernel", 1.0, _normals(2000, 10, 1), kernel="linear"),
+    _on("kid", "shift 1, d = 2", 4.625, _normals(2000, 2, 1)),
+    _on("kid", "N(0, I), N(0, 2 I), d = 8", 0.375, _normals(2000, 8, 0, 2**0.5)),
+    _on("energy", "shift 1, d = 1", 0.541807, _normals(2000, 1, 1)),
+    _on("energy", "shift 1, d = 5", 0.295673, _normals(2000, 5, 1)),
+    _on("energy", "shift 1, d = 10", 0.215863, _normals(2000, 10, 1)),
+]
+
+
+def _moved_by_one() -> Sequence[Tensor]:
+    x = normal(500, 5, 0)
+    return x, x + torch.eye(5).double()[0]
+
+
+def _squared_wasserstein_of_uniforms(seed: int) -> float:
+    x, y = uniform(100, 2 * seed), uniform(100, 2 * seed + 1)
+    return pm.sliced_wasserstein(x, y, permutations=1).value ** 2
+
+
+TRANSPORT = [
+    _on("sliced_wasserstein", "shift 1, d = 10, W2", 10**-0.5, _normals(2000, 10, 1)),
+    _on("sliced_wasserstein", "shift 1, d = 10, W1", 0.258690, _normals(2000, 10, 1), p=1),
+    # Two order statistics of n uniform numbers differ by 1 / (3 (n + 1)) in the mean square.
+    _expected(
+        "sliced_wasserstein", "U(0, 1) twice, W2²", 1 / 303, _squared_wasserstein_of_uniforms
+    ),
+    _on("max_sliced_wasserstein", "shift 1, d = 10", 1.0, _normals(2000, 10, 1)),
+    _on("max_sliced_wasserstein", "shift 3, d = 784", 3.0, _normals(10_000, 784, 3), short=0.05),
+    _on("sinkhorn", "x and x + e1, d = 5", 1.0, _moved_by_one, exact=1e-4),
+    _on("frechet", "N(0, I3), N(e1, 4 I3)", 4.0, _normals(5000, 3, 1, 2)),
+    # (1/n + 1/m) (d + d (d + 1) / 4)
+    _expected("frechet", "same, d = 3, n = 300", 6 * 2 / N, _same("frechet", 3)),
+]
+
+
+def _wide_first() -> Sequence[Tensor]:
+    return normal(5000, 1, 0, scale=2), normal(5000, 1, 1)
+
+
+DIVERGENCES = [
+    _on("knn_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1)),
+    _on("knn_kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2)),
+    _on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first),
+    _on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=SHORT),
+    *(
+        _on("histogram_js", f"shift {shift:g}", truth, _normals(20_000, 1, shift), short=SHORT)
+        for shift, truth in JS.items()
+    ),
+]
+
+
+def _categories() -> Sequence[Tensor]:
+    hot = torch.eye(10).double().repeat(100, 1)
+    return hot, hot
+
+
+SCORES = [
+    _on("vendi", "20 orthogonal rows", 20.0, lambda: (torch.eye(20), torch.eye(20))),
+    _on("inception_score", "one-hot, uniform over 10", 10.0, _categories),
+]
+
+
+def _overlapping() -> Sequence[Tensor]:
+    return uniform(2000, 0), uniform(2000, 1, high=2)
+
+
+def _half_far_away() -> Sequence[Tensor]:
+    y = normal(2000, 2, 1)
+    y[:1000] += 1e6
+    return normal(2000, 2, 0), y
+
+
+def _met() -> float:
+    """Return the null of coverage: one of n rows comes before the k-th of n - 1 others."""
+    return 1 - math.prod((N - 1 - i) / (2 * N - 1 - i) for i in range(K))
+
+
+PRDC = {"splits": 0, "resamples": 0}
+# A row and its nearest one are each other's nearest, in two dimensions with this probability: the
+# area of a disc by that of two discs of radius 1 at distance 1 (Clark & Evans 1955).
+MUTUAL = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
+
+NEIGHBOURS = [
+    _on("precision", "U(0, 1) and U(0, 2)", 0.5, _overlapping),
+    _on("recall", "U(0, 1) and U(0, 2)", 1.0, _overlapping),
+    _expected("density", f"same, d = 5, n = {N}", 1.0, _same("density", 5, **PRDC)),
+    _expected("coverage", f"same, d = 5, n = {N}", _met(), _same("coverage", 5, **PRDC)),
+    _on("clipped_density", "half far away, d = 2", 0.5, _half_far_away),
+    _on("clipped_coverage", "half far away, d = 2", 0.5, _half_far_away),
+    _expected("authenticity", "same, d = 2", 1 - MUTUAL, _same("authenticity", 2)),
+    _on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
+    _expected("memorisation", "same, d = 2", 0.0, _same("memorisation", 2, resamples=2)),
+    # One's own side has one row less.
+    _expected(
+        "nearest_neighbour_test",
+        f"same, d = 5, n = {N}",
+        (N - 1) / (2 * N - 1),
+        _same("nearest_neighbour_test", 5, permutations=1),
+    ),
+]
+
+LEARNED = [
+    _on(
+        "classifier_test",
+        "shift 1, accuracy",
+        ACCURACY,
+        _normals(5000, 1, 1),
+        classifier="logistic",
+    ),
+    _on(
+        "classifier_test",
+        "shift 1, AUC",
+        AREA,
+        _normals(5000, 1, 1),
+        part="auc",
+        classifier="logistic",
+    ),
+    _on(
+        "classifier_test",
+        "N(0, 1), N(0, 4)",
+        SCALED_ACCURACY,
+        _normals(5000, 1, 0, 2),
+        classifier="network",
+    ),
+    *(
+        _on("jensen_shannon", f"shift {shift:g}", truth, _normals(2000, 1, shift), short=SHORT)
+        for shift, truth in JS.items()
+    ),
+    _on("f_divergence", "KL, N(0, 1) to N(1, 1)", 0.5, _normals(2000, 1, 1), short=SHORT),
+    _on(
+        "f_divergence",
+        "KL, N(0, 1) to N(0, 4)",
+        math.log(2) - 3 / 8,
+        _normals(2000, 1, 0, 2),
+        short=SHORT,
+    ),
+    _on(
+        "f_divergence",
+        "reverse KL, the same",
+        3 / 2 - math.log(2),
+        _normals(2000, 1, 0, 2),
+        divergence="reverse_kl",
+        short=SHORT,
+    ),
+    _on("wasserstein_critic", "shift 1, d = 5", 1.0, _normals(2000, 5, 1), short=SHORT),
+]
+
+
+def _linear(ruler: str) -> Check:
+    """Return a check of a bound of log p(x) on a linear-Gaussian decoder, where it is exact."""
+    rng = torch.Generator().manual_seed(0)
+    weights, noise = torch.randn(2, 10, generator=rng).double(), 0.5
+    rows = normal(50, 2, 0) @ weights + noise * normal(50, 10, 1)
+    marginal = MultivariateNormal(
+        torch.zeros(10).double(), weights.mT @ weights + noise**2 * torch.eye(10).double()
+    )
+
+    def look() -> Seen:
+        decoder = pm.Decoder(lambda z: z @ weights, 2, dtype=torch.float64)
+        found = getattr(pm, ruler)(decoder, rows, sigma=noise, seed=0)
+        error = 1.96 * found.extra["monte_carlo_error"]
+        return Seen(found.value, found.value - error, found.value + error)
+
+    truth = float(marginal.log_prob(rows).mean())
+    return Check(ruler, "x = W z + noise, 2 to 10 dimensions", truth, look)
+
+
+LIKELIHOOD = [_linear("importance_bound"), _linear("annealed_importance")]
+
+
+def _columns(seed: int, shift: float = 0.0, correlation: float = 0.0) -> pl.DataFrame:
+    x = normal(5000, 2, seed, shift).numpy()
+    x[:, 1] = correlation * x[:, 0] + (1 - correlation**2) ** 0.5 * x[:, 1]
+    return pl.DataFrame(x, schema=["a", "b"])
+
+
+def _classes(seed: int) -> pl.DataFrame:
+    side = np.random.default_rng(seed).integers(2, size=5000)
+    return pl.DataFrame({"x": normal(5000, 1, seed)[:, 0].numpy() + side, "side": side.astype(str)})
+
+
+TABLES = [
+    # sup |F(t) - F(t - 1)| = 2 F(1/2) - 1, and the second column is the same.
+    _on(
+        "column_shapes",
+        "one of two columns shifted by 1",
+        (2 * ACCURACY - 1) / 2,
+        lambda: (_columns(0), _columns(1, 1.0)),
+    ),
+    _on("pair_trends", "correlation 0.8 and none", 0.4, lambda: (_columns(0, 0, 0.8), _columns(1))),
+    _on(
+        "utility",
+        "two classes, N(0, 1) and N(1, 1)",
+        AREA,
+        lambda: (_classes(0), _classes(1)),
+        short=0.03,
+    ),
+]
+
+CHECKS: tuple[Check, ...] = (
+    *CLOSED_FORM,
+    *KERNELS,
+    *TRANSPORT,
+    *DIVERGENCES,
+    *SCORES,
+    *NEIGHBOURS,
+    *LEARNED,
+    *LIKELIHOOD,
+    *TABLES,
+)

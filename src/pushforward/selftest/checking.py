@@ -1,0 +1,108 @@
+"""What a check is, and how it is judged.
+
+A check holds when the truth lies within the ruler's own interval, widened from 95 % to 99.9 %: with
+some seventy checks, one in twenty would be too many false alarms. An exact value has no interval
+and holds up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from pushforward.measures import Measurement
+
+WIDENED = 3.290527 / 1.959964  # the normal's 99.95 % quantile by its 97.5 %
+ROUNDING = 1e-9  # as a share of the truth
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """A ruler on samples for which the truth is known.
+
+    Args:
+        ruler: its name in `pushforward.measures`.
+        case: the two distributions, in words.
+        truth: what the ruler has to find.
+        look: draws the samples and measures them.
+        short: how far, as a share of the truth, a lower bound may fall short of it.
+        exact: where it is set, the value alone counts, and may differ by this share of the truth.
+    """
+
+    ruler: str
+    case: str
+    truth: float
+    look: Callable[[], Seen]
+    short: float = 0.0
+    exact: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found; `holds` is the verdict, `seconds` what it took."""
+
+    ruler: str
+    case: str
+    truth: float
+    value: float
+    low: float
+    high: float
+    holds: bool
+    seconds: float
+
+
+def run(checks: Sequence[Check], told: Callable[[str], None] = lambda _: None) -> list[Result]:
+    """Run checks and return what they found, in their order.
+
+    Args:
+        checks: which.
+        told: is called with each one's ruler and case before it runs.
+    """
+    results = []
+    for check in checks:
+        told(f"{check.ruler}: {check.case}")
+        results.append(judge(check))
+    return results
+
+
+def judge(check: Check) -> Result:
+    """Run one check, and say whether its truth holds."""
+    start = time.perf_counter()
+    seen = check.look()
+    if check.exact is not None:
+        seen = Seen(seen.value, seen.value, seen.value)
+    centre, half = (seen.low + seen.high) / 2, (seen.high - seen.low) / 2
+    slack = WIDENED * half + (check.exact or ROUNDING) * max(1.0, abs(check.truth))
+    holds = centre - slack <= check.truth <= centre + slack + check.short * abs(check.truth)
+    spent = time.perf_counter() - start
+    return Result(
+        check.ruler, check.case, check.truth, seen.value, seen.low, seen.high, holds, spent
+    )
+
+
+def as_seen(found: Measurement, part: str = "") -> Seen:
+    """Return a measurement's value and interval, or those of a part of its `extra`."""
+    if part:
+        return Seen(*(found.extra[name] for name in (part, f"{part}_low", f"{part}_high")))
+    low, high = found.interval or (found.value, found.value)
+    return Seen(found.value, low, high)
+
+
+def averaged(values: Iterable[float]) -> Seen:
+    """Return the mean of independent values, with the normal interval of a mean."""
+    drawn = list(values)
+    half = 1.959964 * stdev(drawn) / math.sqrt(len(drawn))
+    mean = fmean(drawn)
+    return Seen(mean, mean - half, mean + half)
