@@ -46,6 +46,18 @@ def test_knn_kl_is_the_double_loop(n: int, m: int, d: int, k: int) -> None:
     assert (found.interval, found.null, found.p_value) == (None, None, None)
 
 
+def test_the_reading_warns_where_the_generated_rows_do_not_reach() -> None:
+    wide, narrow = normal(1000, 1, 0, scale=2.0), normal(1000, 1, 1)
+    short = knn_kl(wide, narrow, permutations=1)
+    # Beyond the outermost of 1,000 rows of N(0, 1), near 3.2, lie 2 F(-1.6) = 11 % of N(0, 4), of
+    # which those right outside are still within reach.
+    assert 0.02 < short.extra["beyond"] < 0.11
+    assert "of the real rows lie beyond the generated ones" in short.reading
+    same = knn_kl(normal(1000, 1, 2), narrow, permutations=1)
+    assert same.extra["beyond"] < 0.02
+    assert "beyond" not in same.reading
+
+
 @pytest.mark.parametrize(
     ("shift", "scale", "truth", "reverse"), [(1.0, 1.0, 0.5, 0.47), (0.0, 2.0, 0.318147, 0.55)]
 )

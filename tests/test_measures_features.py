@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, group_norm, linear, pad, silu
 
 from pushforward.errors import MeasureError
-from pushforward.measures import DINOv2, InceptionV3, RandomConvolutional, _pretrained, energy, mmd
+from pushforward.measures import DINOv2, InceptionV3, RandomConvolutional, energy, mmd
+from pushforward.measures.features import pretrained
 
 
 def images(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -218,7 +219,7 @@ def test_the_global_random_state_stays(packages: None, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("adapter", "module", "package", "file"),
     [
-        (InceptionV3, "torch_fidelity", "torch-fidelity", _pretrained.INCEPTION),
+        (InceptionV3, "torch_fidelity", "torch-fidelity", pretrained.INCEPTION),
         (DINOv2, "timm", "timm", "dinov2_vitl14_pretrain.pth"),
     ],
 )

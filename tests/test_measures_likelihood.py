@@ -22,9 +22,9 @@ from pushforward.measures import (
     importance_bound,
     observation_noise,
 )
-from pushforward.measures import _annealing as annealing
-from pushforward.measures import _proposals as proposals
-from pushforward.measures._decoder import joint
+from pushforward.measures.likelihood import _annealing as annealing
+from pushforward.measures.likelihood import _proposals as proposals
+from pushforward.measures.likelihood.decoder import joint
 from pushforward.priors import Mixture, Uniform
 
 SIGMA = 0.5
@@ -292,7 +292,7 @@ def test_parts_of_the_rows_give_what_all_rows_give(monkeypatch: pytest.MonkeyPat
     options: dict[str, Any] = {"sigma": SIGMA, "samples": 2, "each": True}
     few: dict[str, Any] = {"chains": 4, "leapfrog": 3}
     whole = importance_bound(linear(), x, **options).extra["each"]
-    monkeypatch.setattr("pushforward.measures._decoder.AT_ONCE", 2 * 4 * 6)
+    monkeypatch.setattr("pushforward.measures.likelihood.decoder.AT_ONCE", 2 * 4 * 6)
     assert importance_bound(linear(), x, **options).extra["each"] == pytest.approx(whole, abs=1e-6)
     annealed = annealed_importance(linear(), x, sigma=SIGMA, steps=60, simulated=3, **few)
     truth = float(TRUTH.log_prob(x).mean())

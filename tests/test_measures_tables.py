@@ -17,7 +17,8 @@ from scipy.stats import ks_2samp, kstest
 from scipy.stats.contingency import association as scipy_association
 
 from pushforward.errors import MeasureError
-from pushforward.measures import _columns, association, column_shapes, pair_trends, utility
+from pushforward.measures import association, column_shapes, pair_trends, utility
+from pushforward.measures.tables import _columns
 
 ADULT = Path(__file__).parents[2] / "shared" / "data"
 

@@ -46,7 +46,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 GO_ON = "interrupted; the same command goes on from the last saved state"
 
-out = Console(highlight=False)
+PIPE = 120  # columns, where no terminal says how many there are
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE)
 err = Console(stderr=True, highlight=False)
 
 
@@ -241,8 +242,7 @@ def selftest(as_json: AsJson = False) -> None:
         display.told("sanity checks of fidelity and diversity", {})
         sane = verdicts()
     if as_json:
-        told = {"checks": found, "sanity": sane}
-        _print_json({name: [asdict(one) for one in own] for name, own in told.items()})
+        _print_json({"checks": [asdict(r) for r in found], "sanity": [asdict(v) for v in sane]})
     else:
         out.print(selftest_table(found))
         out.print(sanity_table(sane))

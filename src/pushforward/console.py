@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,6 +23,7 @@ from pushforward.compare import Comparison
 from pushforward.data import Dataset
 from pushforward.decide import interval
 from pushforward.game import Panel
+from pushforward.measures import sanity
 from pushforward.measures.sanity import Verdict
 from pushforward.runs import Fitted
 from pushforward.selftest import Result
@@ -122,40 +124,42 @@ def selftest_table(results: Sequence[Result]) -> Table:
     spent = sum(r.seconds for r in results)
     table = Table(
         title=f"{len(results)} checks against closed forms, {missed} missed, {spent:.0f} s",
-        caption="A check holds when the truth lies in the interval, widened from 95 % to 99.9 %.",
+        caption="A check holds when the truth lies in the interval, widened from 95 % to 99.9 %.\n"
+        "Short: by how much an estimate from below may fall short of the truth besides.",
         caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for head in ("ruler", "case", "truth", "estimate", "95 % interval", "verdict"):
-        table.add_column(head)
+    for head in ("ruler", "case", "truth", "short", "estimate", "95 % interval", "verdict"):
+        table.add_column(head, no_wrap=head in {"ruler", "verdict"})
     for r in results:
         bounds = f"{r.low:.5g} – {r.high:.5g}" if r.low < r.high else "exact"
         verdict = "holds" if r.holds else "[bold red]MISSED[/bold red]"
-        table.add_row(r.ruler, escape(r.case), f"{r.truth:.6g}", f"{r.value:.6g}", bounds, verdict)
+        short = f"{r.short:.0%}" if r.short else ""
+        numbers = (f"{r.truth:.6g}", short, f"{r.value:.6g}", bounds)
+        table.add_row(r.ruler, escape(r.case), *numbers, verdict)
     return table
 
 
-SANITY = {"passes": "yes", "low": "yes (low)", "high": "yes (high)", "fails": "no"}
-
-
 def sanity_table(verdicts: Sequence[Verdict]) -> Table:
-    """Return one row a check and desideratum, one column a measure."""
-    measures = list(dict.fromkeys(v.measure for v in verdicts))
+    """Return one row a check and desideratum, one column a measure, and how many each passes."""
+    outcomes = sanity.table(verdicts)
     table = Table(
-        title="Sanity checks of fidelity and diversity (Räisä et al. 2025): does a measure pass?",
-        caption="A known property of the measures, not of this machine: none passes all. "
-        "?: not sure from these repetitions. low, high: where a generator is too wide, a diversity "
-        "may fall or stay.",
+        title="Do measures of fidelity and diversity pass the checks of Räisä et al. (2025)?",
+        caption="Properties of the measures, not of this machine: none passes them all. low, high: "
+        "passed, as a\ndiversity that falls, or stays, where a generator is too wide. ?: these "
+        "repetitions leave it open.",
         caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for head in ("check", "desideratum", *(name.replace("_", " ") for name in measures)):
-        table.add_column(head)
-    rows: dict[tuple[str, str], list[str]] = {}
-    for v in verdicts:
-        shown = SANITY[v.outcome] + ("" if v.sure else "?")
-        rows.setdefault((v.check, v.desideratum), []).append(shown)
-    for names, cells in rows.items():
-        table.add_row(*names, *cells)
-    passed = [[v.passed for v in verdicts if v.measure == name] for name in measures]
+    for head in outcomes.columns:
+        table.add_column(head.replace("_", " "), no_wrap=head == "desideratum")
+    for row in outcomes.iter_rows():
+        cells = [cell.replace("passes", "yes").replace("fails", "no") for cell in row]
+        table.add_row(*map(escape, cells))
+    passed = [[v.passed for v in verdicts if v.measure == m] for m in outcomes.columns[2:]]
+    table.add_section()
     table.add_row("passed", "", *(f"{sum(own)} of {len(own)}" for own in passed))
     return table
 

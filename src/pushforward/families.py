@@ -99,8 +99,15 @@ class Autoencoder(Model, ABC):
 
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return a draw from p(x|z); for images its mean, unless `noise`."""
+        if isinstance(self.space, Image) and not self.noise:
+            return self.mean(z, c)
+        drawn: Observation = self.decoder(z, c)
+        return drawn.sample()
+
+    def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z)."""
         p: Observation = self.decoder(z, c)
-        return p.mean() if isinstance(self.space, Image) and not self.noise else p.sample()
+        return p.mean()
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""

@@ -132,6 +132,10 @@ class Model(nn.Module, ABC):
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return rows X = g(z) in expanded form (n, *space.shape), for codes z (n, latent)."""
 
+    def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z): what `generate` gives, where that is no draw."""
+        return self.generate(z, c)
+
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n generated rows: g(Z) with Z drawn from the prior."""
         return self.generate(self.prior.sample(n), c)

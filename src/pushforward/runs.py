@@ -22,7 +22,6 @@ from torch import Tensor
 
 from pushforward.data import Dataset, Schema, schema_from_json
 from pushforward.errors import DataError, ModelError, RunError, nearest
-from pushforward.families import Autoencoder
 from pushforward.game import Model, Panel
 from pushforward.measures import Decoder
 from pushforward.models import find
@@ -255,10 +254,7 @@ class Fitted:
         c = None if code is None else one_hot(code, model.classes, model.device)
 
         def mean(z: Tensor) -> Any:
-            each = None if c is None else c.expand(len(z), -1)
-            if isinstance(model, Autoencoder):  # what it generates may be a draw of p(x|z)
-                return model.decoder(z, each).mean()
-            return model.generate(z, each)
+            return model.mean(z, None if c is None else c.expand(len(z), -1))
 
         return Decoder(mean, prior.latent, prior=prior, rows=lambda x: own.expand(own.encode(x)))
 

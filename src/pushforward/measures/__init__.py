@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pushforward.measures._pretrained import DINOv2, InceptionV3
 from pushforward.measures.closed_form import (
     frechet_gaussian,
     gaussian_rate,
@@ -18,9 +17,11 @@ from pushforward.measures.closed_form import (
 )
 from pushforward.measures.features import (
     PCA,
+    DINOv2,
     Features,
     Identity,
     ImageEncoder,
+    InceptionV3,
     RandomConvolutional,
     Standardised,
 )

@@ -111,15 +111,22 @@ def matrix(x: Any, name: str) -> Tensor:
     values = values.reshape(len(values), -1) if values.ndim and len(values) else values
     if values.ndim != 2 or values.shape[1] == 0:
         raise MeasureError(f"{name} needs rows and columns, and has shape {tuple(values.shape)}")
-    bad = ~values.isfinite().all(1)
-    if bad.any():
+    if len(values):
+        _require_finite(values, name)
+    return values
+
+
+def _require_finite(values: Tensor, name: str) -> None:
+    low, high = values.aminmax()  # one pass, and NaN comes through
+    largest = float(torch.maximum(-low, high))
+    if not largest < torch.inf:
+        bad = ~values.isfinite().all(1)
         raise MeasureError(
             f"{name} has NaN or infinity in {int(bad.sum())} of {len(values)} rows, the first is "
             f"row {int(bad.nonzero()[0])}; drop or fill them first"
         )
-    if len(values) and float(values.abs().max()) > LARGEST:
+    if largest > LARGEST:
         raise MeasureError(f"{name} has values beyond {LARGEST:g}, whose squares are none; rescale")
-    return values
 
 
 def _tensor(x: Any, name: str) -> Tensor:

@@ -16,7 +16,7 @@ from pushforward.data import ArraySchema, Dataset, ImageSchema, Schema, read_raw
 from pushforward.data.frames import to_polars
 from pushforward.data.infer import fit_table
 from pushforward.errors import MeasureError
-from pushforward.measures import _columns
+from pushforward.measures.tables import _columns
 
 
 @dataclass(frozen=True)

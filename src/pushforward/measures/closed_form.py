@@ -230,11 +230,11 @@ def _covariance_gap(lower_p: Tensor, lower_q: Tensor) -> Tensor:
 def _gaussian(p: Distribution) -> tuple[Tensor, Tensor]:
     """Return the mean (..., d) and the scale: (..., d) if diagonal, else Cholesky (..., d, d)."""
     if isinstance(p, MultivariateNormal):
-        return p.mean, p.scale_tril
+        return p.mean.double(), p.scale_tril.double()
     if isinstance(p, Normal):
-        return p.mean.unsqueeze(-1), p.stddev.unsqueeze(-1)
+        return p.mean.double().unsqueeze(-1), p.stddev.double().unsqueeze(-1)
     if isinstance(p, Independent) and isinstance(p.base_dist, Normal) and len(p.event_shape) == 1:
-        return p.mean, p.stddev
+        return p.mean.double(), p.stddev.double()
     raise MeasureError(
         "frechet_gaussian takes Normal, Independent(Normal, 1) and MultivariateNormal, and was "
         f"given {type(p).__name__}"

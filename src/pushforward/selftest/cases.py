@@ -21,6 +21,7 @@ from pushforward import measures as pm
 from pushforward.selftest.checking import Check, Seen, as_seen, averaged
 
 Samples = Callable[[], Sequence[Any]]
+BINNED = 0.05  # what bins may hide
 SHORT = 0.15  # what a bound that is learned from 2,000 rows may lack, as a share of the truth
 N, K = 300, 5  # rows and neighbours where an expectation is checked
 JS = {0.5: 0.030311, 1.0: 0.111421, 2.0: 0.336831, 4.0: 0.632720}  # of a shift, by quadrature
@@ -87,7 +88,7 @@ def _densities() -> dict[str, Any]:
         "moved": Normal(one, one),
         "wide": Normal(zero, 2 * one),
         "unit in 3": Independent(Normal(zero.expand(3), one.expand(3)), 1),
-        "other in 3": MultivariateNormal(one * torch.eye(3)[0], 4 * one * torch.eye(3)),
+        "other in 3": MultivariateNormal(torch.eye(3)[0], 4 * torch.eye(3)),
     }
 
 
@@ -148,10 +149,11 @@ def _wide_first() -> Sequence[Tensor]:
 DIVERGENCES = [
     _on("knn_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1)),
     _on("knn_kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2)),
-    _on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first),
-    _on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=SHORT),
+    # Where the generated rows do not reach, it reads low, and says so.
+    _on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first, short=0.5),
+    _on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=BINNED),
     *(
-        _on("histogram_js", f"shift {shift:g}", truth, _normals(20_000, 1, shift), short=SHORT)
+        _on("histogram_js", f"shift {shift:g}", truth, _normals(20_000, 1, shift), short=BINNED)
         for shift, truth in JS.items()
     ),
 ]
@@ -163,7 +165,9 @@ def _categories() -> Sequence[Tensor]:
 
 
 SCORES = [
-    _on("vendi", "20 orthogonal rows", 20.0, lambda: (torch.eye(20), torch.eye(20))),
+    _on(
+        "vendi", "20 orthogonal rows", 20.0, lambda: (torch.eye(20), torch.eye(20)), kernel="cosine"
+    ),
     _on("inception_score", "one-hot, uniform over 10", 10.0, _categories),
 ]
 

@@ -56,6 +56,7 @@ class Result:
     ruler: str
     case: str
     truth: float
+    short: float
     value: float
     low: float
     high: float
@@ -87,9 +88,8 @@ def judge(check: Check) -> Result:
     slack = WIDENED * half + (check.exact or ROUNDING) * max(1.0, abs(check.truth))
     holds = centre - slack <= check.truth <= centre + slack + check.short * abs(check.truth)
     spent = time.perf_counter() - start
-    return Result(
-        check.ruler, check.case, check.truth, seen.value, seen.low, seen.high, holds, spent
-    )
+    estimate = (seen.value, seen.low, seen.high)
+    return Result(check.ruler, check.case, check.truth, check.short, *estimate, holds, spent)
 
 
 def as_seen(found: Measurement, part: str = "") -> Seen:

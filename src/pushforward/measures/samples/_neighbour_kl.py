@@ -41,6 +41,17 @@ def _counted(x: Tensor, y: Tensor, centres: Tensor, radii: Tensor, chunk: int | 
     return others.log() - (of_y.double() / len(y)).log()
 
 
+def beyond(x: Tensor, y: Tensor, k: int, chunk: int | None) -> float:
+    """Return the share of the rows x that lie beyond the reach of y.
+
+    Their nearest row of y is further away than it is from its own k-th nearest one, so of q there
+    is no more known there than that it is small.
+    """
+    near = _search.nearest(x, y, 1, chunk=chunk)
+    reach = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
+    return float((near.squared[:, 0] > reach[near.index[:, 0]]).double().mean())
+
+
 def permuted(
     pooled: Tensor, n: int, k: int, chunk: int | None, permutations: int, rng: torch.Generator
 ) -> Tensor:

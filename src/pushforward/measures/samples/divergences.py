@@ -17,6 +17,7 @@ from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _binned, _neighbour_kl
 
 WIDE = 5  # columns beyond which distances to neighbours say little about densities
+FAR = (0.02, 0.05, 0.1, 0.15, 0.2)  # of the rows, by columns: above twice what no difference gives
 
 
 def knn_kl(
@@ -53,9 +54,10 @@ def knn_kl(
 
     Returns:
         KL(real, generated); it may be slightly negative. `extra` has KL(generated, real) as
-        `reverse` and the sum of both as `jeffreys`. The interval is for the estimate's expectation
-        at *these* sizes, not for the divergence itself. Its standard error is that of subsamples of
-        half of the rows, without replacement.
+        `reverse`, the sum of both as `jeffreys`, and as `beyond` the share of the real rows that
+        lie where no generated one is near, so that their part is read too low. The interval is for
+        the estimate's expectation at *these* sizes, not for the divergence itself. Its standard
+        error is that of subsamples of half of the rows, without replacement.
 
     Raises:
         MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
@@ -97,6 +99,7 @@ def knn_kl(
     splits = _neighbour_kl.permuted(both.pooled, both.n, k, chunk, permutations, rng)
     error = _neighbour_kl.error(both.x, both.y, k, chunk, resamples, rng)
     p_value, told = tested(found.value, splits.numpy())
+    beyond = _neighbour_kl.beyond(both.x, both.y, k, chunk)
     return Measurement(
         "knn_kl",
         found.value,
@@ -108,8 +111,9 @@ def knn_kl(
         n=both.n,
         m=both.m,
         unit="nats",
-        reading=told + _worth(both, found) + chosen(both.extra, both.n, both.m),
+        reading=told + _worth(both, found, beyond) + chosen(both.extra, both.n, both.m),
         extra={
+            "beyond": beyond,
             "reverse": reverse.value,
             "jeffreys": found.value + reverse.value,
             "k": k,
@@ -328,8 +332,12 @@ def _in_bins(
     )
 
 
-def _worth(both: Pair, found: _neighbour_kl.Estimate) -> str:
+def _worth(both: Pair, found: _neighbour_kl.Estimate, beyond: float) -> str:
     d = both.x.shape[1]
-    wide = f"; far too low in {d} columns (sound up to {WIDE})" if d > WIDE else ""
+    if d > WIDE:
+        low = f"; far too low in {d} columns (sound up to {WIDE})"
+    else:
+        out = f"; {beyond:.1%} of the real rows lie beyond the generated ones, where it reads low"
+        low = out if beyond > FAR[d - 1] else ""
     copies = f"; {found.copies:.1%} of the real rows are counted as copies" if found.copies else ""
-    return wide + copies
+    return low + copies

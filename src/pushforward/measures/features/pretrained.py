@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures.features import Features, in_chunks
+from pushforward.measures.features.maps import Features, in_chunks
 
 Weights = Mapping[str, Tensor]
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"

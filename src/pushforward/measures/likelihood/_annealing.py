@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._decoder import Decoder, Joint
+from pushforward.measures.likelihood.decoder import Decoder, Joint
 
 ACCEPTED = 0.65  # the share that is best in many dimensions (Beskos et al. 2013; Neal 2011)
 CHAINS = 4  # of the pilot, at least: it needs their spread

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures import _annealing, _proposals
-from pushforward.measures._annealing import Walk, log_mean
-from pushforward.measures._decoder import Decoder, Joint, gaussian, joint
+from pushforward.measures.likelihood import _annealing, _proposals
+from pushforward.measures.likelihood._annealing import Walk, log_mean
+from pushforward.measures.likelihood.decoder import Decoder, Joint, gaussian, joint
 from pushforward.measures.measurement import Measurement
 
 ProposalName = Literal["encoder", "mode", "prior"]
@@ -296,6 +296,7 @@ def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measuremen
     value, d, k = float(values.mean()), given.joint.d, log_w.shape[1]
     spread = _half_width(values)
     per_row = 1 / log_w.softmax(1).square().sum(1)
+    noise = (1 / per_row - 1 / k).clamp(min=0)  # rounding would leave less than none
     floor = _constant(given.joint.x)
     listed = {"each": values.tolist(), "rows": given.rows.tolist()} if each else {}
     return Measurement(
@@ -311,7 +312,7 @@ def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measuremen
         extra={
             **given.extra,
             "effective_samples": float(per_row.median()),
-            "monte_carlo_error": float((1 / per_row - 1 / k).sum().sqrt()) / len(values),
+            "monte_carlo_error": float(noise.sum().sqrt()) / len(values),
             "nats_per_dimension": value / d,
             "bits_per_dimension": -value / (d * math.log(2)),
             "constant_decoder": floor,

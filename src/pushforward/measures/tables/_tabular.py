@@ -14,9 +14,9 @@ from itertools import combinations
 import numpy as np
 
 from pushforward.errors import MeasureError
-from pushforward.measures._columns import BINS, Coded, Column, Columns, Floats, Ints, binned
 from pushforward.measures._intervals import permutation_p, verdict
 from pushforward.measures.measurement import Measurement
+from pushforward.measures.tables._columns import BINS, Coded, Column, Columns, Floats, Ints, binned
 
 Rows = Ints | slice
 Distances = Callable[[Rows, Rows], Floats]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._decoder import Joint, gaussian
+from pushforward.measures.likelihood.decoder import Joint, gaussian
 
 STARTS = 256  # draws of the prior among which each row's search begins
 SEARCH = 30  # steps to a row's most likely code

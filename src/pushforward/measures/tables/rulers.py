@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures import _columns, _tabular, _utility
 from pushforward.measures.measurement import Measurement
+from pushforward.measures.tables import _columns, _tabular, _utility
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import MeasureError
-from pushforward.measures import _encoder
 from pushforward.measures._inputs import matrix
+from pushforward.measures.features import _encoder
 
 KNOWN = 5000  # reference images that mean and scale are taken from, at most
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._columns import Columns, Floats, Ints
 from pushforward.measures._fitting import calmly
 from pushforward.measures._intervals import Z
 from pushforward.measures.learned import auc
+from pushforward.measures.tables._columns import Columns, Floats, Ints
 
 CATEGORIES = 255  # scikit-learn's trees split no more; with more, codes are taken as numbers
 CLASSES = 100  # one tree a class and step: a target with more is hardly meant

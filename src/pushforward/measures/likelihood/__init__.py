@@ -1,0 +1,12 @@
+"""Likelihood of rows under anything with a generator or decoder, by one protocol for all."""
+
+from __future__ import annotations
+
+from pushforward.measures.likelihood.bounds import (
+    annealed_importance,
+    importance_bound,
+    observation_noise,
+)
+from pushforward.measures.likelihood.decoder import Decoder
+
+__all__ = ["Decoder", "annealed_importance", "importance_bound", "observation_noise"]
