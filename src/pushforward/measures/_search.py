@@ -80,7 +80,11 @@ def nearest(
 
 
 def balls(
-    points: Tensor, centres: Tensor, *squared_radii: Tensor, chunk: int | None
+    points: Tensor,
+    centres: Tensor,
+    *squared_radii: Tensor,
+    chunk: int | None,
+    of_points: Tensor | None = None,
 ) -> list[Balls]:
     """Count which points lie in which closed balls, once for each set of radii.
 
@@ -90,17 +94,26 @@ def balls(
         squared_radii: sets of radii (n,), as `nearest` returns them; the first is the largest. The
             others cost little, since they share the distances.
         chunk: points whose distances are held at once; None for 1.25 million distances.
+        of_points: radii (m,) of balls around the points: which centres lie in these is counted
+            last, as a set of its own, where centres and points have changed places.
     """
     product, n = _Product(centres, torch.float32), len(centres)
-    counted: list[list[Tensor]] = [[] for _ in squared_radii]
-    held = centres.new_zeros((len(squared_radii), n), dtype=torch.int64)
+    sets = len(squared_radii) + (of_points is not None)
+    by_point: list[list[Tensor]] = [[] for _ in range(sets)]
+    by_centre = centres.new_zeros((sets, n), dtype=torch.int64)
     for rows in _chunks(points, centres, chunk):
-        near = _near(product, points[rows], squared_radii[0])
-        for i, radii in enumerate(squared_radii):
-            inside = _inside(near, points[rows], centres, radii)
-            counted[i].append(near.point[inside].bincount(minlength=len(rows)))
-            held[i] += near.ball[inside].bincount(minlength=n)
-    return [Balls(torch.cat(p), b) for p, b in zip(counted, held, strict=True)]
+        own = None if of_points is None else of_points[rows]
+        near = _near(product, points[rows], squared_radii[0], own)
+        radii = [radii[near.ball] for radii in squared_radii]
+        radii += [] if own is None else [own[near.point]]
+        for i, of_pair in enumerate(radii):
+            inside = _inside(near, points[rows], centres, of_pair)
+            by_point[i].append(near.point[inside].bincount(minlength=len(rows)))
+            by_centre[i] += near.ball[inside].bincount(minlength=n)
+    found = [Balls(torch.cat(p), c) for p, c in zip(by_point, by_centre, strict=True)]
+    if of_points is not None:
+        found[-1] = Balls(found[-1].of_ball, found[-1].of_point)
+    return found
 
 
 def magnified(*samples: Tensor) -> tuple[list[Tensor], float]:
@@ -196,24 +209,27 @@ class _Near:
     error: Tensor
 
 
-def _near(product: _Product, points: Tensor, squared_radii: Tensor) -> _Near:
+def _near(
+    product: _Product, points: Tensor, squared_radii: Tensor, of_points: Tensor | None
+) -> _Near:
     squared, error = product(points)
-    limits = (squared_radii / product.unit**2).to(squared)
-    beyond = squared.sub_(limits)
+    reach = (squared_radii / product.unit**2).to(squared)[None]
+    if of_points is not None:
+        reach = torch.maximum(reach, (of_points / product.unit**2).to(squared)[:, None])
     # "Not outside", since NaN (an overflow) has to be looked at too.
-    point, ball = (beyond > error[:, None]).logical_not_().nonzero().unbind(1)
-    rough = beyond[point, ball].add_(limits[ball]).double()
-    return _Near(point, ball, rough * product.unit**2, error[point].double() * product.unit**2)
+    point, ball = (squared > reach + error[:, None]).logical_not_().nonzero().unbind(1)
+    unit = product.unit**2
+    return _Near(point, ball, squared[point, ball].double() * unit, error[point].double() * unit)
 
 
 def _inside(near: _Near, points: Tensor, centres: Tensor, squared_radii: Tensor) -> Tensor:
-    """Return for which pairs the point lies in the ball of this radius."""
-    radii = squared_radii[near.ball]
-    inside = near.squared < radii - near.error
-    edge = (near.squared > radii + near.error).logical_or_(inside).logical_not_().nonzero()[:, 0]
+    """Return for which pairs the point lies in a ball of the pair's radius (pairs,)."""
+    inside = near.squared < squared_radii - near.error
+    beyond = near.squared > squared_radii + near.error
+    edge = beyond.logical_or_(inside).logical_not_().nonzero()[:, 0]
     for part in torch.split(edge, max(1, PAIRS // points.shape[1])):
         exact = squared_distance(points[near.point[part]], centres[near.ball[part]])
-        inside[part] = exact <= radii[part]
+        inside[part] = exact <= squared_radii[part]
     return inside
 
 

@@ -115,12 +115,14 @@ def _look(joint: Joint, e: Tensor) -> tuple[Tensor, Tensor]:
 def _jacobian(joint: Joint, e: Tensor) -> Tensor:
     """Return dg / de at codes (n, latent), by central differences: (n, latent, d)."""
     above, below = joint.residuals(_around(joint, e)).double().split(e.shape[1], 1)
-    return (below - above) / (2 * _width(joint))  # residuals fall where g rises
+    slope: Tensor = (below - above) / (2 * _width(joint))  # residuals fall where g rises
+    return slope
 
 
 def _prior_slope(joint: Joint, e: Tensor) -> Tensor:
     above, below = joint.log_prior(_around(joint, e)).double().split(e.shape[1], 1)
-    return (above - below) / (2 * _width(joint))
+    slope: Tensor = (above - below) / (2 * _width(joint))
+    return slope
 
 
 def _precision(joint: Joint, jacobian: Tensor) -> Tensor:

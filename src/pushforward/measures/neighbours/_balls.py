@@ -45,10 +45,9 @@ def look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Seen:
     radii_x = around_x.squared[:, k - 1]
     radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
     clipped = radii_x.clamp(max=_median_radius(radii_x))
-    real, close = _search.balls(y, x, radii_x, clipped, chunk=chunk)
-    (fake,) = _search.balls(x, y, radii_y, chunk=chunk)
+    real, close, fake = _search.balls(y, x, radii_x, clipped, chunk=chunk, of_points=radii_y)
     scale = _filled(_balls_around(x, around_x, clipped, chunk), k).mean()
-    shares = [real.of_point > 0, fake.of_point > 0, real.of_point / k, real.of_ball > 0]
+    shares = [real.of_point > 0, fake.of_point > 0, real.of_point.double() / k, real.of_ball > 0]
     values = [float(s.double().mean()) for s in shares]
     values.append(float(_filled(close.of_point, k).mean() / scale))
     values.append(good_share(float(_filled(real.of_ball, k).mean()), len(x), len(y), k))
