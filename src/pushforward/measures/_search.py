@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 HELD = 1_250_000  # distances at once, by default: they stay in a CPU's cache
-SLACK = 8  # candidates beyond k that are scored again
+SLACK = 4  # candidates beyond k that are scored again
 PAIRS = 1 << 22  # numbers that are held when edges are scored again
 # What one rounding of a float32 product costs where torch is allowed to make it with fewer digits.
 COARSE = {"highest": 2.0**-23, "high": 2.0**-10, "medium": 2.0**-7}
@@ -151,15 +151,20 @@ class _Product:
     def _prepare(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         return ((x.double() - self.centre) / self.unit).to(dtype)
 
-    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Return squared distances (n, m) in squared units, and a bound (n,) on their error."""
+    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rough squared distances, in squared units.
+
+        Returns:
+            What they exceed a constant of each query by (n, m), which is all that sorting needs;
+            the constants (n,); and a bound (n,) on their errors.
+        """
         q = self._prepare(queries, self.rows.dtype)
-        squares = q.square().sum(1, keepdim=True)
-        squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2).add_(squares)
+        squares = q.square().sum(1)
+        squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2)
         coarse = COARSE[torch.get_float32_matmul_precision()]
         digit = coarse if q.dtype == torch.float32 else torch.finfo(q.dtype).eps
         rounding = (q.shape[1] + 16) * digit
-        return squared, rounding * (squares[:, 0].sqrt() + 1).square()
+        return squared, squares, rounding * (squares.sqrt() + 1).square()
 
 
 class _Differences:
@@ -168,27 +173,28 @@ class _Differences:
     def __init__(self, reference: Tensor) -> None:
         self.reference, self.unit = reference.double(), 1.0
 
-    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         exact = "donot_use_mm_for_euclid_dist"
         distances = torch.cdist(queries.double(), self.reference, compute_mode=exact)
-        return distances.square_(), distances.new_zeros(len(queries))
+        nothing = distances.new_zeros(len(queries))
+        return distances.square_(), nothing, nothing
 
 
 def _nearest(
     distances: _Product | _Differences, queries: Tensor, k: int, own: Tensor | None
 ) -> tuple[Neighbours, Tensor]:
     """Return the neighbours, and for which queries they are certain in spite of rounding."""
-    squared, error = distances(queries)
+    excess, constant, error = distances(queries)
     if own is not None:
-        squared.scatter_(1, own[:, None], torch.inf)
-    rough, index = squared.topk(min(k + SLACK, squared.shape[1]), largest=False)
+        excess.scatter_(1, own[:, None], torch.inf)
+    rough, index = excess.topk(min(k + SLACK, excess.shape[1]), largest=False)
     scores = squared_distance(queries[:, None], distances.reference[index])
     scores = scores.masked_fill(rough.isinf(), torch.inf)
     scores, order = scores.sort(dim=1, stable=True)
     found = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
-    everything = rough.shape[1] == squared.shape[1]
+    everything = rough.shape[1] == excess.shape[1]
     furthest = found.squared[:, -1]
-    certain = furthest / distances.unit**2 <= rough[:, -1].double() - error
+    certain = furthest / distances.unit**2 <= rough[:, -1].double() + constant - error
     return found, certain | everything | (furthest == 0)
 
 
@@ -212,14 +218,16 @@ class _Near:
 def _near(
     product: _Product, points: Tensor, squared_radii: Tensor, of_points: Tensor | None
 ) -> _Near:
-    squared, error = product(points)
-    reach = (squared_radii / product.unit**2).to(squared)[None]
+    excess, constant, error = product(points)
+    unit, slack = product.unit**2, error - constant
+    reach = (squared_radii / unit).to(excess)[None] + slack[:, None]
     if of_points is not None:
-        reach = torch.maximum(reach, (of_points / product.unit**2).to(squared)[:, None])
+        own = (of_points / unit).to(excess) + slack
+        reach = torch.maximum(reach, own[:, None], out=reach)
     # "Not outside", since NaN (an overflow) has to be looked at too.
-    point, ball = (squared > reach + error[:, None]).logical_not_().nonzero().unbind(1)
-    unit = product.unit**2
-    return _Near(point, ball, squared[point, ball].double() * unit, error[point].double() * unit)
+    point, ball = (excess > reach).logical_not_().nonzero().unbind(1)
+    squared = excess[point, ball].double() + constant[point]
+    return _Near(point, ball, squared * unit, error[point].double() * unit)
 
 
 def _inside(near: _Near, points: Tensor, centres: Tensor, squared_radii: Tensor) -> Tensor:

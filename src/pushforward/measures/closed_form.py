@@ -16,6 +16,7 @@ from torch.distributions import (
 )
 
 from pushforward.errors import MeasureError
+from pushforward.measures._nuclear import nuclear_norm, regular
 from pushforward.measures.measurement import Measurement
 
 FOR_SAMPLES = {
@@ -221,10 +222,9 @@ def _frechet(p: Distribution, q: Distribution) -> Tensor:
 
 
 def _covariance_gap(lower_p: Tensor, lower_q: Tensor) -> Tensor:
-    # The eigenvalues of S_p^(1/2) S_q S_p^(1/2) are the squared singular values of L_q' L_p, so
-    # the trace of the root is a nuclear norm, and no root of a matrix is ever taken.
-    cross: Tensor = torch.linalg.svdvals(lower_q.mT @ lower_p).sum(-1)
-    return lower_p.square().sum((-2, -1)) + lower_q.square().sum((-2, -1)) - 2 * cross
+    both = regular(lower_p) and regular(lower_q)
+    root = nuclear_norm(lower_q.mT @ lower_p, regular=both)
+    return lower_p.square().sum((-2, -1)) + lower_q.square().sum((-2, -1)) - 2 * root
 
 
 def _gaussian(p: Distribution) -> tuple[Tensor, Tensor]:

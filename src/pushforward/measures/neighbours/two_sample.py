@@ -77,10 +77,9 @@ def nearest_neighbour_test(
     rng = torch.Generator().manual_seed(seed)
     n = min(both.n, both.m)
     sides = [subsample(both.x, n, rng), subsample(both.y, n, rng)]
-    # In random order, so that no side is preferred among equally near rows.
     order = torch.randperm(2 * n, generator=rng)
     (rows,), _ = _search.magnified(torch.cat(sides)[order.to(both.x.device)])
-    nearest = _search.nearest(rows, rows, 1, chunk=chunk, itself=True).index[:, 0].cpu()
+    nearest = _nearest_others(rows, chunk, rng)
     real = order < n
     hits = (real[nearest] == real).double()
     value = float(hits.mean())
@@ -107,6 +106,31 @@ def nearest_neighbour_test(
             **extra,
         },
     )
+
+
+def _nearest_others(rows: Tensor, chunk: int | None, rng: torch.Generator) -> Tensor:
+    """Return the nearest other row of each (n,): of equal rows one at random."""
+    distinct, group, copies = (
+        t.cpu() for t in torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
+    )
+    members, first = group.argsort(stable=True), copies.cumsum(0) - copies
+    place = torch.empty_like(members).scatter_(0, members, torch.arange(len(members)))
+    place -= first[group]  # of a row among its copies
+    luck = torch.rand(len(rows), generator=rng)
+    another = (place + 1 + (luck * (copies[group] - 1)).long()) % copies[group]
+    found: Tensor = members[first[group] + another]
+    alone = copies[group] == 1
+    if alone.any():
+        nearby = (
+            _search.nearest(
+                distinct.to(rows.device), distinct.to(rows.device), 1, chunk=chunk, itself=True
+            )
+            .index[:, 0]
+            .cpu()[group]
+        )
+        of_nearby = members[first[nearby] + (luck * copies[nearby]).long()]
+        found = found.where(~alone, of_nearby)
+    return found
 
 
 def _permuted(nearest: Tensor, n: int, permutations: int, rng: torch.Generator) -> Tensor:

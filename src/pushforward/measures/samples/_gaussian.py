@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.measures._intervals import labels
-
-REGULAR = (
-    1e-2  # smallest pivot over the largest from which squared singular values are exact enough
-)
+from pushforward.measures._nuclear import nuclear_norm, regular
 
 
 @dataclass(frozen=True)
@@ -38,22 +35,14 @@ def fit(x: Tensor) -> Fit:
     centred = x - mean
     if n <= d:
         return Fit(mean, centred / (n - 1) ** 0.5, regular=False)
-    return gaussian(mean, _gram(centred) / (n - 1))
-
-
-def _gram(x: Tensor) -> Tensor:
-    if x.device.type != "cpu":
-        return x.mT @ x
-    rows = x.numpy()  # NumPy sees that the product is symmetric, and does half of the work
-    return torch.from_numpy(rows.T @ rows)
+    return gaussian(mean, centred.mT @ centred / (n - 1))
 
 
 def gaussian(mean: Tensor, covariance: Tensor) -> Fit:
     """Return the Gaussian with this mean (d,) and covariance (d, d), singular or not."""
     lower, failed = torch.linalg.cholesky_ex(covariance)
     if not failed:
-        pivots = lower.diagonal()
-        return Fit(mean, lower.mT, regular=bool(pivots.min() > REGULAR * pivots.max()))
+        return Fit(mean, lower.mT, regular(lower))
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     return Fit(mean, eigenvalues.clamp(min=0).sqrt()[:, None] * vectors.mT, regular=False)
 
@@ -66,15 +55,8 @@ def squared_distance(p: Fit, q: Fit) -> float:
 
 
 def trace_of_root(p: Fit, q: Fit) -> Tensor:
-    """Return tr (AB)^(1/2): the sum of the singular values of the product of both factors."""
-    product = p.factor @ q.factor.mT
-    if not (p.regular and q.regular):
-        singular: Tensor = torch.linalg.svdvals(product)
-        return singular.sum()
-    # The quicker way; but the root of an eigenvalue near zero would have half the digits.
-    unit = product.abs().max()  # its square must not overflow
-    eigenvalues: Tensor = torch.linalg.eigvalsh((product / unit) @ (product / unit).mT)
-    return eigenvalues.clamp(min=0).sqrt().sum() * unit
+    """Return tr (AB)^(1/2): the nuclear norm of the product of both factors."""
+    return nuclear_norm(p.factor @ q.factor.mT, regular=p.regular and q.regular)
 
 
 def between(x: Tensor, y: Tensor) -> float:
