@@ -40,3 +40,21 @@ def test_adult_and_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     # KS of 2,930 against 23,443 rows of one distribution has a mean of 0.87 / sqrt(2604) = 0.017
     assert held_out["shape"] < 0.02
     assert held_out["shape"] < model["shape"] < 0.2
+
+
+def test_peers_give_the_same_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark stops where a value differs from the peer's."""
+    quick = ("--rounds", "1", "--scale", "0.02", "--memory", "300", "--data", str(ADULT))
+    result = run("measures.py", tmp_path / "m.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert {
+        found["peer"] for found in result.values() if isinstance(found, dict) and "peer" in found
+    } >= {"prdc", "geomloss", "scipy.linalg.sqrtm", "geomloss, scaling 0.9", "POT, ot.solve"}
+    assert result["peak memory, GB"]["300"] > 0.05
+
+
+def test_coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("--only", "energy, d = 1, none", "--repetitions", "40")
+    result = run("coverage.py", tmp_path / "c.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert result["cases"]["energy, d = 1, none"]["covered"] >= 0.825

@@ -304,6 +304,17 @@ def test_points_on_the_edge_of_a_ball_are_inside() -> None:
     assert torch.equal(found.of_point, exact.sum(0))
 
 
+def test_balls_around_points_are_those_of_changed_places() -> None:
+    points, centres = normal(70, 3, 0), normal(50, 3, 1)
+    of_centres, of_points = torch.rand(50).double() + 0.5, 3 * torch.rand(70).double()
+    first, last = _search.balls(points, centres, of_centres, chunk=11, of_points=of_points)
+    (expected,) = _search.balls(points, centres, of_centres, chunk=None)
+    (swapped,) = _search.balls(centres, points, of_points, chunk=None)
+    for found, wanted in ((first, expected), (last, swapped)):
+        assert torch.equal(found.of_point, wanted.of_point)
+        assert torch.equal(found.of_ball, wanted.of_ball)
+
+
 @pytest.mark.parametrize("unit", [2.0**-1000, 1e-200, 1e-30, 1e30])
 def test_units_do_not_matter(unit: float) -> None:
     x, y = normal(60, 4, 0).double(), normal(50, 4, 1, shift=0.5).double()
@@ -315,7 +326,7 @@ def test_memory_is_bounded_by_the_chunk() -> None:
     sizes: list[int] = []
     product = _search._Product.__call__
 
-    def watched(self: _search._Product, queries: Tensor) -> tuple[Tensor, Tensor]:
+    def watched(self: _search._Product, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sizes.append(len(queries))
         return product(self, queries)
 

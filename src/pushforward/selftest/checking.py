@@ -82,14 +82,20 @@ def judge(check: Check) -> Result:
     """Run one check, and say whether its truth holds."""
     start = time.perf_counter()
     seen = check.look()
-    if check.exact is not None:
-        seen = Seen(seen.value, seen.value, seen.value)
-    centre, half = (seen.low + seen.high) / 2, (seen.high - seen.low) / 2
-    slack = WIDENED * half + (check.exact or ROUNDING) * max(1.0, abs(check.truth))
-    holds = centre - slack <= check.truth <= centre + slack + check.short * abs(check.truth)
-    spent = time.perf_counter() - start
     estimate = (seen.value, seen.low, seen.high)
-    return Result(check.ruler, check.case, check.truth, check.short, *estimate, holds, spent)
+    spent = time.perf_counter() - start
+    verdict = holds(check, seen)
+    return Result(check.ruler, check.case, check.truth, check.short, *estimate, verdict, spent)
+
+
+def holds(check: Check, seen: Seen) -> bool:
+    """Return whether what was seen allows the truth of a check."""
+    size = abs(check.truth)
+    if check.exact is not None:
+        return abs(seen.value - check.truth) <= check.exact * size
+    centre, half = (seen.low + seen.high) / 2, (seen.high - seen.low) / 2
+    slack = WIDENED * half + ROUNDING * max(1.0, size)
+    return centre - slack <= check.truth <= centre + slack + check.short * size
 
 
 def as_seen(found: Measurement, part: str = "") -> Seen:
