@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from torch.distributions import Normal
 
 from pushforward.errors import MeasureError
-from pushforward.measures import Measurement, all_rulers
+from pushforward.measures import Measurement, all_rulers, prdc
 
 OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
 QUICK = {"permutations": 39, "resamples": 4, "splits": 2, "steps": 20}
@@ -147,13 +147,45 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(name: str, what: str
         quick(name)(x, y)
 
 
+NUMBERS = {
+    "limit": (-3, 0, 1),
+    "permutations": (-1,),
+    "resamples": (-1,),
+    "splits": (-1,),
+    "groups": (-1, 1),
+    "chunk": (-1, 0),
+    "k": (0,),
+    "bins": (1,),
+    "cells": (0,),
+    "iterations": (0,),
+}
+
+
+@pytest.mark.parametrize("name", RULERS)
+def test_numbers_that_make_no_sense_are_refused_by_name(name: str) -> None:
+    known = {**inspect.signature(all_rulers()[name]).parameters}
+    known |= inspect.signature(prdc).parameters if "options" in known else {}
+    for key, values in NUMBERS.items():
+        for value in values if key in known else ():
+            if name == "authenticity" and (key, value) == ("limit", 1):
+                continue  # one generated row is enough; it has its own words for training rows
+            with pytest.raises(MeasureError, match=key):
+                all_rulers()[name](
+                    normal(30, 2, 0), normal(30, 2, 1), **{key: value}, **needed(known)
+                )
+
+
+def needed(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {"train": normal(30, 2, 2)} if "train" in known else {}
+
+
 FEW_VALUES = hnp.arrays(
     np.float64, st.tuples(st.integers(2, 25), st.just(2)), elements=st.sampled_from([0.0, 1.0, 2.5])
 )
 
 
 @pytest.mark.parametrize("name", [n for n in RULERS if "train" not in n])
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(x=FEW_VALUES, y=FEW_VALUES)
 def test_few_rows_with_ties_give_a_number_or_a_reason(name: str, x: Any, y: Any) -> None:
     found = measured_or_refused(name, x, y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,12 @@ def test_a_scorer_measures_encoded_rows() -> None:
     scorer = Scorer(data, only=["energy"])
     found = scorer.score((rows[:50], None), (rows[50:], None))["energy"]
     expected = energy(data.schema.features(rows[:50]), data.schema.features(rows[50:]))
-    assert found == expected
+    origin = found.extra["features"]
+    assert found == replace(expected, extra=expected.extra | {"features": origin})
+    assert origin["name"] == "z-scores"
+    other = Scorer(read(SAMPLES["array"][1]), only=["energy"])
+    again = other.score((rows[:50], None), (rows[50:], None))["energy"]
+    assert again.extra["features"]["hash"] != origin["hash"], "another reference, other scales"
 
 
 def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:

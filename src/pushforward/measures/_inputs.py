@@ -67,7 +67,8 @@ def pair(
         dtype: of the result; None keeps the wider of the two.
 
     Raises:
-        MeasureError: for different widths, too few rows, NaN or infinity.
+        MeasureError: for different widths, too few rows, NaN or infinity, and a limit below
+            `least`.
     """
     extra: dict[str, Any] = {}
     if features is not None:
@@ -84,12 +85,21 @@ def pair(
             f"this ruler needs at least {least} rows on each side, and was given {len(x)} real and "
             f"{len(y)} generated ones"
         )
+    if limit is not None and limit < least:
+        raise MeasureError(f"limit must leave the {least} rows that are needed, and is {limit}")
     if limit is not None and max(len(x), len(y)) > limit:
         extra["given"] = [len(x), len(y)]
         rng = torch.Generator().manual_seed(seed)
         x, y = subsample(x, limit, rng), subsample(y, limit, rng)
     dtype = dtype or torch.promote_types(x.dtype, y.dtype)
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
+
+
+def counted(least: int, **given: int | None) -> None:
+    """Raise MeasureError for a keyword that is below `least`; None is none of them."""
+    for name, value in given.items():
+        if value is not None and value < least:
+            raise MeasureError(f"{name} must be at least {least}, and is {value}")
 
 
 def described(features: Featurise) -> dict[str, str]:

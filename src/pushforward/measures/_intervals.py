@@ -90,9 +90,8 @@ def verdict(p_value: float) -> str:
     return f"the samples differ ({p})" if p_value <= 0.05 else f"no difference found ({p})"
 
 
-def chosen(extra: dict[str, object], n: int, m: int) -> str:
-    """Return a remark on rows that were left out, or nothing."""
-    given = extra.get("given")
-    if not isinstance(given, list):
+def unbiased(value: float, low: float | None, high: float | None) -> str:
+    """Return a remark where a plug-in value lies outside its own interval, or nothing."""
+    if low is None or high is None or low <= value <= high:
         return ""
-    return f"; on {n:,} of {given[0]:,} real and {m:,} of {given[1]:,} generated rows"
+    return "; the interval is for the distance without the bias of these sizes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ from pushforward.data import Schema, TableSchema
 from pushforward.measures._inputs import Featurise, described
 from pushforward.measures.features import beside_class, spread_of
 
+OWN = {"table": "ranks and one-hot categories", "image": "pixels", "array": "z-scores"}
+TOLD_BY = 100  # reference rows that tell features apart, at most
 SPREAD_ROWS = 2000  # reference rows that tell how far apart two rows usually are, at most
 
 
@@ -31,6 +34,17 @@ class Lens:
     schema: Schema
     features: Featurise | None
     reference: Tensor
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """The name and the hash of the features: measurements compare where both agree.
+
+        The schema's own are told by what they make of the first reference rows.
+        """
+        if self.features is not None:
+            return described(self.features)
+        seen = self.view(self.reference[:TOLD_BY]).cpu().contiguous().numpy().tobytes()
+        return {"name": OWN[self.schema.kind], "hash": hashlib.sha256(seen).hexdigest()[:16]}
 
     def view(self, rows: Tensor) -> Tensor:
         """Return the Euclidean view (n, d) of encoded rows."""
@@ -73,7 +87,7 @@ class Side:
     @cached_property
     def origin(self) -> dict[str, Any]:
         """What the features are, for a measurement's `extra`."""
-        return {} if self.lens.features is None else {"features": described(self.lens.features)}
+        return {"features": self.lens.identity}
 
     @cached_property
     def pixels(self) -> Tensor:

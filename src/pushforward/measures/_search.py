@@ -65,7 +65,7 @@ def nearest(
     rough = _Product(reference, torch.float32)
     finer = (_Product(reference, torch.float64), _Differences(reference))
     parts = []
-    for rows in _chunks(queries, reference, chunk):
+    for rows in _chunks(queries, reference, chunk, PAIRS // ((k + SLACK) * queries.shape[1])):
         found, certain = _nearest(rough, queries[rows], k, rows if itself else None)
         for distances in finer:
             if certain.all():
@@ -241,7 +241,11 @@ def _inside(near: _Near, points: Tensor, centres: Tensor, squared_radii: Tensor)
     return inside
 
 
-def _chunks(rows: Tensor, reference: Tensor, chunk: int | None) -> Iterator[Tensor]:
+def _chunks(
+    rows: Tensor, reference: Tensor, chunk: int | None, most: int | None = None
+) -> Iterator[Tensor]:
+    """Yield the indices of rows, `chunk` of them at a time, and at most `most`."""
     step = chunk or max(1, HELD // len(reference))
+    step = step if most is None else max(1, min(step, most))
     for start in range(0, len(rows), step):
         yield torch.arange(start, min(len(rows), start + step), device=rows.device)

@@ -43,12 +43,12 @@ ALL = "all"
 COPIES = "closest_record"  # chosen where training rows are given
 
 
-def _on(view: str, measure: Callable[..., Measurement], suffix: str = "") -> Ruler:
+def _on(view: str, measure: Callable[..., Measurement], suffix: str = "", **options: Any) -> Ruler:
     """Return a ruler that applies a measure to one view of both sides."""
 
     def ruler(scene: Scene) -> Mapping[str, Measurement]:
         real, fake = getattr(scene.real, view), getattr(scene.fake, view)
-        found = measure(real, fake, seed=scene.seed)
+        found = measure(real, fake, seed=scene.seed, **options)
         name = found.name + suffix
         extra = found.extra | (scene.real.origin if view == "features" else {})
         return {name: replace(found, name=name, extra=extra)}
@@ -101,7 +101,7 @@ SHARED: dict[str, Ruler] = {
     "kid": _on("features", kid),
     "max_sliced_wasserstein": _on("features", max_sliced_wasserstein),
     "sinkhorn": _on("features", sinkhorn),
-    "nearest_neighbour_test": _on("features", nearest_neighbour_test),
+    "nearest_neighbour_test": _on("features", nearest_neighbour_test, limit=MOST),
     "knn_kl": _on("features", knn_kl),
     "jensen_shannon": _on("features", jensen_shannon),
     "f_divergence": _on("features", f_divergence),

@@ -70,13 +70,25 @@ class Measurement:
         """Both ends of the interval, or None."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
+    @property
+    def taken(self) -> str:
+        """Of how many given rows it was taken, in words; empty where it was of all."""
+        given = self.extra.get("given")
+        if not isinstance(given, list):
+            return ""
+        real, fake = given
+        if (self.n, real) == (self.m, fake):
+            return f"{self.n:,} of {real:,} rows a side"
+        return f"{self.n:,} of {real:,} real and {self.m:,} of {fake:,} generated rows"
+
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
         interval = "" if self.interval is None else f" [{self.low:.4g}, {self.high:.4g}]"
         null = "" if self.null is None else f", no difference gives {self.null:.4g}"
-        return f"{self.name} {self.value:.4g}{interval}{null}: {self.reading}"
+        taken = f"; on {self.taken}" if self.taken else ""
+        return f"{self.name} {self.value:.4g}{interval}{null}: {self.reading}{taken}"
 
 
 class Scorecard(Mapping[str, Measurement]):
@@ -109,7 +121,8 @@ class Scorecard(Mapping[str, Measurement]):
         return pl.DataFrame(columns, schema=SCHEMA)
 
     def __rich__(self) -> Table:
-        caption = Text("\n".join(self.notes)) if self.notes else None
+        told = [*self._taken(), *self.notes]
+        caption = Text("\n".join(told)) if told else None
         table = Table(*SHOWN, caption=caption, caption_justify="left")
         for row in self._shown():
             table.add_row(*map(Text, row))
@@ -121,7 +134,7 @@ class Scorecard(Mapping[str, Measurement]):
             f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
             for row in self._shown()
         )
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self._taken(), *self.notes))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
     def __repr__(self) -> str:
@@ -132,6 +145,12 @@ class Scorecard(Mapping[str, Measurement]):
             interval = "" if m.interval is None else f"{_short(m.low)} – {_short(m.high)}"
             numbers = [_short(m.value), interval, _short(m.null), _short(m.p_value)]
             yield [name.replace("_", " "), *numbers, m.reading]
+
+    def _taken(self) -> Iterator[str]:
+        """Say which measurements are of some of the rows, those of the same ones together."""
+        for taken in dict.fromkeys(m.taken for m in self.values() if m.taken):
+            names = [n.replace("_", " ") for n, m in self.items() if m.taken == taken]
+            yield f"On {taken}: {', '.join(names)}."
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""

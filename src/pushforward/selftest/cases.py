@@ -124,6 +124,10 @@ def _moved_by_one() -> Sequence[Tensor]:
     return x, x + torch.eye(5).double()[0]
 
 
+def _all_moved() -> Sequence[Tensor]:
+    return normal(2000, 784, 0), normal(2000, 784, 1) + 1
+
+
 def _squared_wasserstein_of_uniforms(seed: int) -> float:
     x, y = uniform(100, 2 * seed), uniform(100, 2 * seed + 1)
     return pm.sliced_wasserstein(x, y, permutations=1).value ** 2
@@ -142,6 +146,7 @@ TRANSPORT = [
     ),
     _on("max_sliced_wasserstein", "shift 1, d = 10", 1.0, _normals(2000, 10, 1)),
     _on("max_sliced_wasserstein", "shift 3, d = 784", 3.0, _normals(10_000, 784, 3), short=0.05),
+    _on("max_sliced_wasserstein", "all of 784 pixels by 1", 28.0, _all_moved),
     _on("sinkhorn", "x and x + e1, d = 5", 1.0, _moved_by_one, exact=1e-4),
     _on("frechet", "N(0, I3), N(e1, 4 I3)", 4.0, _normals(5000, 3, 1, 2)),
     # (1/n + 1/m) (d + d (d + 1) / 4)
@@ -189,6 +194,15 @@ def _half_far_away() -> Sequence[Tensor]:
     return normal(2000, 2, 0), y
 
 
+def _half_copies(d: int) -> Samples:
+    """Return held-out rows, and generated ones of which half are training rows (seed 2)."""
+    return lambda: (normal(2000, d, 0), torch.cat([normal(2000, d, 2)[:1000], normal(1000, d, 1)]))
+
+
+def _near_copies() -> Sequence[Tensor]:
+    return normal(N, 2, 0), normal(N, 2, 2) + 1e-9 * normal(N, 2, 1)
+
+
 def _met() -> float:
     """Return the null of coverage: one of n rows comes before the k-th of n - 1 others."""
     return 1 - math.prod((N - 1 - i) / (2 * N - 1 - i) for i in range(K))
@@ -208,7 +222,19 @@ NEIGHBOURS = [
     _on("clipped_coverage", "half far away, d = 2", 0.5, _half_far_away),
     _expected("authenticity", "same, d = 2", 1 - MUTUAL, _same("authenticity", 2)),
     _on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
+    # Every copy is nearer to its original, and of the others half are by chance.
+    _on("closest_record", "half copies, d = 5", 0.75, _half_copies(5), train=normal(2000, 5, 2)),
     _expected("memorisation", "same, d = 2", 0.0, _same("memorisation", 2, resamples=2)),
+    # All n distances are below all of the n held-out ones: U = 0.
+    _on(
+        "memorisation",
+        "copies, d = 2, one cell",
+        -((3 * N * N / (2 * N + 1)) ** 0.5),
+        _near_copies,
+        train=normal(N, 2, 2),
+        cells=1,
+        exact=1e-9,
+    ),
     # One's own side has one row less.
     _expected(
         "nearest_neighbour_test",

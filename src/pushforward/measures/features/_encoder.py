@@ -57,8 +57,9 @@ def train(images: Tensor, seed: int) -> Encoder:
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        encoder = Encoder(*images.shape[1:])
+        encoder = Encoder(*images.shape[1:]).to(images.device)
         head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(turned(images[:1]))))
+        head.to(images.device)
         steps = max(10, min(STEPS, EPOCHS * len(images) // BATCH))
         optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
@@ -96,5 +97,5 @@ def _batch(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return images, each turned in one of the ways, and which it was."""
     x = images[torch.randint(len(images), (BATCH,))]
     ways = turned(x)
-    how = torch.arange(BATCH) % len(ways)
+    how = torch.arange(BATCH, device=images.device) % len(ways)
     return torch.cat([way[how == i] for i, way in enumerate(ways)]), how.sort().values

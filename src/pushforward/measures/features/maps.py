@@ -190,7 +190,7 @@ class ImageEncoder(Features):
     @classmethod
     def _normalised(cls, encoder: nn.Module, reference: Tensor, seed: int) -> Self:
         drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
-        known = in_chunks(encoder, reference[drawn[:KNOWN]])
+        known = in_chunks(encoder.to(reference.device), reference[drawn[:KNOWN]])
         standardise = Standardised.fit(known)
         return cls(encoder, standardise, PCA.fit(standardise(known), _encoder.SIZE))
 
@@ -201,7 +201,9 @@ class ImageEncoder(Features):
 
     def __call__(self, x: Any) -> Tensor:
         """Return the features (n, 64), float32."""
-        return self.compress(self.standardise(in_chunks(self.encoder, torch.as_tensor(x)))).float()
+        images = torch.as_tensor(x)
+        seen = in_chunks(self.encoder.to(images.device), images)
+        return self.compress(self.standardise(seen)).float()
 
     def tensors(self) -> list[Tensor]:
         """Return all weights."""

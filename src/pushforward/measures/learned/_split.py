@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.measures._inputs import Featurise, pair
+from pushforward.measures._inputs import Featurise, counted, pair
 
 LEAST = 20  # rows a side: enough to learn from and to be judged on
 WITNESSES = 10
@@ -69,8 +69,9 @@ def split(
     Raises:
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
     """
+    counted(LEAST, limit=limit)
     both = pair(x, y, least=LEAST, features=features)
-    most = max(both.n, both.m) if limit is None else max(limit, LEAST)
+    most = limit or max(both.n, both.m)
     given = {"given": [both.n, both.m]} if max(both.n, both.m) > most else {}
     most = min(both.n, both.m, most) if level else most
     real, fake = (_side(rows, share, most, generator) for rows in (both.x, both.y))

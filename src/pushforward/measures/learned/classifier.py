@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import calmly
 from pushforward.measures._inputs import Featurise
-from pushforward.measures._intervals import Z, chosen, verdict, wilson
+from pushforward.measures._intervals import Z, verdict, wilson
 from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.measurement import Measurement
 
@@ -106,7 +106,7 @@ def judged(both: Split, score: Score, classifier: str) -> Measurement:
         n=n,
         m=m,
         unit="share",
-        reading=f"{verdict(p_value)}; AUC {area:.3f}{chosen(both.extra, n, m)}",
+        reading=f"{verdict(p_value)}; AUC {area:.3f}",
         extra={
             "auc": area,
             "auc_low": area_low,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._inputs import Featurise
-from pushforward.measures._intervals import chosen, permutation_p, verdict
+from pushforward.measures._inputs import Featurise, counted
+from pushforward.measures._intervals import tested
 from pushforward.measures.learned import _lattice, _ratio
 from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN, Bound
@@ -81,6 +81,7 @@ def jensen_shannon(
         Goodfellow et al. 2014, "Generative adversarial nets"; Nowozin, Cseke & Tomioka 2016,
         "f-GAN: training generative neural samplers using variational divergence minimization".
     """
+    counted(0, permutations=permutations)
     judged = judge_ratio(x, y, F_GAN["js"], limit, features, seed)
     return judged.measured("jensen_shannon", permutations, seed)
 
@@ -153,6 +154,7 @@ def f_divergence(
         mutual information estimators", and McAllester & Stratos 2020, "Formal limitations on the
         measurement of mutual information".
     """
+    counted(0, permutations=permutations)
     judged = judge_ratio(x, y, _bound(divergence, bound), limit, features, seed)
     extra = {"divergence": divergence, "bound": bound}
     return judged.measured("f_divergence", permutations, seed, extra)
@@ -212,6 +214,7 @@ def wasserstein_critic(
         Anil, Lucas & Grosse 2019, "Sorting out Lipschitz function approximation", and Sill 1997,
         "Monotonic networks".
     """
+    counted(0, permutations=permutations)
     judged, extra = judge_lattice(x, y, limit, features, seed)
     return judged.measured("wasserstein_critic", permutations, seed, extra)
 
@@ -241,7 +244,7 @@ class Judged:
         low, high = self.bound.interval(u_x, u_y)
         rng = torch.Generator().manual_seed(seed)
         permuted = self.bound.permuted(u_x, u_y, permutations, rng)
-        p_value = permutation_p(value, permuted.cpu().numpy())
+        p_value, told = tested(value, permuted.cpu().numpy())
         n, m = self.both.x.size, self.both.y.size
         return Measurement(
             name,
@@ -254,7 +257,7 @@ class Judged:
             n=n,
             m=m,
             unit=self.bound.unit,
-            reading=verdict(p_value) + self._limited(value) + chosen(self.both.extra, n, m),
+            reading=told + self._limited(value),
             extra={
                 **(extra or {}),
                 "held_out": [len(u_x), len(u_y)],

@@ -139,19 +139,43 @@ def shown(values: list[float]) -> list[float]:
 def errors(
     both: Pair, k: int, chunk: int | None, resamples: int, rng: torch.Generator
 ) -> list[float | None]:
-    """Return standard errors over both samples, by subsampling without replacement."""
+    """Return standard errors over both samples, by subsampling without replacement.
+
+    Where the samples have one size, both are subsampled at once. Else their shares differ, and so
+    do the factors back to the full sizes: each is subsampled beside a fixed part of the other.
+    """
     if resamples < 2:
         return [None] * len(ALL)
-    share = min(0.5, RESAMPLED / max(both.n, both.m))
-    views = [
-        look(_part(both.x, share, k, rng), _part(both.y, share, k, rng), k, chunk).values
-        for _ in range(resamples)
-    ]
-    # Without replacement the spread is that of 1 / b - 1 / n, and 1 / n is what is wanted.
-    scale = (share / (1 - share)) ** 0.5
-    return [float(error) * scale for error in torch.tensor(views).std(0)]
+    parts = [_Part(side, k, rng) for side in (both.x, both.y)]
+    turns = [(True, True)] if parts[0].share == parts[1].share else [(True, False), (False, True)]
+    variance = torch.zeros(len(ALL), dtype=torch.float64)
+    for turn in turns:
+        fixed = [part.draw() for part in parts]
+        views = []
+        for _ in range(resamples):
+            x, y = (
+                p.draw() if moves else f for p, moves, f in zip(parts, turn, fixed, strict=True)
+            )
+            views.append(look(x, y, k, chunk).values)
+        spread = torch.tensor(views, dtype=torch.float64).var(0)
+        variance += spread * (parts[0] if turn[0] else parts[1]).factor
+    return [float(v) ** 0.5 for v in variance]
 
 
-def _part(x: Tensor, share: float, k: int, rng: torch.Generator) -> Tensor:
-    size = max(k + 2, int(len(x) * share))
-    return x[torch.randperm(len(x), generator=rng)[:size].to(x.device)]
+class _Part:
+    """A random part of a sample: half of it, and at most RESAMPLED rows."""
+
+    def __init__(self, rows: Tensor, k: int, rng: torch.Generator) -> None:
+        self.rows, self.rng = rows, rng
+        self.size = max(k + 2, min(len(rows) // 2, RESAMPLED))
+        self.share = self.size / len(rows)
+
+    @property
+    def factor(self) -> float:
+        """From the variance over parts to that over samples: 1 / size - 1 / n is to be 1 / n."""
+        return self.share / (1 - self.share)
+
+    def draw(self) -> Tensor:
+        """Return a part."""
+        order = torch.randperm(len(self.rows), generator=self.rng)[: self.size]
+        return self.rows[order.to(self.rows.device)]

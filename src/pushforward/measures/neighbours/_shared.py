@@ -38,7 +38,9 @@ def with_training(
     if len(rows) < least:
         raise MeasureError(f"this ruler needs {least} training rows, and was given {len(rows)}")
     rng = torch.Generator().manual_seed(seed)
-    rows = subsample(rows, limit or len(rows), rng).to(both.x.device, both.x.dtype)
+    rows = subsample(rows, len(rows) if limit is None else limit, rng).to(
+        both.x.device, both.x.dtype
+    )
     (held, fake, rows), unit = _search.magnified(both.x, both.y, rows)
     return Pair(held, fake, both.extra), rows, unit
 
@@ -57,10 +59,3 @@ def share_interval(share: float, variance: float, trials: float) -> tuple[float,
     if variance > 0:
         trials = max(1.0, min(trials, share * (1 - share) / variance))
     return wilson(share, trials)
-
-
-def checked(**at_least_one: int | None) -> None:
-    """Raise MeasureError for a keyword that is below 1."""
-    for name, value in at_least_one.items():
-        if value is not None and value < 1:
-            raise MeasureError(f"{name} must be at least 1, and is {value}")

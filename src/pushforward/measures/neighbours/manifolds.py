@@ -12,12 +12,12 @@ from typing import Any, TypedDict, Unpack
 import torch
 
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import Z, chosen
+from pushforward.measures._inputs import Featurise, Pair, counted, pair
+from pushforward.measures._intervals import Z
 from pushforward.measures.measurement import Better, Measurement, Scorecard
 from pushforward.measures.neighbours import _balls
 from pushforward.measures.neighbours._balls import CLIPPED
-from pushforward.measures.neighbours._shared import checked, share_interval
+from pushforward.measures.neighbours._shared import share_interval
 
 
 class Options(TypedDict, total=False):
@@ -339,7 +339,8 @@ def prdc(
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
         standard errors Shao & Wu 1989, "A general theory for jackknife variance estimation".
     """
-    checked(k=k, chunk=chunk)
+    counted(1, k=k, chunk=chunk)
+    counted(0, splits=splits, resamples=resamples)
     both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
     (real, fake), _ = _search.magnified(both.x, both.y)
     both = Pair(real, fake, {"k": k, **both.extra})
@@ -369,7 +370,7 @@ def _measured(
         m=both.m,
         better=better,
         unit="" if name == "density" else "share",
-        reading=f"{shown:.3f}{beside}{chosen(both.extra, both.n, both.m)}",
+        reading=f"{shown:.3f}{beside}",
         extra={**({"unclipped": value} if name in CLIPPED else {}), **both.extra},
     )
 

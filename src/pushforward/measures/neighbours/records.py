@@ -7,6 +7,7 @@ generator has not seen (`closest_record`, `memorisation`).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,12 +15,11 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, pair, subsample
-from pushforward.measures._intervals import Z, chosen, permutation_p, wilson
+from pushforward.measures._inputs import Featurise, counted, pair, subsample
+from pushforward.measures._intervals import Z, permutation_p, wilson
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours import _copying
 from pushforward.measures.neighbours._shared import (
-    checked,
     distances,
     share_interval,
     with_training,
@@ -79,7 +79,7 @@ def authenticity(
         and auditing generative models"; for the null Henze 1987, "On the fraction of random points
         with specified nearest-neighbour interrelations".
     """
-    checked(chunk=chunk)
+    counted(1, chunk=chunk)
     both = pair(x, y, least=1, limit=limit, features=features, seed=seed, dtype=None)
     if both.n < 3:
         raise MeasureError(f"authenticity needs at least 3 training rows, and was given {both.n}")
@@ -87,9 +87,10 @@ def authenticity(
     among = _search.nearest(train, train, 1, chunk=chunk, itself=True)
     found = _search.nearest(fake, train, 1, chunk=chunk)
     own, nearest = among.squared[:, 0], among.index[:, 0]
-    value = _mean(found.squared[:, 0] > own[found.index[:, 0]])
-    null = _mean(own > own[nearest])
+    copied, paired = found.squared[:, 0] <= own[found.index[:, 0]], own <= own[nearest]
+    value, null = 1 - _mean(copied), 1 - _mean(paired)
     low, high = wilson(value, both.m)
+    gap = _gap((copied, found.index[:, 0]), (paired, nearest))
     return Measurement(
         "authenticity",
         value,
@@ -101,7 +102,7 @@ def authenticity(
         m=both.m,
         better="null",
         unit="share",
-        reading=f"{_copies(low, high, null)}{chosen(both.extra, both.n, both.m)}",
+        reading=_copies(value, null, gap),
         extra={"exact_copies": _mean(found.squared == 0), **both.extra},
     )
 
@@ -166,7 +167,7 @@ def closest_record(
         Park et al. 2018, "Data synthesis based on generative adversarial networks"; Platzer &
         Reutterer 2021, "Holdout-based empirical assessment of mixed-type synthetic data".
     """
-    checked(chunk=chunk, permutations=permutations)
+    counted(1, chunk=chunk, permutations=permutations)
     both, rows, unit = with_training(
         x, y, train, least=2, limit=limit, features=features, seed=seed
     )
@@ -190,7 +191,7 @@ def closest_record(
         m=both.m,
         better="null",
         unit="share",
-        reading=f"{_nearer(p_value)}{_exact(copies)}{chosen(both.extra, both.n, both.m)}",
+        reading=f"{_nearer(p_value)}{_exact(copies)}",
         extra={
             "references": {"each": size, "train": len(rows), "held_out": both.n},
             "distance_train": _quantiles(to_seen[0] * unit),
@@ -265,7 +266,8 @@ def memorisation(
         Meehan, Chaudhuri & Dasgupta 2020, "A non-parametric test to detect data-copying in
         generative models".
     """
-    checked(chunk=chunk, cells=cells)
+    counted(1, chunk=chunk, cells=cells)
+    counted(0, resamples=resamples)
     both, rows, _ = with_training(
         x, y, train, least=_copying.LEAST, limit=limit, features=features, seed=seed
     )
@@ -286,7 +288,7 @@ def memorisation(
         m=both.m,
         better="null",
         unit="standard deviations",
-        reading=f"{_nearer(found.p_value)}{chosen(both.extra, both.n, both.m)}",
+        reading=f"{_nearer(found.p_value)}",
         extra={
             "cells": [float(z) for z in found.scores],
             "cells_left_out": count - len(kept),
@@ -307,11 +309,31 @@ def _quantiles(values: Tensor) -> dict[str, float]:
     return {"5 %": low, "median": median}
 
 
-def _copies(low: float, high: float, null: float) -> str:
+def _gap(*flagged: tuple[Tensor, Tensor]) -> float:
+    """Return the half width of the 95 % interval of the difference of two shares of flags.
+
+    Each flag, of one row, is put to the account of the training row that it is about: training rows
+    differ much in what is near them, and both shares rest on the same ones.
+
+    Args:
+        flagged: flags (m,) and their training rows (m,); the second has one of each.
+    """
+    size = len(flagged[-1][0])
+    of_rows = [
+        torch.zeros(size, dtype=torch.float64, device=rows.device).index_add_(
+            0, rows, flags.double() / len(flags)
+        )
+        for flags, rows in flagged
+    ]
+    variance = size * float((of_rows[0] - of_rows[1]).var())
+    return Z * math.sqrt(variance)
+
+
+def _copies(value: float, null: float, gap: float) -> str:
     beside = f"than the {null:.3f} of real rows among each other"
-    if high < null:
+    if value + gap < null:
         return f"fewer are authentic {beside}: near copies"
-    return "no near copies" if low <= null else f"more are authentic {beside}: no copies"
+    return "no near copies" if value - gap <= null else f"more are authentic {beside}: no copies"
 
 
 def _nearer(p_value: float) -> str:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, pair, subsample
-from pushforward.measures._intervals import chosen, labels, permutation_p, verdict
+from pushforward.measures._inputs import Featurise, counted, pair, subsample
+from pushforward.measures._intervals import labels, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
-from pushforward.measures.neighbours._shared import checked, share_interval
+from pushforward.measures.neighbours._shared import share_interval
 
 HELD = 1 << 22  # labels that are held at once
 
@@ -32,7 +32,7 @@ def nearest_neighbour_test(
 
     over the pooled rows with labels l; nu(i) is the nearest of the other rows. It is the
     leave-one-out accuracy of a 1-nearest-neighbour classifier. Both sides are brought to one size,
-    and among equally near rows one is taken at random.
+    and among copies of one row the nearest is taken at random.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -72,7 +72,7 @@ def nearest_neighbour_test(
         Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; Schilling 1986, Henze
         1988; for the variance Fafchamps & Gubert 2007, "The formation of risk sharing networks".
     """
-    checked(chunk=chunk, permutations=permutations)
+    counted(1, chunk=chunk, permutations=permutations)
     both = pair(x, y, least=5, limit=limit, features=features, seed=seed, dtype=None)
     rng = torch.Generator().manual_seed(seed)
     n = min(both.n, both.m)
@@ -99,13 +99,19 @@ def nearest_neighbour_test(
         m=n,
         better="null",
         unit="share",
-        reading=verdict(p_value) + chosen(extra, n, n),
+        reading=_told(p_value, high, (n - 1) / (2 * n - 1)),
         extra={
             "accuracy_real": float(hits[real].mean()),
             "accuracy_generated": float(hits[~real].mean()),
             **extra,
         },
     )
+
+
+def _told(p_value: float, high: float, null: float) -> str:
+    if high >= null:
+        return verdict(p_value)
+    return "rows lie nearer to the other side's than to their own: copies of each other?"
 
 
 def _nearest_others(rows: Tensor, chunk: int | None, rng: torch.Generator) -> Tensor:

@@ -174,18 +174,29 @@ def of_splits(
     cost = squared_distances(pooled, pooled)
     f, _ = within(cost, heat)
     plan = cost.neg_().add_(f).add_(f[:, None]).div_(heat.epsilon).clamp_(min=-FAR).exp_()
-    u, v, p, q = (torch.ones_like(is_x) for _ in range(4))
+    for relaxed in (True, False):  # beyond Sinkhorn's own steps, where that stays finite
+        gained, error = _gained(plan, of_x, of_y, heat, tolerance, relaxed)
+        if gained.isfinite().all():
+            break
+    return heat.epsilon * gained, error
+
+
+def _gained(
+    plan: Tensor, of_x: Tensor, of_y: Tensor, heat: Heat, tolerance: float, relaxed: bool
+) -> tuple[Tensor, float]:
+    """Return the divergences (B,) in units of epsilon, for weights (B, rows), and the error."""
+    u, v, p, q = (torch.ones_like(of_x) for _ in range(4))
     error, before, rate = math.inf, math.inf, 0.0
     for step in range(heat.iterations):
         rows_u, rows_p, rows_q = (torch.cat([of_y * v, of_x * p, of_y * q]) @ plan).chunk(3)
         before, error = error, float((of_x * (u * rows_u - 1).abs()).sum(1).max())
         p, q = (p / rows_p).sqrt(), (q / rows_q).sqrt()
-        if error <= tolerance:
+        if not error > tolerance:  # also where it is no number any more
             break
         round_step = step % (PLAIN + RELAXED)
         rate = max(rate, error / before) if round_step == PLAIN else rate
-        power = _relaxation(rate) if round_step >= PLAIN else 1.0
+        power = _relaxation(rate) if relaxed and round_step >= PLAIN else 1.0
         u = _moved(u, rows_u, power)
         v = _moved(v, (of_x * u) @ plan, power)
     gained_x, gained_y = -rows_u.log() - p.log(), v.log() - q.log()
-    return heat.epsilon * (of_x * gained_x + of_y * gained_y).sum(1), error
+    return (of_x * gained_x + of_y * gained_y).sum(1), error

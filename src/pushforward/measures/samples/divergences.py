@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import Z, chosen, of_square, tested
+from pushforward.measures._inputs import Featurise, Pair, counted, pair
+from pushforward.measures._intervals import Z, of_square, tested
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _binned, _neighbour_kl
 
@@ -87,11 +87,8 @@ def knn_kl(
         k-nearest-neighbor distances"; Pérez-Cruz 2008, "Kullback-Leibler divergence estimation of
         continuous distributions".
     """
-    if k < 1 or min(permutations, resamples) < 0:
-        raise MeasureError(
-            f"k must be at least 1, permutations and resamples at least 0; given {k=}, "
-            f"{permutations=}, {resamples=}"
-        )
+    counted(1, k=k, chunk=chunk)
+    counted(0, permutations=permutations, resamples=resamples)
     both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     found = _neighbour_kl.estimate(both.x, both.y, k, chunk)
@@ -111,7 +108,7 @@ def knn_kl(
         n=both.n,
         m=both.m,
         unit="nats",
-        reading=told + _worth(both, found, beyond) + chosen(both.extra, both.n, both.m),
+        reading=told + _worth(both, found, beyond),
         extra={
             "beyond": beyond,
             "reverse": reverse.value,
@@ -278,10 +275,8 @@ def _few_columns(
     features: Featurise | None,
     seed: int,
 ) -> Pair:
-    if (bins is not None and bins < 2) or permutations < 0:
-        raise MeasureError(
-            f"bins must be at least 2 and permutations at least 0; given {bins=}, {permutations=}"
-        )
+    counted(2, bins=bins)
+    counted(0, permutations=permutations)
     both = pair(x, y, least=5, limit=limit, features=features, seed=seed)
     if both.x.shape[1] > 2:
         raise MeasureError(
@@ -327,7 +322,7 @@ def _in_bins(
         n=both.n,
         m=both.m,
         unit="nats",
-        reading=told + chosen(both.extra, both.n, both.m),
+        reading=told,
         extra={**extra, "cells": len(real), **both.extra},
     )
 

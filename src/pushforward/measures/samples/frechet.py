@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import chosen, of_square, tested
+from pushforward.measures._intervals import of_square, tested, unbiased
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _gaussian
 
@@ -105,7 +105,7 @@ def frechet(
         n=both.n,
         m=both.m,
         unit="squared units",
-        reading=told + _worth(both) + chosen(both.extra, both.n, both.m),
+        reading=told + _worth(both) + unbiased(value, low, high),
         extra={**({} if debiased is None else {"debiased": debiased}), **both.extra},
     )
 
@@ -130,7 +130,9 @@ def _interval(
     variance = (len(without) - 1) * float((without / unit).var(correction=0))
     unbiased = ((splits - splits.mean()) / unit).numpy()
     low, high = of_square(debiased / unit, (value - debiased) / unit, unbiased, variance)
-    return None if low is None else low * unit, None if high is None else high * unit
+    return None if low is None else max(0.0, low) * unit, None if high is None else max(
+        0.0, high
+    ) * unit
 
 
 def _few_rows(both: Pair) -> bool:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import chosen, tested
+from pushforward.measures._inputs import Featurise, Pair, counted, pair
+from pushforward.measures._intervals import tested
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _quadratic
 
@@ -126,6 +126,7 @@ def mmd(
         )
     if kernel == "linear" and bandwidth is not None:
         raise MeasureError(f"the linear kernel has no bandwidth; given {bandwidth=}")
+    counted(0, permutations=permutations)
     both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     if kernel == "linear":
@@ -185,6 +186,7 @@ def kid(
     Reference:
         Bińkowski et al. 2018, "Demystifying MMD GANs".
     """
+    counted(0, permutations=permutations)
     both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
     kernel = _quadratic.cubic(both.pooled)
     if not bool(kernel.isfinite().all()):
@@ -238,6 +240,7 @@ def energy(
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".
     """
+    counted(0, permutations=permutations)
     both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     kernel = _quadratic.squared_distances(both.pooled, both.pooled).sqrt_().neg_().fill_diagonal_(0)
@@ -277,6 +280,6 @@ def _measured(
         n=both.n,
         m=both.m,
         unit=unit,
-        reading=outcome + chosen(both.extra, both.n, both.m),
+        reading=outcome,
         extra={**extra, **both.extra},
     )

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._inputs import Featurise, Pair, pair, subsample
-from pushforward.measures._intervals import Z, chosen, labels, permutation_p, verdict
+from pushforward.measures._inputs import Featurise, Pair, counted, pair, subsample
+from pushforward.measures._intervals import Z, labels, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _quadratic, _spectral
 
@@ -109,7 +109,7 @@ def vendi(
         better="null",
         unit="effective rows",
         reading=f"{math.exp(ratio):.3f} times the real rows' variety "
-        f"({ratio_low:.3f} to {ratio_high:.3f}){chosen(both.extra, both.n, both.m)}",
+        f"({ratio_low:.3f} to {ratio_high:.3f})",
         extra={
             **used,
             "ratio": math.exp(ratio),
@@ -211,8 +211,7 @@ def inception_score(
         Salimans et al. 2016, "Improved techniques for training GANs"; Barratt & Sharma 2018, "A
         note on the Inception Score".
     """
-    if permutations < 0:
-        raise MeasureError(f"permutations must be at least 0, and is {permutations}")
+    counted(0, permutations=permutations)
     seen = _seen(features, classifier)
     both = _of_one_size(pair(x, y, limit=limit, features=seen, seed=seed), seed)
     real, fake = (_probabilities(side, classifier is not None) for side in (both.x, both.y))
@@ -230,9 +229,8 @@ def inception_score(
         p_value=p_value,
         n=both.n,
         m=both.m,
-        better="higher",
-        reading=(told if p_value is None else f"{verdict(p_value)}; {told}")
-        + chosen(both.extra, both.n, both.m),
+        better="null",
+        reading=(told if p_value is None else f"{verdict(p_value)}; {told}"),
         extra={"ratio": math.exp(ratio), "classes": fake.shape[1], **both.extra},
     )
 

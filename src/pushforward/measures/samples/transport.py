@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import chosen, of_square, tested
+from pushforward.measures._inputs import Featurise, Pair, counted, pair
+from pushforward.measures._intervals import of_square, tested, unbiased
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _sinkhorn, _sliced
 
@@ -97,6 +97,7 @@ def sliced_wasserstein(
     """
     if p not in (1, 2) or projections < 1:
         raise MeasureError(f"p must be 1 or 2 and projections >= 1; given {p=}, {projections=}")
+    counted(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
     lines = _sliced.directions(both.x.shape[1], projections, rng).to(both.x)
@@ -170,6 +171,7 @@ def max_sliced_wasserstein(
     """
     if p not in (1, 2):
         raise MeasureError(f"p must be 1 or 2, and is {p}")
+    counted(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, least=4, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
     (seek_x, held_x), (seek_y, held_y) = _halves(both.x, rng), _halves(both.y, rng)
@@ -262,6 +264,7 @@ def sinkhorn(
         raise MeasureError(
             f"epsilon must be positive and iterations >= 1; given {epsilon=}, {iterations=}"
         )
+    counted(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
     heat = _sinkhorn.Heat(epsilon, TOLERANCE, iterations)
@@ -370,6 +373,6 @@ def _measured(
         n=both.n,
         m=both.m,
         unit="units of the data" if root else "squared units of the data",
-        reading=outcome + chosen(both.extra, both.n, both.m) + remark,
+        reading=outcome + remark + unbiased(value, low, high),
         extra={**extra, **both.extra},
     )

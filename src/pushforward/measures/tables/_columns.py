@@ -7,7 +7,7 @@ distinct values; every other column is a set of categories. Missing is a value o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError
+from pushforward.measures._inputs import counted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,10 +62,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of several tables, and the number of rows of each."""
+    """The columns of several tables, the number of rows of each, and what was left out."""
 
     columns: tuple[Column, ...]
     rows: tuple[int, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -83,13 +85,23 @@ class Columns:
         return slice(start, start + self.rows[table])
 
 
-def read(real: Any, *others: Any, least: int = 2) -> Columns:
+def read(
+    real: Any, *others: Any, least: int = 2, limit: int | None = None, seed: int = 0
+) -> Columns:
     """Return the columns of all tables in the real one's order.
+
+    Args:
+        real: the real table.
+        others: further ones.
+        least: how many rows each needs.
+        limit: the most rows taken of each; the others are left out at random.
+        seed: of the choice of rows.
 
     Raises:
         MeasureError: for something that is no data frame, differing columns or types, infinite
-            numbers, and fewer than `least` rows.
+            numbers, fewer than `least` rows, and a limit below that.
     """
+    counted(least, limit=limit)
     frames = [_frame(f) for f in (real, *others)]
     names = frames[0].columns
     for other in frames[1:]:
@@ -97,8 +109,25 @@ def read(real: Any, *others: Any, least: int = 2) -> Columns:
     rows = tuple(len(f) for f in frames)
     if min(rows) < least:
         raise MeasureError(f"each table needs at least {least} rows, and they have {list(rows)}")
+    extra = {} if limit is None or max(rows) <= limit else {"given": list(rows[:2])}
+    frames = [some(f, limit or len(f), seed) for f in frames]
     columns = [dict(zip(f.columns, f.iter_columns(), strict=True)) for f in frames]
-    return Columns(tuple(_column([side[name] for side in columns]) for name in names), rows)
+    columns_of_all = tuple(_column([side[name] for side in columns]) for name in names)
+    return Columns(columns_of_all, tuple(len(f) for f in frames), extra)
+
+
+def height(table: Any) -> int:
+    """Return the number of rows of a table."""
+    return len(_frame(table))
+
+
+def some(table: Any, limit: int, seed: int) -> nw.DataFrame[Any]:
+    """Return at most that many rows of a table, at random."""
+    frame = _frame(table)
+    if len(frame) <= limit:
+        return frame
+    rows = np.random.default_rng(seed).choice(len(frame), limit, replace=False)
+    return frame[np.sort(rows), :]
 
 
 def binned(column: Column, reference: slice) -> Coded:

@@ -21,9 +21,12 @@ from pushforward.measures.tables import _columns, _tabular, _utility
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
 WORST = 10  # pairs that are named
+LIMIT = 100_000  # rows a side: more would only make the noise smaller than anybody needs
 
 
-def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Measurement:
+def column_shapes(
+    x: Any, y: Any, *, resamples: int = 50, limit: int | None = LIMIT, seed: int = 0
+) -> Measurement:
     r"""Mean distance between a real column and its generated one: are the marginals right?
 
     Numeric columns by the Kolmogorov-Smirnov distance, the others by total variation:
@@ -38,7 +41,8 @@ def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Meas
         y: the generated table, with the same columns in any order.
         resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
             behind the interval; 0 for the value alone.
-        seed: of both.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        seed: of both, and of left-out rows.
 
     Returns:
         A number between 0 (the same) and 1; `extra["columns"]` has one for each column. Distances
@@ -76,11 +80,11 @@ def column_shapes(x: Any, y: Any, *, resamples: int = 50, seed: int = 0) -> Meas
     Reference:
         Massey 1951, "The Kolmogorov-Smirnov test for goodness of fit"; SDMetrics' Column Shapes.
     """
-    columns = _columns.read(x, y)
+    columns = _columns.read(x, y, limit=limit, seed=seed)
     shapes = _tabular.Shapes(columns)
     each, found = _tabular.resampled("column_shapes", shapes, columns.rows, resamples, seed)
     named = {c.name: float(v) for c, v in zip(columns, each, strict=True)}
-    return replace(found, extra={"columns": named})
+    return replace(found, extra={"columns": named, **columns.extra})
 
 
 def pair_trends(
@@ -90,6 +94,7 @@ def pair_trends(
     convention: Convention = "shared",
     pairs: int = 2000,
     resamples: int = 20,
+    limit: int | None = LIMIT,
     seed: int = 0,
 ) -> Measurement:
     r"""Mean distance over pairs of columns: does what belongs together stay together?
@@ -113,7 +118,8 @@ def pair_trends(
         pairs: the most pairs; of a wider table that many are chosen at random.
         resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
             behind the interval; 0 for the value alone.
-        seed: of all of these.
+        limit: the most rows taken of each side (None: all); the others are left out at random.
+        seed: of all of these, and of left-out rows.
 
     Returns:
         A number between 0 (the same) and 1, with `extra["worst"]`: the pairs that differ most.
@@ -147,7 +153,7 @@ def pair_trends(
     Reference:
         SDMetrics' Column Pair Trends (DataCebo), whose bins are corrected here.
     """
-    columns = _columns.read(x, y)
+    columns = _columns.read(x, y, limit=limit, seed=seed)
     if len(columns) < 2:
         raise MeasureError("pair_trends needs at least two columns, and the table has one")
     if convention not in CONVENTIONS:
@@ -164,11 +170,17 @@ def pair_trends(
     worst = np.argsort(-each, kind="stable")[:WORST]
     named = [[*trends.name(i), float(each[i])] for i in worst]
     extra = {"worst": named, "pairs": len(each), "convention": convention}
-    return replace(found, extra=extra)
+    return replace(found, extra={**extra, **columns.extra})
 
 
 def utility(
-    x: Any, y: Any, *, train: Any = None, target: str | None = None, seed: int = 0
+    x: Any,
+    y: Any,
+    *,
+    train: Any = None,
+    target: str | None = None,
+    limit: int | None = LIMIT,
+    seed: int = 0,
 ) -> Measurement:
     r"""Train on synthetic, test on real: what a model learns from the generated rows.
 
@@ -181,10 +193,11 @@ def utility(
     Args:
         x: the real table, rows that no generator has seen: they are tested on.
         y: the generated table: it is trained on.
-        train: real rows to train on for the null, as many as were generated; None takes the two
-            halves of `x` in turn.
+        train: real rows to train on for the null; of more than were generated, as many are taken
+            at random. None takes the two halves of `x` in turn.
         target: the column to predict; None for the last one.
-        seed: of the trees, the halves and the bootstrap.
+        limit: the most rows taken of each table (None: all); the others are left out at random.
+        seed: of the trees, the halves, the bootstrap and left-out rows.
 
     Returns:
         The null is the same model's score when it learns from real rows. The interval is the
@@ -206,8 +219,8 @@ def utility(
         says nothing of the generator.
 
     Null:
-        The score of the same model learned from real rows, as many as there are in `train`. Without
-        `train` it is learned from halves of `x`, so it may lie below the value where `y` is larger.
+        The score of the same model learned from as many rows of `train`. Without `train` it is
+        learned from halves of `x`, so it may lie below the value where `y` is larger.
 
     Cost:
         That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
@@ -218,7 +231,8 @@ def utility(
         Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
         conditional GANs".
     """
-    columns = _columns.read(x, y, *([] if train is None else [train]), least=20)
+    known = [] if train is None else [_columns.some(train, _columns.height(y), seed)]
+    columns = _columns.read(x, y, *known, least=20, limit=limit, seed=seed)
     task, tested = _utility.task(columns, target), columns.part(0)
     learned = task.predict(columns.part(1), tested, seed)
     best = (
@@ -240,6 +254,7 @@ def utility(
         reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
         f"{null:.3f} from real ones",
         extra={
+            **columns.extra,
             "target": task.name,
             "difference": value - null,
             "difference_low": value - null - half_of_difference,
