@@ -81,8 +81,10 @@ def main() -> None:
         save(shown.figure, arguments.out / f"{name}.png")
         numbers[name] = {"rows": shown.rows, "seeds": shown.seeds, "notes": shown.notes}
         print(f"{name} ({time.perf_counter() - start:.1f} s)\n\n{table(shown.rows)}\n", flush=True)
-    text = json.dumps(numbers, indent=1, ensure_ascii=False)
-    (arguments.out / "theory.json").write_text(text + "\n", encoding="utf-8")
+    kept = arguments.out / "theory.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if arguments.only and kept.exists() else {}
+    text = json.dumps(known | numbers, indent=1, ensure_ascii=False)
+    kept.write_text(text + "\n", encoding="utf-8")
     if arguments.page is not None:
         page = arguments.page.read_text(encoding="utf-8")
         arguments.page.write_text(fill(page, json.loads(text)), encoding="utf-8")

@@ -51,7 +51,12 @@ def test_fit_sample_inspect_and_measure(tmp_path: Path, capsys: pytest.CaptureFi
     card = ["measure", str(tmp_path / "real.csv"), str(csv), "--only", "energy", "--json"]
     assert run_command(card) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["energy"]["value"] > 0
+    assert list(found) == ["measures", "notes"]
+    assert found["measures"]["energy"]["value"] > 0
+    assert run_command(["measure", *map(str, [tmp_path / "real.csv", csv]), "--all"]) == 0
+    told = capsys.readouterr().out
+    assert "wasserstein critic" in told
+    assert "closest_record is left out: it needs the rows" in " ".join(told.split())
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +70,11 @@ def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert config["identity"]["options"] == {"latent": 2, "width": 16, "beta": 0.5}
     assert run_command(["models", "--json"]) == 0
     assert "beta" in json.loads(capsys.readouterr().out)["vae"]
+
+
+def test_all_rulers_or_some_but_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["measure", "wine", "wine", "--all", "--only", "mmd"]) == 2
+    assert capsys.readouterr().err == "error: --all and --only: give one of them\n"
 
 
 def test_options_are_read_with_their_types() -> None:

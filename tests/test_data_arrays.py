@@ -203,6 +203,16 @@ def test_cifar_is_read_whole() -> None:
 # --- arrays
 
 
+def test_a_column_that_hardly_varies_in_training_does_not_overflow_elsewhere() -> None:
+    array = np.zeros((10, 1), np.float32)
+    array[0], array[1] = np.finfo(np.float32).tiny, 2.0
+    for train in ([0, 2, 3], [1, 2, 3]):
+        schema = ArraySchema.fit(array, np.array(train))
+        encoded = schema.encode(array)
+        assert encoded.isfinite().all()
+        np.testing.assert_allclose(schema.decode(encoded), array, atol=2e-7)
+
+
 @GENTLE
 @given(
     st.sampled_from(["float32", "float64", "int16", "uint8", "bool"]).flatmap(

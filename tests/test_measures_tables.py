@@ -521,3 +521,15 @@ def test_two_columns_of_one_name_are_refused(ruler: Any) -> None:
 def test_one_column_has_no_pairs() -> None:
     with pytest.raises(MeasureError, match="at least two columns"):
         pair_trends(GOOD.select("a"), GOOD.select("a"))
+
+
+def test_a_limit_takes_some_rows_of_either_side_at_random() -> None:
+    x, y = pl.DataFrame({"a": range(1000)}), pl.DataFrame({"a": range(500, 1500)})
+    found = column_shapes(x, y, limit=400, resamples=0)
+    assert (found.n, found.m) == (400, 400)
+    assert found.taken == "400 of 1,000 rows a side"
+    # The distance is 1/2; that of 400 rows a side scatters by at most sqrt(2 / 4 / 400) = 0.035.
+    assert abs(found.value - 0.5) < 4 * 0.035
+    assert column_shapes(x, y, limit=1000, resamples=0).taken == ""
+    with pytest.raises(MeasureError, match="limit must be at least 2"):
+        column_shapes(x, y, limit=1)

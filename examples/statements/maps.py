@@ -125,7 +125,7 @@ def _shifted(shift: float, permutations: int) -> Row:
     with forked(CPU, 5):
         x, y = torch.randn(1000, 1), shift + torch.randn(1000, 1)
     energy = pf.measures.energy(x, y, permutations=permutations, seed=0)
-    mmd = pf.measures.mmd(x, y, bandwidth=1.0, permutations=1, seed=0)
+    mmd = pf.measures.mmd(x, y, bandwidth=1.0, permutations=permutations, seed=0)
     return {
         "shift": shift,
         "KL, exact": float(pf.measures.kl(p, q)),

@@ -16,6 +16,7 @@ from pushforward.data.schema import Condition, Kind, Schema
 from pushforward.errors import DataError
 from pushforward.space import Vector
 
+SMALL = 1e-30  # a spread by which other rows, divided, would leave float32
 LARGE = 1e150  # the square of larger numbers overflows
 
 
@@ -60,7 +61,8 @@ class ArraySchema(Schema):
         # a constant column differs from its own mean by rounding: equality decides, not the std
         constant = (flat == flat[0]).all(axis=0)
         mean = np.where(constant, flat[0], flat.mean(axis=0))
-        std = np.where(constant | (flat.std(axis=0) == 0), 1.0, flat.std(axis=0))
+        spread = flat.std(axis=0)
+        std = np.where(constant | (spread < SMALL), 1.0, spread)
         return cls(mean, std, array.shape[1:], str(array.dtype), make_of(raw), condition)
 
     @property
