@@ -324,18 +324,30 @@ CASES |= {
 
 
 @cache
-def balls(n: int, d: int, shift: float, seed: int) -> Mapping[str, Measurement]:
-    """Return `prdc` of n rows of N(0, I_d) and n of N(shift e1, I_d); six cases share it."""
-    x, y = normal(n, d, 2 * seed), normal(n, d, 2 * seed + 1, shift)
+def balls(n: int, m: int, d: int, shift: float, seed: int) -> Mapping[str, Measurement]:
+    """Return `prdc` of n rows of N(0, I_d) and m of N(shift e1, I_d); six cases share it."""
+    x, y = normal(n, d, 2 * seed), normal(m, d, 2 * seed + 1, shift)
     return pm.prdc(x, y, splits=0, seed=seed)
 
 
-def in_balls(name: str, n: int, d: int, shift: float) -> Callable[[int], Measurement]:
+def in_balls(name: str, n: int, m: int, d: int, shift: float) -> Callable[[int], Measurement]:
     """Return one of the rulers of `balls`; a clipped one with its value before the clip."""
 
     def measure(seed: int) -> Measurement:
-        found = balls(n, d, shift, seed)[name]
+        found = balls(n, m, d, shift, seed)[name]
         return replace(found, value=found.extra.get("unclipped", found.value))
+
+    return measure
+
+
+def area(n: int, shift: float) -> Callable[[int], Measurement]:
+    """Return a classifier's area under the curve; on a line every rising score has the same."""
+    test = shifted(pm.classifier_test, n, 1, shift, classifier="logistic")
+
+    def measure(seed: int) -> Measurement:
+        found = test(seed)
+        value, low, high = (found.extra[f"auc{end}"] for end in ("", "_low", "_high"))
+        return replace(found, value=value, low=low, high=high)
 
     return measure
 
@@ -373,11 +385,17 @@ def authentic(_: Tensor, y: Tensor, *, train: Tensor, seed: int) -> Measurement:
 CASES |= {
     # Without a difference the clipped ones expect 1 before the clip, and their intervals end there.
     f"{name}, d = {d}, {told}": Case(
-        1.0 if name in CLIPPED and told == "none" else None, in_balls(name, 200, d, shift)
+        1.0 if name in CLIPPED and told == "none" else None, in_balls(name, 200, 200, d, shift)
     )
     for d, shift, told in ((2, 1.0, "shift 1"), (5, 0.5, "shift 1/2"), (10, 0.0, "none"))
     for name in ("precision", "recall", "density", "coverage", *CLIPPED)
 }
+CASES |= {
+    f"{name}, d = 2, {n} and {m} rows": Case(None, in_balls(name, n, m, 2, 1.0))
+    for n, m in ((200, 800), (800, 200))
+    for name in ("precision", "recall", "density")
+}
+CASES["classifier_test, area, d = 1, shift 1"] = Case(0.760250, area(400, 1.0))
 CASES |= {
     "authenticity, d = 2, none": Case(None, copied(authentic, 200, 2, 0.0)),
     "authenticity, d = 5, half copies": Case(None, copied(authentic, 200, 5, 0.5)),

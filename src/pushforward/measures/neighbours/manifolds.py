@@ -208,8 +208,8 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Returns:
         A share, to be read as that of good rows: half of the rows replaced by noise gives about
-        half. The interval is for the expectation at these sizes, over both samples, before the
-        clip at 1 (`extra["unclipped"]`).
+        half. The interval is for the expectation at these sizes, over both samples, cut at 1 as the
+        value is (`extra["unclipped"]` has the value before).
 
     Raises:
         MeasureError: as `prdc`.
@@ -251,8 +251,8 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         **options: the keywords of `prdc`.
 
     Returns:
-        A share; the interval is for the expectation at these sizes, over both samples, before the
-        clip at 1 (`extra["unclipped"]`, at most 2).
+        A share; the interval is for the expectation at these sizes, over both samples, cut at 1 as
+        the value is (`extra["unclipped"]` has the value before, at most 2).
 
     Raises:
         MeasureError: as `prdc`.

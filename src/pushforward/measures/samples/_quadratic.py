@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pushforward.errors import MeasureError
 from pushforward.measures._intervals import labels, of_square
 
 SPREAD = (4.0, 2.0, 1.0, 0.5, 0.25)  # bandwidths in medians; `rbf` relies on the halving
@@ -70,6 +71,13 @@ def around_median(pooled: Tensor, generator: torch.Generator) -> list[float]:
     median = distances.median()
     scale = float(median if median > 0 else positive.median())
     return [scale * factor for factor in SPREAD]
+
+
+def positive(bandwidth: float) -> float:
+    """Return a bandwidth that is one; MeasureError else."""
+    if not 0 < bandwidth < float("inf"):
+        raise MeasureError(f"bandwidth must be a positive number, and is {bandwidth}")
+    return float(bandwidth)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

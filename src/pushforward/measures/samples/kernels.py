@@ -251,9 +251,7 @@ def _widths(pooled: Tensor, bandwidth: float | None, rng: torch.Generator) -> li
     if bandwidth is None:
         # All rows equal: every kernel matrix is all ones, whatever the width.
         return _quadratic.around_median(pooled, rng) or [1.0]
-    if not 0 < bandwidth < float("inf"):
-        raise MeasureError(f"bandwidth must be a positive number, and is {bandwidth}")
-    return [float(bandwidth)]
+    return [_quadratic.positive(bandwidth)]
 
 
 def _measured(

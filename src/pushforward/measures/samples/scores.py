@@ -147,9 +147,7 @@ def _bandwidth(x: Tensor, bandwidth: float | None, seed: int) -> float:
     if bandwidth is None:
         around = _quadratic.around_median(x, torch.Generator().manual_seed(seed))
         return around[_quadratic.SPREAD.index(1.0)] if around else 1.0
-    if not 0 < bandwidth < float("inf"):
-        raise MeasureError(f"bandwidth must be a positive number, and is {bandwidth}")
-    return float(bandwidth)
+    return _quadratic.positive(bandwidth)
 
 
 def _rbf(x: Tensor, sigma: float) -> _spectral.Spectrum:
