@@ -56,8 +56,9 @@ def sections(ruler: Ruler) -> dict[str, str]:
     """Return the docstring's parts by name; what stands before the first is "" (the empty name)."""
     text = inspect.getdoc(ruler) or ""
     parts = re.split(rf"^({'|'.join(SECTIONS)}):$", text, flags=re.MULTILINE)
-    bodies = [_capital(inspect.cleandoc("\n" + body)) for body in parts[2::2]]
-    return {"": parts[0].strip()} | dict(zip(parts[1::2], bodies, strict=True))
+    bodies = [inspect.cleandoc("\n" + body) for body in parts[2::2]]
+    told = dict(zip(parts[1::2], bodies, strict=True))
+    return {"": parts[0].strip()} | told | {n: _capital(told[n]) for n in TOLD if n in told}
 
 
 def _capital(text: str) -> str:
