@@ -56,7 +56,7 @@ def test_fit_sample_inspect_and_measure(tmp_path: Path, capsys: pytest.CaptureFi
     assert run_command(["measure", *map(str, [tmp_path / "real.csv", csv]), "--all"]) == 0
     told = capsys.readouterr().out
     assert "wasserstein critic" in told
-    assert "closest_record is left out: it needs the rows" in " ".join(told.split())
+    assert "closest_record is left out: closest_record needs the rows" in " ".join(told.split())
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,3 +143,10 @@ def test_the_positions_of_rows_do_not_matter() -> None:
 def test_bad_input_is_refused(x: Tensor, y: Tensor, options: dict[str, Any], message: str) -> None:
     with pytest.raises(MeasureError, match=message):
         classifier_test(x, y, **options)
+
+
+def test_shared_rows_are_told() -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 3))
+    found = classifier_test(rows, rows.copy())
+    assert found.value < 0.5
+    assert "share rows" in found.reading

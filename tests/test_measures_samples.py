@@ -442,3 +442,11 @@ def test_bad_orders_are_refused() -> None:
         sliced_wasserstein(torch.zeros(9, 1), torch.zeros(9, 1), p=3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(MeasureError, match="projections=0"):
         sliced_wasserstein(torch.zeros(9, 1), torch.zeros(9, 1), projections=0)
+
+
+def test_samples_that_share_all_rows_have_a_bounded_interval() -> None:
+    x = normal(200, 5, 0)
+    found = energy(x, x.clone())
+    # Distances between rows are about sqrt(10) = 3.2, and the energy distance is below twice that.
+    assert found.high is not None
+    assert found.high < 1.0

@@ -88,6 +88,23 @@ def test_measure_chooses_what_suits_the_data(kind: str) -> None:
     assert Scorecard.from_json(card.to_json()) == card
 
 
+def test_names_of_rulers_are_read_as_they_are_shown() -> None:
+    real, fake = SAMPLES["table"]
+    assert list(measure(real, fake, only=["Column shapes", "pair-trends"])) == [
+        "column_shapes",
+        "pair_trends",
+    ]
+    assert "closest_record" not in measure(real[:60], fake[:60], only=["all"])
+
+
+def test_features_that_fail_are_told() -> None:
+    x, y = SAMPLES["array"]
+    with pytest.raises(MeasureError, match="features failed on rows of shape"):
+        mmd(x[:, :2], y[:, :2], features=PCA.fit(x))
+    with pytest.raises(MeasureError, match="must be a function of rows"):
+        mmd(x, y, features="pca")  # type: ignore[arg-type]  # what a user may try
+
+
 @pytest.mark.parametrize("kind", list(SAMPLES))
 def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
     real, fake = SAMPLES[kind]

@@ -284,7 +284,7 @@ def test_no_resamples_give_the_value_alone(ruler: Any) -> None:
     full, alone = ruler(x, y), ruler(x, y, resamples=0)
     assert (alone.value, alone.extra) == (full.value, full.extra)
     assert (alone.interval, alone.null, alone.p_value) == (None, None, None)
-    assert alone.reading == "the value alone; resamples adds null and interval"
+    assert alone.reading.startswith("the value alone; resamples adds null and interval; most: ")
     for resamples in (1, -3):
         with pytest.raises(MeasureError, match=r"resamples must be 0 .* or at least 2"):
             ruler(x, y, resamples=resamples)
@@ -533,3 +533,18 @@ def test_a_limit_takes_some_rows_of_either_side_at_random() -> None:
     assert column_shapes(x, y, limit=1000, resamples=0).taken == ""
     with pytest.raises(MeasureError, match="limit must be at least 2"):
         column_shapes(x, y, limit=1)
+
+
+def test_a_column_of_all_different_texts_hides_no_drift() -> None:
+    """Its own distance scatters by far more than the others' together, and is 0 here."""
+    rng = np.random.default_rng(0)
+    names = [f"customer {i}" for i in range(400)]
+    one, two = (
+        pl.DataFrame({"name": names, "a": rng.normal(size=400) + shift, "b": rng.normal(size=400)})
+        for shift in (0.0, 0.5)
+    )
+    found = column_shapes(one, two)
+    assert found.p_value == 1 / 51
+    assert "most: a 0." in found.reading
+    same = two.with_columns(a=rng.normal(size=400))
+    assert (column_shapes(one, same).p_value or 0.0) > 0.05

@@ -96,8 +96,9 @@ def test_utility_where_nothing_can_be_learned() -> None:
     assert unseen.value == 0.5
     flat = utility(test, fake.with_columns(b=pl.lit(0.0)), target="b")
     assert flat.value <= 0
-    constant = utility(test.with_columns(d=pl.lit("yes")), fake)
-    assert constant.value == 0.5
+    constant = test.with_columns(d=pl.lit("yes"))
+    assert utility(constant, fake, target="d").value == 0.5
+    assert utility(constant, fake).extra["target"] == "c", "the last column that varies"
 
 
 def test_utility_with_missing_values_everywhere() -> None:

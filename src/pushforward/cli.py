@@ -189,6 +189,7 @@ def measure(
     every: Annotated[
         bool, typer.Option("--all", help="Every ruler for this kind of data.")
     ] = False,
+    target: Annotated[str | None, typer.Option(help="The column that utility predicts.")] = None,
     seed: Annotated[int, typer.Option(help="Of subsampling and permutations.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -200,7 +201,8 @@ def measure(
         raise MeasureError("--all and --only: give one of them")
     rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
     wanted = None if only is None else [name.strip() for name in only.split(",")]
-    card = run(rows[0], rows[1], train=rows[2], only="all" if every else wanted, seed=seed)
+    chosen = "all" if every else wanted
+    card = run(rows[0], rows[1], train=rows[2], only=chosen, target=target, seed=seed)
     if as_json:
         _print_json({"measures": card.to_json(), "notes": list(card.notes)})
     else:

@@ -72,7 +72,7 @@ def pair(
     """
     extra: dict[str, Any] = {}
     if features is not None:
-        x, y = features(x), features(y)
+        x, y = (_featured(features, side) for side in (x, y))
         extra["features"] = described(features)
     x, y = matrix(x, "the real sample"), matrix(y, "the generated sample")
     if x.shape[1] != y.shape[1]:
@@ -93,6 +93,18 @@ def pair(
         x, y = subsample(x, limit, rng), subsample(y, limit, rng)
     dtype = dtype or torch.promote_types(x.dtype, y.dtype)
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
+
+
+def _featured(features: Featurise, rows: Any) -> Tensor:
+    if not callable(features):
+        raise MeasureError(
+            f"features must be a function of rows, e.g. PCA.fit(real), and is {features!r}"
+        )
+    try:
+        return features(rows)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        what = str(error).splitlines()[0]
+        raise MeasureError(f"features failed on rows of shape {np.shape(rows)}: {what}") from error
 
 
 def counted(least: int, **given: int | None) -> None:

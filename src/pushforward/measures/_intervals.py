@@ -46,8 +46,10 @@ def of_square(
         return None, None
     lower, upper = np.quantile(splits, (0.025, 0.975), method="weibull").tolist()
     # Influences are themselves estimated: without a difference they give their noise alone, twice
-    # the splits' variance in expectation. Relative to the plug-in value they give a stable rate.
-    rate = variance / (value + bias) if value + bias > 0 else 0.0
+    # the splits' variance in expectation. Relative to the plug-in value they give a stable rate;
+    # samples that share rows have hardly any, which is no reason for an interval without end.
+    plug_in = max(value + bias, 0.5 * bias)
+    rate = variance / plug_in if plug_in > 0 else 0.0
     if value > max(upper, 0.0):
         rate = max(rate, (variance - 2 * float(splits.var())) / value)
     centre = value + 0.5 * Z * Z * rate

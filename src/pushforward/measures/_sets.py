@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -73,7 +74,10 @@ def _beside_training(measure: Callable[..., Measurement]) -> Ruler:
 
     def ruler(scene: Scene) -> Mapping[str, Measurement]:
         if scene.training is None:
-            raise MeasureError("it needs the rows that the generator was trained on; give train")
+            raise MeasureError(
+                f"{measure.__name__.strip('_')} needs the rows that the generator was trained on "
+                "(train=, or --train)"
+            )
         real, fake, train = (s.features for s in (scene.real, scene.fake, scene.training))
         found = measure(real, fake, train=train, limit=MOST, seed=scene.seed)
         return {found.name: replace(found, extra=found.extra | scene.real.origin)}
@@ -81,7 +85,7 @@ def _beside_training(measure: Callable[..., Measurement]) -> Ruler:
     return ruler
 
 
-def _authentic(_: Any, y: Any, *, train: Any, limit: int, seed: int) -> Measurement:
+def _authenticity(_: Any, y: Any, *, train: Any, limit: int, seed: int) -> Measurement:
     return authenticity(train, y, limit=limit, seed=seed)
 
 
@@ -109,7 +113,7 @@ SHARED: dict[str, Ruler] = {
     "vendi": _on("features", vendi),
     "closest_record": _beside_training(closest_record),
     "memorisation": _beside_training(memorisation),
-    "authenticity": _beside_training(_authentic),
+    "authenticity": _beside_training(_authenticity),
 }
 RULERS: dict[str, dict[str, Ruler]] = {
     "table": {
@@ -158,7 +162,8 @@ def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
     known = RULERS[kind]
     if only is None:
         return [*CHOSEN[kind], *([COPIES] if copies else [])]
-    names = list(dict.fromkeys([only] if isinstance(only, str) else only))
+    named = [only] if isinstance(only, str) else only
+    names = list(dict.fromkeys(re.sub(r"[\s-]+", "_", name.strip().lower()) for name in named))
     if names == [ALL]:
         return list(known)
     if not names:

@@ -52,7 +52,7 @@ class Scorer:
     ) -> None:
         schema, self.training = data.schema, data.part("train")
         self.kind, self.names = schema.kind, _sets.chosen(only, schema.kind, copies)
-        self.strict = only is not None and only != _sets.ALL
+        self.strict = only is not None and self.names != list(_sets.RULERS[schema.kind])
         condition = schema.condition
         self.target = condition.name if target is None and condition is not None else target
         if features is None and schema.kind == "image":
@@ -140,4 +140,6 @@ def measure(
     scene = Scene(sides["real"], sides["fake"], sides.get("train"), target, seed)
     card = scorer.apply(scene)
     told = [_sets.why(scorer.kind, trained=trained)] if only is None else []
+    fresh = [i.name for i in getattr(found.data.schema, "identifiers", ())]
+    told += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []
     return Scorecard(card, [*told, *card.notes])

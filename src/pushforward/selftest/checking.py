@@ -82,7 +82,8 @@ def judge(check: Check) -> Result:
     """Run one check, and say whether its truth holds."""
     start = time.perf_counter()
     seen = check.look()
-    estimate = (seen.value, seen.low, seen.high)
+    exact = check.exact is not None
+    estimate = (seen.value, *((seen.value, seen.value) if exact else (seen.low, seen.high)))
     spent = time.perf_counter() - start
     verdict = holds(check, seen)
     return Result(check.ruler, check.case, check.truth, check.short, *estimate, verdict, spent)

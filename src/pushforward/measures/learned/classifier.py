@@ -106,7 +106,7 @@ def judged(both: Split, score: Score, classifier: str) -> Measurement:
         n=n,
         m=m,
         unit="share",
-        reading=f"{verdict(p_value)}; AUC {area:.3f}",
+        reading=f"{_outcome(p_value, high)}; AUC {area:.3f}",
         extra={
             "auc": area,
             "auc_low": area_low,
@@ -144,6 +144,12 @@ def _placements(scores: Floats, others: Floats) -> Floats:
     others = np.sort(others)
     below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
     return np.asarray(below / (2 * len(others)))
+
+
+def _outcome(p_value: float, high: float) -> str:
+    if high >= 0.5:
+        return verdict(p_value)
+    return "right less often than by chance: the samples share rows, or copies of them"
 
 
 def _variance_of_mean(values: Floats) -> float:

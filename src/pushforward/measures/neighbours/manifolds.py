@@ -357,7 +357,7 @@ def _measured(
 ) -> Measurement:
     low, high = _interval(name, value, error, both)
     better: Better = "null" if name == "density" else "higher"
-    beside = "" if null is None else f" where no difference gives {null:.3f}"
+    beside = "" if null is None else f"{_side(low, high, null)} {null:.3f} of no difference"
     shown = min(1.0, value) if name in CLIPPED else value
     return Measurement(
         name,
@@ -373,6 +373,12 @@ def _measured(
         reading=f"{shown:.3f}{beside}",
         extra={**({"unclipped": value} if name in CLIPPED else {}), **both.extra},
     )
+
+
+def _side(low: float | None, high: float | None, null: float) -> str:
+    if high is not None and high < null:
+        return ", below the"
+    return ", above the" if low is not None and low > null else " beside the"
 
 
 def _interval(

@@ -194,7 +194,7 @@ def _tested(
     rng, value = np.random.default_rng(seed), alone.value
     splits = np.array([_split(distances, alone.n, alone.m, rng) for _ in range(resamples)])
     boots = [_bootstrap(distances, alone.n, alone.m, rng).mean() for _ in range(resamples)]
-    p_value, null = permutation_p(value, splits.mean(1)), splits.mean(0)
+    p_value, null = _p(each, splits), splits.mean(0)
     centre = float(_less_noise(each, null).mean())
     half = _half(value, np.array(boots), _less_noise(splits, null).mean(1), float(null.mean()))
     return replace(
@@ -206,6 +206,20 @@ def _tested(
         p_value=p_value,
         reading=verdict(p_value),
     )
+
+
+def _p(each: Floats, splits: Floats) -> float:
+    """Return the p-value of the distances (columns,), each in units of its own noise.
+
+    A column of a thousand categories scatters more than all others together; so what counts is by
+    how many standard deviations a distance exceeds what splits (B, columns) give, squared. A
+    distance below that says nothing of the other columns, and counts as none.
+    """
+    every = np.vstack([each, splits])
+    spread = every.std(0)
+    scores = (every - every.mean(0)) / np.where(spread > 0, spread, 1.0)
+    excess = np.square(np.maximum(scores, 0.0)).mean(1)
+    return permutation_p(float(excess[0]), excess[1:])
 
 
 def _half(value: float, boots: Floats, noise: Floats, null: float) -> float:

@@ -113,13 +113,15 @@ class Task:
 
 
 def task(columns: Columns, target: str | None) -> Task:
-    """Return the task of predicting `target` (None: the last column).
+    """Return the task of predicting `target` (None: the last column that varies).
 
     Raises:
         MeasureError: for an unknown target, one with more than 100 classes, and a single column.
     """
     names = [c.name for c in columns]
-    target = names[-1] if target is None else target
+    if target is None:  # the last one that varies
+        varied = [c.name for c in columns if len(np.unique(c.codes[columns.part(0)])) > 1]
+        target = (varied or names)[-1]
     if target not in names:
         raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
     if len(names) < 2:

@@ -20,7 +20,8 @@ from pushforward.measures.tables import _columns, _tabular, _utility
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
-WORST = 10  # pairs that are named
+WORST = 10  # pairs that are named in `extra`
+TOLD = 2  # columns or pairs that are named in the reading
 LIMIT = 100_000  # rows a side: more would only make the noise smaller than anybody needs
 
 
@@ -84,7 +85,13 @@ def column_shapes(
     shapes = _tabular.Shapes(columns)
     each, found = _tabular.resampled("column_shapes", shapes, columns.rows, resamples, seed)
     named = {c.name: float(v) for c, v in zip(columns, each, strict=True)}
-    return replace(found, extra={"columns": named, **columns.extra})
+    most = sorted(named.items(), key=lambda item: -item[1])[:TOLD]
+    told = ", ".join(f"{name} {distance:.2g}" for name, distance in most)
+    return replace(
+        found,
+        reading=f"{found.reading}; most: {told}",
+        extra={"columns": named, **columns.extra},
+    )
 
 
 def pair_trends(
@@ -170,7 +177,10 @@ def pair_trends(
     worst = np.argsort(-each, kind="stable")[:WORST]
     named = [[*trends.name(i), float(each[i])] for i in worst]
     extra = {"worst": named, "pairs": len(each), "convention": convention}
-    return replace(found, extra={**extra, **columns.extra})
+    most = ", ".join(f"{a} and {b} {distance:.2g}" for a, b, distance in named[:TOLD])
+    return replace(
+        found, reading=f"{found.reading}; most: {most}", extra={**extra, **columns.extra}
+    )
 
 
 def utility(
@@ -252,7 +262,7 @@ def utility(
         better="higher",
         unit=task.unit,
         reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
-        f"{null:.3f} from real ones",
+        f"{null:.3f} from {'the halves of the' if train is None else 'as many'} real ones",
         extra={
             **columns.extra,
             "target": task.name,
