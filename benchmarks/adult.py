@@ -40,14 +40,25 @@ def main() -> None:
     for model in models:
         for seed in result.seeds:
             run = pf.load(Path(arguments.folder) / "runs" / f"{model}-{seed}")
+            card = result.cards[model]["best"][list(result.seeds).index(seed)]
             rows[f"{model}, seed {seed}"] = {
+                **{name: card[name].value for name in ("classifier_test", "utility")},
+                "utility of real rows": card["utility"].null or float("nan"),
                 "steps": run.config["steps"],
                 "seconds": run.history[-1]["cost"]["seconds"],
                 **measured(train, run.sample(len(train), seed=seed)),
             }
-    print(f"{'':22} {'shape':>7} {'trend':>7} {'steps':>7}")
+    shown = {
+        "shape": ".4f",
+        "trend": ".4f",
+        "steps": "",
+        "classifier_test": ".3f",
+        "utility": ".3f",
+    }
+    print(f"{'':22}" + "".join(f"{name:>16}" for name in shown))
     for name, row in rows.items():
-        print(f"{name:22} {row['shape']:7.4f} {row['trend']:7.4f} {row.get('steps', ''):>7}")
+        cells = [format(row[k], form) if k in row else "" for k, form in shown.items()]
+        print(f"{name:22}" + "".join(f"{cell:>16}" for cell in cells))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import pushforward as pf
 from pushforward import measures as pm
 
 Values = Mapping[str, float]
@@ -253,6 +254,15 @@ def closest_record(data: Path, size: int) -> Duel:
     return Duel("sdmetrics", ours, theirs, 0.0)
 
 
+def alone(data: Path, size: int) -> float:
+    """Return our seconds for the closest records of more rows than sdmetrics can join."""
+    given = pf.read(data)
+    columns = given.schema.features(given.rows).float()
+    rng = np.random.default_rng(0)
+    train, real, fake = (columns[rng.integers(len(columns), size=size)] for _ in range(3))
+    return _seconds(lambda: pm.closest_record(real, fake, train=train))
+
+
 def memory(size: int) -> float:
     """Return the peak of a whole process that takes `prdc` at d = 64, in gigabytes."""
     command = [sys.executable, "-c", MEASURED_MEMORY, str(size)]
@@ -330,6 +340,10 @@ def main() -> None:
         peak = memory(given.memory)
         results["peak memory, GB"] = {given.memory: peak}
         print(f"prdc, n = {given.memory:,}: peak {peak:.2f} GB of the process")
+    if given.data.exists() and not given.only:
+        size = max(200, int(30_000 * given.scale))
+        results["closest record alone, s"] = {size: alone(given.data, size)}
+        print(f"closest record, n = {size:,}: {results['closest record alone, s'][size]:.1f} s")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -341,3 +341,21 @@ def test_limits_and_features() -> None:
     assert found.taken == "50 of 90 real and 40 of 40 generated rows"
     alone = closest_record(x[:, :1], y[:, :1], train=train[:, :1], limit=50, seed=1)
     assert alone.value == found.value
+
+
+def test_the_verdict_on_near_copies_is_right_without_any() -> None:
+    """Many generated rows do not make a verdict of what a few training rows happen to be like."""
+    readings = [
+        authenticity(normal(200, 3, 2 * i), normal(2000, 3, 2 * i + 1)).reading for i in range(60)
+    ]
+    # At 2.5 % a side, 7 or more of 60 have a probability of 0.03 %; the generated rows' own
+    # interval alone gives 15 or more.
+    assert sum("fewer" in r for r in readings) < 7
+    assert sum("more are" in r for r in readings) < 7
+
+
+def test_rows_that_sit_on_the_other_side_are_told() -> None:
+    x = normal(100, 3, 0)
+    found = nearest_neighbour_test(x, x + 1e-6 * normal(100, 3, 1))
+    assert found.value < 0.1
+    assert "copies of each other" in found.reading

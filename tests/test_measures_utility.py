@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from pushforward.errors import MeasureError
 from pushforward.measures import utility
+from pushforward.measures.tables import _columns
 
 
 def table(n: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
@@ -147,3 +148,9 @@ def test_a_target_without_values_and_one_of_many_classes_warn_of_nothing() -> No
 def test_utility_needs_twenty_rows() -> None:
     with pytest.raises(MeasureError, match=r"at least 20 rows, and they have \[40, 3\]"):
         utility(table(40, 0), table(3, 1))
+
+
+def test_the_null_is_learned_from_as_many_rows_as_were_generated() -> None:
+    test, fake, train = table(300, 0), table(200, 1), table(4000, 2)
+    some = _columns.some(train, len(fake), seed=0).to_native()
+    assert utility(test, fake, train=train).null == utility(test, some).value

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from pushforward.console import (
     selftest_table,
 )
 from pushforward.errors import MeasureError, ModelError, PushforwardError, nearest
+
+if TYPE_CHECKING:
+    from pushforward.compare import Comparison
 
 app = typer.Typer(
     add_completion=False,
@@ -101,9 +104,13 @@ def compare(
     if as_json:
         _print_json(result.to_json() | {"report": str(report)})
     else:
-        out.print(comparison_table(result))
-        out.print(escape(str(result.recommendation)), soft_wrap=True)
-        out.print(f"Report: {escape(str(report))}", soft_wrap=True)
+        _print_comparison(result, report)
+
+
+def _print_comparison(result: Comparison, report: Path) -> None:
+    out.print(comparison_table(result))
+    out.print(escape(str(result.recommendation)), soft_wrap=True)
+    out.print(f"Report: {escape(str(report))}", soft_wrap=True)
 
 
 @app.command(context_settings=MODEL_OPTIONS)

@@ -25,6 +25,11 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
+def around(value: float, error: float | None) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a value with this standard error, (None, None) without one."""
+    return (None, None) if error is None else (value - Z * error, value + Z * error)
+
+
 def of_square(
     value: float, bias: float, splits: NDArray[np.float64], variance: float
 ) -> tuple[float | None, float | None]:

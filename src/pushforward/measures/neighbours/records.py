@@ -16,7 +16,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import _search
 from pushforward.measures._inputs import Featurise, counted, pair, subsample
-from pushforward.measures._intervals import Z, permutation_p, wilson
+from pushforward.measures._intervals import Z, around, permutation_p, wilson
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours import _copying
 from pushforward.measures.neighbours._shared import (
@@ -276,11 +276,12 @@ def memorisation(
     kept = _copying.kept(held, fake, count)
     found = _copying.score(held, fake, kept)
     error = _copying.bootstrap(held, fake, kept, resamples, seed)
+    low, high = around(found.value, error)
     return Measurement(
         "memorisation",
         found.value,
-        low=None if error is None else found.value - Z * error,
-        high=None if error is None else found.value + Z * error,
+        low=low,
+        high=high,
         covers="" if error is None else "generated and held-out rows, for this training sample",
         null=0.0,
         p_value=found.p_value,
@@ -288,7 +289,7 @@ def memorisation(
         m=both.m,
         better="null",
         unit="standard deviations",
-        reading=f"{_nearer(found.p_value)}",
+        reading=_nearer(found.p_value),
         extra={
             "cells": [float(z) for z in found.scores],
             "cells_left_out": count - len(kept),

@@ -85,6 +85,7 @@ def nearest_neighbour_test(
     value = float(hits.mean())
     low, high = share_interval(value, _variance(hits, nearest), 2 * n)
     p_value = permutation_p(value, _permuted(nearest, n, permutations, rng).numpy())
+    null = (n - 1) / (2 * n - 1)
     left = {} if both.n == both.m else {"given": [both.n, both.m]}
     extra = {**left, **both.extra}
     return Measurement(
@@ -93,13 +94,13 @@ def nearest_neighbour_test(
         low=low,
         high=high,
         covers="both samples",
-        null=(n - 1) / (2 * n - 1),
+        null=null,
         p_value=p_value,
         n=n,
         m=n,
         better="null",
         unit="share",
-        reading=_told(p_value, high, (n - 1) / (2 * n - 1)),
+        reading=_told(p_value, high, null),
         extra={
             "accuracy_real": float(hits[real].mean()),
             "accuracy_generated": float(hits[~real].mean()),

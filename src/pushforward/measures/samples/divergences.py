@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import Featurise, Pair, counted, pair
-from pushforward.measures._intervals import Z, of_square, tested
+from pushforward.measures._intervals import around, of_square, tested
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _binned, _neighbour_kl
 
@@ -95,13 +95,14 @@ def knn_kl(
     reverse = _neighbour_kl.estimate(both.y, both.x, k, chunk)
     splits = _neighbour_kl.permuted(both.pooled, both.n, k, chunk, permutations, rng)
     error = _neighbour_kl.error(both.x, both.y, k, chunk, resamples, rng)
+    low, high = around(found.value, error)
     p_value, told = tested(found.value, splits.numpy())
     beyond = _neighbour_kl.beyond(both.x, both.y, k, chunk)
     return Measurement(
         "knn_kl",
         found.value,
-        low=None if error is None else found.value - Z * error,
-        high=None if error is None else found.value + Z * error,
+        low=low,
+        high=high,
         covers="" if error is None else "both samples (subsampling)",
         null=float(splits.mean()) if len(splits) else None,
         p_value=p_value,
