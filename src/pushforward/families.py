@@ -109,6 +109,13 @@ class Autoencoder(Model, ABC):
         p: Observation = self.decoder(z, c)
         return p.mean()
 
+    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return, for tables, the parameters of p(x|z)."""
+        if not self.tabular:
+            return super().logits(z, c)
+        outputs: Tensor = self.decoder.trunk(z, c)
+        return outputs
+
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
         q = self.encode(x, c)
@@ -191,6 +198,13 @@ class Adversarial(Model, ABC):
         """Return g(z)."""
         x: Tensor = self.generator(z, c)
         return x
+
+    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return, for tables, what the Gumbel-softmax relaxes."""
+        if not self.tabular:
+            return super().logits(z, c)
+        outputs: Tensor = self.generator.trunk(z, c)
+        return outputs
 
     def judge(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x) and |grad_x D(x)|^2, each a pack (n // pack,): what R1 and R2 penalise."""

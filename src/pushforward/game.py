@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pushforward.errors import ModelError, nearest
 from pushforward.networks import trunk_size
 from pushforward.priors import prior as make_prior
-from pushforward.space import Space
+from pushforward.space import Cells, Space
 
 Terms = dict[str, Tensor]
 PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Terms])
@@ -136,6 +136,16 @@ class Model(nn.Module, ABC):
         """Return the mean of p(x|z): what `generate` gives, where that is no draw."""
         return self.generate(z, c)
 
+    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return, for tables, the logits (n, cells) that `generate` draws each column from.
+
+        Given z the columns are independent: column j is drawn from softmax(logits_j). ModelError
+        for a model whose rows are no cells.
+        """
+        del z, c
+        msg = f"model {self.name!r} draws no cells here: only those of tables do"
+        raise ModelError(msg)
+
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n generated rows: g(Z) with Z drawn from the prior."""
         return self.generate(self.prior.sample(n), c)
@@ -175,6 +185,11 @@ class Model(nn.Module, ABC):
             if name not in known:
                 msg = f"model {cls.name!r} has no option {name!r}: {nearest(name, known)}"
                 raise ModelError(msg)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether rows are a table's: one categorical a column."""
+        return isinstance(self.space, Cells)
 
     @property
     def device(self) -> torch.device:
