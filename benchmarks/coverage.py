@@ -377,6 +377,33 @@ def copied(
     return measure
 
 
+def repeated(n: int, share: float) -> Callable[[int], Measurement]:
+    """Return `exact_matches` of rows of which each is a training row with a certain chance."""
+
+    def measure(seed: int) -> Measurement:
+        x, y, train = normal(n, 2, 2 * seed), normal(n, 2, 2 * seed + 1), normal(n, 2, 10**6)
+        rng = torch.Generator().manual_seed(seed)
+        rows, copies = torch.randint(n, (n,), generator=rng), torch.rand(n, generator=rng) < share
+        y[copies] = train[rows[copies]]
+        return pm.exact_matches(x, y, train=train)
+
+    return measure
+
+
+def attacked(n: int, d: int, share: float) -> Callable[[int], Measurement]:
+    """Return `membership_inference` where each training row is copied with a certain chance.
+
+    The others leave no trace: as many new rows are generated as they are.
+    """
+
+    def measure(seed: int) -> Measurement:
+        x, y, train = (normal(m, d, 3 * seed + i) for i, m in enumerate((n, n, 2 * n)))
+        copies = torch.rand(2 * n, generator=torch.Generator().manual_seed(seed)) < share
+        return pm.membership_inference(x, torch.cat([train[copies], y]), train=train, seed=seed)
+
+    return measure
+
+
 def authentic(_: Tensor, y: Tensor, *, train: Tensor, seed: int) -> Measurement:
     """Return `authenticity`, which knows no held-out rows."""
     return pm.authenticity(train, y, seed=seed)
@@ -406,6 +433,12 @@ CASES |= {
     ),
     "memorisation, d = 2, none": Case(0.0, copied(pm.memorisation, 200, 2, 0.0)),
     "memorisation, d = 5, half copies": Case(None, copied(pm.memorisation, 200, 5, 0.5)),
+    "exact_matches, 5 % copies": Case(0.05, repeated(400, 0.05)),
+    "exact_matches, half copies": Case(0.5, repeated(200, 0.5)),
+    "membership_inference, d = 2, none": Case(0.5, attacked(200, 2, 0.0)),
+    "membership_inference, d = 20, none": Case(0.5, attacked(200, 20, 0.0)),
+    # a copied row is nearer than all new ones, and of the others each is as near as a new one
+    "membership_inference, d = 5, half copied": Case(0.75, attacked(200, 5, 0.5)),
     "nearest_neighbour_test, d = 2, none": Case(
         199 / 399, shifted(pm.nearest_neighbour_test, 200, 2, 0.0, permutations=19)
     ),

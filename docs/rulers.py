@@ -27,6 +27,7 @@ MODULES = {
     "learned": "Learned by a critic",
     "likelihood": "Likelihood of a decoder",
     "tables": "Tables",
+    "privacy": "Privacy: is anything given away about the training rows?",
 }
 
 

@@ -21,6 +21,7 @@ from pushforward.decide import (
     Difference,
     Recommendation,
     beside_floor,
+    beside_privacy,
     differences,
     recommend,
 )
@@ -71,6 +72,7 @@ class Comparison:
         self.found = differences({m: self.cards[m]["best"] for m in self.models})
         told = recommend(self.found, self.models, len(self.seeds))
         beside = [beside_floor(m, self.cards[m]["best"], self.floor) for m in self.models]
+        beside += [beside_privacy(m, self.cards[m]["best"]) for m in self.models]
         evidence = (*told.evidence, *(line for line in beside if line is not None))
         self.recommendation = replace(told, evidence=evidence)
 
@@ -229,7 +231,7 @@ class Bench:
         """The rulers, made once: for images they train an encoder on the training rows."""
         if self._scorer is None:
             self.told("preparing the rulers", {})
-            self._scorer = Scorer(self.data)
+            self._scorer = Scorer(self.data, copies=self.data.schema.kind == "table")
         return self._scorer
 
     def run_folder(self, model: str, seed: int) -> Path:
@@ -275,7 +277,8 @@ class Bench:
             floor = baseline(self.data, len(self.test[0]), torch.Generator().manual_seed(0))
             cards = {"ceiling": ceiling, "floor": floor}
             self.keep("real", self.test)
-            self.keep("floor", floor)
+            if self.data.schema.kind != "table":  # its values are those of training rows
+                self.keep("floor", floor)
             found = {n: self.scorer.score(self.test, fake).to_json() for n, fake in cards.items()}
             write_json(path, found)
         kept = read_json(path)

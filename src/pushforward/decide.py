@@ -4,6 +4,9 @@ A difference between two models is called real when the 95 % interval of its mea
 excludes 0 (Student's t; both models share each seed's split and batches, so values are paired).
 The intervals are not corrected for the number of rulers; instead a recommendation needs more than
 one ruler, and says so when rulers disagree.
+
+The privacy rulers have no vote: a generator of noise is best by them, and to be good by them is no
+merit of its own. A model that gives training rows away is named instead.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
-from pushforward.measures import Measurement, Scorecard
+from pushforward.measures import PRIVACY, Measurement, Scorecard
 
 LEVEL = 0.95
 MARGIN = 2  # rulers by which one model has to lead another
@@ -87,9 +90,8 @@ def difference(
 
 
 def differences(cards: Mapping[str, Sequence[Scorecard]]) -> list[Difference]:
-    """Compare every pair of models by every ruler that all of their scorecards hold."""
-    everyone = [card for own in cards.values() for card in own]
-    shared = [name for name in everyone[0] if all(name in card for card in everyone)]
+    """Compare every pair of models by every ruler that has a vote in all of their scorecards."""
+    shared = voting([card for own in cards.values() for card in own])
     losses = {
         model: {name: [loss(card[name]) for card in own] for name in shared}
         for model, own in cards.items()
@@ -99,6 +101,12 @@ def differences(cards: Mapping[str, Sequence[Scorecard]]) -> list[Difference]:
         for a, b in combinations(cards, 2)
         for name in shared
     ]
+
+
+def voting(cards: Sequence[Scorecard]) -> list[str]:
+    """Return the rulers that all scorecards hold, those of privacy apart."""
+    shared = [name for name in cards[0] if all(name in card for card in cards)]
+    return [name for name in shared if name not in PRIVACY]
 
 
 def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) -> Recommendation:
@@ -123,12 +131,27 @@ def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) ->
 
 def beside_floor(model: str, cards: Sequence[Scorecard], floor: Scorecard) -> str | None:
     """Say by which rulers a model's mean over seeds is no better than the floor's; None by none."""
-    shared = [name for name in floor if all(name in card for card in cards)]
+    shared = voting([floor, *cards])
     worse = [n for n in shared if fmean(loss(card[n]) for card in cards) >= loss(floor[n])]
     if not worse:
         return None
     names = _and([name.replace("_", " ") for name in worse])
     return f"{model} is no better than the floor by {len(worse)} of {len(shared)} rulers: {names}."
+
+
+def gives_away(measured: Sequence[Measurement]) -> bool:
+    """Return whether one privacy ruler finds training rows: on every seed, beyond its interval."""
+    return all(m.low is not None and m.low > (m.null or 0.0) for m in measured)
+
+
+def beside_privacy(model: str, cards: Sequence[Scorecard]) -> str | None:
+    """Say by which privacy rulers a model gives training rows away; None by none."""
+    own = {name: [card[name] for card in cards if name in card] for name in PRIVACY}
+    found = [name for name, measured in own.items() if measured and gives_away(measured)]
+    if not found:
+        return None
+    names = _and([name.replace("_", " ") for name in found])
+    return f"{model} gives training rows away, by {names}: look at its privacy before you share it."
 
 
 def _lead(model: str, other: str, found: Sequence[Difference]) -> int:

@@ -51,6 +51,12 @@ from pushforward.measures.neighbours import (
     precision,
     recall,
 )
+from pushforward.measures.privacy import (
+    CAVEAT,
+    PRIVACY,
+    exact_matches,
+    membership_inference,
+)
 from pushforward.measures.samples import (
     energy,
     energy_statistic,
@@ -71,7 +77,9 @@ from pushforward.measures.scoring import Scorer, measure
 from pushforward.measures.tables import association, column_shapes, pair_trends, utility
 
 __all__ = [
+    "CAVEAT",
     "PCA",
+    "PRIVACY",
     "DINOv2",
     "Decoder",
     "Features",
@@ -96,6 +104,7 @@ __all__ = [
     "density",
     "energy",
     "energy_statistic",
+    "exact_matches",
     "f_divergence",
     "frechet",
     "frechet_gaussian",
@@ -112,6 +121,7 @@ __all__ = [
     "knn_kl",
     "max_sliced_wasserstein",
     "measure",
+    "membership_inference",
     "memorisation",
     "mmd",
     "mmd_statistic",

@@ -19,6 +19,7 @@ from pushforward.measures.features import beside_class, spread_of
 OWN = {"table": "ranks and one-hot categories", "image": "pixels", "array": "z-scores"}
 TOLD_BY = 100  # reference rows that tell features apart, at most
 SPREAD_ROWS = 2000  # reference rows that tell how far apart two rows usually are, at most
+MOST = 10_000  # rows a side whose neighbours are searched
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ class Side:
         return self._with_class(self.lens.view(self.rows), lambda: self.lens.spread)
 
     @cached_property
+    def few(self) -> Tensor:
+        """The features of at most 20,000 of the rows, always the same: of training rows."""
+        drawn = some(self.rows, 2 * MOST, 0)
+        return Side(self.lens, self.rows[drawn], at(self.labels, drawn)).features
+
+    @cached_property
     def origin(self) -> dict[str, Any]:
         """What the features are, for a measurement's `extra`."""
         return {"features": self.lens.identity}
@@ -127,6 +134,11 @@ class Scene:
     training: Side | None
     target: str | None
     seed: int
+
+
+def at(labels: Tensor | None, index: Tensor) -> Tensor | None:
+    """Return the labels of these rows, or None where there are none."""
+    return None if labels is None else labels[index]
 
 
 def some(rows: Tensor, size: int, seed: int) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._scene import Scene
+from pushforward.measures._scene import MOST, Scene, Side
 from pushforward.measures.learned import (
     classifier_test,
     f_divergence,
@@ -23,6 +23,7 @@ from pushforward.measures.neighbours import (
     nearest_neighbour_test,
     prdc,
 )
+from pushforward.measures.privacy import PRIVACY, exact_matches, membership_inference
 from pushforward.measures.samples import (
     energy,
     frechet,
@@ -39,9 +40,7 @@ from pushforward.measures.samples import (
 from pushforward.measures.tables import column_shapes, pair_trends, utility
 
 Ruler = Callable[[Scene], Mapping[str, Measurement]]
-MOST = 10_000  # rows a side whose neighbours are searched
 ALL = "all"
-COPIES = "closest_record"  # chosen where training rows are given
 
 
 def _on(view: str, measure: Callable[..., Measurement], suffix: str = "", **options: Any) -> Ruler:
@@ -73,16 +72,28 @@ def _beside_training(measure: Callable[..., Measurement]) -> Ruler:
     """Return a ruler that compares held-out and generated rows with training rows."""
 
     def ruler(scene: Scene) -> Mapping[str, Measurement]:
-        if scene.training is None:
-            raise MeasureError(
-                f"{measure.__name__.strip('_')} needs the rows that the generator was trained on "
-                "(train=, or --train)"
-            )
-        real, fake, train = (s.features for s in (scene.real, scene.fake, scene.training))
-        found = measure(real, fake, train=train, limit=MOST, seed=scene.seed)
+        training, (real, fake) = _training(scene, measure), (scene.real, scene.fake)
+        found = measure(
+            real.features, fake.features, train=training.few, limit=MOST, seed=scene.seed
+        )
         return {found.name: replace(found, extra=found.extra | scene.real.origin)}
 
     return ruler
+
+
+def _exact_matches(scene: Scene) -> Mapping[str, Measurement]:
+    training = _training(scene, exact_matches).frame
+    real, fake = scene.real.frame, scene.fake.frame
+    return {"exact_matches": exact_matches(real, fake, train=training, seed=scene.seed)}
+
+
+def _training(scene: Scene, measure: Callable[..., Measurement]) -> Side:
+    if scene.training is None:
+        raise MeasureError(
+            f"{measure.__name__.strip('_')} needs the rows that the generator was trained on "
+            "(train=, or --train)"
+        )
+    return scene.training
 
 
 def _authenticity(_: Any, y: Any, *, train: Any, limit: int, seed: int) -> Measurement:
@@ -112,6 +123,7 @@ SHARED: dict[str, Ruler] = {
     "wasserstein_critic": _on("features", wasserstein_critic),
     "vendi": _on("features", vendi),
     "closest_record": _beside_training(closest_record),
+    "membership_inference": _beside_training(membership_inference),
     "memorisation": _beside_training(memorisation),
     "authenticity": _beside_training(_authenticity),
 }
@@ -120,6 +132,7 @@ RULERS: dict[str, dict[str, Ruler]] = {
         "column_shapes": _on("frame", column_shapes),
         "pair_trends": _on("frame", pair_trends),
         "utility": _utility,
+        "exact_matches": _exact_matches,
         **SHARED,
     },
     "image": {
@@ -148,6 +161,13 @@ CHOSEN: dict[str, tuple[str, ...]] = {
     ),
     "array": ("energy", "mmd", "sliced_wasserstein", "classifier_test", *NEIGHBOURS),
 }
+# Where training rows are given. An encoder of images has seen them, so that pictures of these lie
+# elsewhere than new ones: what attacks find there may be the encoder's doing.
+COPIES: dict[str, tuple[str, ...]] = {
+    "table": PRIVACY,
+    "image": ("closest_record",),
+    "array": ("closest_record",),
+}
 WHY = {
     "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
     "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
@@ -161,7 +181,7 @@ def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
     """Return the rulers for a kind of data; MeasureError for one that it does not have."""
     known = RULERS[kind]
     if only is None:
-        return [*CHOSEN[kind], *([COPIES] if copies else [])]
+        return [*CHOSEN[kind], *(COPIES[kind] if copies else ())]
     named = [only] if isinstance(only, str) else only
     names = list(dict.fromkeys(re.sub(r"[\s-]+", "_", name.strip().lower()) for name in named))
     if names == [ALL]:
@@ -176,5 +196,5 @@ def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
 
 def why(kind: str, *, trained: bool) -> str:
     """Say why rulers are chosen unasked, and how to have others."""
-    copies = f"; {COPIES}, as training rows are given" if trained else ""
+    copies = f"; {', '.join(COPIES[kind])}, as training rows are given" if trained else ""
     return f"{WHY[kind]}{copies}. All {len(RULERS[kind])} rulers: only='{ALL}', or --all."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -11,11 +12,13 @@ from pushforward.data import Dataset
 from pushforward.errors import MeasureError
 from pushforward.measures import _sets, _together
 from pushforward.measures._inputs import Featurise
-from pushforward.measures._scene import Lens, Scene, Side, some
+from pushforward.measures._scene import Lens, Scene, Side, at, some
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
+from pushforward.measures.privacy import CAVEAT, PRIVACY
 
 Rows = tuple[Tensor, Tensor | None]  # encoded rows, and their labels
+TRAINING_ROWS = 200_000  # training rows that generated ones are compared with, at most
 
 
 class Scorer:
@@ -59,6 +62,13 @@ class Scorer:
             features = ImageEncoder.fit(schema.expand(self.training[0]), seed=seed)
         self.lens = Lens(schema, features, self.training[0])
 
+    @cached_property
+    def trained(self) -> Side:
+        """The training rows, for the rulers that compare with them."""
+        rows, labels = self.training
+        drawn = some(rows, TRAINING_ROWS, 0)
+        return Side(self.lens, rows[drawn], at(labels, drawn))
+
     def score(self, real: Rows, fake: Rows, *, seed: int = 0) -> Scorecard:
         """Measure generated rows against real ones that no model has seen.
 
@@ -67,11 +77,8 @@ class Scorer:
             fake: the same of the generated ones.
             seed: of the rulers.
         """
-        rows, labels = self.training
-        drawn = some(rows, len(fake[0]), seed)
-        training = (rows[drawn], None if labels is None else labels[drawn])
-        seen = [Side(self.lens, *given) for given in (real, fake, training)]
-        return self.apply(Scene(seen[0], seen[1], seen[2], self.target, seed))
+        sides = [Side(self.lens, *given) for given in (real, fake)]
+        return self.apply(Scene(sides[0], sides[1], self.trained, self.target, seed))
 
     def apply(self, scene: Scene) -> Scorecard:
         """Apply the rulers, in their order.
@@ -140,6 +147,7 @@ def measure(
     scene = Scene(sides["real"], sides["fake"], sides.get("train"), target, seed)
     card = scorer.apply(scene)
     told = [_sets.why(scorer.kind, trained=trained)] if only is None else []
+    told += [CAVEAT] if any(name in card for name in PRIVACY) else []
     fresh = [i.name for i in getattr(found.data.schema, "identifiers", ())]
     told += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []
     return Scorecard(card, [*told, *card.notes])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pushforward.compare import Comparison
-from pushforward.decide import Difference, differences, interval, loss
+from pushforward.decide import Difference, differences, interval, loss, voting
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report.figures import Sheet
 from pushforward.report.numbers import fixed, places, significant
@@ -66,11 +66,10 @@ def words(name: str) -> str:
 
 
 def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[Row]:
-    """Return the table of one checkpoint, by the rulers that every scorecard holds."""
+    """Return the table of one checkpoint, by the rulers with a vote."""
     cards = {model: comparison.cards[model][checkpoint] for model in comparison.models}
     found = differences(cards)
-    everyone = [card for own in cards.values() for card in own]
-    shared = [name for name in everyone[0] if all(name in card for card in everyone)]
+    shared = voting([card for own in cards.values() for card in own])
     return [_row(name, comparison, checkpoint, found) for name in shared]
 
 

@@ -224,6 +224,14 @@ NEIGHBOURS = [
     _on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
     # Every copy is nearer to its original, and of the others half are by chance.
     _on("closest_record", "half copies, d = 5", 0.75, _half_copies(5), train=normal(2000, 5, 2)),
+    _on(
+        "membership_inference",
+        "half of the training rows copied, d = 5",
+        0.75,
+        _half_copies(5),
+        train=normal(2000, 5, 2),
+    ),
+    _on("exact_matches", "half copies, d = 5", 0.5, _half_copies(5), train=normal(2000, 5, 2)),
     _expected("memorisation", "same, d = 2", 0.0, _same("memorisation", 2, resamples=2)),
     # All n distances are below all of the n held-out ones: U = 0.
     _on(

@@ -120,7 +120,14 @@ def judged(both: Split, score: Score, classifier: str) -> Measurement:
 
 
 def auc(negative: Floats, positive: Floats) -> tuple[float, float, float]:
-    """Return the area under the ROC curve of two sets of scores, and its 95 % interval.
+    """Return the area under the ROC curve of two sets of scores, and its 95 % interval."""
+    area, variance = roc_area(negative, positive)
+    half = Z * float(np.sqrt(variance))
+    return area, max(0.0, area - half), min(1.0, area + half)
+
+
+def roc_area(negative: Floats, positive: Floats) -> tuple[float, float]:
+    """Return the area under the ROC curve of two sets of scores, and the estimate's variance.
 
     Ties count one half. The variance is that of the placements of each score among the others.
 
@@ -133,10 +140,7 @@ def auc(negative: Floats, positive: Floats) -> tuple[float, float, float]:
         receiver operating characteristic curves".
     """
     above, below = _placements(positive, negative), 1 - _placements(negative, positive)
-    area = float(above.mean())
-    variance = _variance_of_mean(above) + _variance_of_mean(below)
-    half = Z * float(np.sqrt(variance))
-    return area, max(0.0, area - half), min(1.0, area + half)
+    return float(above.mean()), _variance_of_mean(above) + _variance_of_mean(below)
 
 
 def _placements(scores: Floats, others: Floats) -> Floats:

@@ -22,8 +22,11 @@ def with_training(
     limit: int | None,
     features: Featurise | None,
     seed: int,
+    times: int = 1,
 ) -> tuple[Pair, Tensor, float]:
     """Return the held-out and the generated sample, the training sample, and their unit.
+
+    Of the training sample `times` the limit is taken, of the others the limit.
 
     Raises:
         MeasureError: as `pair`, and for a training sample that does not fit.
@@ -38,7 +41,7 @@ def with_training(
     if len(rows) < least:
         raise MeasureError(f"this ruler needs {least} training rows, and was given {len(rows)}")
     rng = torch.Generator().manual_seed(seed)
-    rows = subsample(rows, len(rows) if limit is None else limit, rng).to(
+    rows = subsample(rows, len(rows) if limit is None else times * limit, rng).to(
         both.x.device, both.x.dtype
     )
     (held, fake, rows), unit = _search.magnified(both.x, both.y, rows)

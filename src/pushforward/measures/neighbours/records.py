@@ -191,7 +191,7 @@ def closest_record(
         m=both.m,
         better="null",
         unit="share",
-        reading=f"{_nearer(p_value)}{_exact(copies)}",
+        reading=f"{_nearer(p_value)}{_exact(copies, size)}",
         extra={
             "references": {"each": size, "train": len(rows), "held_out": both.n},
             "distance_train": _quantiles(to_seen[0] * unit),
@@ -344,5 +344,5 @@ def _nearer(p_value: float) -> str:
     return f"nearer to the training rows than to new real ones: copies ({p})"
 
 
-def _exact(share: float) -> str:
-    return f"; {share:.1%} are exact copies" if share else ""
+def _exact(share: float, rows: int) -> str:
+    return f"; {share:.1%} are exact copies of one of {rows:,} training rows" if share else ""

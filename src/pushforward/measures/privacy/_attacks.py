@@ -1,0 +1,106 @@
+"""Simple membership attacks: from the generated rows, a score for each candidate, high for "seen".
+
+Each looks at the distances of candidates to the generated rows; two compare with the distances to
+reference rows, for a candidate in a dense region is near to everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pushforward.measures import _search
+from pushforward.measures.learned import roc_area
+
+Floats = NDArray[np.float64]
+Scores = dict[str, Floats]
+
+
+def attacks(
+    candidates: Tensor, fake: Tensor, reference: Tensor | None, k: int, chunk: int | None
+) -> Scores:
+    """Return every attack's scores (c,) by its name.
+
+    Args:
+        candidates: rows of which some were trained on (c, d).
+        fake: the generated rows (m, d).
+        reference: real rows that are no candidates (r, d), or None: then no attack needs any.
+        k: neighbours.
+        chunk: rows whose distances are held at once.
+    """
+    near = _search.nearest(candidates, fake, k, chunk=chunk).squared
+    radii = near[:, 0].median().expand(len(candidates))
+    (inside,) = _search.balls(fake, candidates, radii, chunk=chunk)
+    found = {
+        "the distance to the nearest generated row": -near[:, 0],
+        f"the mean distance to the {k} nearest generated rows": -near.sqrt().mean(1),
+        "the number of generated rows nearby": inside.of_ball.double(),
+    }
+    if reference is not None:
+        far = _search.nearest(candidates, reference, k, chunk=chunk).squared
+        of_nearest, of_last = (_ratio(far[:, i], near[:, i]) for i in (0, k - 1))
+        found["the nearest generated row against the nearest real one"] = of_nearest
+        found[f"the density of generated rows against that of real ones ({k} nearest)"] = of_last
+    return {name: np.asarray(score.double().cpu()) for name, score in found.items()}
+
+
+def _ratio(far: Tensor, near: Tensor) -> Tensor:
+    """Return far / (far + near), which rises with the ratio of the densities; 1/2 where both are 0.
+
+    A density is proportional to the k-th distance to the power of -d, so all such ratios have one
+    order, whatever the dimension d.
+    """
+    total = far + near
+    return (far / total).where(total > 0, 0.5)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The attack that one half of the candidates chose, and its scores on the other half.
+
+    Args:
+        attack: its name.
+        areas: under the ROC curve, of every attack, on the half that chose.
+        seen: scores of training rows.
+        new: scores of held-out rows.
+    """
+
+    attack: str
+    areas: dict[str, float]
+    seen: Floats
+    new: Floats
+
+    def found_at(self, alarm: float) -> float:
+        """Return the share of `seen` that is found where this share of `new` is a false alarm.
+
+        Between two thresholds the ROC curve is straight: a coin is tossed for equal scores.
+        """
+        thresholds = np.unique(np.concatenate([self.new, self.seen]))[::-1]
+        false, true = (_reached(scores, thresholds) for scores in (self.new, self.seen))
+        last = int(np.searchsorted(false, alarm, side="right")) - 1
+        if last + 1 == len(false):
+            return 1.0
+        part = (alarm - false[last]) / (false[last + 1] - false[last])
+        return float(true[last] + part * (true[last + 1] - true[last]))
+
+
+def _reached(scores: Floats, thresholds: Floats) -> Floats:
+    """Return the shares of scores that reach each threshold, and before them 0 for none."""
+    below = np.searchsorted(np.sort(scores), thresholds, "left") / len(scores)
+    return np.append(0.0, 1 - below)
+
+
+def judged(scores: Scores, size: int) -> Judged:
+    """Choose the strongest attack on half of the candidates.
+
+    Args:
+        scores: by attack: those of `size` training rows, then those of as many held-out ones.
+        size: how many.
+    """
+    half = size // 2
+    areas = {n: roc_area(s[size : size + half], s[:half])[0] for n, s in scores.items()}
+    best = max(areas, key=lambda name: areas[name])
+    return Judged(best, areas, scores[best][half:size], scores[best][size + half :])
