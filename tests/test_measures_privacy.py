@@ -1,0 +1,293 @@
+"""Privacy rulers: naive loops, closed forms for copies, chance level, tables as users have them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.stats import fisher_exact, mannwhitneyu
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.decide import beside_floor, beside_privacy, differences
+from pushforward.errors import MeasureError
+from pushforward.measures import (
+    CAVEAT,
+    PRIVACY,
+    Measurement,
+    Scorecard,
+    exact_matches,
+    measure,
+    membership_inference,
+)
+from pushforward.measures.privacy import _attacks
+
+
+def normal(n: int, d: int, seed: int) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def people(n: int, seed: int) -> pl.DataFrame:
+    """A table of every kind of column, with few enough values that rows repeat."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "age": _picked(rng, [20, 21, 22, None], n),
+            "pay": _picked(rng, [0.1 + 0.2, 0.3, 1e9], n),
+            "job": _picked(rng, ["a", "b", None], n),
+            "born": _picked(rng, [date(2000, 1, 1), date(2000, 1, 2)], n),
+            "here": _picked(rng, [True, False], n),
+        }
+    )
+
+
+def _picked(rng: np.random.Generator, values: list[Any], n: int) -> pl.Series:
+    return pl.Series([values[i] for i in rng.integers(len(values), size=n)])
+
+
+# --- exact matches ---
+
+
+def test_exact_matches_is_the_loop() -> None:
+    x, y, train = (people(n, seed) for seed, n in enumerate((150, 200, 40)))
+    found = exact_matches(x, y, train=train)
+    known = set(train.rows())
+    hits, chance = (sum(row in known for row in side.rows()) for side in (y, x))
+    assert 0 < hits < 200, "a test of something"
+    assert (found.value, found.null) == (hits / 200, chance / 150)
+    assert found.extra["matches"] == hits
+    assert found.extra["held_out_matches"] == chance
+    assert found.extra["repeated"] == len(set(y.rows()) & known)
+    counts = np.array([[hits, 200 - hits], [chance, 150 - chance]])
+    outcome = fisher_exact(counts, alternative="greater")
+    assert found.p_value == pytest.approx(outcome.pvalue)
+
+
+def test_rows_are_equal_only_where_all_digits_are() -> None:
+    train = pl.DataFrame({"a": [0.3, 1.0, None], "b": ["x", "y", None]})
+    near = pl.DataFrame({"a": [0.1 + 0.2, 1.0, None], "b": ["x", "Y", "x"]})
+    same = pl.DataFrame({"b": ["x", "y", None], "a": [0.3, 1.0, None]})
+    assert exact_matches(near, near, train=train).value == 0.0
+    assert exact_matches(near, same, train=train).value == 1.0
+
+
+def test_wide_tables_need_more_than_one_code_of_a_row() -> None:
+    """With 40 columns of 1,000 values, one number cannot hold all combinations."""
+    rng = np.random.default_rng(0)
+    train = rng.random((1000, 40))
+    y = np.concatenate([train[:300], train[300:600]])
+    y[300:, 39] = train[:300, 39]  # all columns but one
+    found = exact_matches(rng.random((50, 40)), y, train=train)
+    assert (found.value, found.null) == (0.5, 0.0)
+
+
+def test_pandas_and_polars_tables_and_matrices_are_alike() -> None:
+    x, y, train = (people(60, seed).drop("born", "job") for seed in range(3))
+    expected = exact_matches(x, y, train=train)
+    frames = [pd.DataFrame(t.to_dict(as_series=False)) for t in (x, y, train)]
+    assert exact_matches(frames[0], frames[1], train=frames[2]) == expected
+    whole = [t.fill_null(0).cast(pl.Float64) for t in (x, y, train)]
+    arrays = [t.to_numpy() for t in whole]
+    assert exact_matches(arrays[0], arrays[1], train=arrays[2]).value == (
+        exact_matches(whole[0], whole[1], train=whole[2]).value
+    )
+
+
+def test_excess_is_newcombes_interval() -> None:
+    # Newcombe 1998, table II, method 10: 56/70 against 48/80, [0.0524, 0.3339].
+    train = pl.DataFrame({"a": [1.0]})
+    y = pl.DataFrame({"a": [1.0] * 56 + [0.0] * 14})
+    x = pl.DataFrame({"a": [1.0] * 48 + [0.0] * 32})
+    extra = exact_matches(x, y, train=pl.concat([train, train])).extra
+    assert extra["excess"] == pytest.approx(0.2)
+    assert extra["excess_low"] == pytest.approx(0.0524, abs=5e-5)
+    assert extra["excess_high"] == pytest.approx(0.3339, abs=5e-5)
+
+
+def test_copies_beyond_chance_are_told_and_chance_is_not() -> None:
+    x, y, train = (people(400, seed) for seed in range(3))
+    by_chance = exact_matches(x, y, train=train)
+    assert "no more than by chance" in by_chance.reading
+    rare = normal(400, 2, 0).numpy(), normal(400, 2, 1).numpy(), normal(400, 2, 2).numpy()
+    few = np.concatenate([rare[2][:8], rare[1][8:]])
+    assert exact_matches(rare[0], rare[1], train=rare[2]).reading.startswith("no generated row")
+    found = exact_matches(rare[0], few, train=rare[2])
+    assert found.value == 0.02
+    assert "copies (p = 0.0038)" in found.reading  # hypergeometric: C(792, 392) / C(800, 400)
+    assert "has not seen" in exact_matches(rare[2], few, train=rare[2]).reading
+
+
+def test_exact_matches_refuses_tables_that_do_not_fit() -> None:
+    x = people(30, 0)
+    with pytest.raises(MeasureError, match="same columns"):
+        exact_matches(x, x, train=x.drop("pay"))
+    with pytest.raises(MeasureError, match="at least 2 rows"):
+        exact_matches(x, x, train=x[:1])
+    with pytest.raises(MeasureError, match="training sample has NaN"):
+        exact_matches(normal(9, 2, 0), normal(9, 2, 1), train=torch.full((9, 2), torch.nan))
+
+
+# --- membership inference ---
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_copied_share_gives_its_closed_form(share: float) -> None:
+    """A copied row is at distance 0, before all new ones; the others are as near as new ones."""
+    values = []
+    for seed in range(10):
+        x, y, train = (normal(n, 4, 3 * seed + i) for i, n in enumerate((300, 300, 600)))
+        copies = torch.rand(600, generator=torch.Generator().manual_seed(seed)) < share
+        fake = torch.cat([train[copies], y])
+        values.append(membership_inference(x, fake, train=train, seed=seed).value)
+    # Of one area: the share's own variance over 150 rows, and half of it at most by Mann-Whitney's
+    # on 150 rows a side.
+    error = (0.25 * share * (1 - share) / 150 + (1 - share) ** 2 / (6 * 150)) ** 0.5
+    assert np.mean(values) == pytest.approx((1 + share) / 2, abs=4 * error / 10**0.5 + 1e-12)
+
+
+def test_noisy_copies_are_found_and_new_rows_are_not() -> None:
+    x, y, train = (normal(n, 5, seed) for seed, n in enumerate((400, 400, 800)))
+    noisy = membership_inference(x, train + 0.1 * normal(800, 5, 9), train=train)
+    assert noisy.value > 0.95
+    assert noisy.p_value is not None
+    assert noisy.p_value < 1e-9
+    assert "training rows are told from new real ones (p < 0.001)" in noisy.reading
+    honest = membership_inference(x, y, train=train)
+    assert honest.low is not None
+    assert honest.high is not None
+    assert honest.low < 0.5 < honest.high
+    assert "better than guessing" in honest.reading
+
+
+def test_choosing_the_strongest_attack_adds_no_optimism() -> None:
+    found = [
+        membership_inference(
+            normal(60, 3, 3 * i), normal(60, 3, 3 * i + 1), train=normal(120, 3, 3 * i + 2), seed=i
+        )
+        for i in range(150)
+    ]
+    values = np.array([m.value for m in found])
+    error = (1 / (6 * 30) / 150) ** 0.5  # Mann-Whitney's, of 30 rows a side, and 150 times
+    assert abs(values.mean() - 0.5) < 4 * error
+    chosen = np.array([max(m.extra["attacks"].values()) for m in found])
+    assert chosen.mean() > 0.5 + 4 * error, "on the half that chose, it would be"
+    p_values = np.array([m.p_value for m in found], dtype=float)
+    # The binomial distribution's 0.05 % and 99.95 % quantiles of 150 at 0.1.
+    assert 5 <= (p_values <= 0.1).sum() <= 29
+
+
+def test_densities_against_a_reference_see_what_distances_do_not() -> None:
+    """Half the data is a thin cloud: its rows are far from all, whether they were seen or not."""
+    wide = torch.tensor([0.01, 100.0]).repeat(400)[:, None]
+    x, train = wide[:400] * normal(400, 3, 0), wide * normal(800, 3, 1)
+    fake = train + 0.2 * wide * normal(800, 3, 2)
+    found = membership_inference(x, fake, train=train).extra
+    assert found["reference"] == 400
+    areas = found["attacks"]
+    against = [areas[name] for name in areas if "against" in name]
+    alone = [areas[name] for name in areas if "against" not in name]
+    error = (1 / (6 * 200)) ** 0.5  # Mann-Whitney's, of 200 rows a side
+    assert max(against) > 0.5 + 4 * error
+    assert max(against) > max(alone) + 2 * error
+    assert found["attack"] in areas
+
+
+def test_the_attacks_are_the_loops() -> None:
+    c, fake, reference = normal(30, 2, 0), normal(20, 2, 1), normal(25, 2, 2)
+    near, far = (np.sort(torch.cdist(c, rows).numpy(), axis=1) for rows in (fake, reference))
+    radius = np.sort(near[:, 0])[14]  # the lower median
+    expected = [
+        -near[:, 0],
+        -near[:, :3].mean(1),
+        (near <= radius).sum(1),
+        far[:, 0] / near[:, 0],
+        far[:, 2] / near[:, 2],
+    ]
+    found = _attacks.attacks(c, fake, reference, 3, None)
+    for score, naive in zip(found.values(), expected, strict=True):
+        labels = np.arange(30) < 15
+        assert roc_auc_score(labels, score) == pytest.approx(roc_auc_score(labels, naive))
+    assert len(_attacks.attacks(c, fake, None, 3, None)) == 3
+
+
+def test_area_and_finds_are_those_of_the_roc_curve() -> None:
+    rng = np.random.default_rng(0)
+    scores = {"one": rng.integers(0, 12, 400).astype(float)}
+    scores["one"][:200] += rng.integers(0, 4, 200)
+    judged = _attacks.judged(scores, 200)
+    labels = np.repeat([1, 0], 100)
+    false, true, _ = roc_curve(
+        labels, np.concatenate([judged.seen, judged.new]), drop_intermediate=False
+    )
+    for alarm in (0.013, 0.1, 0.5, 1.0):
+        assert judged.found_at(alarm) == pytest.approx(np.interp(alarm, false, true))
+    half = scores["one"][:100], scores["one"][200:300]
+    expected = mannwhitneyu(*half).statistic / 100**2
+    assert judged.areas == {"one": pytest.approx(expected)}
+
+
+def test_membership_takes_what_is_left_over_as_its_reference() -> None:
+    few, many = normal(40, 2, 0), normal(130, 2, 1)
+    y = normal(60, 2, 2)
+    for x, train in ((few, many), (many, few)):
+        found = membership_inference(x, y, train=train).extra
+        assert found["candidates"] == {"training": 40, "held_out": 40}
+        assert found["reference"] == 60  # as many as were generated, of the other 90
+    alone = membership_inference(few, y, train=few).extra
+    assert alone["reference"] == 0
+    assert len(alone["attacks"]) == 3
+    with pytest.raises(MeasureError, match="at most the 60 generated rows"):
+        membership_inference(few, y, train=many, k=61)
+    with pytest.raises(MeasureError, match="20 training rows, and was given 19"):
+        membership_inference(few, y, train=many[:19])
+
+
+# --- the panel ---
+
+
+def test_the_panel_is_in_the_scorecard_of_a_table_with_training_rows() -> None:
+    x, y, train = (people(n, seed) for seed, n in enumerate((80, 100, 150)))
+    card = measure(x, y, train=train)
+    assert list(card)[-3:] == list(PRIVACY)
+    assert CAVEAT in card.notes
+    assert "exact_matches, closest_record, membership_inference" in card.notes[0]
+    assert not set(PRIVACY) & set(measure(x, y))
+    with pytest.raises(MeasureError, match="exact_matches needs the rows that the generator"):
+        measure(x, y, only="exact_matches")
+    copies = measure(x, train[:100], train=train, only=PRIVACY)
+    assert copies["exact_matches"].value == 1.0
+
+
+def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
+    data = pf.read(people(1000, 0).with_columns(amount=np.random.default_rng(1).normal(size=1000)))
+    train, test = data.part("train"), data.part("test")
+    scorer = pf.measures.Scorer(data, copies=True, only=["exact_matches"])
+    for rows in (train[0][:100], train[0][-100:]):
+        assert scorer.score(test, (rows, None))["exact_matches"].value == 1.0
+    assert scorer.score(test, data.part("validation"))["exact_matches"].value == 0.0
+
+
+def card(**values: float) -> Scorecard:
+    made: dict[str, Any] = {"mmd": Measurement("mmd", values.pop("mmd", 0.1))}
+    for name, value in values.items():
+        made[name] = Measurement(name, value, value - 0.05, value + 0.05, null=0.5, better="null")
+    return Scorecard(made)
+
+
+def test_privacy_has_no_vote_and_leaks_are_named() -> None:
+    leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.56, 0.54)]
+    tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
+    assert {d.measure for d in differences({"a": leaky, "b": tight})} == {"mmd"}
+    told = beside_floor("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
+    assert told is None
+    named = beside_privacy("a", leaky)
+    assert named is not None
+    assert named.startswith("a gives training rows away, by membership inference:")
+    assert beside_privacy("b", tight) is None
+    assert beside_privacy("b", [Scorecard({})]) is None
