@@ -24,7 +24,7 @@ from pushforward.compare import Comparison, baseline
 from pushforward.data import Dataset, read
 from pushforward.errors import RunError
 from pushforward.game import Panel
-from pushforward.measures import Measurement, Scorecard
+from pushforward.measures import CAVEAT, Measurement, Scorecard
 from pushforward.report import write_report
 from pushforward.report.rulers import scale
 from pushforward.runs import Folder, identify
@@ -352,3 +352,26 @@ def test_scale_runs_from_the_worst_to_the_ceiling(tmp_path: Path) -> None:
     assert (found.place(-0.4), found.place(-0.95)) == (0.0, 1.0)
     result.ceiling = yardstick(1)
     assert scale("coverage", result) is None
+
+
+def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: Path) -> None:
+    without = Page(write_report(folder).read_text())
+    assert "privacy" not in {own.get("id") for _, own in without.tags}
+    made = fabricate(tmp_path, read(table())).to_json()
+    shares = {"vae": (0.01, 0.0, 0.0246), "gan": (0.5, 0.45, 0.55)}
+    for model, (value, low, high) in shares.items():
+        for own in made["cards"][model]["best"]:
+            found = Measurement("exact_matches", value, low, high, null=0.005, unit="share")
+            own["exact_matches"] = found.to_json()
+    about = json.loads((tmp_path / "comparison.json").read_text())
+    write_json(tmp_path / "comparison.json", about | made)
+    page = Page(write_report(tmp_path).read_text())
+    head, vae, gan, null = page.row("exact matches")
+    assert [kind for kind, _ in (vae, gan)] == ["", "alarm"]
+    assert vae[1] == "1.0 %0 – 2.5"
+    assert gan[1] == "50.0 %45.0 – 55.0"
+    assert (head[1], null[1]) == ("exact matchesgenerated rows that equal a training row", "0.50 %")
+    named = "gan gives training rows away, by exact matches: treat what it generates as you do"
+    assert page.text.count(named) == 2, "beside the recommendation, and in the panel"
+    assert "vae: none of these rulers finds training rows" in page.text
+    assert CAVEAT in page.text

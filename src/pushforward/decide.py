@@ -140,8 +140,12 @@ def beside_floor(model: str, cards: Sequence[Scorecard], floor: Scorecard) -> st
 
 
 def gives_away(measured: Sequence[Measurement]) -> bool:
-    """Return whether one privacy ruler finds training rows: on every seed, beyond its interval."""
-    return all(m.low is not None and m.low > (m.null or 0.0) for m in measured)
+    """Return whether a privacy ruler finds training rows: beyond its interval, on the seeds' mean.
+
+    The interval of one seed covers the rows that the seeds share, which a spread over seeds misses.
+    """
+    lows, nulls = ([getattr(m, end) for m in measured] for end in ("low", "null"))
+    return None not in {*lows, *nulls} and fmean(lows) > fmean(nulls)
 
 
 def beside_privacy(model: str, cards: Sequence[Scorecard]) -> str | None:
@@ -151,7 +155,7 @@ def beside_privacy(model: str, cards: Sequence[Scorecard]) -> str | None:
     if not found:
         return None
     names = _and([name.replace("_", " ") for name in found])
-    return f"{model} gives training rows away, by {names}: look at its privacy before you share it."
+    return f"{model} gives training rows away, by {names}: treat what it generates as you do these."
 
 
 def _lead(model: str, other: str, found: Sequence[Difference]) -> int:
