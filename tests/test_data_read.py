@@ -190,7 +190,6 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda _: pl.DataFrame({"v": [float("-inf")] + [0.5] * 20}),
         "row 1 is -inf",
     ),
-    "hashes": (lambda _: pl.DataFrame({"v": [-(2**62), *range(19)]}), "exact up to 2\\^53"),
     "no columns": (lambda _: pl.DataFrame(), "at least 10 rows"),
 }
 

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 
 from pushforward.data import partition
+from pushforward.data.facts import GRID, LEVELS, Facts, finite, is_real, keys
 from pushforward.data.frames import dtype_from_json, dtype_to_json
-from pushforward.data.partition import Floats, Ints, Partition
+from pushforward.data.partition import Floats, Mask, Partition
 from pushforward.data.text import Spelling, dates
 from pushforward.errors import DataError, nearest
 
 EXACT = 2**53  # integers up to here are exact in float64
-GRID = 2**51  # up to here, their halves are too
-HUGE = 1e150  # beyond, products of two values overflow
-DECIMALS = 12  # digits after the point; a column with more has full precision
-TICKS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # in a second
+RARE = "(rare)"  # how a generated row names a value that the schema does not
 
+Rare = Literal["draw", "name", "keep"]
 ColumnKind = Literal["numeric", "categorical"]
 
 
@@ -85,9 +84,9 @@ def column_from_json(data: Mapping[str, Any]) -> Column:
     """Rebuild a column from `to_json`."""
     shared = (data["name"], dtype_from_json(data["dtype"]), Partition.from_json(data["partition"]))
     if data["kind"] == "categorical":
-        return Category(*shared, levels=tuple(data["levels"]))
-    keys = ("origin", "unit", "digits", "nan", "printed", "format")
-    return Number(*shared, **{key: data[key] for key in keys})
+        return Category(*shared, levels=tuple(data["levels"]), nameless=data["nameless"])
+    own = ("origin", "unit", "digits", "nan", "printed", "format")
+    return Number(*shared, **{key: data[key] for key in own})
 
 
 Level = str | int | float | bool
@@ -99,23 +98,39 @@ class Category(Column):
 
     Args:
         levels: the categories in the order of their codes (a time as its ticks).
+        nameless: whether rare values were left out of them: those are the level `RARE` in a column
+            of text, missing in any other.
     """
 
     kind: ClassVar[ColumnKind] = "categorical"
 
     levels: tuple[Level, ...] = ()
+    nameless: bool = False
 
     @classmethod
-    def fit(cls, values: pl.Series, train: Ints) -> Category:
-        """Learn the categories from all rows, and their shares from the training rows."""
-        keys = _keys(values)
-        order = (
-            values.unique().sort() if isinstance(values.dtype, pl.Enum) else keys.unique().sort()
-        )
-        levels = tuple(_keys(order).drop_nulls().to_list())
-        codes = _codes(keys, levels)
-        cells = partition.categories(codes[train], len(levels), bool(np.isnan(codes).any()))
-        return cls(values.name, values.dtype, cells, levels)
+    def fit(cls, facts: Facts, sample: pl.Series, rare: Rare = "draw") -> Category:
+        """Learn the categories from all rows, and their shares from a sample of training rows.
+
+        `rare` says what becomes of rare values: `"draw"`, of more than 1000 categories all but the
+        255 most frequent share one cell; `"name"`, those and any that fewer than 20 of the sample's
+        rows have are left out; `"keep"`, each category has a cell.
+        """
+        levels = _sorted_levels(facts)
+        known = cls(facts.name, facts.dtype, Partition.from_json(partition.EMPTY), levels)
+        counts = partition.counted(known.encode(sample), len(levels))
+        frequent = partition.frequent(counts, least=partition.POOL if rare == "name" else 0)
+        if rare == "name" and not frequent.all():
+            known = replace(known, levels=_kept(levels, frequent, facts.dtype), nameless=True)
+            counts = partition.counted(known.encode(sample), len(known.levels))
+        apart = frequent if rare == "draw" else np.ones(len(counts), np.bool_)
+        missing = facts.present < facts.rows or (known.nameless and RARE not in known.levels)
+        return replace(known, partition=partition.categories(counts, apart, len(sample), missing))
+
+    @property
+    def rare(self) -> Mask:
+        """Which levels have no cell of their own."""
+        cells = self.partition.cell
+        return np.bincount(cells, minlength=1)[cells] > 1
 
     @property
     def decimals(self) -> int | None:
@@ -125,19 +140,24 @@ class Category(Column):
     def encode(self, values: pl.Series) -> Floats:
         """Return the codes of the categories."""
         text = bool(self.levels) and isinstance(self.levels[0], str)
-        keys = _keys(values.cast(pl.String) if text else values)
+        found = keys(values.cast(pl.String) if text else values)
         try:
-            codes = _codes(keys, self.levels)
+            codes = _codes(found, self.levels)
         except (pl.exceptions.PolarsError, TypeError):
             msg = f"column {self.name!r} must hold {self.dtype}, got {values.dtype}"
             raise DataError(msg) from None
-        unknown = np.isnan(codes) & ~keys.is_null().to_numpy()
-        if unknown.any():
-            row = int(unknown.argmax())
-            known = nearest(str(keys[row]), map(str, self.levels[:50]))
-            msg = f"column {self.name!r}, row {row + 1}: unknown category {keys[row]!r}; {known}"
-            raise DataError(msg)
+        unknown = np.isnan(codes) & ~found.is_null().to_numpy()
+        if self.nameless and RARE in self.levels:
+            codes[unknown] = self.levels.index(RARE)
+        elif unknown.any() and not self.nameless:
+            self._refuse(found, int(unknown.argmax()))
         return self.refuse_missing(codes)
+
+    def _refuse(self, found: pl.Series, row: int) -> None:
+        """Raise DataError for a category that is not known."""
+        known = nearest(str(found[row]), map(str, self.levels[:50]))
+        msg = f"column {self.name!r}, row {row + 1}: unknown category {found[row]!r}; {known}"
+        raise DataError(msg)
 
     def decode(self, numbers: Floats) -> pl.Series:
         """Return the categories of these codes."""
@@ -146,21 +166,32 @@ class Category(Column):
             return pl.Series(self.name, [None] * len(numbers), dtype=self.dtype)
         codes = pl.Series(np.where(missing, 0, numbers).round().astype(np.int64))
         codes = codes.set(pl.Series(missing), None) if missing.any() else codes
-        keys = pl.Series(self.name, self.levels).gather(codes)
-        return keys if self.dtype == pl.Boolean else keys.cast(self.dtype)
+        found = pl.Series(self.name, self.levels).gather(codes)
+        return found if self.dtype == pl.Boolean else found.cast(self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return super().to_json() | {"levels": list(self.levels)}
+        return super().to_json() | {"levels": list(self.levels), "nameless": self.nameless}
 
 
-def _keys(values: pl.Series) -> pl.Series:
-    """Return categories as text, truth values or plain numbers, NaN as null."""
-    if values.dtype in (pl.String, pl.Categorical, pl.Enum):
-        return values.cast(pl.String)
-    if values.dtype.is_float() or values.dtype.is_decimal():
-        return values.cast(pl.Float64).fill_nan(None)
-    return values.to_physical()
+def _sorted_levels(facts: Facts) -> tuple[Level, ...]:
+    """Return the distinct keys of a column in ascending order, those of an Enum in its own."""
+    if facts.levels is None:
+        msg = (
+            f"column {facts.name!r} must have at most {LEVELS} categories; if they are names, "
+            "override it as identifier"
+        )
+        raise DataError(msg)
+    own_order = isinstance(facts.dtype, pl.Enum)
+    order = facts.levels.cast(facts.dtype) if own_order else facts.levels
+    return tuple(keys(order.sort()).to_list() if own_order else order.sort().to_list())
+
+
+def _kept(levels: tuple[Level, ...], frequent: Mask, dtype: pl.DataType) -> tuple[Level, ...]:
+    """Return the frequent levels, and the one that stands for the others where there can be one."""
+    found = [level for level, stays in zip(levels, frequent, strict=True) if stays]
+    named = dtype in (pl.String, pl.Categorical) and RARE not in found
+    return (*found, RARE) if named else tuple(found)
 
 
 def _codes(keys: pl.Series, levels: tuple[Level, ...]) -> Floats:
@@ -195,19 +226,21 @@ class Number(Column):
     format: str | None = None
 
     @classmethod
-    def fit(cls, values: pl.Series, train: Ints, spelling: Spelling) -> Number:
-        """Learn resolution and range from all rows, atoms and bins from the training rows."""
-        name, dtype = values.name, values.dtype
+    def fit(cls, facts: Facts, sample: pl.Series, spelling: Spelling) -> Number:
+        """Learn resolution and range from all rows, atoms and bins from a sample of training ones.
+
+        Integers that span more than 2^53 keep the precision of float64 (16 digits).
+        """
+        name, dtype = facts.name, facts.dtype
         printed = spelling.decimals.get(name)
-        if _is_real(dtype):
-            origin, unit, digits = 0, 1, _digits(values, printed)
-        else:
-            (origin, unit), digits = _scale(values), 0
-        nothing = Partition.from_json(EMPTY)
-        nan = dtype.is_float() and not values.null_count() and bool(values.is_nan().any())
+        origin, unit, digits = 0, 1, facts.reals.decimals(dtype, printed)
+        if not is_real(dtype):
+            (origin, unit), digits = _scale(facts), 0
+        nan = bool(facts.nans) and not facts.nulls
         rest = (origin, unit, digits, nan, printed, spelling.formats.get(name))
-        numbers = cls(name, dtype, nothing, *rest).encode(values)
-        cells = _cells(numbers[train], digits, bool(np.isnan(numbers).any()))
+        nothing = Partition.from_json(partition.EMPTY)
+        numbers = cls(name, dtype, nothing, *rest).encode(sample)
+        cells = _cells(numbers, digits, facts.present < facts.rows)
         return cls(name, dtype, cells, *rest)
 
     @property
@@ -219,8 +252,8 @@ class Number(Column):
         """Return the numbers of these values."""
         fitting = self._cast(values)
         missing = fitting.is_null().to_numpy()
-        if _is_real(self.dtype):
-            numbers = _finite(fitting.cast(pl.Float64))
+        if is_real(self.dtype):
+            numbers = finite(fitting.cast(pl.Float64))
             if self.digits is not None:
                 numbers = np.round(numbers * 10.0**self.digits) / 10.0**self.digits
         else:
@@ -233,8 +266,8 @@ class Number(Column):
         try:
             if self.dtype.is_integer() and values.dtype.is_float():
                 values = values.fill_nan(None).round()
-            if self.format and values.dtype == pl.String:
-                values = dates(values)[0]
+            if self.format and not values.dtype.is_temporal():
+                values = dates(values, self.format)[0]
             fitting = values.cast(self.dtype)
         except pl.exceptions.PolarsError:
             msg = f"column {self.name!r} must hold {self.dtype}, got {values.dtype} that is not"
@@ -245,11 +278,13 @@ class Number(Column):
         """Return the values of these numbers."""
         missing = np.isnan(numbers)
         filled = np.where(missing, 0, numbers)
-        if _is_real(self.dtype):
+        if is_real(self.dtype):
             values = pl.Series(self.name, filled).cast(self.dtype)
         else:
             wide = np.uint64 if self.dtype == pl.UInt64 else np.int64
-            ticks = filled.round().astype(wide) * wide(self.unit) + wide(self.origin)
+            top = np.nextafter(float(np.iinfo(wide).max), 0)  # as a float, the maximum is too much
+            whole = np.minimum(filled.round(), top).astype(wide)
+            ticks = whole * wide(self.unit) + wide(self.origin)
             values = pl.Series(self.name, ticks).cast(self.dtype)
         gone = float("nan") if self.nan else None
         return values.set(pl.Series(missing), gone) if missing.any() else values
@@ -262,16 +297,8 @@ class Number(Column):
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        keys = ("origin", "unit", "digits", "nan", "printed", "format")
-        return super().to_json() | {key: getattr(self, key) for key in keys}
-
-
-EMPTY = {"bounds": [0.0], "cell": [], "mass": [], "atom": [], "extent": [0.0, 0.0], "missing": 1.0}
-
-
-def _is_real(dtype: pl.DataType) -> bool:
-    """Tell whether a dtype holds numbers with a fractional part."""
-    return dtype.is_float() or dtype.is_decimal()
+        own = ("origin", "unit", "digits", "nan", "printed", "format")
+        return super().to_json() | {key: getattr(self, key) for key in own}
 
 
 def _cells(numbers: Floats, digits: int | None, missing: bool) -> Partition:
@@ -283,70 +310,14 @@ def _cells(numbers: Floats, digits: int | None, missing: bool) -> Partition:
     return partition.numbers(np.round(numbers * scale), missing, whole=True).scaled(scale)
 
 
-def _finite(values: pl.Series) -> Floats:
-    """Return floats with NaN for missing; DataError for infinite ones."""
-    numbers = values.to_numpy().astype(np.float64)
-    wrong = np.abs(numbers) > HUGE
-    if wrong.any():
-        row = int(wrong.argmax())
-        msg = (
-            f"column {values.name!r} must hold finite numbers (up to {HUGE:g}), and row {row + 1} "
-            f"is {numbers[row]:g} ({int(wrong.sum())} such rows); drop them or make them missing"
-        )
-        raise DataError(msg)
-    return numbers
-
-
-def _digits(values: pl.Series, printed: int | None) -> int | None:
-    """Return the number of decimals that all values have, or None."""
-    if isinstance(values.dtype, pl.Decimal):
-        return values.dtype.scale
-    precision = np.float32 if values.dtype == pl.Float32 else np.float64
-    numbers = _finite(values.fill_nan(None).drop_nulls().cast(pl.Float64))
-    largest = np.abs(numbers).max(initial=0)
-    for digits in range(DECIMALS + 1):
-        scale = 10.0**digits
-        if largest * scale >= GRID:
-            return None
-        if all(_on_grid(part, scale, precision) for part in (numbers[:1000], numbers)):
-            return max(digits, printed or 0)
-    return None
-
-
-def _on_grid(numbers: Floats, scale: float, precision: type[np.floating[Any]]) -> bool:
-    """Tell whether rounding to a grid changes nothing, at the column's precision."""
-    rounded = np.round(numbers * scale) / scale
-    return np.array_equal(rounded.astype(precision), numbers.astype(precision))
-
-
-def _scale(values: pl.Series) -> tuple[int, int]:
-    """Return origin and unit that make all integers or times of a column exact."""
-    ticks = values.to_physical().drop_nulls()
-    if not len(ticks):
+def _scale(facts: Facts) -> tuple[int, int]:
+    """Return origin and unit that make all integers or times of a column exact, if any do."""
+    low, high, unit = facts.ticks.low, facts.ticks.high, facts.ticks.unit(facts.dtype)
+    if low is None or high is None:
         return 0, 1
-    low, high = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]  # not empty
-    unit = _unit(values.dtype, ticks)
     if max(abs(low), abs(high)) <= EXACT * unit:
         return 0, unit
-    while values.dtype.is_temporal() and high - low > EXACT * unit:
+    while facts.dtype.is_temporal() and high - low > EXACT * unit:
         unit *= 1000  # centuries of microseconds, or a year 9999 that means "never"
         low -= low % unit
-    if high - low > EXACT * unit:
-        msg = (
-            f"column {values.name!r} spans {high - low}, and numbers are exact up to 2^53; "
-            "if they are names, override it as categorical or identifier"
-        )
-        raise DataError(msg)
-    return low, unit
-
-
-def _unit(dtype: pl.DataType, ticks: pl.Series) -> int:
-    """Return the coarsest of day, minute, second, ms, us in which all times are whole."""
-    if dtype in (pl.Datetime, pl.Duration):
-        second = TICKS[dtype.time_unit]  # type: ignore[attr-defined]  # both have one
-    elif dtype == pl.Time:
-        second = TICKS["ns"]
-    else:
-        return 1
-    coarse = [second * s for s in (86_400, 60, 1)] + [10**k for k in (6, 3) if 10**k < second]
-    return next((unit for unit in coarse if (ticks % unit == 0).all()), 1)
+    return (0, 1) if high - low > EXACT * unit else (low, unit)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import polars as pl
 
 from pushforward.data import text
-from pushforward.data.columns import Category, Column, Number
+from pushforward.data.columns import EXACT, RARE, Category, Column, Number, Rare
+from pushforward.data.constraints import Rules, Statement
+from pushforward.data.facts import Facts
 from pushforward.data.frames import Make
 from pushforward.data.identifiers import Identifier, looks_like_identifiers
-from pushforward.data.partition import WHOLE, Ints
+from pushforward.data.metadata import Metadata
+from pushforward.data.partition import Ints
 from pushforward.data.tables import TableSchema
 from pushforward.data.text import Spelling
 from pushforward.errors import DataError, nearest
@@ -20,77 +25,158 @@ CLASSES = 100  # most classes that a condition may have
 NAMES = 1000  # rows from which on integers that all differ are remarked upon
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says of a table's columns.
+
+    Args:
+        condition: the name of the one that models are conditioned on, or None.
+        kinds: what columns are, by name.
+        rare: what becomes of rare categories, see `Category.fit`.
+        spelling: how a CSV file spells numbers and times.
+        constraints: what must hold in every row.
+        metadata: what a file of metadata says; its kinds and formats are among the others already.
+    """
+
+    condition: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    rare: Rare = "draw"
+    spelling: Spelling = field(default_factory=Spelling)
+    constraints: tuple[Statement, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def described(self, metadata: Metadata) -> Wishes:
+        """Return the wishes with what metadata say, where the user says nothing else."""
+        formats = {**metadata.formats, **self.spelling.formats}
+        spelling = replace(self.spelling, formats=formats)
+        kinds = {**metadata.kinds, **self.kinds}
+        return replace(self, kinds=kinds, spelling=spelling, metadata=metadata)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise DataError for a column, a kind or a way with rare values that there is not."""
+        if self.metadata.columns:
+            self.metadata.check(names)
+        for name in [*self.kinds, *([] if self.condition is None else [self.condition])]:
+            if name not in names:
+                raise DataError(f"no column {name!r}; {nearest(name, names)}")
+        for name, kind in self.kinds.items():
+            if kind not in KINDS:
+                raise DataError(f"column {name!r} cannot be {kind!r}; {nearest(kind, KINDS)}")
+        if self.rare not in get_args(Rare):
+            raise DataError(f"rare cannot be {self.rare!r}; {nearest(self.rare, get_args(Rare))}")
+
+    def facts(self, name: str, dtype: pl.DataType) -> Facts:
+        """Return the facts, none gathered yet, of a column; DataError when none can be modelled."""
+        if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+            msg = f"column {name!r} must hold numbers, text, truth values or times, got {dtype}"
+            raise DataError(msg)
+        return Facts(name, dtype, "categorical" if name == self.condition else self.kinds.get(name))
+
+
 def fit_table(
-    frame: pl.DataFrame,
-    train: Ints,
-    *,
-    condition: str | None = None,
-    overrides: Mapping[str, str] | None = None,
-    spelling: Spelling | None = None,
-    make: Make | None = None,
+    frame: pl.DataFrame, train: Ints, wishes: Wishes | None = None, make: Make | None = None
 ) -> tuple[TableSchema, list[str]]:
     """Learn a schema: what there is from all rows, how often from the training rows.
 
     Returns the schema, and notes on what was noticed.
     """
-    kinds = dict(overrides or {})
-    _refuse_unknown(frame, condition, kinds)
-    spelling = spelling or Spelling()
-    columns: list[Column] = []
-    identifiers: list[Identifier] = []
+    wishes = wishes or Wishes()
+    wishes.check(frame.columns)
+    typed, wishes = _typed(frame, wishes)
+    draft = Draft(wishes, _rules(typed, train, wishes))
+    for values in draft.rules.apply(typed).iter_columns():
+        joint = draft.rules.category(values, train)
+        if joint is not None:
+            draft.columns.append(joint)
+            continue
+        facts = wishes.facts(values.name, values.dtype)
+        facts.add(values)
+        draft.fit(facts, values[train])
+    return draft.schema(frame.columns, make), [*draft.notes, *draft.rules.notes]
+
+
+def _rules(frame: pl.DataFrame, train: Ints, wishes: Wishes) -> Rules:
+    """Learn what it takes to keep the constraints."""
+    return Rules.fit(
+        frame,
+        train,
+        wishes.constraints,
+        condition=wishes.condition,
+        kinds=wishes.kinds,
+        spelling=wishes.spelling,
+    )
+
+
+@dataclass
+class Draft:
+    """A schema in the making, a column at a time."""
+
+    wishes: Wishes
+    rules: Rules = field(default_factory=Rules)
+    columns: list[Column] = field(default_factory=list)
+    identifiers: list[Identifier] = field(default_factory=list)
     classes: Category | None = None
-    notes: list[str] = []
-    for series in frame.iter_columns():
-        kind = kinds.get(series.name) or _kind(series)
-        values, spelling = _overridden(series, kinds.get(series.name), spelling)
-        if series.name == condition:
-            classes = _classes(values, train)
-        elif kind == "identifier":
-            identifiers.append(Identifier.fit(values))
+    notes: list[str] = field(default_factory=list)
+
+    def fit(self, facts: Facts, sample: pl.Series) -> None:
+        """Learn a column from the facts of all rows and a sample of the training rows."""
+        is_condition = facts.name == self.wishes.condition
+        _refuse_misfit(facts, self.wishes.kinds.get(facts.name))
+        kind = facts.kind or _kind(facts)
+        if is_condition:
+            self.classes = _classes(facts, sample, self.wishes.rare)
+            return
+        remarks = _remarks(facts)
+        if kind == "identifier":
+            self.identifiers.append(Identifier.fit(facts))
+            remarks.append("holds identifiers: generated fresh by their pattern, none stored")
         elif kind in ("categorical", "boolean"):
-            columns.append(Category.fit(values, train))
+            category = Category.fit(facts, sample, self.wishes.rare)
+            self.columns.append(category)
+            remarks += _rare(facts, category, sample)
         else:
-            number = Number.fit(values, train, spelling)
-            columns.append(number)
-            notes += _coarse(values, number)
-        notes += _notes(values, kind, series.name == condition)
-    return TableSchema(frame.columns, columns, identifiers, classes, make), notes
+            number = Number.fit(facts, sample, self.wishes.spelling)
+            self.columns.append(number)
+            remarks += _numbered(facts, number, sample)
+        self.notes += [f"column {facts.name!r} {remark}" for remark in remarks]
+
+    def schema(self, order: Sequence[str], make: Make | None = None) -> TableSchema:
+        """Return the schema of the columns so far."""
+        own = (self.identifiers, self.classes, make, self.rules)
+        return TableSchema(order, self.columns, *own)
 
 
-def _refuse_unknown(frame: pl.DataFrame, condition: str | None, kinds: Mapping[str, str]) -> None:
-    """Raise DataError for a column or a kind that there is not."""
-    for name in [*kinds, *([] if condition is None else [condition])]:
-        if name not in frame.columns:
-            raise DataError(f"no column {name!r}; {nearest(name, frame.columns)}")
-    for name, kind in kinds.items():
-        if kind not in KINDS:
-            raise DataError(f"column {name!r} cannot be {kind!r}; {nearest(kind, KINDS)}")
-
-
-def _kind(values: pl.Series) -> str:
+def _kind(facts: Facts) -> str:
     """Return what a column is."""
-    dtype = values.dtype
-    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
-        msg = f"column {values.name!r} must hold numbers, text, truth values or times, got {dtype}"
-        raise DataError(msg)
-    if dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
+    if facts.dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
         return "categorical"
-    if dtype == pl.String:
-        return "identifier" if looks_like_identifiers(values) else "categorical"
+    if facts.dtype == pl.String:
+        return "identifier" if looks_like_identifiers(facts) else "categorical"
     return "numeric"
 
 
-def _overridden(
-    values: pl.Series, kind: str | None, spelling: Spelling
-) -> tuple[pl.Series, Spelling]:
-    """Return the values as the user wants them read."""
-    if kind == "datetime" and values.dtype == pl.String:
-        values, spelled = text.dates(values)
-        spelling = spelling.dated(values.name, spelled)
+def _typed(frame: pl.DataFrame, wishes: Wishes) -> tuple[pl.DataFrame, Wishes]:
+    """Return a table's text as what the user wants it read as, and how its times are spelled."""
+    found = []
+    for series in frame.iter_columns():
+        values, wishes = _overridden(series, wishes)
+        found.append(values)
+    return pl.DataFrame(found), wishes
+
+
+def _overridden(values: pl.Series, wishes: Wishes) -> tuple[pl.Series, Wishes]:
+    """Return text as the numbers or times that the user wants it read as."""
+    kind = wishes.kinds.get(values.name)
+    known = wishes.spelling.formats.get(values.name)
+    if kind == "datetime" and (values.dtype == pl.String or (known and values.dtype.is_integer())):
+        values, spelled = text.dates(values, known)
+        if known and spelled is None:
+            msg = f"column {values.name!r} must hold times as in {known!r}, and not all of it does"
+            raise DataError(f"{msg}, e.g. {values.drop_nulls().head(3).to_list()}")
+        wishes = replace(wishes, spelling=wishes.spelling.dated(values.name, spelled))
     elif kind in ("numeric", "integer") and values.dtype == pl.String:
         values = _numbers(values)
-    _refuse_misfit(values, kind)
-    return values, spelling
+    return values, wishes
 
 
 def _numbers(values: pl.Series) -> pl.Series:
@@ -106,57 +192,69 @@ def _numbers(values: pl.Series) -> pl.Series:
     return exact if exact.null_count() == parsed.null_count() else parsed
 
 
-def _refuse_misfit(values: pl.Series, kind: str | None) -> None:
+def _refuse_misfit(facts: Facts, kind: str | None) -> None:
     """Raise DataError when values cannot be of the kind that the user asks for."""
-    dtype = values.dtype
+    dtype = facts.dtype
     fits = {
         "numeric": dtype.is_numeric() or dtype.is_temporal(),
-        "integer": dtype.is_integer() or (dtype.is_float() and _whole(values)),
+        "integer": dtype.is_integer() or (dtype.is_float() and facts.reals.digits == 0),
         "datetime": dtype.is_temporal(),
-        "boolean": values.drop_nulls().n_unique() <= 2,
+        "boolean": facts.levels is not None and len(facts.levels) <= 2,
     }
     if kind is not None and not fits.get(kind, True):
-        msg = f"column {values.name!r} cannot be read as {kind}: it holds {dtype}"
-        raise DataError(f"{msg}, e.g. {values.drop_nulls().head(3).to_list()}")
+        msg = f"column {facts.name!r} cannot be read as {kind}: it holds {dtype}"
+        raise DataError(f"{msg}, e.g. {facts.examples[:3]}")
 
 
-def _whole(values: pl.Series) -> bool:
-    """Tell whether all numbers are integers."""
-    return bool((values.fill_nan(None).drop_nulls() % 1 == 0).all())
-
-
-def _classes(values: pl.Series, train: Ints) -> Category:
+def _classes(facts: Facts, sample: pl.Series, rare: Rare) -> Category:
     """Return the codec of the condition's column."""
-    found = values.n_unique()
-    if found > CLASSES:
-        msg = f"the condition {values.name!r} must have at most {CLASSES} classes, got {found}"
+    found = (0 if facts.levels is None else len(facts.levels)) + (facts.present < facts.rows)
+    if facts.levels is None or found > CLASSES:
+        counted = f"more than {CLASSES}" if facts.levels is None else found
+        msg = f"the condition {facts.name!r} must have at most {CLASSES} classes, got {counted}"
         raise DataError(f"{msg}; choose another column")
-    return Category.fit(values, train)
+    return Category.fit(facts, sample, rare)
 
 
-def _coarse(values: pl.Series, number: Number) -> list[str]:
-    """Return a note when times span too long to be exact to their last digit."""
-    if not values.dtype.is_temporal() or not (values.to_physical() % number.unit != 0).any():
-        return []
-    return [f"column {values.name!r} spans more than 2^53 ticks; its times are cut to fewer digits"]
-
-
-def _notes(values: pl.Series, kind: str, is_condition: bool) -> list[str]:
-    """Return what a user should know about a column."""
-    nan = values.dtype.is_float() and bool(values.is_nan().any())
-    present = (values.fill_nan(None) if nan else values).drop_nulls()
-    distinct = present.n_unique()
-    numbered = kind == "numeric" and values.dtype.is_integer()
-    remarks = {
-        "holds identifiers: generated fresh by their pattern, none stored": kind == "identifier",
-        "is all missing; it is kept as it is (warning: nothing to learn)": not distinct,
-        "has both NaN and null; both come back as null": nan and bool(values.null_count()),
-        f"has {distinct} categories; the rarer ones share one cell": (
-            kind == "categorical" and distinct > WHOLE
-        ),
-        "has integers that all differ; if they are names, override it as identifier": (
-            numbered and distinct == len(values) >= NAMES
-        ),
+def _remarks(facts: Facts) -> list[str]:
+    """Return what a user should know about any column."""
+    said = {
+        "is all missing; it is kept as it is (warning: nothing to learn)": not facts.present,
+        "has both NaN and null; both come back as null": facts.nans > 0 and facts.nulls > 0,
     }
-    said = [remark for remark, applies in remarks.items() if applies and not is_condition]
-    return [f"column {values.name!r} {remark}" for remark in said]
+    return [remark for remark, applies in said.items() if applies]
+
+
+def _rare(facts: Facts, column: Category, sample: pl.Series) -> list[str]:
+    """Return a note that counts the rare values, where there are any."""
+    found = 0 if facts.levels is None else len(facts.levels)
+    cells = column.partition
+    if not column.nameless:
+        few, share = int(column.rare.sum()), float(cells.mass[column.rare].sum())
+        fate = "share one cell, and are generated as often as they occur (rare='draw')"
+    elif RARE in column.levels:
+        few, share = found - len(column.levels) + 1, float(cells.mass[-1])
+        fate = f"are generated as {RARE!r}, and none is stored (rare='name')"
+    else:
+        few, gone = found - len(column.levels), sample.null_count() / max(len(sample), 1)
+        share = (cells.missing or 0) - gone
+        fate = "are generated as missing, and none is stored (rare='name')"
+    told = f"has {found} categories; the {few} rarer ones ({share:.1%} of the rows) {fate}"
+    return [told] if few else []
+
+
+def _numbered(facts: Facts, number: Number, sample: pl.Series) -> list[str]:
+    """Return notes on numbers that may be names, or that are too long to be exact."""
+    if facts.dtype.is_temporal():
+        cut = number.unit != facts.ticks.unit(facts.dtype)
+        return ["spans more than 2^53 ticks; its times are cut to fewer digits"] if cut else []
+    if not facts.dtype.is_integer():
+        return []
+    low, high = facts.ticks.low or 0, facts.ticks.high or 0
+    distinct = facts.present == facts.rows >= NAMES and sample.n_unique() == len(sample)
+    said = {
+        "has integers that all differ; if they are names, override it as identifier": distinct,
+        f"spans {high - low}, more than 2^53: its integers keep 16 digits; if they are names, "
+        "override it as identifier or categorical": high - low > EXACT,
+    }
+    return [remark for remark, applies in said.items() if applies]

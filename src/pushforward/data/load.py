@@ -16,10 +16,12 @@ from pushforward.data import builtin
 from pushforward.data.folders import read_folder
 from pushforward.data.loaded import Loaded
 from pushforward.data.numeric import Array
+from pushforward.data.stream import Source
 from pushforward.data.text import read_csv
 from pushforward.errors import DataError, nearest
 
 MAGIC = b"\x93NUMPY"
+LARGE = 1_000_000  # rows from which on a Parquet file is streamed
 
 
 def load(source: Any, *, key: str | None = None) -> Loaded:
@@ -40,7 +42,8 @@ def load(source: Any, *, key: str | None = None) -> Loaded:
 
 def read_raw(source: Any, *, key: str | None = None) -> Any:
     """Return the raw rows of a source alone: a data frame, images or an array."""
-    return load(source, key=key).raw
+    raw = load(source, key=key).raw
+    return raw.scan.collect() if isinstance(raw, Source) else raw
 
 
 def _load_path(path: Path, key: str | None) -> Loaded:
@@ -80,7 +83,10 @@ def _csv(path: Path, _key: str | None) -> Loaded:
 
 
 def _parquet(path: Path, _key: str | None) -> Loaded:
-    return Loaded(str(path), pl.read_parquet(path))
+    """Return a file's rows; of one with too many to hold, what scans it."""
+    scan = pl.scan_parquet(path)
+    source = Source(scan)
+    return Loaded(str(path), source if source.rows > LARGE else pl.read_parquet(path))
 
 
 def _npy(path: Path, _key: str | None) -> Loaded:

@@ -98,21 +98,37 @@ class Partition:
         )
 
 
-def categories(codes: Floats, levels: int, missing: bool) -> Partition:
-    """Partition a column of category codes 0 .. levels - 1 (NaN: missing)."""
-    counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=levels)
-    cell = np.arange(levels)
-    if levels > WHOLE:
-        common = np.sort(np.argsort(-counts, kind="stable")[:KEPT])
-        cell = np.full(levels, KEPT)
-        cell[common] = np.arange(KEPT)
+EMPTY = {"bounds": [0.0], "cell": [], "mass": [], "atom": [], "extent": [0.0, 0.0], "missing": 1.0}
+
+
+def counted(codes: Floats, levels: int) -> Ints:
+    """Return how often each code 0 .. levels - 1 occurs (NaN: missing)."""
+    return np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=levels)
+
+
+def frequent(counts: Ints, least: int) -> Mask:
+    """Mark the categories that are not rare: at least so many rows, and of too many the first."""
+    chosen = np.ones(len(counts), np.bool_)
+    if len(counts) > WHOLE:
+        chosen[np.argsort(-counts, kind="stable")[KEPT:]] = False
+    marked: Mask = chosen & (counts >= least)
+    return marked
+
+
+def categories(counts: Ints, apart: Mask, rows: int, missing: bool) -> Partition:
+    """Partition a column of categories, which occur so often among so many rows.
+
+    Those that are `apart` have a cell each, the others share one, the last.
+    """
+    levels, own = len(counts), int(apart.sum())
+    cell = np.where(apart, np.cumsum(apart) - 1, own)
     return Partition(
         bounds=np.arange(levels + 1, dtype=np.float64) - 0.5,
         cell=cell + missing,
-        mass=counts / max(len(codes), 1),
+        mass=counts / max(rows, 1),
         atom=np.arange(levels, dtype=np.float64),
         extent=(0.0, max(levels - 1.0, 0.0)),
-        missing=float(np.isnan(codes).mean()) if missing else None,
+        missing=(rows - int(counts.sum())) / max(rows, 1) if missing else None,
     )
 
 

@@ -39,9 +39,10 @@ class Condition:
 class Schema(ABC):
     """How raw data become tensors and come back. Holds no row of the data; serialises to JSON.
 
-    Three forms of the same rows:
-    raw (what the user gave), encoded (compact: what lies on the device for the whole data set),
-    expanded (float: what the networks read, a batch at a time; what models generate).
+    Four forms of the same rows:
+    raw (what the user gave), encoded (a tensor from which raw comes back), compact (what lies on
+    the device for training), expanded (float: what the networks read, a batch at a time; what
+    models generate).
     """
 
     kind: ClassVar[Kind]
@@ -56,9 +57,16 @@ class Schema(ABC):
     def encode(self, raw: Any) -> Tensor:
         """Return the encoded rows (n, ...); DataError when `raw` does not fit."""
 
+    def compact(self, rows: Tensor) -> Tensor:
+        """Return what `expand` needs of encoded rows, as small as it goes; by default they are it.
+
+        For every schema, `expand(compact(rows))` equals `expand(rows)`.
+        """
+        return rows
+
     @abstractmethod
     def expand(self, rows: Tensor) -> Tensor:
-        """Return the expanded form of encoded rows, on their device, in a few tensor operations."""
+        """Return the expanded form of encoded or compact rows, on their device, in a few steps."""
 
     @abstractmethod
     def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -95,8 +103,26 @@ class Schema(ABC):
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """All training rows of a table that is too large to be held.
+
+    Args:
+        codes: the compact rows (n, columns), in a memory-mapped file that goes with the tensor.
+        labels: codes (n,) of the condition's classes, or None.
+        rows: how many rows the whole table has.
+    """
+
+    codes: Tensor
+    labels: Tensor | None
+    rows: int
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A user's data, encoded: rows, labels, a seeded split, a content hash.
+
+    Of a streamed table (see `pushforward.data.stream`), `rows` and what belongs to them hold a
+    sample of each part; all training rows, encoded for training alone, are in `streamed`.
 
     Args:
         name: where it came from, for people.
@@ -108,6 +134,7 @@ class Dataset:
         notes: what was noticed on reading (identifier columns, all-missing ones), for people.
         target: codes (N,) of known classes that are not a condition (image labels), or None.
         log_density: for toys, the true log density at raw points (n, 2), or None.
+        streamed: all training rows of a table that is too large to be held, or None.
     """
 
     name: str
@@ -119,9 +146,16 @@ class Dataset:
     notes: tuple[str, ...] = ()
     target: Tensor | None = None
     log_density: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
+    streamed: Streamed | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.streamed is None else self.streamed.rows
+
+    @property
+    def sizes(self) -> dict[Part, int]:
+        """How many rows each part has; all of them, where `parts` has a sample."""
+        held = {name: len(index) for name, index in self.parts.items()}
+        return held if self.streamed is None else held | {"train": len(self.streamed.codes)}
 
     def part(self, name: Part) -> tuple[Tensor, Tensor | None]:
         """Return the encoded rows of one part, and their labels."""

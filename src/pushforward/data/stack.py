@@ -98,7 +98,7 @@ def stack(partitions: Sequence[Partition], decimals: Sequence[int | None]) -> St
         slope=table([slope for _, _, slope in quantile], longest),
         scale=torch.tensor([[0.0 if d is None else 10.0**d] for d in decimals]).double(),
         extent=torch.tensor(extent, dtype=torch.float64).mT[..., None].contiguous(),
-        offset=torch.tensor([[sum(sizes[:i])] for i in range(len(sizes))]),
+        offset=torch.tensor([0, *sizes[:-1]]).cumsum(0)[:, None],
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data.columns import Category, Column, column_from_json
+from pushforward.data.constraints import Rules
 from pushforward.data.frames import Make, to_polars
 from pushforward.data.identifiers import Identifier
 from pushforward.data.schema import Condition, Kind, Schema
@@ -36,6 +37,7 @@ class TableSchema(Schema):
         identifiers: the columns that are generated fresh.
         classes: the column that models are conditioned on, or None.
         make: how to give a data frame back as it came.
+        rules: the constraints: how the user's table becomes one of the modelled columns, and back.
     """
 
     kind: ClassVar[Kind] = "table"
@@ -47,10 +49,11 @@ class TableSchema(Schema):
         identifiers: Sequence[Identifier] = (),
         classes: Category | None = None,
         make: Make | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.order, self.columns = tuple(order), tuple(columns)
         self.identifiers, self.classes = tuple(identifiers), classes
-        self.make = make or Make()
+        self.make, self.rules = make or Make(), rules or Rules()
         self.condition = None if classes is None else _condition(classes)
         self._stacks: dict[torch.device, Stack] = {}
         if not columns:
@@ -80,7 +83,7 @@ class TableSchema(Schema):
 
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
-        frame, _, _ = to_polars(raw)
+        frame = self.rules.apply(to_polars(raw)[0])
         absent = [column.name for column in self.columns if column.name not in frame.columns]
         if absent:
             msg = f"the table lacks the column(s) {', '.join(map(repr, absent))}"
@@ -99,10 +102,16 @@ class TableSchema(Schema):
         codes = self.classes.encode(frame[self.classes.name])
         return torch.from_numpy(codes).nan_to_num(len(self.classes.levels)).long()
 
+    def compact(self, rows: Tensor) -> Tensor:
+        """Return the cell (n, columns) of each value, as the smallest integers that hold them."""
+        largest = max(self.space.sizes) - 1
+        fitting = (t for t in (torch.uint8, torch.int16) if largest <= torch.iinfo(t).max)
+        return self.cells(rows).to(next(fitting, torch.int32)).contiguous()
+
     def expand(self, rows: Tensor) -> Tensor:
-        """Return float32 (n, sum of cells): one-hot, by one search and one scatter."""
-        tables = self._stack(rows.device)
-        position = (tables.cells(rows) + tables.offset).mT
+        """Return float32 (n, sum of cells): one-hot, by one scatter; of encoded rows or compact."""
+        cells = self.cells(rows) if rows.is_floating_point() else rows
+        position = cells + self._stack(rows.device).offset.mT
         x = rows.new_zeros((len(rows), *self.space.shape), dtype=torch.float32)
         return x.scatter_(1, position, 1.0)
 
@@ -122,12 +131,25 @@ class TableSchema(Schema):
         generator: torch.Generator | None = None,
     ) -> Any:
         """Return a data frame of the make, the columns and the dtypes that the user gave."""
+        return self.make.restore(self.frame(rows, labels, generator))
+
+    def frame(
+        self,
+        rows: Tensor,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        first: int = 0,
+    ) -> pl.DataFrame:
+        """Return a Polars frame for rows of which the first is the sample's row `first`.
+
+        With the same generator, identifiers differ from those of the sample's other rows.
+        """
         numbers = rows.detach().cpu().double().numpy()
         found = {c.name: c.decode(numbers[:, i]) for i, c in enumerate(self.columns)}
-        found |= {i.name: i.generate(len(numbers), generator) for i in self.identifiers}
+        found |= {i.name: i.generate(len(numbers), generator, first) for i in self.identifiers}
         if self.classes is not None:
             found[self.classes.name] = self.classes.decode(self._codes(labels))
-        return self.make.restore(pl.DataFrame({name: found[name] for name in self.order}))
+        return self.rules.verify(self.rules.undo(pl.DataFrame(found)).select(self.order))
 
     def _codes(self, labels: Tensor | None) -> Any:
         """Return the condition's codes as its column has them, NaN for missing."""
@@ -156,7 +178,7 @@ class TableSchema(Schema):
 
     def spelled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame with numbers and times spelled as in the user's CSV file."""
-        known = {column.name: column for column in self.columns}
+        known = self.rules.codecs | {column.name: column for column in self.columns}
         columns = frame.iter_columns()
         return pl.DataFrame(
             {c.name: known[c.name].text(c) if c.name in known else c for c in columns}
@@ -171,6 +193,7 @@ class TableSchema(Schema):
             "identifiers": [identifier.to_json() for identifier in self.identifiers],
             "condition": None if self.classes is None else self.classes.to_json(),
             "make": self.make.to_json(),
+            "rules": self.rules.to_json(),
         }
 
     @classmethod
@@ -183,6 +206,7 @@ class TableSchema(Schema):
             [Identifier.from_json(identifier) for identifier in data["identifiers"]],
             classes if isinstance(classes, Category) else None,
             Make.from_json(data["make"]),
+            Rules.from_json(data["rules"]),
         )
 
     def _stack(self, device: torch.device) -> Stack:

@@ -1,0 +1,256 @@
+"""A table that is streamed is the table that is held: one schema, one digest, the same cells."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+import pushforward as pf
+from pushforward.data import TableSchema, load, read, stream
+from pushforward.data.split import shuffled
+from pushforward.errors import DataError
+from pushforward.seats import Batches, _compact
+
+N = 3000
+CPU = torch.device("cpu")
+ADULT = Path(__file__).parents[2] / "shared" / "data" / "adult-train.csv"
+
+
+def everything(n: int = N) -> pl.DataFrame:
+    """Columns of every kind, most of them with missing values, the last rows unlike the first."""
+    rng = np.random.default_rng(0)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    seconds = [int(s) for s in rng.integers(0, 10**8, n)]
+    columns = {
+        "normal": rng.normal(size=n),
+        "cents": np.round(rng.gamma(2, 30, n), 2),
+        "late digits": [0.5] * (n - 1) + [0.125],
+        "single": pl.Series(rng.normal(size=n).astype(np.float32)),
+        "exact": pl.Series([Decimal(s % 10**6) / 1000 for s in seconds], dtype=pl.Decimal(12, 3)),
+        "counts": rng.poisson(9, n),
+        "huge": pl.Series([2**63 + s for s in seconds], dtype=pl.UInt64),
+        "late wide": [*range(n - 1), 2**60],
+        "nan": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+        "words": [f"w{min(int(k), 1500)}" for k in rng.zipf(1.1, n)],
+        "late word": ["a", "b"] * (n // 2 - 1) + ["b", "c"],
+        "id": [f"u-{i:06d}" for i in rng.permutation(n)],
+        "flag": rng.random(n) < 0.3,
+        "level": pl.Series(rng.choice(["low", "high"], n), dtype=pl.Categorical()),
+        "enum": pl.Series(rng.choice(["z", "a"], n), dtype=pl.Enum(["z", "a", "never"])),
+        "day": [date(2000, 1, 1) + timedelta(days=s % 9000) for s in seconds],
+        "stamp": [start + timedelta(seconds=s) for s in seconds],
+        "late stamp": [datetime(2020, 1, 1)] * (n - 1) + [datetime(9999, 1, 1, microsecond=1)],
+        "clock": [time(s % 24, 30 * (s % 2)) for s in seconds],
+        "lapse": [timedelta(milliseconds=s) for s in seconds],
+        "void": [None] * n,
+        "constant": [7] * n,
+    }
+    frame = pl.DataFrame(columns)
+    holes = pl.Series(rng.random(n) < 0.05)
+    some = pl.when(~holes).then(pl.col("normal", "counts", "words", "id", "flag", "day", "lapse"))
+    return frame.with_columns(some.name.suffix(", holes"))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Parquet file is large, and read in some ten batches and groups of columns."""
+    monkeypatch.setattr(load, "LARGE", 0)
+    monkeypatch.setattr(sys.modules["pushforward.data.read"], "LARGE", 0)
+    monkeypatch.setattr(stream, "ROWS", 257)
+    monkeypatch.setattr(stream, "SAMPLED", 5 * N)
+
+
+def parquet(frame: pl.DataFrame, folder: Path) -> Path:
+    frame.write_parquet(folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("condition", [None, "words, holes", "flag, holes"])
+@pytest.mark.parametrize("rare", ["draw", "name"])
+def test_a_streamed_table_is_the_table_that_is_held(
+    tmp_path: Path, condition: str | None, rare: Any
+) -> None:
+    frame = everything().with_columns(pl.col("words, holes").str.slice(0, 2))
+    held = read(frame, condition=condition, rare=rare, target="level")
+    found = read(parquet(frame, tmp_path), condition=condition, rare=rare, target="level")
+    assert found.schema.to_json() == held.schema.to_json()
+    assert found.digest == held.digest
+    assert torch.equal(found.rows.nan_to_num(-1), held.rows.nan_to_num(-1))
+    assert {n: p.tolist() for n, p in found.parts.items()} == {
+        n: p.tolist() for n, p in held.parts.items()
+    }
+    for a, b in ((found.labels, held.labels), (found.target, held.target)):
+        assert (a is None and b is None) or (a is not None and b is not None and torch.equal(a, b))
+    assert found.notes[1:] == held.notes
+    assert len(found) == len(held)
+    assert found.sizes == held.sizes
+    assert found.streamed is not None
+    order = held.parts["train"].sort().values
+    assert torch.equal(found.streamed.codes, held.schema.compact(held.rows[order]))
+    if held.labels is not None and found.streamed.labels is not None:
+        assert found.streamed.labels.tolist() == held.labels[order].tolist()
+    if rare == "draw":
+        assert_frame_equal(
+            found.raw("test").drop("id", "id, holes"), held.raw("test").drop("id", "id, holes")
+        )
+
+
+@pytest.mark.usefixtures("small")
+def test_a_lazy_frame_is_streamed_and_a_small_one_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = parquet(everything(), tmp_path)
+    query = pl.scan_parquet(path).filter(pl.col("counts") > 8).select("normal", "words", "day")
+    found = read(query)
+    held = read(query.collect())
+    assert found.streamed is not None
+    assert found.digest == held.digest
+    monkeypatch.setattr(sys.modules["pushforward.data.read"], "LARGE", N)
+    assert read(query).streamed is None
+    assert read(query).digest == held.digest
+    with pytest.raises(DataError, match=r"the lazy frame cannot be read: .*nowhere"):
+        read(query.select("nowhere"))
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_held_of_a_large_table_is_capped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frequencies from a sample: quantiles within the DKW bound, and all training rows encoded."""
+    monkeypatch.setattr(stream, "HELD", 100)
+    monkeypatch.setattr(stream, "SAMPLE", 1000)
+    frame = everything()
+    found = read(parquet(frame, tmp_path))
+    assert {name: len(index) for name, index in found.parts.items()} == dict.fromkeys(
+        ("train", "validation", "test"), 100
+    )
+    assert found.sizes == {"train": N - 200, "validation": 100, "test": 100}
+    assert (len(found), len(found.rows)) == (N, 300)
+    assert "3,000 rows are streamed: 2,800 are trained on" in found.notes[0]
+    order = shuffled(N, 0, np.int64)
+    held = np.sort(np.concatenate([order[:100], order[2800:]]))
+    assert_frame_equal(
+        found.schema.decode(found.rows).drop("id", "id, holes"), frame[held].drop("id", "id, holes")
+    )
+    cells = found.schema.columns[0].partition  # type: ignore[attr-defined]
+    everyone = np.sort(frame["normal"].to_numpy()[order[:2800]])
+    below = np.searchsorted(everyone, cells.bounds[1:-1]) / 2800
+    # DKW: 2 exp(-2 n e^2) = 1e-4 at n = 1000 is e = 0.07; a piece pools 20 of these rows
+    assert np.abs(np.cumsum(cells.mass)[:-1] - below).max() < 0.07 + 20 / 1000
+
+
+@pytest.mark.usefixtures("small")
+def test_batches_come_from_all_training_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HELD", 50)
+    frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
+    found = read(parquet(frame, tmp_path), condition="c")
+    for most in (10**9, 0):  # shuffled, and drawn anew
+        monkeypatch.setattr("pushforward.seats.SHUFFLED", most)
+        batches = Batches(found, 300, 0, CPU, 2)
+        drawn = [batches() for _ in range(20)]
+        x = torch.cat([x for x, _ in drawn])
+        c = torch.cat([c for _, c in drawn if c is not None])
+        seen = x.sum(0)
+        # 6,000 rows, 120 of each value: binomial sd 11, so five of them, and the split's own 5
+        assert bool(((seen[:50] - 120).abs() < 60).all())
+        assert float(c.mean(0)[1]) == pytest.approx(2 / 3, abs=0.03)
+        again = Batches(found, 300, 0, CPU, 2)
+        again.drawn = 19
+        assert torch.equal(again()[0], drawn[-1][0])
+    everyone = torch.cat([x for x, _ in batches.epoch()])
+    assert len(everyone) == found.sizes["train"]
+    monkeypatch.setattr("pushforward.seats.ENOUGH", 600)
+    assert sum(len(x) for x, _ in batches.epoch()) == 600
+
+
+@pytest.mark.usefixtures("small")
+def test_a_model_is_trained_on_a_streamed_table(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
+    found = read(parquet(frame, tmp_path))
+    fitted = pf.fit(found, "vae", budget="20 steps", out=tmp_path / "run")
+    assert fitted.sample(10).schema == frame.schema
+
+
+def test_a_streamed_file_is_gone_with_its_dataset(tmp_path: Path) -> None:
+    """Nothing is left in the folder for temporary files, not even while it is in use."""
+    parquet(pl.DataFrame({"v": np.arange(N)}), tmp_path)
+    code = (
+        "import os, sys, tempfile; from pathlib import Path\n"
+        "from pushforward.data import load, read\n"
+        "load.LARGE = 0; folder = Path(sys.argv[1]); tempfile.tempdir = str(folder)\n"
+        "data = read(folder / 't.parquet')\n"
+        "assert data.streamed is not None and [p.name for p in folder.iterdir()] == ['t.parquet']\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("frame", "keywords", "message"),
+    [
+        (pl.DataFrame({"t": ["1", "2"] * 10}), {"overrides": {"t": "numeric"}}, "cast it first"),
+        (pl.DataFrame({"t": [1.0] * 15 + [np.inf]}), {}, "row 16 is inf"),
+        (pl.DataFrame({"t": [[1]] * 20}), {}, "'t' must hold numbers, text"),
+        (pl.DataFrame({"t": range(200)}), {"condition": "t"}, "at most 100 classes, got 200"),
+        (pl.DataFrame({"t": range(20)}), {"target": "s"}, "no column 's' for the target"),
+        (pl.DataFrame({"t": range(20)}), {"condition": "s"}, "no column 's'"),
+        (pl.DataFrame({"t": range(5)}), {}, "at least 10 rows"),
+    ],
+)
+def test_large_tables_that_cannot_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    frame: pl.DataFrame,
+    keywords: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setattr(stream, "ROWS", 7)
+    with pytest.raises(DataError, match=message):
+        read(parquet(frame, tmp_path), **keywords)
+
+
+# --- codes
+
+
+@pytest.mark.parametrize("levels", [3, 256, 257, 40_000])
+def test_compact_rows_expand_as_the_encoded_ones(levels: int) -> None:
+    n = max(2 * levels, 500)
+    frame = pl.DataFrame(
+        {"v": np.random.default_rng(0).normal(size=n), "w": [f"w{i % levels}" for i in range(n)]}
+    )
+    data = read(frame, rare="keep", overrides={"w": "categorical"})
+    sizes = {3: torch.uint8, 256: torch.uint8, 257: torch.int16, 40_000: torch.int32}
+    codes = data.schema.compact(data.rows)
+    assert codes.dtype == sizes[levels]
+    assert codes.shape == (n, 2)
+    some = slice(0, 600)
+    assert torch.equal(data.schema.expand(codes[some]), data.schema.expand(data.rows[some]))
+
+
+@pytest.mark.parametrize("name", ["digits", "ring"])
+def test_other_data_are_compact_as_they_are(name: str) -> None:
+    data = read(name)
+    assert data.schema.compact(data.rows) is data.rows
+    assert torch.equal(_compact(data)[0], data.part("train")[0])
+
+
+def test_chunks_of_compact_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pushforward.seats.CHUNK", 77)
+    data = read(everything())
+    assert isinstance(data.schema, TableSchema)
+    rows, _ = _compact(data)
+    assert rows.dtype == torch.int16  # 1000 words and more share their rare cell: 256, and NaN
+    assert torch.equal(rows, data.schema.compact(data.part("train")[0]))
