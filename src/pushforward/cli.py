@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ from pushforward.errors import MeasureError, ModelError, PushforwardError, neare
 
 if TYPE_CHECKING:
     from pushforward.compare import Comparison
+    from pushforward.data.columns import Rare
 
 app = typer.Typer(
     add_completion=False,
@@ -40,6 +41,14 @@ Condition = Annotated[
     str | None, typer.Option(help="Condition on this column, or 'label' for images.")
 ]
 Key = Annotated[str | None, typer.Option(help="The array to take from an .npz file.")]
+Constraint = Annotated[
+    list[str] | None,
+    typer.Option(help="What holds in every row of a table, e.g. 'start <= end'; may be repeated."),
+]
+RareValues = Annotated[
+    str, typer.Option("--rare", help="Rare categories: draw; name, as '(rare)'; keep.")
+]
+Metadata = Annotated[Path | None, typer.Option(help="What a table's columns are, as SDV has it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Batch = Annotated[int | None, typer.Option(help="Rows a batch. [by kind of data]")]
 Ema = Annotated[float, typer.Option(help="Decay of the generating players' average; 0: none.")]
@@ -66,6 +75,9 @@ def compare(
     ] = None,
     condition: Condition = None,
     key: Key = None,
+    constraint: Constraint = None,
+    rare: RareValues = "draw",
+    metadata: Metadata = None,
     device: Device = "auto",
     batch: Batch = None,
     ema: Ema = 0.999,
@@ -82,7 +94,14 @@ def compare(
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     shared, own = model_options(context.args, names)
-    dataset = read(data, condition=condition, key=key)
+    dataset = read(
+        data,
+        condition=condition,
+        key=key,
+        constraints=constraint,
+        rare=cast("Rare", rare),
+        metadata=metadata,
+    )
     folder = out_folder or Path("runs") / Path(data).stem
     settings: dict[str, Any] = {"budget": budget, "batch": batch, "ema": ema}
     settings |= {"clip": clip, "rate": rate}
@@ -123,6 +142,9 @@ def fit(
     budget: Budget = "60s",
     condition: Condition = None,
     key: Key = None,
+    constraint: Constraint = None,
+    rare: RareValues = "draw",
+    metadata: Metadata = None,
     device: Device = "auto",
     batch: Batch = None,
     ema: Ema = 0.999,
@@ -139,7 +161,14 @@ def fit(
     from pushforward.train import fit as train
 
     options, _ = model_options(context.args, [model])
-    dataset = read(data, condition=condition, key=key)
+    dataset = read(
+        data,
+        condition=condition,
+        key=key,
+        constraints=constraint,
+        rare=cast("Rare", rare),
+        metadata=metadata,
+    )
     settings = Settings(budget, seed, batch, ema, clip, rate)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
@@ -321,7 +350,10 @@ def _unknown_option(
     raise ModelError(msg)
 
 
-COMMON = ("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device")
+COMMON = (
+    *("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device"),
+    *("constraint", "rare", "metadata"),
+)
 
 
 def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:

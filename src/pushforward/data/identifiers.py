@@ -13,8 +13,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pushforward.data.facts import Facts
 from pushforward.data.enumeration import Series, chances
+from pushforward.data.facts import Facts
 from pushforward.data.frames import dtype_from_json, dtype_to_json
 from pushforward.errors import DataError
 

@@ -1,0 +1,259 @@
+"""Tables that are strange, and what becomes of rare categories."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+
+import pushforward as pf
+from pushforward.cli import run_command
+from pushforward.data import TableSchema, read, schema_from_json
+from pushforward.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
+    dataset = read(data, **keywords)
+    assert isinstance(dataset.schema, TableSchema)
+    return dataset.schema, dataset
+
+
+def redrawn(dataset: Any, seed: int = 0) -> Any:
+    """The same rows with what `expand` discards drawn anew, raw."""
+    hard = dataset.schema.harden(
+        dataset.schema.expand(dataset.rows), torch.Generator().manual_seed(seed)
+    )
+    return dataset.schema.decode(hard, dataset.labels)
+
+
+def assert_trains(data: Any) -> None:
+    """A step of either family, and rows that look like the user's."""
+    for model in ("vae", "gan"):
+        fake = pf.fit(data, model, budget="1 step", batch=64).sample(5, seed=0)
+        assert fake.columns == list(data.schema.order)
+
+
+# --- rare categories
+
+WORDS = [f"w{int(i)}" for i in np.minimum(RNG.zipf(1.2, 20_000), 3000)]
+
+
+def test_rare_values_share_a_cell_that_is_counted() -> None:
+    schema, dataset = table(pl.DataFrame({"w": WORDS}))
+    train = pl.Series(WORDS)[dataset.parts["train"].numpy()]
+    counts = np.sort(train.value_counts()["count"].to_numpy())[::-1]
+    share, levels = counts[255:].sum() / len(train), len(set(WORDS))
+    assert schema.space.sizes == (256,)
+    (note,) = dataset.notes
+    assert f"'w' has {levels} categories; the {levels - 255} rarer ones ({share:.1%}" in note
+    assert "share one cell" in note
+
+
+def test_rare_values_are_kept_apart_on_request() -> None:
+    schema, dataset = table(pl.DataFrame({"w": WORDS}), rare="keep")
+    assert schema.space.sizes == (len(set(WORDS)),)
+    assert redrawn(dataset)["w"].to_list() == WORDS
+    assert dataset.notes == ()
+
+
+def test_rare_values_are_named_and_none_is_stored() -> None:
+    schema, dataset = table(pl.DataFrame({"w": WORDS}), rare="name")
+    train = pl.Series(WORDS)[dataset.parts["train"].numpy()]
+    often = {w for w, n in train.value_counts().iter_rows() if n >= 20}
+    kept = set(schema.columns[0].levels)  # type: ignore[attr-defined]
+    assert kept - {"(rare)"} <= often
+    assert len(kept) == min(255, len(often)) + 1
+    stored = json.dumps(schema.to_json())
+    assert not any(f'"{word}"' in stored for word in set(WORDS) - kept)
+    fake = redrawn(dataset)["w"]
+    assert fake.to_list() == [w if w in kept else "(rare)" for w in WORDS]
+    again = schema_from_json(json.loads(stored))
+    assert torch.equal(again.encode(pl.DataFrame({"w": WORDS})), dataset.rows)
+    assert again.decode(again.encode(pl.DataFrame({"w": ["never seen"]})))["w"][0] == "(rare)"
+    assert f"rarer ones ({(train.is_in(kept).not_()).mean():.1%} of the rows)" in dataset.notes[0]
+    assert "none is stored" in dataset.notes[0]
+
+
+def test_rare_values_of_other_columns_become_missing() -> None:
+    n = 2000
+    frame = pl.DataFrame(
+        {
+            "flag": [i < 8 for i in range(n)],
+            "code": [7 if i % 2 else 1 if i % 100 else i for i in range(n)],
+            "level": pl.Series(["a"] * (n - 3) + ["b"] * 3, dtype=pl.Enum(["a", "b"])),
+            "common": ["x", "y"] * (n // 2),
+        }
+    )
+    _, dataset = table(frame, rare="name", overrides={"code": "categorical"})
+    fake = redrawn(dataset)
+    assert_frame_equal(
+        fake,
+        frame.with_columns(
+            pl.when(~pl.col("flag")).then(pl.col("flag")),
+            pl.when(pl.col("code").is_in([1, 7])).then(pl.col("code")),
+            pl.when(pl.col("level") == "a").then(pl.col("level")),
+        ),
+    )
+    assert [note.split("'")[1] for note in dataset.notes] == ["flag", "code", "level"]
+    assert all("generated as missing" in note for note in dataset.notes)
+
+
+def test_rare_values_may_be_a_class_of_the_condition() -> None:
+    frame = pl.DataFrame({"c": ["x"] * 400 + ["y"] * 400 + ["z"] * 9, "v": np.arange(809) % 7})
+    schema, dataset = table(frame, condition="c", rare="name")
+    assert schema.condition is not None
+    assert schema.condition.classes == ("x", "y", "(rare)")
+    assert dataset.labels.bincount().tolist() == [400, 400, 9]
+
+
+def test_the_command_line_names_rare_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.DataFrame({"w": ["a"] * 300 + ["b"] * 5, "v": range(305)}).write_csv(tmp_path / "t.csv")
+    fit = ("fit", str(tmp_path / "t.csv"), "--budget", "2 steps", "--out", str(tmp_path / "run"))
+    assert run_command([*fit, "--rare", "nmae"]) == 2
+    assert "did you mean 'name'?" in " ".join(capsys.readouterr().err.split())
+    assert run_command([*fit, "--rare", "name"]) == 0
+    schema = json.loads((tmp_path / "run" / "schema.json").read_text())
+    assert schema["columns"][0]["levels"] == ["a", "(rare)"]
+
+
+# --- strange tables
+
+
+def test_more_categories_than_rows() -> None:
+    """Each column has fewer values than rows; the table has more cells than rows."""
+    frame = pl.DataFrame(
+        {f"c{j}": [f"{j}-{i * (j + 3) % 40}" for i in range(60)] for j in range(5)}
+    )
+    schema, dataset = table(frame)
+    assert sum(schema.space.sizes) > len(frame)
+    assert_frame_equal(redrawn(dataset), frame)
+    assert_trains(dataset)
+
+
+def test_two_thousand_columns() -> None:
+    values = RNG.normal(size=(60, 2000))
+    frame = pl.DataFrame(values, schema=[f"v{i}" for i in range(2000)])
+    schema, dataset = table(frame)
+    assert schema.expand(dataset.rows).sum(1).tolist() == [2000.0] * 60
+    assert_frame_equal(schema.decode(dataset.rows), frame)
+    fitted = pf.fit(dataset, "vae", budget="1 step", batch=16)
+    assert fitted.sample(3, seed=0).shape == (3, 2000)
+
+
+def test_mixed_types_are_text() -> None:
+    mixed = [1, "a", 2.5, None, True] * 12
+    _, dataset = table(pd.DataFrame({"m": mixed, "v": range(60)}))
+    assert any("'m' mixes types" in note for note in dataset.notes)
+    assert set(redrawn(dataset)["m"]) == {"1", "a", "2.5", "True", None}
+    strings = pl.DataFrame({"m": mixed}, strict=False)
+    assert_frame_equal(redrawn(read(strings)), strings)
+    with pytest.raises(DataError, match="'m' must hold numbers, text"):
+        read(pl.DataFrame({"m": pl.Series(mixed, dtype=pl.Object)}))
+
+
+NAMES = [
+    "class",
+    "from",
+    "def",
+    "größe",
+    "年齢",
+    "имя",
+    "naïve 👍🏽",
+    "a.b",
+    "__init__",
+    " ",
+    "self",
+]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_names_and_values_of_any_script(tmp_path: Path, ending: str) -> None:
+    words = ["ß", "東京", "עברית", "e\u0301", "👩‍👩‍👧", "i̇", "a,b", 'q"q']
+    frame = pl.DataFrame(
+        {name: [words[(i + j) % 8] for i in range(80)] for j, name in enumerate(NAMES)}
+    )
+    path = tmp_path / f"t.{ending}"
+    frame.write_csv(path) if ending == "csv" else frame.write_parquet(path)
+    _, dataset = table(path, condition="class", target="from")
+    assert_frame_equal(redrawn(dataset), frame)
+    assert_trains(dataset)
+
+
+def test_dates_of_all_years() -> None:
+    days = [date(1, 1, 1), date(9999, 12, 31), date(2262, 4, 12), date(1677, 1, 1)]
+    frame = pl.DataFrame(
+        {
+            "day": days * 20,
+            "stamp": [datetime(d.year, d.month, d.day, 23, 59, 59) for d in days] * 20,
+            "moment": [datetime(2000, 1, 1), datetime(2262, 4, 11, 23, 47, 16)] * 40,
+        },
+        schema_overrides={"moment": pl.Datetime("ns")},
+    )
+    schema, dataset = table(frame)
+    assert_frame_equal(schema.decode(dataset.rows), frame)
+    assert_frame_equal(redrawn(dataset), frame)
+    assert dataset.notes == ()
+
+
+def test_dates_that_nanoseconds_cannot_hold_come_from_pandas() -> None:
+    days = [date(1, 1, 1), date(9999, 12, 31), date(2500, 6, 1)] * 20
+    frame = pd.DataFrame({"day": np.array(days, dtype="M8[s]"), "object": days})
+    _, dataset = table(frame)
+    back = redrawn(dataset)
+    assert back["object"].tolist() == days
+    pd.testing.assert_series_equal(back["day"], frame["day"])
+
+
+def test_a_date_that_does_not_exist_leaves_its_column_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("t\n" + "2024-02-28\n" * 30 + "2024-02-30\n")
+    assert redrawn(read(path))["t"].to_list() == ["2024-02-28"] * 30 + ["2024-02-30"]
+
+
+def test_integers_beyond_two_to_the_53rd_keep_sixteen_digits() -> None:
+    """Exact where the span allows it (see `test_data_tables`); else as near as float64 is."""
+    amounts = (10 ** RNG.uniform(0, 18.9, 400)).astype(np.int64)
+    frame = pl.DataFrame({"wei": [2**63 - 1, -(2**63), 2**53 + 1, *amounts.tolist()]})
+    schema, dataset = table(frame)
+    back = schema.decode(dataset.rows)
+    assert back.schema == frame.schema
+    off = np.abs(back["wei"].to_numpy().astype(object) - frame["wei"].to_numpy().astype(object))
+    assert (off <= np.abs(frame["wei"].to_numpy().astype(float)) * 2**-52).all()
+    small = np.abs(frame["wei"].to_numpy().astype(float)) < 2**53
+    assert (off[small] == 0).all()
+    (note,) = dataset.notes
+    assert "more than 2^53: its integers keep 16 digits" in note
+    fake = redrawn(dataset)["wei"]
+    assert fake.dtype == pl.Int64
+    assert fake.min() >= frame["wei"].min()  # type: ignore[operator]
+    unsigned = pl.DataFrame({"v": pl.Series([2**64 - 1, 0] * 30, dtype=pl.UInt64)})
+    assert read(unsigned).raw("test")["v"].max() == 2**64 - 2048
+
+
+def test_long_integers_may_be_names() -> None:
+    ids = RNG.integers(0, 2**63 - 1, 2000).tolist()
+    frame = pl.DataFrame({"id": ids, "v": np.arange(2000) % 5})
+    assert any("override it as identifier" in note for note in read(frame).notes)
+    schema, dataset = table(frame, overrides={"id": "identifier"})
+    fresh = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(0))["id"]
+    assert fresh.dtype == pl.Int64
+    assert fresh.n_unique() == 2000
+    assert not set(fresh.to_list()) & set(ids)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
+def test_a_few_rows_are_too_few(n: int) -> None:
+    with pytest.raises(DataError, match=f"at least 10 rows .*, got {n}"):
+        read(pl.DataFrame({"v": list(range(n)), "c": ["x"] * n}))
