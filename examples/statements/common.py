@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import pushforward as pf
+from pushforward.blocks import forked
 from pushforward.families import Autoencoder, Code
 from pushforward.game import Model
-from pushforward.runs import Fitted, forked, identify
+from pushforward.runs import Fitted, identify
 from pushforward.settings import Settings
 from pushforward.train import Loop
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import pushforward as pf
+from pushforward.blocks import forked
 from pushforward.families import Autoencoder
 from pushforward.game import Model
 from pushforward.priors import prior as make_prior
-from pushforward.runs import forked
 from statements import figures as draw
 from statements.common import (
     CPU,

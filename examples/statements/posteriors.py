@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
+from pushforward.blocks import forked
 from pushforward.families import Autoencoder, Code
 from pushforward.game import Model
-from pushforward.runs import build, forked
+from pushforward.runs import build
 from pushforward.settings import Settings
 from statements import figures as draw
 from statements.common import (

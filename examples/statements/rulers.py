@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import pushforward as pf
+from pushforward.blocks import forked
 from pushforward.families import Adversarial
 from pushforward.game import Model
 from pushforward.models.gan import GAN
-from pushforward.runs import build, forked
+from pushforward.runs import build
 from pushforward.settings import Settings
 from statements import figures as draw
 from statements.common import (

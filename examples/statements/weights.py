@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
+from pushforward.blocks import forked
 from pushforward.families import Autoencoder, Code
 from pushforward.game import Model, Terms, turn
-from pushforward.runs import forked, identify
+from pushforward.runs import identify
 from pushforward.settings import Settings
 from pushforward.space import Space
 from pushforward.train import Loop

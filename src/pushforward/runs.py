@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -20,11 +20,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pushforward.blocks import chosen_labels, forked
+from pushforward.conditional import Conditional
 from pushforward.data import Dataset, Schema, schema_from_json
-from pushforward.errors import DataError, ModelError, RunError, nearest
+from pushforward.data.where import Where
+from pushforward.errors import DataError, ModelError, RunError
 from pushforward.game import Model, Panel
 from pushforward.measures import Decoder
 from pushforward.models import find
+from pushforward.sampling import STREAMED, Sampling
 from pushforward.seats import one_hot
 from pushforward.settings import Settings
 from pushforward.space import Cells
@@ -32,7 +36,6 @@ from pushforward.storage import read_json, read_tensors, write_json, write_tenso
 
 Checkpoint = Literal["best", "final"]
 Json = dict[str, Any]
-CHUNK = 1024  # rows generated at once
 
 
 @dataclass(frozen=True)
@@ -179,15 +182,33 @@ class Fitted:
         *,
         seed: int | None = None,
         condition: Any = None,
+        where: Where | None = None,
+        balance: str | None = None,
         checkpoint: Checkpoint = "best",
     ) -> Any:
         """Return n generated rows as the data came in (DataFrame, images, array).
 
-        `condition` is one class, or a sequence of n; without it classes are drawn as often as they
-        are in the data. The same seed gives the same rows; None draws one. ModelError when the
-        model has no condition, or not that class.
+        Args:
+            n: how many.
+            seed: the same one gives the same rows; None draws one.
+            condition: one class, or a sequence of n; without it classes are drawn as often as they
+                are in the data.
+            where: the wanted values of a table's columns, by name: a value, None for a missing one,
+                a list of values, and for numbers and times a `range` or (low, high), both ends
+                included, e.g. `{"income": ">50K", "age": range(30, 40), "hours": (None, 20)}`. Rows
+                follow the model's own distribution under this condition.
+            balance: a column of categories, all of which shall be equally frequent (a missing one
+                left out).
+            checkpoint: `"best"` on validation, or `"final"`.
+
+        Raises:
+            ModelError: the model has no condition, or not that class; or rows under `where` are
+                never generated.
+            DataError: `where` does not fit the table, or contradicts itself.
+
+        Warns when the rows under `where` are worth few independent ones: see `sample_where`.
         """
-        return self.sample_labelled(n, seed=seed, condition=condition, checkpoint=checkpoint)[0]
+        return self.sampling(n, seed, condition, where, balance, checkpoint).labelled()[0]
 
     def sample_labelled(
         self,
@@ -198,13 +219,43 @@ class Fitted:
         checkpoint: Checkpoint = "best",
     ) -> tuple[Any, list[Any] | None]:
         """Return what `sample` returns, and each row's class where the rows do not hold it."""
+        return self.sampling(n, seed, condition, checkpoint=checkpoint).labelled()
+
+    def sample_where(
+        self, n: int, where: Where, *, seed: int | None = None, checkpoint: Checkpoint = "best"
+    ) -> Conditional:
+        """Return what `sample(n, where=...)` returns as `frame`, with the condition's hit rate."""
+        if not where:
+            raise DataError("where: at least one column must be restricted")
+        return self.sampling(n, seed, where=where, checkpoint=checkpoint).conditional()
+
+    def stream(
+        self,
+        n: int,
+        *,
+        chunk: int = STREAMED,
+        seed: int | None = None,
+        condition: Any = None,
+        where: Where | None = None,
+        balance: str | None = None,
+        checkpoint: Checkpoint = "best",
+    ) -> Iterator[Any]:
+        """Return what `sample` returns, `chunk` rows at a time; the rows do not depend on it."""
+        return self.sampling(n, seed, condition, where, balance, checkpoint).stream(chunk)
+
+    def sampling(
+        self,
+        n: int,
+        seed: int | None = None,
+        condition: Any = None,
+        where: Where | None = None,
+        balance: str | None = None,
+        checkpoint: Checkpoint = "best",
+    ) -> Sampling:
+        """Return a sample that is not drawn yet: `write` puts it into a file with flat memory."""
         seed = torch.seed() % 2**63 if seed is None else seed
-        rows, labels = self.draw(n, seed=seed, condition=condition, checkpoint=checkpoint)
-        raw = self.schema.decode(rows, labels, torch.Generator().manual_seed(seed))
-        known = self.schema.condition
-        if labels is None or known is None or self.schema.kind == "table":
-            return raw, None
-        return raw, [known.classes[int(code)] for code in labels]
+        model = deepcopy(self.load(checkpoint).model).requires_grad_(False)
+        return Sampling(model, self.schema, n, seed, condition, where, balance)
 
     def draw(
         self,
@@ -215,33 +266,7 @@ class Fitted:
         checkpoint: Checkpoint = "best",
     ) -> tuple[Tensor, Tensor | None]:
         """Return n encoded rows, and the codes of their classes (None without a condition)."""
-        if n < 1:
-            msg = f"the number of samples must be at least 1, got {n}"
-            raise ModelError(msg)
-        self.load(checkpoint)
-        with forked(self.model.device, seed):
-            labels = self.labels(n, condition)
-            rows = [
-                imagine(self.model, self.schema, min(CHUNK, n - start), labels, start)
-                for start in range(0, n, CHUNK)
-            ]
-        return torch.cat(rows), labels
-
-    def labels(self, n: int, condition: Any) -> Tensor | None:
-        """Return the codes (n,) of the classes asked for, or drawn by their frequencies."""
-        known = self.schema.condition
-        if known is None:
-            if condition is not None:
-                msg = "this model was trained without a condition: fit it with condition=..."
-                raise ModelError(msg)
-            return None
-        if condition is None:
-            return torch.multinomial(torch.tensor(known.frequencies), n, replacement=True)
-        wanted = [condition] * n if _single(condition) else list(condition)
-        if len(wanted) != n:
-            msg = f"condition: one class or {n} of them are wanted, got {len(wanted)}"
-            raise ModelError(msg)
-        return torch.tensor([_class_code(known.classes, value) for value in wanted])
+        return self.sampling(n, seed, condition, checkpoint=checkpoint).draw()
 
     def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> Decoder:
         """Return a copy of the map from codes to rows (of one class), to measure likelihoods."""
@@ -250,7 +275,8 @@ class Fitted:
         if condition is None and self.schema.condition is not None:
             raise ModelError("a conditional model has a likelihood for each class: give condition=")
         model = deepcopy(self.load(checkpoint).model).eval().requires_grad_(False)
-        code, own, prior = self.labels(1, condition), self.schema, model.prior
+        own, prior = self.schema, model.prior
+        code = None if condition is None else chosen_labels(own.condition, 1, condition)
         c = None if code is None else one_hot(code, model.classes, model.device)
 
         def mean(z: Tensor) -> Any:
@@ -278,52 +304,9 @@ class Fitted:
             write_tensors(folder.weights(checkpoint), self.states[checkpoint], bond(self.config))
 
 
-def _single(condition: Any) -> bool:
-    return isinstance(condition, str) or not hasattr(condition, "__len__")
-
-
-def _class_code(classes: tuple[Any, ...], value: Any) -> int:
-    """Return the code of a class, given as itself or as its text."""
-    if value in classes:
-        return classes.index(value)
-    texts = [str(known) for known in classes]
-    if str(value) in texts:
-        return texts.index(str(value))
-    msg = f"no class {value!r}: {nearest(str(value), texts)}"
-    raise ModelError(msg)
-
-
 def bond(config: Mapping[str, Any]) -> str:
     """Return what ties weights to their config, so that a change of either is noticed."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
-class forked:  # noqa: N801 - reads as a verb, like `suppress` and `torch.random.fork_rng`
-    """A random state of our own within the block; the user's global state is untouched."""
-
-    def __init__(self, device: torch.device, seed: int) -> None:
-        devices = [device] if device.type == "cuda" else []
-        self.fork = torch.random.fork_rng(devices)
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: object) -> None:
-        self.fork.__exit__(None, None, None)
-
-
-@torch.no_grad()
-def imagine(
-    model: Model, schema: Schema, n: int, labels: Tensor | None = None, start: int = 0
-) -> Tensor:
-    """Return n encoded rows on the CPU, for the classes `labels[start : start + n]` if given."""
-    device = model.device
-    c = None if labels is None else one_hot(labels[start : start + n], model.classes, device)
-    x = model.imagine(n, c)
-    place = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, ()).item()))
-    return schema.harden(x, place).cpu()
 
 
 def build(

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -19,21 +19,33 @@ from torch import Tensor
 from pushforward.errors import RunError
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename."""
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which takes its place whole or not at all.
+
+    It is a temporary file beside it, until all is written and safe on the disk (fsync); RunError
+    when that fails. Whatever goes wrong, what was there before is untouched.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
+        msg = f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
+        raise RunError(msg) from error
+    finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        msg = f"cannot write {path}: {error.strerror}; what was there before is untouched"
-        raise RunError(msg) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with whole(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:

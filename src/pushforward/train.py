@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from pushforward.blocks import forked, imagine
 from pushforward.data import Dataset, read
 from pushforward.errors import DivergedError
 from pushforward.game import Model, Panel
@@ -30,9 +31,7 @@ from pushforward.runs import (
     bond,
     build,
     choose_device,
-    forked,
     identify,
-    imagine,
     load,
 )
 from pushforward.seats import Average, Batches, Seat, State, one_hot

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
 from PIL import Image
+from polars.io.plugins import register_io_source
 from torch import Tensor
 
 from pushforward.data.frames import to_polars
@@ -18,7 +19,7 @@ from pushforward.data.numeric import Array, to_numpy
 from pushforward.data.schema import Schema
 from pushforward.data.tables import TableSchema
 from pushforward.errors import DataError, nearest
-from pushforward.storage import write_whole
+from pushforward.storage import whole, write_whole
 
 
 def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None = None) -> Path:
@@ -47,6 +48,28 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
     return path
 
 
+def streams(path: str | Path) -> bool:
+    """Tell whether a file of this ending can be written in parts."""
+    return Path(path).suffix.lower() in STREAMS
+
+
+def write_stream(parts: Iterable[Any], path: str | Path, schema: Schema | None = None) -> Path:
+    """Write raw data that come in parts to one file, whole or not at all, and return the path.
+
+    Args:
+        parts: data frames, or matrices, at least one, of equal columns and types.
+        path: ends in .csv, .tsv or .parquet.
+        schema: for a CSV file, how the user's numbers and dates were spelled.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    path = Path(path)
+    with whole(path) as file:
+        STREAMS[path.suffix.lower()]((_frame(part) for part in parts), file, schema)
+    return path
+
+
 def _frame(raw: Any) -> pl.DataFrame:
     """Return a table, or a matrix with columns x0, x1, ..."""
     if not isinstance(raw, np.ndarray | Tensor):
@@ -66,20 +89,40 @@ def _array(raw: Any) -> Array:
     return to_numpy(raw)
 
 
-def _csv(raw: Any, _labels: Any, schema: Schema | None, separator: str = ",") -> bytes:
-    frame = _frame(raw)
-    spelled = schema.spelled(frame) if isinstance(schema, TableSchema) else frame
-    return spelled.write_csv(separator=separator).encode()
+def _csv_stream(
+    frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None, separator: str = ","
+) -> None:
+    for k, frame in enumerate(frames):
+        spelled = schema.spelled(frame) if isinstance(schema, TableSchema) else frame
+        text = spelled.write_csv(separator=separator, include_header=k == 0)
+        file.write(text.encode())
 
 
-def _tsv(raw: Any, labels: Any, schema: Schema | None) -> bytes:
-    return _csv(raw, labels, schema, "\t")
+def _tsv_stream(frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None) -> None:
+    _csv_stream(frames, file, schema, "\t")
 
 
-def _parquet(raw: Any, _labels: Any, _schema: Schema | None) -> bytes:
-    buffer = io.BytesIO()
-    _frame(raw).write_parquet(buffer)
-    return buffer.getvalue()
+def _parquet_stream(frames: Iterable[pl.DataFrame], file: BinaryIO, _schema: Schema | None) -> None:
+    """Let Polars' streaming engine take frames as it wants them; it holds a few of them."""
+    source = iter(frames)
+    first = next(source)
+
+    def take(*_pushed: Any) -> Iterator[pl.DataFrame]:
+        yield first
+        yield from source
+
+    register_io_source(take, schema=first.schema).sink_parquet(file)
+
+
+def _at_once(ending: str) -> Writer:
+    """Return a table's writer: its stream, of one part, into memory."""
+
+    def written(raw: Any, _labels: Any, schema: Schema | None) -> bytes:
+        buffer = io.BytesIO()
+        STREAMS[ending]([_frame(raw)], buffer, schema)
+        return buffer.getvalue()
+
+    return written
 
 
 def _npz(raw: Any, labels: Any, _schema: Schema | None) -> bytes:
@@ -96,10 +139,14 @@ def _npy(raw: Any, _labels: Any, _schema: Schema | None) -> bytes:
 
 
 Writer = Callable[[Any, Any, Schema | None], bytes]
+StreamWriter = Callable[[Iterable[pl.DataFrame], BinaryIO, Schema | None], None]
+STREAMS: dict[str, StreamWriter] = {
+    ".csv": _csv_stream,
+    ".tsv": _tsv_stream,
+    ".parquet": _parquet_stream,
+}
 WRITERS: dict[str, Writer] = {
-    ".csv": _csv,
-    ".tsv": _tsv,
-    ".parquet": _parquet,
+    **{ending: _at_once(ending) for ending in STREAMS},
     ".npz": _npz,
     ".npy": _npy,
 }

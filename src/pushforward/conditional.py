@@ -1,0 +1,325 @@
+r"""Rows under a condition on any columns, from the model's own conditional distribution.
+
+Given its code z (and class c) a model of tables draws each column on its own, so the probability of
+a condition is a product over the restricted columns,
+
+    w(z) = P(where | z) = prod_j sum_i softmax_j(logits)_i share_ji,
+
+with share_ji the part of cell i that is allowed (see `data.where`). A code is accepted with
+probability w(z), its restricted columns are then drawn from what is allowed of them, and all other
+columns as usual: this is exactly p(row | where), with no more rejections than the codes need
+(Rao-Blackwellised rejection: the columns' own noise is summed over, not drawn). The mean of w is
+P(where), the hit rate.
+
+Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
+resampling: each row from a code of its own, chosen among all draws with probability proportional
+to w(z) (Rubin 1987), by a reservoir for each row, so that no draw has to be kept. The effective
+number of draws is (sum w)^2 / sum w^2 (Kong 1992).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.blocks import BLOCK, Part, block_seed, even, forked, sliced
+from pushforward.data import TableSchema
+from pushforward.data.where import Restriction
+from pushforward.errors import ModelError
+from pushforward.game import Model
+from pushforward.seats import one_hot
+from pushforward.segments import Segments
+
+LEAST = 2**20  # draws that are made for however few rows, and ...
+PER_ROW = 100  # ... draws that are made for a row, before rejection gives up
+PILOT = 8 * BLOCK  # draws after which the hit rate is known well enough to choose
+PORTION = 2**16  # rows that are resampled at once
+RARE = 1e-6  # the hit rate below which a condition counts as never met
+HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
+
+
+def allowance(n: int) -> int:
+    """Return how many draws are made at most for n rows."""
+    return max(LEAST, PER_ROW * n)
+
+
+@dataclass
+class Tally:
+    """What was found on the way.
+
+    Args:
+        native: the probability of the allowed classes, to which the condition was kept exactly.
+        draws: how many codes were drawn.
+        total: the sum of w over them.
+        squares: the sum of w^2.
+        accepted: rows by rejection: each is a draw of its own.
+        resampled: the effective number of the other rows.
+    """
+
+    native: float = 1.0
+    draws: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    accepted: int = 0
+    resampled: float = 0.0
+
+    def add(self, chance: Tensor) -> None:
+        """Count a block of draws."""
+        self.draws += len(chance)
+        self.total += float(chance.sum())
+        self.squares += float(chance.square().sum())
+
+    @property
+    def rate(self) -> float:
+        """The mean of w."""
+        return self.total / max(self.draws, 1)
+
+    @property
+    def hit_rate(self) -> float:
+        """P(where): the mean of w, times the probability of the allowed classes."""
+        return self.native * self.rate
+
+    @property
+    def error(self) -> float:
+        """The standard error of the hit rate."""
+        variance = self.squares / max(self.draws, 1) - self.rate**2
+        return self.native * math.sqrt(max(variance, 0.0) / max(self.draws, 1))
+
+    @property
+    def effective(self) -> float:
+        """How many independent rows the rows are worth."""
+        return self.accepted + self.resampled
+
+
+@dataclass(frozen=True)
+class Hits:
+    """How rows under a condition were come by.
+
+    Args:
+        hit_rate: P(where) under the model: how often a row meets the condition by itself.
+        error: its standard error.
+        effective: how many independent rows the rows are worth; all of them by rejection.
+        draws: how many codes were drawn.
+        independent: P(where) in the training rows, were their columns independent: as much as can
+            be said of them without the rows.
+    """
+
+    hit_rate: float
+    error: float
+    effective: float
+    draws: int
+    independent: float
+
+    def __str__(self) -> str:
+        return (
+            f"hit rate {self.hit_rate:.3g} ± {self.error:.1g} ({self.independent:.3g} if columns "
+            f"were independent), {self.draws} draws, {self.effective:.0f} independent rows"
+        )
+
+
+@dataclass(frozen=True)
+class Conditional(Hits):
+    """Rows under a condition, as the data came in, and how they were come by."""
+
+    frame: Any
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """A block of codes, and what the model says of the columns there.
+
+    Args:
+        weight: (n, cells) probabilities of the allowed part of each cell, up to a factor a column.
+        labels: the codes of the classes (n,), or None.
+        chance: (n,) w(z).
+        rows: the encoded rows, where they had to be drawn to know whether they are allowed: w is 0
+            where they are not.
+    """
+
+    weight: Tensor
+    labels: Tensor | None
+    chance: Tensor
+    rows: Tensor | None = None
+
+    def take(self, index: Tensor) -> _Draws:
+        """Return these draws."""
+        labels = None if self.labels is None else self.labels[index.to(self.labels.device)]
+        rows = None if self.rows is None else self.rows[index.cpu()]
+        return _Draws(self.weight[index], labels, self.chance[index], rows)
+
+
+@dataclass
+class Conditioner:
+    """Draws rows under one condition from one model.
+
+    Args:
+        model: any model of tables.
+        schema: its table's.
+        restriction: the condition.
+        seed: the rows depend on it alone.
+        tally: what was found so far.
+    """
+
+    model: Model
+    schema: TableSchema
+    restriction: Restriction
+    seed: int
+    tally: Tally = field(default_factory=Tally)
+    blocks: int = 0
+
+    def __post_init__(self) -> None:
+        device = self.model.device
+        sizes = torch.tensor(self.schema.space.sizes, device=device)
+        self.segments = Segments(self.schema.space.sizes).to(device)
+        self.end = sizes.cumsum(0)
+        self.owner = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
+        self.sizes = sizes
+        self.restriction = self.restriction.to(device)
+        if self.restriction.classes is not None and self.schema.condition is not None:
+            whole = sum(self.schema.condition.frequencies)
+            self.tally.native = float(self.restriction.classes.sum()) / whole
+
+    def rows(self, n: int) -> Iterator[Part]:
+        """Yield n encoded rows in parts; ModelError when the condition is never met."""
+        missing = n
+        limit = allowance(n)
+        while missing > 0 and not self._hopeless(missing, limit):
+            part = sliced(self._accepted(), 0, missing)
+            missing -= len(part[0])
+            self.tally.accepted += len(part[0])
+            yield part
+        for size in even(missing, -(-missing // PORTION)):
+            yield self._resampled(size, allowance(n) * size // missing)
+
+    def _hopeless(self, missing: int, limit: int) -> bool:
+        """Tell whether rejection would take more draws than are allowed."""
+        found = self.tally
+        left = limit - found.draws
+        return found.draws >= PILOT and found.rate * left < missing
+
+    @torch.no_grad()
+    def _accepted(self) -> Part:
+        """Draw one block, and accept each code with probability w(z)."""
+        with self._next_block():
+            found = self._draw()
+            keep = torch.rand_like(found.chance) < found.chance
+            return self._checked(*self._finished(found.take(keep.nonzero()[:, 0])))
+
+    @torch.no_grad()
+    def _resampled(self, n: int, draws: int) -> Part:
+        """Draw n rows, each from a code chosen in proportion to w(z) among so many draws.
+
+        After each block, every row is replaced with probability (w of the block) / (w so far).
+        """
+        own = Tally()
+        held: Part | None = None
+        while own.draws < draws:
+            with self._next_block():
+                found = self._draw()
+                own.add(found.chance)
+                if not found.chance.any():
+                    continue
+                share = float(found.chance.sum()) / own.total
+                swap = (torch.rand(n) < share).nonzero()[:, 0]
+                if not len(swap):
+                    continue
+                index = torch.multinomial(found.chance, len(swap), replacement=True)
+                held = _replaced(held, swap, self._finished(found.take(index)))
+            self._refuse_never(own)
+        self.tally.resampled += min(n, own.total**2 / max(own.squares, 1e-300))
+        if held is None:
+            raise self._never(own.draws)
+        return held
+
+    @property
+    def hits(self) -> Hits:
+        """What was found so far."""
+        found = self.tally
+        independent = self.restriction.independent
+        return Hits(found.hit_rate, found.error, found.effective, found.draws, independent)
+
+    @property
+    def names(self) -> list[str]:
+        """The restricted columns, the condition's own left out."""
+        found = [self.schema.columns[i].name for i in self.restriction.columns]
+        return [*found, *(name for name in self.restriction.checked if name not in found)]
+
+    def _refuse_never(self, own: Tally) -> None:
+        if own.draws >= LEAST and own.rate < RARE:
+            raise self._never(own.draws)
+
+    def _never(self, draws: int) -> ModelError:
+        names = ", ".join(map(repr, self.names))
+        return ModelError(
+            f"where: such a row was never generated in {draws} draws (conditions on {names}; "
+            f"{self.restriction.independent:.1g} of the rows, were columns independent); "
+            "widen the condition, or drop part of it"
+        )
+
+    def _next_block(self) -> forked:
+        self.blocks += 1
+        return forked(self.model.device, block_seed(self.seed, self.blocks - 1))
+
+    def _draw(self, n: int = BLOCK) -> _Draws:
+        """Draw n codes, and return what the model says of the columns there."""
+        classes, device = self.restriction.classes, self.model.device
+        labels = None if classes is None else torch.multinomial(classes, n, replacement=True)
+        c = None if labels is None else one_hot(labels, self.model.classes, device)
+        logits = self.model.logits(self.model.prior.sample(n), c)
+        top = self.segments.maxima(logits).index_select(1, self.owner)
+        weight = (logits - top).exp_()
+        allowed = weight * self.restriction.share.to(weight.dtype)
+        chance = torch.ones(n, dtype=torch.float64, device=device)
+        for j in self.restriction.columns:
+            part = slice(int(self.end[j] - self.sizes[j]), int(self.end[j]))
+            of, among = (x[:, part].sum(1, dtype=torch.float64) for x in (allowed, weight))
+            chance *= of / among
+        found = self._seen(_Draws(allowed, labels, chance.clamp_(max=1.0)))
+        self.tally.add(found.chance)
+        return found
+
+    def _seen(self, found: _Draws) -> _Draws:
+        """Draw the rows and look at them, where only the user's own table tells what is allowed."""
+        if not self.restriction.checked:
+            return found
+        rows, labels = self._finished(found)
+        kept = self.restriction.holds_in(self.schema.frame(rows, labels))
+        return replace(found, chance=found.chance * kept.to(found.chance), rows=rows)
+
+    def _finished(self, found: _Draws) -> Part:
+        """Draw cells and places from what is allowed; return encoded rows on the CPU."""
+        if found.rows is not None:
+            return found.rows, found.labels
+        n, columns = len(found.weight), len(self.sizes)
+        device = found.weight.device
+        total = found.weight.cumsum(1, dtype=torch.float64)
+        total = torch.nn.functional.pad(total, (1, 0))
+        below, above = total[:, self.end - self.sizes], total[:, self.end]
+        u = torch.rand(n, columns, dtype=torch.float64, device=device)
+        # never the upper end itself, beyond which no cell of the column is left
+        aim = torch.minimum(below + u * (above - below), above.nextafter(below))
+        cell = torch.searchsorted(total, aim, right=True) - 1 - (self.end - self.sizes)
+        cell = torch.minimum(cell.clamp_(min=0), self.sizes - 1)
+        place = torch.rand(columns, n, device=device).double() + HALF
+        return self.restriction.tables.quantiles(cell.mT + place).cpu(), found.labels
+
+    def _checked(self, rows: Tensor, labels: Tensor | None) -> Part:
+        """Drop rows that rounding to a column's grid has carried out of the condition."""
+        kept = self.restriction.holds(rows)
+        return rows[kept], None if labels is None else labels[kept]
+
+
+def _replaced(held: Part | None, at: Tensor, fresh: Part) -> Part:
+    """Return rows, in which those at these places are fresh."""
+    if held is None:
+        return fresh
+    rows, labels = held
+    rows[at] = fresh[0]
+    if labels is not None and fresh[1] is not None:
+        labels[at] = fresh[1]
+    return rows, labels
