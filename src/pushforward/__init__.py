@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pushforward import measures
 from pushforward.compare import Comparison, compare
-from pushforward.data import Dataset, Schema, read, write
+from pushforward.data import Dataset, Schema, constraints, read, write
 from pushforward.errors import DataError, MeasureError, ModelError, PushforwardError, RunError
 from pushforward.game import Model, turn
 from pushforward.measures import Measurement, Scorecard, measure
@@ -33,6 +33,7 @@ __all__ = [
     "Schema",
     "Scorecard",
     "compare",
+    "constraints",
     "fit",
     "load",
     "measure",

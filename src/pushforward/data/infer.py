@@ -157,10 +157,9 @@ def _kind(facts: Facts) -> str:
 
 def _typed(frame: pl.DataFrame, wishes: Wishes) -> tuple[pl.DataFrame, Wishes]:
     """Return a table's text as what the user wants it read as, and how its times are spelled."""
-    found = []
+    found = {}
     for series in frame.iter_columns():
-        values, wishes = _overridden(series, wishes)
-        found.append(values)
+        found[series.name], wishes = _overridden(series, wishes)
     return pl.DataFrame(found), wishes
 
 

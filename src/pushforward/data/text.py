@@ -24,7 +24,8 @@ STAMP = re.compile(
 DATES = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{4}/\d\d/\d\d$": "%Y/%m/%d"} | {
     r"^\d\d\.\d\d\.\d{4}$": "%d.%m.%Y"
 }
-
+CLOCK = re.compile("%-?[HIMSfpTRcsk]|%.f")
+CALENDAR = {"%m": "mbBhjcxDFs", "%d": "dejcxDFs"}  # what tells the month, and the day
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 BINARY = (b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"%PDF")
@@ -161,8 +162,13 @@ def _decimals(column: pl.Series) -> dict[str, int]:
     return {column.name: int(digits[0])} if digits.n_unique() == 1 else {}
 
 
-def dates(column: pl.Series) -> tuple[pl.Series, str | None]:
-    """Return a column of text as dates or date-times with their format, or as it is with None."""
+def dates(column: pl.Series, known: str | None = None) -> tuple[pl.Series, str | None]:
+    """Return a column of text as dates or date-times with their format, or as it is with None.
+
+    A `known` format is the only one that is tried; integers such as 20240131 may have one, too.
+    """
+    if known is not None:
+        return _parsed(column, pl.Datetime if CLOCK.search(known) else pl.Date, known)
     text = column.drop_nulls().str.strip_chars()
     if not len(text):
         return column, None
@@ -187,9 +193,10 @@ def _parsed(
     column: pl.Series, dtype: type[pl.Date | pl.Datetime], spelled: str
 ) -> tuple[pl.Series, str | None]:
     """Return the dates of a column, or the column itself when one of them does not exist."""
-    text = column.str.strip_chars()
+    absent = [code for code, signs in CALENDAR.items() if not re.search(f"%-?[{signs}]", spelled)]
+    text = column.cast(pl.String).str.strip_chars() + " 01" * len(absent)  # a month's first day
     target = pl.Date() if dtype is pl.Date else pl.Datetime("us")
-    parsed = text.str.strptime(target, spelled, strict=False)
+    parsed = text.str.strptime(target, " ".join([spelled, *absent]), strict=False)
     if parsed.null_count() != column.null_count():
         return column, None
     return (parsed.dt.replace_time_zone("UTC") if spelled.endswith("Z") else parsed), spelled

@@ -8,6 +8,7 @@ from shlex import quote
 from statistics import fmean
 from typing import Any
 
+from pushforward.data import TableSchema
 from pushforward.report.figures import Sheet
 from pushforward.report.folder import Found, Run
 from pushforward.report.numbers import duration, memory, quantity
@@ -46,6 +47,7 @@ def command(found: Found) -> str:
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
     flags["out"] = _out(found)
     words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
+    words += [f"--constraint {quote(text)}" for text in _constraints(found)]
     return " ".join(["pushforward compare", quote(found.about["data"]), *words])
 
 
@@ -59,7 +61,7 @@ def script(found: Found) -> str:
     given |= {"options": options} if options else {}
     given["out"] = _out(found)
     lines = [f"    {name}={value!r}," for name, value in given.items()]
-    call = [f"result = pf.compare(\n    {found.about['data']!r},", f"    {found.models!r},", *lines]
+    call = [f"result = pf.compare(\n    {_data(found)},", f"    {found.models!r},", *lines]
     return "\n".join(["import pushforward as pf", "", *call, ")"])
 
 
@@ -86,7 +88,23 @@ def _fit(found: Found, run: Run) -> str:
     given: Json = {"budget": f"{_steps(run)} steps", "seed": run.seed}
     given |= ({"condition": condition} if condition else {}) | _given(run, "budget", "seed")
     words = "".join(f", {name}={value!r}" for name, value in (given | run.options).items())
-    return f"pf.fit({found.about['data']!r}, {run.model!r}{words})"
+    return f"pf.fit({_data(found)}, {run.model!r}{words})"
+
+
+def _data(found: Found) -> str:
+    """Return the data as a call takes it: by name, or read with its constraints."""
+    name, said = found.about["data"], _constraints(found)
+    if not said:
+        return repr(name)
+    condition = found.about["condition"]
+    given = f", condition={condition!r}" if condition else ""
+    return f"pf.read({name!r}{given}, constraints={said!r})"
+
+
+def _constraints(found: Found) -> list[str]:
+    """Return what must hold in every row of a table, as text."""
+    schema = found.schema
+    return list(map(str, schema.rules.statements)) if isinstance(schema, TableSchema) else []
 
 
 def _steps(run: Run) -> int:
