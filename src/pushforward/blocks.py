@@ -47,15 +47,24 @@ def block_seed(seed: int, *place: int) -> int:
 
 
 @torch.no_grad()
-def imagine(
-    model: Model, schema: Schema, n: int, labels: Tensor | None = None, start: int = 0
-) -> Tensor:
-    """Return n encoded rows on the CPU, for the classes `labels[start : start + n]` if given."""
-    device = model.device
-    c = None if labels is None else one_hot(labels[start : start + n], model.classes, device)
-    x = model.imagine(n, c)
+def imagine(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
+    """Return n encoded rows on the CPU, of these classes (n,) where the model has a condition."""
+    if isinstance(schema, TableSchema) and type(model).cells is not Model.cells:
+        return schema.anywhere(propose(model, n, labels)[0]).cpu()
+    x = model.imagine(n, None if labels is None else one_hot(labels, model.classes, model.device))
     place = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, ()).item()))
     return schema.harden(x, place).cpu()
+
+
+def propose(
+    model: Model, n: int, labels: Tensor | None = None, share: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the cells (n, columns) of n rows of a table under a condition, and its chance (n,).
+
+    See `Model.cells`: a row may be kept with that probability.
+    """
+    c = None if labels is None else one_hot(labels, model.classes, model.device)
+    return model.cells(model.prior.sample(n), c, share)
 
 
 def imagined(

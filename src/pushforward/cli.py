@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -25,6 +26,7 @@ from pushforward.errors import MeasureError, ModelError, PushforwardError, neare
 if TYPE_CHECKING:
     from pushforward.compare import Comparison
     from pushforward.data.columns import Rare
+    from pushforward.runs import Checkpoint
 
 app = typer.Typer(
     add_completion=False,
@@ -196,22 +198,36 @@ def sample(
     n: Annotated[int, typer.Option("-n", help="How many.")] = 1000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None,
     condition: Annotated[str | None, typer.Option(help="Only this class.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="column=value, column=low..high or column>=low; may be repeated."),
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="As many rows of each category of this column.")
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best (on validation) or final.")] = "best",
     device: Device = "auto",
 ) -> None:
-    """Write generated samples in the data's own form, by the file's ending."""
-    from pushforward.data import write
+    """Write generated samples in the data's own form, by the file's ending.
+
+    Tables are written in chunks, however many rows they have.
+    """
     from pushforward.runs import load
+    from pushforward.sampling import spoken
 
     if checkpoint not in {"best", "final"}:
         msg = f"unknown checkpoint {checkpoint!r}: {nearest(checkpoint, ['best', 'final'])}"
         raise ModelError(msg)
     fitted = load(run, device=device)
-    raw, labels = fitted.sample_labelled(
-        n, seed=seed, condition=condition, checkpoint="best" if checkpoint == "best" else "final"
-    )
-    path = write(raw, target, labels, fitted.schema)
+    wanted = spoken(where or [], fitted.schema)
+    chosen: Checkpoint = "best" if checkpoint == "best" else "final"
+    sampling = fitted.sampling(n, seed, condition, wanted, balance, chosen)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        path = sampling.write(target)
     out.print(f"{n} samples: {escape(str(path))}", soft_wrap=True)
+    for told in (*sampling.told, *(str(warning.message) for warning in caught)):
+        out.print(escape(told), soft_wrap=True)
 
 
 @app.command()

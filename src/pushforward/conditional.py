@@ -1,20 +1,19 @@
 r"""Rows under a condition on any columns, from the model's own conditional distribution.
 
-Given its code z (and class c) a model of tables draws each column on its own, so the probability of
-a condition is a product over the restricted columns,
+A model of tables draws each column's cell from a categorical, given its code z (and class c) and
+maybe the columns before. A draw that is kept to what is allowed of each cell (see `data.where`),
+column by column, comes with the probability of what was allowed,
 
-    w(z) = P(where | z) = prod_j sum_i softmax_j(logits)_i share_ji,
+    w = prod_j P(what is allowed of column j | z, c, columns before j).
 
-with share_ji the part of cell i that is allowed (see `data.where`). A code is accepted with
-probability w(z), its restricted columns are then drawn from what is allowed of them, and all other
-columns as usual: this is exactly p(row | where), with no more rejections than the codes need
-(Rao-Blackwellised rejection: the columns' own noise is summed over, not drawn). The mean of w is
-P(where), the hit rate.
+Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
+draws, with the noise of the restricted columns summed over and not drawn (rejection after
+Rao-Blackwell). The mean of w is P(where), the hit rate.
 
 Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
-resampling: each row from a code of its own, chosen among all draws with probability proportional
-to w(z) (Rubin 1987), by a reservoir for each row, so that no draw has to be kept. The effective
-number of draws is (sum w)^2 / sum w^2 (Kong 1992).
+resampling: each row is chosen among all draws with probability proportional to w (Rubin 1987), by a
+reservoir for each row, so that no draw has to be kept. The effective number of draws is
+(sum w)^2 / sum w^2 (Kong 1992).
 """
 
 from __future__ import annotations
@@ -27,20 +26,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.blocks import BLOCK, Part, block_seed, even, forked, sliced
+from pushforward.blocks import BLOCK, Part, block_seed, even, forked, propose, sliced
 from pushforward.data import TableSchema
 from pushforward.data.where import Restriction
 from pushforward.errors import ModelError
 from pushforward.game import Model
-from pushforward.seats import one_hot
-from pushforward.segments import Segments
 
 LEAST = 2**20  # draws that are made for however few rows, and ...
 PER_ROW = 100  # ... draws that are made for a row, before rejection gives up
 PILOT = 8 * BLOCK  # draws after which the hit rate is known well enough to choose
 PORTION = 2**16  # rows that are resampled at once
 RARE = 1e-6  # the hit rate below which a condition counts as never met
-HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
 
 
 def allowance(n: int) -> int:
@@ -54,7 +50,7 @@ class Tally:
 
     Args:
         native: the probability of the allowed classes, to which the condition was kept exactly.
-        draws: how many codes were drawn.
+        draws: how many rows were drawn.
         total: the sum of w over them.
         squares: the sum of w^2.
         accepted: rows by rejection: each is a draw of its own.
@@ -104,7 +100,7 @@ class Hits:
         hit_rate: P(where) under the model: how often a row meets the condition by itself.
         error: its standard error.
         effective: how many independent rows the rows are worth; all of them by rejection.
-        draws: how many codes were drawn.
+        draws: how many rows were drawn.
         independent: P(where) in the training rows, were their columns independent: as much as can
             be said of them without the rows.
     """
@@ -131,26 +127,27 @@ class Conditional(Hits):
 
 @dataclass(frozen=True)
 class _Draws:
-    """A block of codes, and what the model says of the columns there.
+    """Draws that keep to the condition.
 
     Args:
-        weight: (n, cells) probabilities of the allowed part of each cell, up to a factor a column.
+        cells: (n, columns) the cell of each column.
         labels: the codes of the classes (n,), or None.
-        chance: (n,) w(z).
+        chance: (n,) w.
         rows: the encoded rows, where they had to be drawn to know whether they are allowed: w is 0
             where they are not.
     """
 
-    weight: Tensor
+    cells: Tensor
     labels: Tensor | None
     chance: Tensor
     rows: Tensor | None = None
 
     def take(self, index: Tensor) -> _Draws:
         """Return these draws."""
-        labels = None if self.labels is None else self.labels[index.to(self.labels.device)]
-        rows = None if self.rows is None else self.rows[index.cpu()]
-        return _Draws(self.weight[index], labels, self.chance[index], rows)
+        there = index.cpu()
+        labels = None if self.labels is None else self.labels[there]
+        rows = None if self.rows is None else self.rows[there]
+        return _Draws(self.cells[index], labels, self.chance[index], rows)
 
 
 @dataclass
@@ -173,13 +170,7 @@ class Conditioner:
     blocks: int = 0
 
     def __post_init__(self) -> None:
-        device = self.model.device
-        sizes = torch.tensor(self.schema.space.sizes, device=device)
-        self.segments = Segments(self.schema.space.sizes).to(device)
-        self.end = sizes.cumsum(0)
-        self.owner = torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
-        self.sizes = sizes
-        self.restriction = self.restriction.to(device)
+        self.restriction = self.restriction.to(self.model.device)
         if self.restriction.classes is not None and self.schema.condition is not None:
             whole = sum(self.schema.condition.frequencies)
             self.tally.native = float(self.restriction.classes.sum()) / whole
@@ -204,7 +195,7 @@ class Conditioner:
 
     @torch.no_grad()
     def _accepted(self) -> Part:
-        """Draw one block, and accept each code with probability w(z)."""
+        """Draw one block, and accept each draw with probability w."""
         with self._next_block():
             found = self._draw()
             keep = torch.rand_like(found.chance) < found.chance
@@ -212,7 +203,7 @@ class Conditioner:
 
     @torch.no_grad()
     def _resampled(self, n: int, draws: int) -> Part:
-        """Draw n rows, each from a code chosen in proportion to w(z) among so many draws.
+        """Draw n rows, each chosen in proportion to w among so many draws.
 
         After each block, every row is replaced with probability (w of the block) / (w so far).
         """
@@ -266,20 +257,12 @@ class Conditioner:
         return forked(self.model.device, block_seed(self.seed, self.blocks - 1))
 
     def _draw(self, n: int = BLOCK) -> _Draws:
-        """Draw n codes, and return what the model says of the columns there."""
-        classes, device = self.restriction.classes, self.model.device
-        labels = None if classes is None else torch.multinomial(classes, n, replacement=True)
-        c = None if labels is None else one_hot(labels, self.model.classes, device)
-        logits = self.model.logits(self.model.prior.sample(n), c)
-        top = self.segments.maxima(logits).index_select(1, self.owner)
-        weight = (logits - top).exp_()
-        allowed = weight * self.restriction.share.to(weight.dtype)
-        chance = torch.ones(n, dtype=torch.float64, device=device)
-        for j in self.restriction.columns:
-            part = slice(int(self.end[j] - self.sizes[j]), int(self.end[j]))
-            of, among = (x[:, part].sum(1, dtype=torch.float64) for x in (allowed, weight))
-            chance *= of / among
-        found = self._seen(_Draws(allowed, labels, chance.clamp_(max=1.0)))
+        """Draw n rows' cells, kept to what is allowed."""
+        own = self.restriction
+        labels = None if own.classes is None else torch.multinomial(own.classes, n, True)
+        share = own.share if own.columns else None
+        cells, chance = propose(self.model, n, labels, share)
+        found = self._seen(_Draws(cells, labels, chance))
         self.tally.add(found.chance)
         return found
 
@@ -292,21 +275,10 @@ class Conditioner:
         return replace(found, chance=found.chance * kept.to(found.chance), rows=rows)
 
     def _finished(self, found: _Draws) -> Part:
-        """Draw cells and places from what is allowed; return encoded rows on the CPU."""
+        """Draw places within cells from what is allowed; return encoded rows on the CPU."""
         if found.rows is not None:
             return found.rows, found.labels
-        n, columns = len(found.weight), len(self.sizes)
-        device = found.weight.device
-        total = found.weight.cumsum(1, dtype=torch.float64)
-        total = torch.nn.functional.pad(total, (1, 0))
-        below, above = total[:, self.end - self.sizes], total[:, self.end]
-        u = torch.rand(n, columns, dtype=torch.float64, device=device)
-        # never the upper end itself, beyond which no cell of the column is left
-        aim = torch.minimum(below + u * (above - below), above.nextafter(below))
-        cell = torch.searchsorted(total, aim, right=True) - 1 - (self.end - self.sizes)
-        cell = torch.minimum(cell.clamp_(min=0), self.sizes - 1)
-        place = torch.rand(columns, n, device=device).double() + HALF
-        return self.restriction.tables.quantiles(cell.mT + place).cpu(), found.labels
+        return self.restriction.tables.anywhere(found.cells).cpu(), found.labels
 
     def _checked(self, rows: Tensor, labels: Tensor | None) -> Part:
         """Drop rows that rounding to a column's grid has carried out of the condition."""

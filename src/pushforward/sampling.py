@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from pushforward.blocks import (
 from pushforward.conditional import Conditional, Conditioner, Hits
 from pushforward.data import Schema, TableSchema, write
 from pushforward.data.where import Where, levels, restrict
+from pushforward.data.where import spoken as spoken_of_table
 from pushforward.data.write import streams, write_stream
 from pushforward.errors import ModelError
 from pushforward.game import Model
@@ -118,7 +118,12 @@ class Sampling:
         raw, labels = self.labelled()
         return write(raw, path, labels, self.schema)
 
-    @cached_property
+    @property
+    def told(self) -> list[str]:
+        """How rows under one condition were come by, once they are drawn, for people."""
+        return [str(self.hits)] if len(self.conditioners) == 1 else []
+
+    @property
     def hits(self) -> Hits:
         """How rows under one condition were come by, once they are drawn."""
         ((conditioner, _),) = self.conditioners
@@ -197,3 +202,12 @@ class Sampling:
 
 def _ordered(labels: Tensor | None, order: Tensor) -> Tensor | None:
     return None if labels is None else labels[order]
+
+
+def spoken(texts: Sequence[str], schema: Schema) -> Where | None:
+    """Read `--where` options; ModelError for data that are no table."""
+    if not texts:
+        return None
+    if not isinstance(schema, TableSchema):
+        raise ModelError(f"--where takes tables, got {schema.kind} data; use --condition")
+    return spoken_of_table(texts, schema)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pushforward.data.partition import Floats, Partition
 
+HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
@@ -64,6 +66,12 @@ class Stack:
         place = ((rows.mT - low) / width).clamp(0, 1)  # 0 / 0 for an atom: its middle
         rank = self.below.gather(1, piece) + place.nan_to_num(0.5) * self.mass.gather(1, piece)
         return torch.where(rows.mT.isnan(), 0.5, rank)
+
+    def anywhere(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return encoded rows (n, C), each value a draw from within its cell (n, C)."""
+        device = cells.device if generator is None else generator.device
+        place = torch.rand(cells.mT.shape, generator=generator, device=device).to(cells.device)
+        return self.quantiles((cells.mT + place.double() + HALF).contiguous())
 
     def quantiles(self, position: Tensor) -> Tensor:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""

@@ -21,8 +21,6 @@ from pushforward.data.stack import Stack, stack
 from pushforward.errors import DataError
 from pushforward.space import Cells
 
-HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
-
 
 class TableSchema(Schema):
     """Tables of numbers, categories, truth values and times, with missing values in each.
@@ -120,9 +118,11 @@ class TableSchema(Schema):
         best = torch.stack(
             [part.argmax(1) for part in torch.split(x, list(self.space.sizes), dim=1)]
         )
-        device = x.device if generator is None else generator.device
-        place = torch.rand(best.shape, generator=generator, device=device).to(x.device)
-        return self._stack(x.device).quantiles(best + place.double() + HALF)
+        return self.anywhere(best.mT, generator)
+
+    def anywhere(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return encoded rows, each value a draw from within its cell (n, columns)."""
+        return self._stack(cells.device).anywhere(cells, generator)
 
     def decode(
         self,
