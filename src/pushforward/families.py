@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -77,7 +78,9 @@ class Autoencoder(Model, ABC):
         *,
         separate_encoders: Annotated[bool, "two networks f1, f2 instead of two heads"] = False,
         likelihood: Annotated[
-            str, "p(x|z): auto, gaussian; images also bernoulli, logistic; tables categorical"
+            str,
+            "p(x|z): auto, gaussian; images also bernoulli, logistic; tables autoregressive, "
+            "categorical",
         ] = "auto",
         noise: Annotated[bool, "draw images from p(x|z) instead of showing its mean"] = False,
         **shared: Any,
@@ -109,12 +112,12 @@ class Autoencoder(Model, ABC):
         p: Observation = self.decoder(z, c)
         return p.mean()
 
-    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return, for tables, the parameters of p(x|z)."""
-        if not self.tabular:
-            return super().logits(z, c)
-        outputs: Tensor = self.decoder.trunk(z, c)
-        return outputs
+    def cells(
+        self, z: Tensor, c: Tensor | None = None, share: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the cells of rows from p(x|z), under a condition."""
+        p: Observation = self.decoder(z, c)
+        return super().cells(z, c, share) if p.cells is None else p.cells(share)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
@@ -199,12 +202,30 @@ class Adversarial(Model, ABC):
         x: Tensor = self.generator(z, c)
         return x
 
-    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return, for tables, what the Gumbel-softmax relaxes."""
-        if not self.tabular:
-            return super().logits(z, c)
-        outputs: Tensor = self.generator.trunk(z, c)
-        return outputs
+    def cells(
+        self, z: Tensor, c: Tensor | None = None, share: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the cells of rows g(z), under a condition."""
+        relaxation = self.generator.relaxation
+        if relaxation is None:
+            return super().cells(z, c, share)
+        return relaxation.cells(self.generator.trunk(z, c), share)
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Rake a table's generator: its columns get the shares that the training rows have."""
+        relaxation = self.generator.relaxation
+        if relaxation is None:
+            return
+        known = [(len(x), x.sum(0), c) for x, c in batches]
+        rows = sum(size for size, _, _ in known)
+        wanted = torch.stack([total for _, total, _ in known]).sum(0) / rows
+
+        def logits() -> Iterator[Tensor]:
+            for size, _, c in known:
+                yield self.generator.trunk(self.prior.sample(size), c)
+
+        relaxation.rake(wanted, logits, rows)
 
     def judge(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x) and |grad_x D(x)|^2, each a pack (n // pack,): what R1 and R2 penalise."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pushforward.errors import ModelError, nearest
 from pushforward.networks import trunk_size
 from pushforward.priors import prior as make_prior
-from pushforward.space import Cells, Space
+from pushforward.space import Space
 
 Terms = dict[str, Tensor]
 PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Terms])
@@ -136,13 +136,16 @@ class Model(nn.Module, ABC):
         """Return the mean of p(x|z): what `generate` gives, where that is no draw."""
         return self.generate(z, c)
 
-    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return, for tables, the logits (n, cells) that `generate` draws each column from.
+    def cells(
+        self, z: Tensor, c: Tensor | None = None, share: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the cells (n, columns) of a table's rows g(z), of each cell so much as is allowed.
 
-        Given z the columns are independent: column j is drawn from softmax(logits_j). ModelError
-        for a model whose rows are no cells.
+        `share` (sum of cells,) in [0, 1] is the part of each cell that is allowed; None allows all.
+        With the cells comes w (n,): accepted with probability w, the rows follow the model's
+        distribution under the condition. ModelError for a model whose rows are no cells.
         """
-        del z, c
+        del z, c, share
         msg = f"model {self.name!r} draws no cells here: only those of tables do"
         raise ModelError(msg)
 
@@ -185,11 +188,6 @@ class Model(nn.Module, ABC):
             if name not in known:
                 msg = f"model {cls.name!r} has no option {name!r}: {nearest(name, known)}"
                 raise ModelError(msg)
-
-    @property
-    def tabular(self) -> bool:
-        """Whether rows are a table's: one categorical a column."""
-        return isinstance(self.space, Cells)
 
     @property
     def device(self) -> torch.device:

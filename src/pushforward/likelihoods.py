@@ -14,22 +14,34 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplus
 
 from pushforward.errors import ModelError, nearest
-from pushforward.segments import Segments
+from pushforward.segments import Segments, draw
 from pushforward.space import Cells, Image, Space, Vector
 
 LEVELS = 255  # steps between the grey values of 8-bit images
 
 
+# From the share (cells,) of each cell that is allowed, or None: cells (n, columns), chance (n,).
+Draw = Callable[[Tensor | None], tuple[Tensor, Tensor]]
+
+
 @dataclass(frozen=True)
 class Observation:
-    """p(x|z) for one batch of codes."""
+    """p(x|z) for one batch of codes.
+
+    Args:
+        log_prob: from rows x to log p(x|z), (n,).
+        sample: a draw of x.
+        mean: the mean of x.
+        cells: of a table, a draw of each column's cell under a condition (see `Segments.draw`).
+    """
 
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[], Tensor]
     mean: Callable[[], Tensor]
+    cells: Draw | None = None
 
 
 class Likelihood(nn.Module, ABC):
@@ -144,7 +156,7 @@ def _log_interval(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 
 
 class Categorical(Likelihood):
-    """One categorical a column of a table, over its atoms and quantile bins.
+    """One categorical a column of a table, over its atoms and quantile bins, independent given z.
 
     For a one-hot row x the log-likelihood is <x, logits> - sum_j logsumexp_j(logits).
     """
@@ -156,13 +168,102 @@ class Categorical(Likelihood):
     def forward(self, outputs: Tensor) -> Observation:
         """Return independent columns, column j with softmax(outputs_j)."""
 
-        def log_prob(x: Tensor) -> Tensor:
-            return (x * outputs).sum(1) - self.segments.logsumexp(outputs).sum(1)
+        def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
+            return self.segments.draw(outputs, share)
+
+        return Observation(
+            lambda x: _chosen(self.segments, x, outputs),
+            lambda: self.segments.one_hot(cells(None)[0]),
+            lambda: self.segments.softmax(outputs),
+            cells,
+        )
+
+
+def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
+    """Return the log-probability of one-hot rows x under one categorical a column, (n,)."""
+    return (x * logits).sum(1) - segments.logsumexp(logits).sum(1)
+
+
+class Masked(nn.Linear):
+    """A linear map (without bias) some of whose weights are kept at 0."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0], bias=False)
+        self.register_buffer("mask", mask.float(), persistent=False)
+
+    @property
+    def masked(self) -> Tensor:
+        """The weights that count."""
+        return self.weight * self.mask
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Linear's own name
+        """Return W x."""
+        return linear(input, self.masked)
+
+
+class Autoregressive(Likelihood):
+    """Each column of a table given z and the columns before it.
+
+    p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(W x_<j)): one hidden layer whose units read
+    the columns up to their own and speak to those after it (MADE, Germain et al. 2015), beside a
+    decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column tells about
+    the next needs no code then, so that the codes that are left are close to their prior. `tell`
+    starts at 0, where the columns are independent given z.
+    """
+
+    UNITS = 128
+    DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
+    SLOPE = 0.2
+
+    def __init__(self, space: Cells) -> None:
+        super().__init__()
+        self.segments = Segments(space.sizes)
+        owner = self.segments.owner
+        # unit i reads the columns up to last[i]; in ascending order
+        last = torch.arange(self.UNITS) * max(len(space.sizes) - 1, 1) // self.UNITS
+        self.read = Masked(owner <= last[:, None])
+        self.tell = Masked(last < owner[:, None])
+        nn.init.zeros_(self.tell.weight)
+        self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
+
+    def context(self, x: Tensor) -> Tensor:
+        """Return what the columns of one-hot rows tell about those after them, (n, cells)."""
+        units = leaky_relu(self.read(x), self.SLOPE)
+        told: Tensor = self.tell(dropout(units, self.DROPOUT, self.training))
+        return told.float()
+
+    def forward(self, outputs: Tensor) -> Observation:
+        """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
+
+        def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
+            return self._draw(outputs, share)
 
         def sample() -> Tensor:
-            return self.segments.gumbel_softmax(outputs, 1.0)[1]
+            return self.segments.one_hot(cells(None)[0])
 
-        return Observation(log_prob, sample, lambda: self.segments.softmax(outputs))
+        return Observation(
+            lambda x: _chosen(self.segments, x, outputs + self.context(x)),
+            sample,
+            lambda: self.segments.softmax(outputs + self.context(sample())),
+            cells,
+        )
+
+    def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Draw column after column; the first `ready[j]` units have read all they need for j."""
+        read, tell = self.read.masked.T.contiguous(), self.tell.masked
+        heard = outputs.new_zeros(len(outputs), self.UNITS)
+        drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
+        bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
+        for ready, (first, end) in zip(self.ready, bounds, strict=True):
+            units = leaky_relu(heard[:, :ready], self.SLOPE)
+            logits = outputs[:, first:end] + units @ tell[first:end, :ready].T
+            cell, allowed = draw(logits, None if share is None else share[first:end])
+            heard[:, ready:] += read[first + cell, ready:]
+            drawn.append(cell)
+            chance *= allowed
+        return torch.stack(drawn, 1), chance
 
 
 def likelihood(name: str, space: Space) -> Likelihood:
@@ -178,7 +279,11 @@ def likelihood(name: str, space: Space) -> Likelihood:
     elif isinstance(space, Vector):
         known = {"auto": lambda: Gaussian(space), "gaussian": lambda: Gaussian(space)}
     else:
-        known = {"auto": lambda: Categorical(space), "categorical": lambda: Categorical(space)}
+        known = {
+            "auto": lambda: Autoregressive(space),
+            "autoregressive": lambda: Autoregressive(space),
+            "categorical": lambda: Categorical(space),
+        }
     if name not in known:
         msg = f"no likelihood {name!r} for this kind of data: {nearest(name, known)}"
         raise ModelError(msg)

@@ -136,6 +136,7 @@ def identify(model: str, options: Mapping[str, Any], settings: Settings, data: D
         "data": data.name,
         "schema": schema_digest(data.schema),
         "steps": None,
+        "precision": None,
         "versions": versions | {"python": platform.python_version()},
     }
 
@@ -286,7 +287,7 @@ class Fitted:
 
     def load(self, checkpoint: Checkpoint) -> Fitted:
         """Put a checkpoint's weights into `model`; returns itself."""
-        self.model.load_state_dict(self.states[checkpoint])
+        self.model.eval().load_state_dict(self.states[checkpoint])
         return self
 
     def save(self, path: str | Path) -> Path:

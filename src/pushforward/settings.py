@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pushforward.errors import ModelError
+from pushforward.errors import ModelError, nearest
 
 Unit = Literal["seconds", "steps", "samples"]
 UNITS: dict[str, tuple[float, Unit]] = {
@@ -17,6 +17,7 @@ UNITS: dict[str, tuple[float, Unit]] = {
     **dict.fromkeys(("", "step", "steps"), (1.0, "steps")),
     **dict.fromkeys(("sample", "samples"), (1.0, "samples")),
 }
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Settings:
         ema: decay of the moving average of the players that generate; 0 for none.
         clip: largest norm of a turn's gradient, or None.
         rate: learning rate of every turn; each turn's own when None.
+        precision: what networks compute in while they are trained: float32, bfloat16, or auto,
+            which takes bfloat16 for tables (whose networks say logits) on machines that are faster
+            at it.
     """
 
     budget: str | int = "60s"
@@ -58,6 +62,7 @@ class Settings:
     ema: float = 0.999
     clip: float | None = None
     rate: float | None = None
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
@@ -72,3 +77,6 @@ class Settings:
             if not fine:
                 msg = f"{name}={getattr(self, name)!r} is out of range"
                 raise ModelError(msg)
+        if self.precision not in PRECISIONS:
+            msg = f"precision {self.precision!r}: {nearest(self.precision, PRECISIONS)}"
+            raise ModelError(msg)

@@ -34,7 +34,7 @@ from pushforward.runs import (
     identify,
     load,
 )
-from pushforward.seats import Average, Batches, Seat, State, one_hot
+from pushforward.seats import Average, Batches, Seat, State, one_hot, precision
 from pushforward.settings import Budget, Settings
 from pushforward.space import Image, Vector
 from pushforward.storage import read_tensors, write_json, write_tensors
@@ -131,7 +131,11 @@ class Loop:
         self.device, self.budget = model.device, Budget.parse(settings.budget)
         batch = settings.batch or default_batch(data)
         self.batches = Batches(data, batch, settings.seed, self.device, model.classes)
-        self.seats = [Seat(model, turn, settings.rate) for turn in model.turns()]
+        config["precision"] = config["precision"] or precision(
+            settings.precision, model.space, self.device
+        )
+        dtype: torch.dtype = getattr(torch, config["precision"])
+        self.seats = [Seat(model, turn, settings.rate, dtype) for turn in model.turns()]
         self.average = Average(model, settings.ema)
         self.step, self.total = 0, self._known_steps()
         self.best_value, self.best = math.inf, self.average.weights()

@@ -3,7 +3,8 @@
 `Reader` carries a row to a feature vector (encoders, critics), `Writer` carries a code to a row
 (decoders, generators). One architecture a kind of data, shared by both families of models, so
 that a comparison compares rulers and not networks. No layer keeps running statistics, since the
-turn of one player must not change another.
+turn of one player must not change another. Networks may compute in half precision (autocast); what
+they say is float32.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class Writer(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the outputs, in the shape that the class describes."""
-        return cast(Tensor, self.rest(self.condition(self.first(z), c)))
+        return cast(Tensor, self.rest(self.condition(self.first(z), c))).float()
 
 
 def _image_writer(space: Image, outputs: int, width: int, depth: int) -> nn.Sequential:
