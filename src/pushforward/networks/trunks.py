@@ -10,13 +10,16 @@ they say is float32.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import TypeGuard, cast
 
+import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.space import Image, Space, values
+from pushforward.space import Cells, Image, Space, values
 
+WIDE = 256  # cells from which on a table's column goes by way of an embedding ...
+EMBEDDING = 32  # ... of so many dimensions
 BOTTOM = 4  # images are halved until the shorter side is at most this
 
 
@@ -66,6 +69,69 @@ def widths(levels: int, top: int) -> list[int]:
     return [max(min(32, top), top >> (levels - 1 - level)) for level in range(levels)]
 
 
+def stretches(space: Cells) -> list[tuple[int, bool]]:
+    """Return how wide the pieces of a row are: a wide column, or narrow neighbours together."""
+    found: list[tuple[int, bool]] = []
+    for size in space.sizes:
+        if size <= WIDE and found and not found[-1][1]:
+            found[-1] = (found[-1][0] + size, False)
+        else:
+            found.append((size, size > WIDE))
+    return found
+
+
+class ReadCells(nn.Module):
+    """The first layer for a table with wide columns, whose categories have embeddings.
+
+    W x of a one-hot row x is the sum of its categories' embeddings; of a column with thousands of
+    them these have few dimensions, and are then carried to the width.
+    """
+
+    def __init__(self, space: Cells, width: int) -> None:
+        super().__init__()
+        self.sizes = [size for size, _ in stretches(space)]
+        self.layers = nn.ModuleList(_embedded(n, width, wide) for n, wide in stretches(space))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the first hidden layer (n, width) of rows (n, cells)."""
+        parts = zip(self.layers, x.split(self.sizes, 1), strict=True)
+        return cast(Tensor, sum((layer(part) for layer, part in parts), self.bias))
+
+
+def _embedded(size: int, width: int, wide: bool) -> nn.Module:
+    """Return a linear map of one-hot rows; by way of an embedding where there are many cells."""
+    if not wide:
+        return nn.Linear(size, width, bias=False)
+    embedding = nn.Linear(size, EMBEDDING, bias=False)
+    nn.init.normal_(embedding.weight, std=EMBEDDING**-0.5)  # one entry a row, so no fan-in
+    return nn.Sequential(embedding, nn.Linear(EMBEDDING, width, bias=False))
+
+
+class WriteCells(nn.Module):
+    """The last layer for a table with wide columns: their logits are factorised.
+
+    logits = E (P h), with as many dimensions between as an embedding has.
+    """
+
+    def __init__(self, space: Cells, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, EMBEDDING, bias=False), nn.Linear(EMBEDDING, size))
+            if wide
+            else nn.Linear(width, size)
+            for size, wide in stretches(space)
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return the logits (n, cells) of features (n, width)."""
+        return torch.cat([layer(h) for layer in self.layers], 1)
+
+
+def _has_wide(space: Space) -> TypeGuard[Cells]:
+    return isinstance(space, Cells) and max(space.sizes) > WIDE
+
+
 class Condition(nn.Module):
     """Adds an embedding of c to the first hidden layer; without classes it adds nothing."""
 
@@ -89,10 +155,12 @@ class Reader(nn.Module):
 
     def __init__(self, space: Space, classes: int, width: int, depth: int) -> None:
         super().__init__()
-        self.first: nn.Linear | nn.Conv2d
+        self.first: nn.Module
+        first_width = width
         if isinstance(space, Image):
             sizes = pyramid(space)[1:]
             channels = widths(len(sizes), width)
+            first_width = channels[0]
             self.first = nn.Conv2d(space.channels, channels[0], 3, stride=2, padding=1)
             strided: list[nn.Module] = []
             for wide, wider in pairwise(channels):
@@ -106,9 +174,9 @@ class Reader(nn.Module):
                 nn.LeakyReLU(0.2),
             )
         else:
-            self.first = nn.Linear(values(space), width)
+            self.first = _first(space, width)
             self.rest = residual_mlp(width, depth)
-        self.condition = Condition(classes, self.first.weight.shape[0])
+        self.condition = Condition(classes, first_width)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the features (n, width)."""
@@ -144,14 +212,24 @@ class Writer(nn.Module):
         self.rest = (
             _image_writer(space, outputs, width, depth)
             if isinstance(space, Image)
-            else nn.Sequential(
-                residual_mlp(width, depth), nn.Linear(width, outputs * values(space))
-            )
+            else nn.Sequential(residual_mlp(width, depth), _last(space, outputs, width))
         )
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the outputs, in the shape that the class describes."""
         return cast(Tensor, self.rest(self.condition(self.first(z), c))).float()
+
+
+def _first(space: Space, width: int) -> nn.Module:
+    """Return the first layer of a reader of vectors or cells."""
+    return ReadCells(space, width) if _has_wide(space) else nn.Linear(values(space), width)
+
+
+def _last(space: Space, outputs: int, width: int) -> nn.Module:
+    """Return the last layer of a writer of vectors or cells."""
+    if _has_wide(space):
+        return WriteCells(space, width)
+    return nn.Linear(width, outputs * values(space))
 
 
 def _image_writer(space: Image, outputs: int, width: int, depth: int) -> nn.Sequential:
