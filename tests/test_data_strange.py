@@ -237,7 +237,7 @@ def test_integers_beyond_two_to_the_53rd_keep_sixteen_digits() -> None:
     assert "more than 2^53: its integers keep 16 digits" in note
     fake = redrawn(dataset)["wei"]
     assert fake.dtype == pl.Int64
-    assert fake.min() >= frame["wei"].min()  # type: ignore[operator]
+    assert fake.min() >= frame["wei"].min()
     unsigned = pl.DataFrame({"v": pl.Series([2**64 - 1, 0] * 30, dtype=pl.UInt64)})
     assert read(unsigned).raw("test")["v"].max() == 2**64 - 2048
 
@@ -251,6 +251,16 @@ def test_long_integers_may_be_names() -> None:
     assert fresh.dtype == pl.Int64
     assert fresh.n_unique() == 2000
     assert not set(fresh.to_list()) & set(ids)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0] * 18 + [2e-311], [0.0] * 10 + [1.0] * 17 + [5e-324], [5e-324, -1e-320] * 20]
+)
+def test_numbers_with_hardly_any_bits_are_kept(values: list[float]) -> None:
+    frame = pl.DataFrame({"v": values})
+    schema, dataset = table(frame)
+    assert_frame_equal(schema.decode(dataset.rows), frame, check_exact=True)
+    assert set(redrawn(dataset)["v"].round(9).to_list()) <= {0.0, 1.0}
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 9])

@@ -24,6 +24,8 @@ POOL = 20  # rows that an atom or a piece of a bin must at least stand for
 BINS = 64  # quantile bins of a column
 PIECES = 16  # pieces of one bin
 ATOMS = 128  # atoms of a column of numbers
+TINY = 1e-270  # numbers below count as 0 here: what divides by a spacing would overflow
+LEAST = 1e-290  # width of the cell of 0; less than the spacing of floats above `TINY`
 WHOLE = 1000  # categories that all get a cell of their own; of more than this ...
 KEPT = 255  # ... so many do, and the others share one
 
@@ -138,7 +140,8 @@ def numbers(values: Floats, missing: bool, *, whole: bool) -> Partition:
     `whole` numbers own the interval around them, [v - 1/2, v + 1/2), so that rounding a number
     drawn from a bin is unbiased. Cells: missing, if any; the atoms, ascending; the bins, ascending.
     """
-    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    present = values[~np.isnan(values)]
+    distinct, counts = np.unique(np.where(np.abs(present) < TINY, 0, present), return_counts=True)
     if not len(distinct):
         none = np.empty(0)
         return Partition(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), 1.0)
@@ -147,8 +150,14 @@ def numbers(values: Floats, missing: bool, *, whole: bool) -> Partition:
     segments = _segments(distinct[~spikes], counts[~spikes], whole)
     share = float(np.isnan(values).mean()) if missing else None
     bounds, cell, mass, atom = _tile(atoms, segments)
-    extent = (float(distinct[0]), float(distinct[-1]))
+    extent = (float(present.min()), float(present.max()))
     return Partition(bounds, cell + missing, mass / len(values), atom, extent, share)
+
+
+def _after(values: Floats) -> Floats:
+    """Return the next larger floats, after 0 one whose reciprocal does not overflow."""
+    after: Floats = np.where(values == 0, LEAST, np.nextafter(values, np.inf))
+    return after
 
 
 def _pool(rows: int) -> int:
@@ -181,7 +190,7 @@ class _Atoms:
     @classmethod
     def at(cls, value: Floats, counts: Ints, whole: bool) -> _Atoms:
         """Return the atoms at these values."""
-        low, high = (value - 0.5, value + 0.5) if whole else (value, np.nextafter(value, np.inf))
+        low, high = (value - 0.5, value + 0.5) if whole else (value, _after(value))
         return cls(value, low, high, counts.astype(np.float64))
 
 
@@ -251,7 +260,7 @@ def _margins(first: Floats, last: Floats, mass: Floats, whole: bool) -> tuple[Fl
     left[1:], right[:-1] = np.minimum(spacing[1:], gap), np.minimum(spacing[:-1], gap)
     if whole:
         return first - np.trunc(left) - 0.5, last + np.trunc(right) + 0.5
-    after = np.nextafter(last, np.inf)
+    after = _after(last)
     low, high = first - left, np.maximum(last + right, after)
     low[1:] = np.maximum(low[1:], after[:-1])
     return low, high
