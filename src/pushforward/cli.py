@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -222,11 +221,8 @@ def sample(
     wanted = spoken(where or [], fitted.schema)
     chosen: Checkpoint = "best" if checkpoint == "best" else "final"
     sampling = fitted.sampling(n, seed, condition, wanted, balance, chosen)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        path = sampling.write(target)
-    out.print(f"{n} samples: {escape(str(path))}", soft_wrap=True)
-    for told in (*sampling.told, *(str(warning.message) for warning in caught)):
+    out.print(f"{n} samples: {escape(str(sampling.write(target)))}", soft_wrap=True)
+    for told in (*sampling.told, *sampling.doubts):
         out.print(escape(told), soft_wrap=True)
 
 

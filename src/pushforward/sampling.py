@@ -93,7 +93,7 @@ class Sampling:
         """Return raw data, and each row's class where the rows do not hold it."""
         rows, labels = self.draw()
         raw = self.schema.decode(rows, labels, self._fresh())
-        self.warn()
+        self._warn()
         known = self.schema.condition
         if labels is None or known is None or self.schema.kind == "table":
             return raw, None
@@ -108,13 +108,15 @@ class Sampling:
         """Yield raw data, `chunk` rows at a time."""
         for part in self._chunks(chunk):
             yield self.schema.make.restore(part) if isinstance(self.schema, TableSchema) else part
+        self._warn()
 
     def write(self, path: str | Path) -> Path:
-        """Write raw data by the ending of the path; tables and arrays with flat memory."""
+        """Write raw data by the ending of the path; tables and arrays with flat memory.
+
+        Afterwards `told` and `doubts` say how rows under a condition were come by.
+        """
         if streams(path) and self.schema.kind != "image":
-            written = write_stream(self._chunks(STREAMED), path, self.schema)
-            self.warn()
-            return written
+            return write_stream(self._chunks(STREAMED), path, self.schema)
         raw, labels = self.labelled()
         return write(raw, path, labels, self.schema)
 
@@ -129,18 +131,21 @@ class Sampling:
         ((conditioner, _),) = self.conditioners
         return conditioner.hits
 
-    def warn(self) -> None:
-        """Warn when rows are worth few independent ones."""
-        for conditioner, n in self.conditioners:
-            found = conditioner.hits
-            if found.effective < FEW * n:
-                names = ", ".join(map(repr, conditioner.names))
-                msg = (
-                    f"{n} rows are worth {found.effective:.0f} independent ones: the model meets "
-                    f"the condition on {names} with probability {found.hit_rate:.1g}; widen it, "
-                    "ask for fewer rows, or fit with condition= on one of these columns"
-                )
-                warnings.warn(msg, stacklevel=3)
+    @property
+    def doubts(self) -> list[str]:
+        """Where rows that are drawn are worth few independent ones."""
+        return [
+            f"{n} rows are worth {conditioner.hits.effective:.0f} independent ones: the model "
+            f"meets the condition on {', '.join(map(repr, conditioner.names))} with probability "
+            f"{conditioner.hits.hit_rate:.1g}; widen it, ask for fewer rows, or fit with "
+            "condition= on one of these columns"
+            for conditioner, n in self.conditioners
+            if conditioner.hits.effective < FEW * n
+        ]
+
+    def _warn(self) -> None:
+        for doubt in self.doubts:
+            warnings.warn(doubt, stacklevel=4)
 
     def _chunks(self, chunk: int) -> Iterator[Any]:
         """Yield raw data in chunks, of a table as Polars frames, whatever the user's make."""

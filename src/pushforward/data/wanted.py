@@ -106,7 +106,8 @@ def _ordered(column: Column) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ in {"NAType", "NaTType"}  # noqa: PLR0124 - NaN
+    gone = value is None or type(value).__name__ in {"NAType", "NaTType"}
+    return gone or bool(isinstance(value, float | np.generic) and value != value)  # noqa: PLR0124 - NaN
 
 
 def _missing(column: Column) -> bool:

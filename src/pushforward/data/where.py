@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data.columns import Category, Column
-from pushforward.data.partition import Floats, Partition
+from pushforward.data.partition import EMPTY, Floats, Partition
 from pushforward.data.schema import Condition
 from pushforward.data.stack import Stack, stack
 from pushforward.data.tables import TableSchema
@@ -88,7 +88,8 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
         if schema.classes is not None and name == schema.classes.name:
             classes, part = _classes(schema.classes, wanted(schema.classes, values))
         elif name in schema.rules.codecs:
-            column = schema.rules.codecs[name]
+            # what its partition says of the column's values is not for this column
+            column = replace(schema.rules.codecs[name], partition=Partition.from_json(EMPTY))
             checked[name] = column, wanted(column, values)
             continue
         else:
