@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -111,7 +112,12 @@ def _parquet_stream(frames: Iterable[pl.DataFrame], file: BinaryIO, _schema: Sch
         yield first
         yield from source
 
-    register_io_source(take, schema=first.schema).sink_parquet(file)
+    try:
+        register_io_source(take, schema=first.schema).sink_parquet(file)
+    except pl.exceptions.ComputeError as error:
+        if "os error" not in str(error):
+            raise
+        raise OSError(errno.EIO, str(error)) from error  # Polars' own name for a full disk
 
 
 def _at_once(ending: str) -> Writer:
