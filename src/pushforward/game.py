@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError, nearest
-from pushforward.networks import trunk_size
+from pushforward.networks import latent_size, trunk_size
 from pushforward.priors import prior as make_prior
 from pushforward.space import Space
 
@@ -117,7 +117,7 @@ class Model(nn.Module, ABC):
         space: Space,
         classes: int = 0,
         *,
-        latent: Annotated[int, "dimension of z"] = 32,
+        latent: Annotated[int | None, "dimension of z; by kind of data"] = None,
         prior: Annotated[str, "p(z): normal, uniform or mixture"] = "normal",
         width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
         depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
@@ -125,7 +125,7 @@ class Model(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.classes = classes
-        self.prior = make_prior(prior, latent)
+        self.prior = make_prior(prior, latent_size(space) if latent is None else latent)
         self.size = trunk_size(space, width, depth)  # of every trunk: width and residual blocks
 
     @abstractmethod

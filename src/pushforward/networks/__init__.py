@@ -1,6 +1,22 @@
 """Networks by role, built for the data at hand."""
 
-from pushforward.networks.roles import Critic, Encoder, Generator, together, trunk_size
+from pushforward.networks.roles import (
+    Critic,
+    Encoder,
+    Generator,
+    latent_size,
+    together,
+    trunk_size,
+)
 from pushforward.networks.trunks import Reader, Writer
 
-__all__ = ["Critic", "Encoder", "Generator", "Reader", "Writer", "together", "trunk_size"]
+__all__ = [
+    "Critic",
+    "Encoder",
+    "Generator",
+    "Reader",
+    "Writer",
+    "latent_size",
+    "together",
+    "trunk_size",
+]

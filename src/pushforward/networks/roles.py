@@ -17,6 +17,12 @@ RAKES = 5  # rounds of iterative proportional fitting
 RAKED = 1.0  # the most that a logit moves in them
 WIDTH = {Vector: 256, Cells: 256, Image: 128}
 DEPTH = {Vector: 2, Cells: 2, Image: 1}
+LATENT = {Vector: 32, Cells: 64, Image: 32}
+
+
+def latent_size(space: Space) -> int:
+    """Return the dimension of z that is the default for the kind of data."""
+    return LATENT[type(space)]
 
 
 def trunk_size(space: Space, width: int | None, depth: int | None) -> tuple[int, int]:
