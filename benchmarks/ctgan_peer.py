@@ -1,0 +1,35 @@
+"""One fit of CTGAN or TVAE of the `ctgan` library, in a process of its own.
+
+    python benchmarks/ctgan_peer.py CTGAN|TVAE EPOCHS SEED TRAIN.csv FAKE.csv
+
+Runs under any Python in which `ctgan` is installed (it need not be ours); prints the seconds that
+the fit took.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+def main() -> None:
+    import ctgan
+    import pandas as pd
+    import torch
+
+    name, epochs, seed, train, fake = sys.argv[1:]
+    torch.manual_seed(int(seed))
+    table = pd.read_csv(train)
+    discrete = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+    cuda = {"enable_gpu": False} if hasattr(ctgan, "GPU") else {"cuda": False}
+    model = getattr(ctgan, name)(epochs=int(epochs), **cuda)
+    model.set_random_state(int(seed))
+    start = time.perf_counter()
+    model.fit(table, discrete)
+    seconds = time.perf_counter() - start
+    model.sample(len(table)).to_csv(fake, index=False)
+    print(seconds)
+
+
+if __name__ == "__main__":
+    main()
