@@ -1,4 +1,4 @@
-"""A table too large to hold: 20 mixed columns from Parquet, read and trained on in flat memory.
+"""A table too large to hold: 20 mixed columns, read, trained on and generated in flat memory.
 
     python benchmarks/scale.py [--rows 10000000] [--steps 200] [--model vae]
 
@@ -108,7 +108,8 @@ def fit(arguments: argparse.Namespace) -> Found:
     data = pf.read(arguments.folder / "table.parquet")
     seconds, reading = time.perf_counter() - start, memory()
     start = time.perf_counter()
-    pf.fit(data, arguments.model, budget=f"{arguments.steps} steps", device="cpu")
+    budget, folder = f"{arguments.steps} steps", arguments.folder / "run"
+    pf.fit(data, arguments.model, budget=budget, device="cpu", out=folder)
     return {
         "training rows": data.sizes["train"],
         "read, s": seconds,
@@ -119,12 +120,34 @@ def fit(arguments: argparse.Namespace) -> Found:
     }
 
 
+def sample(arguments: argparse.Namespace) -> Found:
+    """Generate as many rows into a Parquet file."""
+    import pushforward as pf
+
+    fitted = pf.load(arguments.folder / "run", device="cpu")
+    idle, start = memory(), time.perf_counter()
+    path = fitted.sampling(arguments.rows, 0).write(arguments.folder / "generated.parquet")
+    seconds = time.perf_counter() - start
+    return {
+        "rows": pl.scan_parquet(path).select(pl.len()).collect().item(),
+        "sample, s": seconds,
+        "rows a second": arguments.rows / seconds,
+        "file, MB": path.stat().st_size / 1e6,
+        "idle, MB": idle,
+        "peak, MB": memory(),
+    }
+
+
 def memory() -> float:
     """Return the peak of this process's resident memory so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Found]] = {"generate": generate, "fit": fit}
+PARTS: dict[str, Callable[[argparse.Namespace], Found]] = {
+    "generate": generate,
+    "fit": fit,
+    "sample": sample,
+}
 
 
 if __name__ == "__main__":
