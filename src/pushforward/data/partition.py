@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 POOL = 20  # rows that an atom or a piece of a bin must at least stand for
 BINS = 64  # quantile bins of a column
 PIECES = 16  # pieces of one bin
+ROUNDED = 16  # ... whose ends are rounded to such a part of it
 ATOMS = 128  # atoms of a column of numbers
 TINY = 1e-270  # numbers below count as 0 here: what divides by a spacing would overflow
 LEAST = 1e-290  # width of the cell of 0; less than the spacing of floats above `TINY`
@@ -259,10 +260,29 @@ def _margins(first: Floats, last: Floats, mass: Floats, whole: bool) -> tuple[Fl
     left, right = np.zeros_like(first), np.zeros_like(first)
     left[1:], right[:-1] = np.minimum(spacing[1:], gap), np.minimum(spacing[:-1], gap)
     if whole:
-        return first - np.trunc(left) - 0.5, last + np.trunc(right) + 0.5
+        low, high = _coarse(first - np.trunc(left), last + np.trunc(right) + 1.0, 1.0)
+        return low - 0.5, high - 0.5
     after = _after(last)
     low, high = first - left, np.maximum(last + right, after)
     low[1:] = np.maximum(low[1:], after[:-1])
+    return _coarse(low, high, 0.0)
+
+
+def _coarse(low: Floats, high: Floats, least: float) -> tuple[Floats, Floats]:
+    """Round the ends between segments to a share of their width (or to `least`, if that is more).
+
+    An exact end would tell the value of one row. Segments that meet after it share an end; the
+    few rows on its other side then count for their neighbour.
+    """
+    width = high - low
+    step = np.exp2(np.floor(np.log2(np.maximum(width / ROUNDED, TINY)))).clip(least)
+    finer = np.minimum(step[:-1], step[1:])
+    above, below = (np.ceil(high[:-1] / finer), np.floor(low[1:] / finer))
+    meeting = np.round((high[:-1] / 2 + low[1:] / 2) / finer)
+    ends = [np.where(above < below, side, meeting) * finer for side in (above, below)]
+    fine = (ends[0] > low[:-1]) & (ends[0] <= ends[1]) & (ends[1] < high[1:])
+    high, low = high.copy(), low.copy()
+    high[:-1], low[1:] = np.where(fine, ends[0], high[:-1]), np.where(fine, ends[1], low[1:])
     return low, high
 
 
