@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pushforward as pf
-from pushforward.blocks import BLOCK, even, regrouped
+from pushforward.blocks import BLOCK, CELLS, CHUNK, block_size, even, regrouped
 from pushforward.cli import run_command
 from pushforward.data import read_raw
 from pushforward.data.enumeration import Series, permuted
@@ -278,3 +278,12 @@ def test_wide_integers_are_distinct() -> None:
     numbers = pl.Series(series.texts(10**15, 1000)).cast(pl.Int64)
     assert numbers.n_unique() == 1000
     assert numbers.min() >= 10**18  # type: ignore[operator]
+
+
+def test_wide_tables_are_generated_in_smaller_blocks() -> None:
+    many = [f"level {i % 400}" for i in range(800)]
+    wide = pf.read(pl.DataFrame({f"c{i}": many for i in range(4)})).schema
+    assert wide.space.shape == (1600,)
+    assert block_size(wide) == CELLS // 1600 < BLOCK
+    assert block_size(pf.read(frame()).schema) == BLOCK
+    assert block_size(pf.read("digits").schema) == CHUNK

@@ -20,7 +20,8 @@ from pushforward.game import Model
 from pushforward.seats import one_hot
 
 CHUNK = 1024  # rows generated at once, and ...
-BLOCK = 8192  # ... of a table, whose rows are small
+BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...
+CELLS = 2**22  # ... they would have more cells than this
 Part = tuple[Tensor, Tensor | None]  # encoded rows, and the codes of their classes
 
 
@@ -44,6 +45,13 @@ def block_seed(seed: int, *place: int) -> int:
     """Return the seed of one block: a hash of the user's seed and the block's place."""
     sequence = np.random.SeedSequence([seed % 2**64, *place])
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def block_size(schema: Schema) -> int:
+    """Return how many rows are generated at once, so that memory stays within bounds."""
+    if not isinstance(schema, TableSchema):
+        return CHUNK
+    return max(1, min(BLOCK, CELLS // sum(schema.space.sizes)))
 
 
 @torch.no_grad()
@@ -71,7 +79,7 @@ def imagined(
     model: Model, schema: Schema, n: int, seed: int, labels: Tensor | None = None
 ) -> Iterator[Part]:
     """Yield n encoded rows in blocks, of these classes (n,) or of classes by their frequencies."""
-    block = BLOCK if isinstance(schema, TableSchema) else CHUNK
+    block = block_size(schema)
     for k, start in enumerate(range(0, n, block)):
         size = min(block, n - start)
         with forked(model.device, block_seed(seed, k)):

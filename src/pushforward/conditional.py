@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.blocks import BLOCK, Part, block_seed, even, forked, propose, sliced
+from pushforward.blocks import BLOCK, Part, block_seed, block_size, even, forked, propose, sliced
 from pushforward.data import TableSchema
 from pushforward.data.where import Restriction
 from pushforward.errors import ModelError
@@ -256,9 +256,9 @@ class Conditioner:
         self.blocks += 1
         return forked(self.model.device, block_seed(self.seed, self.blocks - 1))
 
-    def _draw(self, n: int = BLOCK) -> _Draws:
+    def _draw(self) -> _Draws:
         """Draw n rows' cells, kept to what is allowed."""
-        own = self.restriction
+        own, n = self.restriction, block_size(self.schema)
         labels = None if own.classes is None else torch.multinomial(own.classes, n, True)
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
