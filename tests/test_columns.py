@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pushforward.likelihoods import Autoregressive, Categorical, Likelihood
-from pushforward.networks.roles import Relaxation
-from pushforward.segments import Segments, draw
+from pushforward.models import find
+from pushforward.segments import Raking, Segments, draw
 from pushforward.space import Cells
 
 SIZES = (2, 3, 1, 4)
@@ -29,7 +30,7 @@ def chain() -> Autoregressive:
     return found
 
 
-HEADS = {"autoregressive": chain, "categorical": lambda: Categorical(SPACE)}
+HEADS: dict[str, Callable[[], Likelihood]] = {"autoregressive": chain, "categorical": lambda: Categorical(SPACE)}
 
 
 def outputs() -> Tensor:
@@ -131,19 +132,33 @@ def test_sums_of_segments_are_exact_in_half_precision() -> None:
 
 def test_raking_gives_each_column_the_shares_that_are_wanted() -> None:
     """As many codes as there are rows: after it, expected shares are those of the data."""
-    relaxation, rows = Relaxation(SPACE, 1.0), 2000
+    segments, raking, rows = Segments(SIZES), Raking(sum(SIZES)), 2000
     logits = 0.5 * torch.randn(rows, sum(SIZES), generator=torch.Generator().manual_seed(6))
     wanted = torch.tensor([0.4, 0.6, 0.2, 0.3, 0.5, 1.0, 0.25, 0.15, 0.3, 0.3])
-    before = relaxation.segments.softmax(logits).mean(0)
-    relaxation.rake(wanted, lambda: logits.split(300), rows)
-    found = relaxation.segments.softmax(logits + relaxation.offset).mean(0)
+    before = segments.softmax(logits).mean(0)
+    raking.fit(wanted, lambda: segments.softmax(raking(logits)).mean(0), rows)
+    found = segments.softmax(raking(logits)).mean(0)
     assert float((before - wanted).abs().max()) > 0.1
     # what is left after five rounds, and of one row in 2,000 that smooths both sides
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-3)
 
 
 def test_raking_moves_no_logit_by_more_than_one() -> None:
-    relaxation = Relaxation(Cells((2,)), 1.0)
-    never = torch.tensor([[9.0, -9.0]]).expand(100, -1)
-    relaxation.rake(torch.tensor([0.5, 0.5]), lambda: [never], 100)
-    assert relaxation.offset.abs().tolist() == [1.0, 1.0]
+    segments, raking = Segments((2,)), Raking(2)
+    never = torch.tensor([[9.0, -9.0]])
+    raking.fit(torch.tensor([0.5, 0.5]), lambda: segments.softmax(raking(never))[0], 100)
+    assert raking.offset.abs().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["vae", "r3gan"])
+def test_an_untrained_model_that_has_settled_has_the_columns_of_the_data(name: str) -> None:
+    torch.manual_seed(7)
+    model = find(name)(SPACE, latent=4, width=16).eval()
+    shares = [torch.tensor(p) for p in ([0.6, 0.4], [0.2, 0.4, 0.4], [1.0], [0.1, 0.3, 0.3, 0.3])]
+    cells = torch.stack([torch.multinomial(p, N, replacement=True) for p in shares], 1)
+    rows = Segments(SIZES).one_hot(cells)
+    model.settle((part, None) for part in rows.split(10_000))
+    with torch.no_grad():
+        found = model.imagine(N).mean(0)
+    # two binomial shares of N rows, and the codes that were drawn for the fit
+    assert float((found - rows.mean(0)).abs().max()) < 4.5 * math.sqrt(0.75 / N)

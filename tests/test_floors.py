@@ -18,7 +18,7 @@ FLOORS = [
     {"game", "selftest"},
     {"families"},
     {"models"},
-    {"settings", "seats", "blocks", "conditional", "sampling", "runs", "train"},
+    {"settings", "seats", "blocks", "conditional", "sampling", "runs", "validation", "train"},
     {"decide", "compare"},
     {"report", "console"},
     {"cli"},

@@ -198,7 +198,7 @@ def _about(data: Dataset) -> dict[str, Any]:
         "digest": data.digest,
         "kind": data.schema.kind,
         "notes": list(data.notes),
-        "rows": {name: len(index) for name, index in data.parts.items()},
+        "rows": data.sizes,
         "condition": data.schema.condition and data.schema.condition.name,
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +21,10 @@ from pushforward.measures.closed_form import gaussian_rate, gaussian_rate_by_dim
 from pushforward.measures.samples import mmd
 from pushforward.networks import Critic, Encoder, Generator, Writer, together
 from pushforward.priors import Prior
+from pushforward.segments import Raking
 from pushforward.space import Image, Space, total_variance
+
+Batch = tuple[Tensor, Tensor | None]  # rows x, and their conditions c
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,31 @@ def kl(q: Code, prior: Prior, e: Tensor) -> Tensor:
     if prior.standard:
         return gaussian_rate(q.mean, q.log_var)
     return q.log_prob(e) - prior.log_prob(e)
+
+
+@torch.no_grad()
+def rake(
+    raking: Raking,
+    prior: Prior,
+    shares: Callable[[Tensor, Tensor | None], Tensor],
+    batches: Iterable[Batch],
+) -> None:
+    """Give a table's generated columns the shares that they have in the training rows.
+
+    Args:
+        raking: the offsets that are fitted.
+        prior: where codes are drawn, as many as there are rows, anew in each round.
+        shares: from codes z and conditions c to the probabilities (n, cells) of each row's cells.
+        batches: the training rows x (n, cells), and their conditions.
+    """
+    known = [(len(x), x.sum(0), c) for x, c in batches]
+    rows = sum(size for size, _, _ in known)
+
+    def expected() -> Tensor:
+        found = [shares(prior.sample(size), c).sum(0) for size, _, c in known]
+        return torch.stack(found).sum(0) / rows
+
+    raking.fit(torch.stack([total for _, total, _ in known]).sum(0) / rows, expected, rows)
 
 
 class Decoder(nn.Module):
@@ -118,6 +146,12 @@ class Autoencoder(Model, ABC):
         """Draw the cells of rows from p(x|z), under a condition."""
         p: Observation = self.decoder(z, c)
         return super().cells(z, c, share) if p.cells is None else p.cells(share)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Rake a table's columns."""
+        raking = getattr(self.decoder.likelihood, "raking", None)
+        if raking is not None:
+            rake(raking, self.prior, self.mean, batches)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
@@ -211,21 +245,16 @@ class Adversarial(Model, ABC):
             return super().cells(z, c, share)
         return relaxation.cells(self.generator.trunk(z, c), share)
 
-    @torch.no_grad()
-    def settle(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-        """Rake a table's generator: its columns get the shares that the training rows have."""
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Rake a table's columns."""
         relaxation = self.generator.relaxation
         if relaxation is None:
             return
-        known = [(len(x), x.sum(0), c) for x, c in batches]
-        rows = sum(size for size, _, _ in known)
-        wanted = torch.stack([total for _, total, _ in known]).sum(0) / rows
 
-        def logits() -> Iterator[Tensor]:
-            for size, _, c in known:
-                yield self.generator.trunk(self.prior.sample(size), c)
+        def shares(z: Tensor, c: Tensor | None) -> Tensor:
+            return relaxation.shares(self.generator.trunk(z, c))
 
-        relaxation.rake(wanted, logits, rows)
+        rake(relaxation.raking, self.prior, shares, batches)
 
     def judge(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x) and |grad_x D(x)|^2, each a pack (n // pack,): what R1 and R2 penalise."""

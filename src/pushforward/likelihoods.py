@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplus
 
 from pushforward.errors import ModelError, nearest
-from pushforward.segments import Segments, draw
-from pushforward.space import Cells, Image, Space, Vector
+from pushforward.segments import Raking, Segments, draw
+from pushforward.space import Cells, Image, Space, Vector, values
 
 LEVELS = 255  # steps between the grey values of 8-bit images
 
@@ -164,9 +164,11 @@ class Categorical(Likelihood):
     def __init__(self, space: Cells) -> None:
         super().__init__()
         self.segments = Segments(space.sizes)
+        self.raking = Raking(values(space))
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return independent columns, column j with softmax(outputs_j)."""
+        outputs = self.raking(outputs)
 
         def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
             return self.segments.draw(outputs, share)
@@ -220,6 +222,7 @@ class Autoregressive(Likelihood):
     def __init__(self, space: Cells) -> None:
         super().__init__()
         self.segments = Segments(space.sizes)
+        self.raking = Raking(values(space))
         owner = self.segments.owner
         # unit i reads the columns up to last[i]; in ascending order
         last = torch.arange(self.UNITS) * max(len(space.sizes) - 1, 1) // self.UNITS
@@ -236,6 +239,7 @@ class Autoregressive(Likelihood):
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
+        outputs = self.raking(outputs)
 
         def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
             return self._draw(outputs, share)

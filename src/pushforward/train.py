@@ -16,14 +16,11 @@ from statistics import quantiles
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from pushforward.blocks import forked, imagine
+from pushforward.blocks import forked
 from pushforward.data import Dataset, read
 from pushforward.errors import DivergedError
 from pushforward.game import Model, Panel
-from pushforward.measures.features import beside_class, spread_of
-from pushforward.measures.samples import energy, energy_statistic
 from pushforward.memory import PeakMemory
 from pushforward.runs import (
     Checkpoint,
@@ -39,13 +36,12 @@ from pushforward.seats import Average, Batches, Seat, State, one_hot, precision
 from pushforward.settings import Budget, Settings
 from pushforward.space import Image, Vector
 from pushforward.storage import read_tensors, write_json, write_tensors
+from pushforward.validation import Validation
 
 WARM_UP = 50  # steps over which the learning rate rises
 CHECKS = 10  # times that the validation ruler is read
 SAVES = 20  # times that the state is written
 RECORDS = 200  # entries of the history
-RULER_ROWS = 1000  # rows on either side of the validation ruler
-NULLS = 99  # random splits of real rows that say how much of its reading is noise
 ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its ruler
 CALIBRATION = 0.1  # share of a budget in seconds after which its steps are fixed
 FEWEST_LAPS = 8  # steps that must have been timed by then
@@ -142,8 +138,7 @@ class Loop:
         self.step, self.total = 0, self._known_steps()
         self.best_value, self.best = math.inf, self.average.weights()
         self.history: list[dict[str, Any]] = []
-        self.spread: float | None = None
-        self.noise: float | None = None
+        self.validation = Validation(data, settings.seed)
         self.memory = PeakMemory(self.device)
         self.before, self.started = 0.0, time.perf_counter()
         self.laps: list[float] = []
@@ -236,7 +231,7 @@ class Loop:
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
         if validation is not None:
             record["validation"] = validation
-            self._keep_best(validation)
+            self._keep_best()
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
@@ -244,51 +239,22 @@ class Loop:
             self.progress(record | {"total": self.total})
 
     def check(self) -> float:
-        """Return the energy distance between validation rows and as many generated ones.
+        """Return the energy distance between validation rows and as many generated ones."""
+        return self.validation.energy(self.average.catch_up())
 
-        The noise is the same at every check, so that a change of the value is one of the model.
-        """
-        model = self.average.catch_up()
-        rows, labels = self._held()
-        with forked(self.device, self.settings.seed):
-            fake = imagine(model, self.data.schema, len(rows), labels)
-        if not bool(self.data.schema.features(fake).isfinite().all()):
-            return math.inf
-        return float(energy_statistic(self._views(rows, labels), self._views(fake, labels)))
-
-    def _views(self, rows: Tensor, labels: Tensor | None) -> Tensor:
-        """Return what the validation ruler sees of rows, their classes beside them."""
-        if self.spread is None:
-            self.spread = spread_of(self.data.schema.features(self._held()[0]))
-        view = self.data.schema.features(rows)
-        return beside_class(view, labels, self.model.classes, self.spread)
-
-    def _held(self) -> tuple[Tensor, Tensor | None]:
-        """Return the validation rows that the ruler reads, and their labels."""
-        rows, labels = self.data.part("validation")
-        return rows[:RULER_ROWS], None if labels is None else labels[:RULER_ROWS]
-
-    def _noise(self) -> float:
-        """Return what the ruler reads at most in 95 % of cases where there is no difference."""
-        if self.noise is None:
-            held, (seen, labels) = self._held(), self.data.part("train")
-            rows = min(len(held[0]), len(seen))
-            other = self._views(seen[:rows], None if labels is None else labels[:rows])
-            known = energy(self._views(*held), other, permutations=NULLS) if rows > 2 else None
-            self.noise = 0.0 if known is None else float(known.extra["null_95"])
-        return self.noise
-
-    def _keep_best(self, value: float) -> None:
+    def _keep_best(self) -> None:
         """Keep the averaged weights if none so far were better, past the first quarter.
 
-        Of weights that the ruler cannot tell apart, those that were trained longest are kept.
+        Of weights that validation cannot tell apart, those that were trained longest are kept.
         """
         self._demand_finite()
+        model = self.average.catch_up()
+        value = self.validation.value(model)
         if 4 * self.step < (self.total or 0) or value == math.inf:
             return
-        kept = not value > self.best_value + self._noise()
+        worse = value > self.best_value + self.validation.tolerance(model)
         self.best_value = min(self.best_value, value)
-        if kept:
+        if not worse:
             self.best = self.average.weights()
             if self.folder is not None:
                 write_tensors(self.folder.weights("best"), self.best, bond(self.config))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
 from pushforward.networks.trunks import Reader, Writer
-from pushforward.segments import Segments
+from pushforward.segments import Raking, Segments
 from pushforward.space import Cells, Image, Space, Vector, values
 
-RAKES = 5  # rounds of iterative proportional fitting
-RAKED = 1.0  # the most that a logit moves in them
 WIDTH = {Vector: 256, Cells: 256, Image: 128}
 DEPTH = {Vector: 2, Cells: 2, Image: 1}
 LATENT = {Vector: 32, Cells: 64, Image: 32}
@@ -59,44 +55,28 @@ class Encoder(nn.Module):
 class Relaxation(nn.Module):
     """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017).
 
-    Forward, each column's segment is a one-hot draw from softmax(logits + offset); backward, it is
-    softmax((logits + offset + Gumbel noise) / temperature). The offset is 0 until after training.
+    Forward, each column's segment is a one-hot draw from softmax(logits); backward, it is
+    softmax((logits + Gumbel noise) / temperature).
     """
-
-    offset: Tensor
 
     def __init__(self, space: Cells, temperature: float) -> None:
         super().__init__()
         self.segments = Segments(space.sizes)
+        self.raking = Raking(values(space))
         self.temperature = temperature
-        self.register_buffer("offset", torch.zeros(values(space)))
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return rows (n, cells) that are one-hot in each column."""
-        soft, hard = self.segments.gumbel_softmax(logits + self.offset, self.temperature)
+        soft, hard = self.segments.gumbel_softmax(self.raking(logits), self.temperature)
         return soft + (hard - soft).detach()
 
     def cells(self, logits: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw cells under a condition; see `Segments.draw`."""
-        return self.segments.draw(logits + self.offset, share)
+        return self.segments.draw(self.raking(logits), share)
 
-    @torch.no_grad()
-    def rake(self, wanted: Tensor, logits: Callable[[], Iterable[Tensor]], rows: int) -> None:
-        """Give the columns the shares that are wanted, (cells,), by offsets of the logits.
-
-        Iterative proportional fitting (Deming & Stephan 1940): offset += log(wanted / expected),
-        at most `RAKED` in all, so that what is never generated is not put anywhere.
-
-        Args:
-            wanted: the shares of the training rows.
-            logits: generates the logits of as many rows anew, a batch at a time.
-            rows: how many they are.
-        """
-        for _ in range(RAKES):
-            parts = [self.segments.softmax(each + self.offset).sum(0) for each in logits()]
-            found = torch.stack(parts).sum(0) / rows
-            moved = self.offset + ((wanted + 1 / rows) / (found + 1 / rows)).log()
-            self.offset.copy_(moved.clamp(-RAKED, RAKED))
+    def shares(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (n, cells) of each column's cells."""
+        return self.segments.softmax(self.raking(logits))
 
 
 class Generator(nn.Module):
