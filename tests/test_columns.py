@@ -30,7 +30,10 @@ def chain() -> Autoregressive:
     return found
 
 
-HEADS: dict[str, Callable[[], Likelihood]] = {"autoregressive": chain, "categorical": lambda: Categorical(SPACE)}
+HEADS: dict[str, Callable[[], Likelihood]] = {
+    "autoregressive": chain,
+    "categorical": lambda: Categorical(SPACE),
+}
 
 
 def outputs() -> Tensor:
