@@ -55,6 +55,7 @@ Batch = Annotated[int | None, typer.Option(help="Rows a batch. [by kind of data]
 Ema = Annotated[float, typer.Option(help="Decay of the generating players' average; 0: none.")]
 Clip = Annotated[float | None, typer.Option(help="Clip a turn's gradient to this norm.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate. [each model's own]")]
+Precision = Annotated[str, typer.Option(help="Networks train in auto, float32 or bfloat16.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 GO_ON = "interrupted; the same command goes on from the last saved state"
@@ -84,6 +85,7 @@ def compare(
     ema: Ema = 0.999,
     clip: Clip = None,
     rate: Rate = None,
+    precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Train models on DATA under equal conditions, measure them, recommend one, write a report.
@@ -105,7 +107,7 @@ def compare(
     )
     folder = out_folder or Path("runs") / Path(data).stem
     settings: dict[str, Any] = {"budget": budget, "batch": batch, "ema": ema}
-    settings |= {"clip": clip, "rate": rate}
+    settings |= {"clip": clip, "rate": rate, "precision": precision}
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(
@@ -151,6 +153,7 @@ def fit(
     ema: Ema = 0.999,
     clip: Clip = None,
     rate: Rate = None,
+    precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Train one model on DATA. The same command goes on with an interrupted run.
@@ -170,7 +173,7 @@ def fit(
         rare=cast("Rare", rare),
         metadata=metadata,
     )
-    settings = Settings(budget, seed, batch, ema, clip, rate)
+    settings = Settings(budget, seed, batch, ema, clip, rate, precision)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         fitted = train(

@@ -80,6 +80,7 @@ def versions(found: Found) -> Sheet:
     """Return what identifies the data and the software."""
     run = _first(found)
     facts = {"data (SHA-256)": str(found.about["digest"])} | run.config.get("versions", {})
+    facts |= {"networks computed in": run.config.get("precision") or "float32"}
     return Sheet(["", ""], [[name, str(value)] for name, value in facts.items()])
 
 
