@@ -8,6 +8,7 @@ the fit took.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 
@@ -21,8 +22,10 @@ def main() -> None:
     torch.manual_seed(int(seed))
     table = pd.read_csv(train)
     discrete = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
-    cuda = {"enable_gpu": False} if hasattr(ctgan, "GPU") else {"cuda": False}
-    model = getattr(ctgan, name)(epochs=int(epochs), **cuda)
+    kind = getattr(ctgan, name)
+    known = inspect.signature(kind).parameters
+    gpu = next(flag for flag in ("enable_gpu", "cuda") if flag in known)  # older releases say cuda
+    model = kind(epochs=int(epochs), **{gpu: False})
     model.set_random_state(int(seed))
     start = time.perf_counter()
     model.fit(table, discrete)

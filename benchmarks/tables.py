@@ -99,7 +99,7 @@ def ours(judge: Judge, train: Path, what: str, seed: int) -> Row:
     """Fit MODEL=BUDGET, or MODEL:OPTION=VALUE=BUDGET; the data are read before the clock starts."""
     name, _, budget = what.rpartition("=")
     model, *given = name.split(":")
-    options = dict(option.split("=") for option in given)
+    options: dict[str, Any] = dict(option.split("=") for option in given)
     data = pf.read(train, split=SPLIT)
     start = time.perf_counter()
     fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
