@@ -254,6 +254,42 @@ def test_long_integers_may_be_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dtype", "ids", "low", "high"),
+    [
+        (pl.Int64(), range(-1199, -999), -1999, -1000),
+        (pl.Int64(), range(-500, 500), -999, 999),
+        (pl.Int8(), range(-100, 0), -127, -1),
+        (pl.Int64(), range(-(2**63), -(2**63) + 200), -(2**63) + 1, -(10**18)),
+        (pl.UInt64(), range(2**64 - 200, 2**64), 10**19, 2**64 - 1),
+    ],
+)
+def test_whole_numbers_may_be_names(dtype: pl.DataType, ids: range, low: int, high: int) -> None:
+    """Signs as often as in the data: within 4 standard errors of the 100 rows drawn."""
+    frame = pl.DataFrame({"id": pl.Series([*ids], dtype=dtype), "v": np.arange(len(ids)) % 5})
+    schema, dataset = table(frame, overrides={"id": "identifier"})
+    schema = TableSchema.from_json(json.loads(json.dumps(schema.to_json())))
+    fresh = schema.decode(dataset.rows[:100], generator=torch.Generator().manual_seed(0))["id"]
+    assert (fresh.dtype, fresh.n_unique()) == (dtype, 100)
+    assert fresh.min() >= low
+    assert fresh.max() <= high
+    share = np.mean([i < 0 for i in ids])
+    assert abs((fresh < 0).mean() - share) <= 4 * np.sqrt(share * (1 - share) / 100)
+
+
+def test_integers_that_numpy_has_not_are_refused() -> None:
+    frame = pl.DataFrame({"n": pl.Series([10**25 + i for i in range(30)], dtype=pl.Int128)})
+    with pytest.raises(DataError, match="at most 64 bits, got Int128; cast it to Int64"):
+        read(frame)
+
+
+def test_rare_values_are_counted_beside_a_category_of_that_name() -> None:
+    words = ["(rare)"] * 300 + ["x"] * 300 + ["y"] * 5
+    dataset = read(pl.DataFrame({"w": words}), rare="name")
+    train = pl.Series(words)[dataset.parts["train"].numpy()]
+    assert f"the 2 rarer ones ({(train != 'x').mean():.1%} of the rows)" in dataset.notes[0]
+
+
+@pytest.mark.parametrize(
     "values", [[0.0] * 18 + [2e-311], [0.0] * 10 + [1.0] * 17 + [5e-324], [5e-324, -1e-320] * 20]
 )
 def test_numbers_with_hardly_any_bits_are_kept(values: list[float]) -> None:

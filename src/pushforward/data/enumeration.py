@@ -129,6 +129,7 @@ class Series:
         longer = len(self.alphabets) + 1
         while size := self._room(longer):
             yield Phase(size, (longer,), (size,), (0,))
+            used[longer] = size
             longer += 1
         msg = f"identifiers must be distinct, and of type {self.dtype} only {sum(used.values())}"
         raise DataError(f"{msg} fit their pattern; sample fewer rows, or widen the column")

@@ -46,6 +46,7 @@ class Identifier:
         alphabets: for each position the characters that may stand there; one where all rows agree.
         lengths: the shares of the lengths 1, 2, ...
         missing: the share of missing values.
+        negative: the share of negative numbers; the pattern is that of the digits.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Identifier:
     alphabets: tuple[str, ...]
     lengths: tuple[float, ...]
     missing: float
+    negative: float = 0.0
 
     @classmethod
     def fit(cls, facts: Facts) -> Identifier:
@@ -61,13 +63,17 @@ class Identifier:
         if not (dtype.is_integer() or dtype == pl.String) or texts is None or not len(texts):
             msg = f"column {facts.name!r}: identifiers must be text or integers, got {dtype}"
             raise DataError(msg)
-        letters = _letters(texts.cast(pl.String).str.slice(0, LONGEST))
+        spelled, negative = texts.cast(pl.String), 0.0
+        if dtype.is_integer():
+            negative = float(spelled.str.starts_with("-").to_numpy().mean())
+            spelled = spelled.str.strip_prefix("-")
+        letters = _letters(spelled.str.slice(0, LONGEST))
         lengths = np.bincount((letters != "").sum(1))[1:] / len(letters)
         alphabets = [_alphabet(column) for column in letters.T]
         if dtype.is_integer():
-            alphabets = _unsigned(alphabets)
-        missing = facts.nulls / facts.rows
-        return cls(facts.name, dtype, tuple(alphabets), tuple(lengths.tolist()), missing)
+            alphabets[0] = alphabets[0].replace("0", "") or "1"
+        pattern = (tuple(alphabets), tuple(lengths.tolist()))
+        return cls(facts.name, dtype, *pattern, facts.nulls / facts.rows, negative)
 
     def generate(
         self, n: int, generator: torch.Generator | None = None, first: int = 0
@@ -80,6 +86,8 @@ class Identifier:
         key = int(torch.randint(2**62, (), generator=generator, device=device))
         texts = Series(self.alphabets, self.lengths, self.dtype, key).texts(first, n)
         found = pl.Series(self.name, texts).cast(self.dtype)
+        if self.negative:
+            found = (-found).zip_with(pl.Series(chances(first, n, key + 1) < self.negative), found)
         gone = pl.Series(chances(first, n, key) < self.missing)
         return found.set(gone, None) if gone.any() else found
 
@@ -91,27 +99,21 @@ class Identifier:
             "alphabets": list(self.alphabets),
             "lengths": list(self.lengths),
             "missing": self.missing,
+            "negative": self.negative,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Identifier:
         """Rebuild from `to_json`."""
-        alphabets, lengths = tuple(data["alphabets"]), tuple(data["lengths"])
-        return cls(
-            data["name"], dtype_from_json(data["dtype"]), alphabets, lengths, data["missing"]
-        )
+        pattern = (tuple(data["alphabets"]), tuple(data["lengths"]))
+        shares = (data["missing"], data["negative"])
+        return cls(data["name"], dtype_from_json(data["dtype"]), *pattern, *shares)
 
 
 def _letters(texts: pl.Series) -> NDArray[np.str_]:
     """Return texts as a matrix of single characters, empty ones after the end."""
     array = np.array(texts.to_list(), dtype=np.str_)
     return array.view("<U1").reshape(len(array), -1)
-
-
-def _unsigned(alphabets: list[str]) -> list[str]:
-    """Return the digits of whole numbers that are not negative, the first of them not 0."""
-    digits = [alphabet.replace("-", "") or string.digits for alphabet in alphabets]
-    return [digits[0].replace("0", "") or "1", *digits[1:]]
 
 
 def _alphabet(column: NDArray[np.str_]) -> str:

@@ -70,6 +70,9 @@ class Wishes:
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
             msg = f"column {name!r} must hold numbers, text, truth values or times, got {dtype}"
             raise DataError(msg)
+        if str(dtype) in ("Int128", "UInt128"):  # NumPy has no such integers
+            msg = f"column {name!r} must hold integers of at most 64 bits, got {dtype}; cast it"
+            raise DataError(f"{msg} to Int64 or, if they are names, to String")
         return Facts(name, dtype, "categorical" if name == self.condition else self.kinds.get(name))
 
 
@@ -232,7 +235,8 @@ def _rare(facts: Facts, column: Category, sample: pl.Series) -> list[str]:
         few, share = int(column.rare.sum()), float(cells.mass[column.rare].sum())
         fate = "share one cell, and are generated as often as they occur (rare='draw')"
     elif RARE in column.levels:
-        few, share = found - len(column.levels) + 1, float(cells.mass[-1])
+        few = found - len(column.levels) + 1
+        share = float(cells.mass[column.levels.index(RARE)])
         fate = f"are generated as {RARE!r}, and none is stored (rare='name')"
     else:
         few, gone = found - len(column.levels), sample.null_count() / max(len(sample), 1)
