@@ -29,6 +29,7 @@ from pushforward.data.constraints import (
     Statement,
     parse,
 )
+from pushforward.data.where import levels
 from pushforward.errors import DataError
 
 GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -563,3 +564,14 @@ def test_the_command_line_takes_constraints_and_metadata(
         "ordered <= sent",
         "age >= 18",
     ]
+
+
+def test_a_table_cannot_be_balanced_by_what_follows_from_a_constraint() -> None:
+    frame = pl.DataFrame(
+        {"city": ["Ulm", "Bonn"] * 20, "state": ["BW", "NRW"] * 20, "kind": [*"abab"] * 10}
+    )
+    schema = pf.read(frame, constraints="combine(city, state)").schema
+    assert isinstance(schema, TableSchema)
+    assert levels(schema, "kind") == ["a", "b"]
+    with pytest.raises(DataError, match=r"'city' follows from a constraint.*; known: kind$"):
+        levels(schema, "city")

@@ -113,10 +113,14 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
 def levels(schema: TableSchema, name: str) -> list[Any]:
     """Return the values of a column that training rows have, to balance a table by.
 
-    DataError unless the column consists of single values, of which there are at least two; missing
-    ones are left out.
+    DataError unless the column is modelled itself and consists of single values, of which there are
+    at least two; missing ones are left out.
     """
     column = _column_or_classes(schema, name)
+    own = [c.name for c in schema.columns if isinstance(c, Category) and c.name in schema.order]
+    if name in schema.rules.codecs:
+        msg = f"column {name!r} follows from a constraint, and no table can be balanced by it"
+        raise DataError(f"{msg}; {nearest(name, own)}")
     p = column.partition
     alone = bool(len(p.atom)) and not np.isnan(p.atom[p.mass > 0]).any()
     values = np.unique(p.atom[p.mass > 0]) if alone else np.empty(0)
@@ -124,7 +128,7 @@ def levels(schema: TableSchema, name: str) -> list[Any]:
         msg = (
             f"column {name!r} must hold at least two categories to balance a table by, "
             f"and holds {'a range of numbers' if not alone else 'one value'}; "
-            f"{nearest(name, (c.name for c in schema.columns if isinstance(c, Category)))}"
+            f"{nearest(name, own)}"
         )
         raise DataError(msg)
     return column.decode(values).to_list()
