@@ -32,17 +32,17 @@ def test_overhead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not ADULT.exists(), reason="needs ../shared/data/adult-train.csv")
 def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60 steps of the VAE: the columns are raked, the rest is far from trained."""
-    quick = ("--data", str(ADULT.parent), "--seeds", "1", "--fits", "vae=60")
+    quick = ("--data", str(ADULT.parent), "--seeds", "1", "--fits", "vae=60", "--rows", "4000")
     result = run("tables.py", tmp_path / "t.json", monkeypatch, *quick)
     assert isinstance(result, dict)
     (real,), (held_out,), (model,) = result.values()
-    # KS of 3,257 against 29,304 rows of one distribution has a mean of 0.87 / sqrt(2931) = 0.016
-    assert held_out["shape"] < 0.02
-    assert model["shape"] < 0.02
+    # KS of 3,257 against 4,000 rows of one distribution has a mean of 0.87 / sqrt(1795) = 0.021
+    assert held_out["shape"] < 0.04
+    assert model["shape"] < 0.04
     assert held_out["trend"] < model["trend"] < 0.2
     # the AUC of 3,257 rows on either side has a standard error of 0.007
     assert real["detection"] < 0.55 < model["detection"]
-    assert abs(model["members"] - 0.5) < 0.05
+    assert abs(model["members"] - 0.5) < 0.06
 
 
 def test_peers_give_the_same_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

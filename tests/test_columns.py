@@ -43,7 +43,8 @@ def outputs() -> Tensor:
 def table_of(head: Likelihood) -> Tensor:
     """The probability of every row, by the head's own log-likelihood."""
     x = Segments(SIZES).one_hot(EVERY)
-    return head(outputs().expand(len(EVERY), -1)).log_prob(x).detach().double().exp()
+    scores: Tensor = head(outputs().expand(len(EVERY), -1)).log_prob(x)
+    return scores.detach().double().exp()
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -293,9 +293,8 @@ def test_costs_are_means_over_seeds(page: Page) -> None:
 
 def test_commands_repeat_the_comparison(page: Page) -> None:
     assert "--models vae,gan --seeds 3 --budget '100 steps'" in page.text
-    assert "pf.fit('data frame', 'gan', budget='100 steps', seed=2)" in page.text.replace(
-        read(table()).name, "data frame"
-    )
+    line = "pf.fit('data frame', 'gan', budget='100 steps', seed=2, precision='float32')"
+    assert line in page.text.replace(read(table()).name, "data frame")
 
 
 def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_the_best_beats_every_other() -> None:
 
 def test_best_checkpoint_is_chosen_as_the_loop_does() -> None:
     series = [(10, 0.1, 1.0), (40, 0.3, 4.0), (80, 0.2, 8.0), (100, 0.25, 10.0)]
-    assert chosen(series)[0] == 80
+    assert chosen(series, [])[0] == 80
+    assert chosen(series, [40, 100])[0] == 100
 
 
 @pytest.mark.parametrize(

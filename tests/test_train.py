@@ -236,7 +236,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     loop = Loop(model, data, settings, None, identify("vae", {}, settings, data))
     rows, codes = data.part("validation")
     assert codes is not None
-    monkeypatch.setattr("pushforward.train.imagine", lambda *_arguments: rows / 2)
+    monkeypatch.setattr("pushforward.validation.imagine", lambda *_arguments: rows / 2)
     real, n = rows.double().numpy(), len(rows)
     hot = np.sqrt(real.var(0, ddof=1).sum()) * np.eye(2)[codes.numpy()]
     x, y = np.hstack([real, hot]), np.hstack([real / 2, hot])

@@ -24,6 +24,8 @@ from pushforward.priors import Prior
 from pushforward.segments import Raking
 from pushforward.space import Image, Space, total_variance
 
+RAKED = 2**14  # codes that raking looks at in a round, ...
+BLOCK = 2**12  # ... so many at a time
 Batch = tuple[Tensor, Tensor | None]  # rows x, and their conditions c
 
 
@@ -66,18 +68,32 @@ def rake(
 
     Args:
         raking: the offsets that are fitted.
-        prior: where codes are drawn, as many as there are rows, anew in each round.
+        prior: where codes are drawn, anew in each round.
         shares: from codes z and conditions c to the probabilities (n, cells) of each row's cells.
         batches: the training rows x (n, cells), and their conditions.
     """
-    known = [(len(x), x.sum(0), c) for x, c in batches]
-    rows = sum(size for size, _, _ in known)
+    wanted, classes, rows = torch.zeros_like(raking.offset), torch.zeros(0), 0
+    for x, c in batches:
+        wanted, rows = wanted + x.sum(0), rows + len(x)
+        if c is not None:
+            classes = classes.to(c) + c.sum(0) if len(classes) else c.sum(0)
+    blocks = -(-min(rows, RAKED) // BLOCK)
 
     def expected() -> Tensor:
-        found = [shares(prior.sample(size), c).sum(0) for size, _, c in known]
-        return torch.stack(found).sum(0) / rows
+        found = torch.zeros_like(wanted)
+        for _ in range(blocks):
+            found += shares(prior.sample(BLOCK), _drawn(classes, BLOCK)).mean(0)
+        return found / blocks
 
-    raking.fit(torch.stack([total for _, total, _ in known]).sum(0) / rows, expected, rows)
+    raking.fit(wanted / rows, expected, rows)
+
+
+def _drawn(frequencies: Tensor, n: int) -> Tensor | None:
+    """Return n one-hot classes (n, classes) by their frequencies; None where there are none."""
+    if not len(frequencies):
+        return None
+    drawn = torch.multinomial(frequencies, n, replacement=True)
+    return torch.nn.functional.one_hot(drawn, len(frequencies)).to(frequencies)
 
 
 class Decoder(nn.Module):
@@ -156,7 +172,8 @@ class Autoencoder(Model, ABC):
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
         q = self.encode(x, c)
-        return [*_code_panels(q), _aggregate_panel(q, self.prior)]
+        enough = len(x) > 2 and bool(q.mean.isfinite().all() & q.log_var.isfinite().all())
+        return [*_code_panels(q), *([_aggregate_panel(q, self.prior)] if enough else [])]
 
 
 def _code_panels(q: Code) -> list[Panel]:

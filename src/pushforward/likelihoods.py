@@ -34,7 +34,7 @@ class Observation:
     Args:
         log_prob: from rows x to log p(x|z), (n,).
         sample: a draw of x.
-        mean: the mean of x.
+        mean: the mean of x; of columns that hear each other, given a draw of those before.
         cells: of a table, a draw of each column's cell under a condition (see `Segments.draw`).
     """
 
@@ -212,7 +212,8 @@ class Autoregressive(Likelihood):
     the columns up to their own and speak to those after it (MADE, Germain et al. 2015), beside a
     decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column tells about
     the next needs no code then, so that the codes that are left are close to their prior. `tell`
-    starts at 0, where the columns are independent given z.
+    starts at 0, where the columns are independent given z. Of more columns than units, a column may
+    not hear the last few before it.
     """
 
     UNITS = 128

@@ -34,7 +34,7 @@ class Segments(nn.Module):
         end = torch.tensor(sizes).cumsum(0)
         owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
         tables = {"end": end, "first": end - torch.tensor(sizes), "owner": owner}
-        tables["membership"] = nn.functional.one_hot(owner, len(sizes)).float()
+        tables["membership"] = (owner[:, None] == torch.arange(len(sizes))).float()
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 

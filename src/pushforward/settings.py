@@ -78,5 +78,5 @@ class Settings:
                 msg = f"{name}={getattr(self, name)!r} is out of range"
                 raise ModelError(msg)
         if self.precision not in PRECISIONS:
-            msg = f"precision {self.precision!r}: {nearest(self.precision, PRECISIONS)}"
+            msg = f"precision {self.precision!r}: {nearest(str(self.precision), PRECISIONS)}"
             raise ModelError(msg)

@@ -71,7 +71,7 @@ def fit(
         device: "auto", "cpu", "cuda", ...
         progress: called with each record.
         settings: how to train; or give its fields as keywords (`budget="60s"`, `seed=0`,
-            `batch`, `ema`, `clip`, `rate`).
+            `batch`, `ema`, `clip`, `rate`, `precision`).
         **keywords: those, and the options of the model (`latent`, `beta`, `gamma`, ...).
 
     Raises:
@@ -230,8 +230,7 @@ class Loop:
         record: dict[str, Any] = {"step": self.step, "samples": samples}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
         if validation is not None:
-            record["validation"] = validation
-            self._keep_best()
+            record |= {"validation": validation, **self._choose(validation)}
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
@@ -240,24 +239,24 @@ class Loop:
 
     def check(self) -> float:
         """Return the energy distance between validation rows and as many generated ones."""
-        return self.validation.energy(self.average.catch_up())
+        return self.validation.distance(self.average.catch_up())
 
-    def _keep_best(self) -> None:
-        """Keep the averaged weights if none so far were better, past the first quarter.
+    def _choose(self, distance: float) -> dict[str, Any]:
+        """Keep the averaged weights if none so far were better, past the first quarter; say so.
 
         Of weights that validation cannot tell apart, those that were trained longest are kept.
         """
         self._demand_finite()
-        model = self.average.catch_up()
-        value = self.validation.value(model)
-        if 4 * self.step < (self.total or 0) or value == math.inf:
-            return
-        worse = value > self.best_value + self.validation.tolerance(model)
+        if 4 * self.step < (self.total or 0):
+            return {}
+        value, slack = self.validation.choice(self.average.catch_up(), distance)
+        kept = value <= self.best_value + slack
         self.best_value = min(self.best_value, value)
-        if not worse:
+        if kept:
             self.best = self.average.weights()
             if self.folder is not None:
                 write_tensors(self.folder.weights("best"), self.best, bond(self.config))
+        return {"chosen_by": value, "kept": kept}
 
     def _demand_finite_terms(self) -> None:
         """Raise DivergedError for the first term of any turn that left the finite numbers."""
@@ -316,13 +315,12 @@ class Loop:
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
         self._demand_finite()
-        model, seconds = self.average.catch_up(), self.seconds()
-        finals: dict[Checkpoint, State] = {"final": self.average.weights(), "best": self.best}
-        for checkpoint, weights in finals.items():
-            model.load_state_dict(weights)
-            model.settle(self.batches.epoch())
-            finals[checkpoint] = {n: t.clone() for n, t in model.state_dict().items()}
-        cost = {"seconds": seconds, "peak_memory": self.memory.peak()}
+        model, final = self.average.catch_up(), self.average.weights()
+        same = all(torch.equal(final[name], self.best[name]) for name in final)
+        settled = self._settled(final)
+        finals: dict[Checkpoint, State] = {"best": settled if same else self._settled(self.best)}
+        finals["final"] = settled
+        cost = {"seconds": self.seconds(), "peak_memory": self.memory.peak()}
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
@@ -330,6 +328,13 @@ class Loop:
         if self.folder is not None:
             fitted.save_results(self.folder)
         return fitted
+
+    def _settled(self, weights: State) -> State:
+        """Return weights after the model has fitted what is fitted once."""
+        model = self.average.model
+        model.load_state_dict(weights)
+        model.settle(self.batches.epoch())
+        return {name: t.clone() for name, t in model.state_dict().items()}
 
     @torch.no_grad()
     def _anatomy(self, model: Model) -> list[Panel]:

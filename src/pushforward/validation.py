@@ -33,14 +33,15 @@ class Validation:
         self.data, self.seed = data, seed
         self.rows, self.labels = rows[:ROWS], None if labels is None else labels[:ROWS]
 
-    def value(self, model: Model) -> float:
-        """Return what the choice of a checkpoint goes by; lower is better."""
-        turns = model.turns()
-        return self.loss(model, turns[0]) if len(turns) == 1 else self.energy(model)
+    def choice(self, model: Model, distance: float) -> tuple[float, float]:
+        """Return what the choice of a checkpoint goes by, and how much more is still as good.
 
-    def tolerance(self, model: Model) -> float:
-        """Return by how much a value may be larger and still be as good."""
-        return 0.0 if len(model.turns()) == 1 else self.noise
+        `distance` is the model's, as read. A value that is no number is infinitely bad.
+        """
+        turns = model.turns()
+        alone = len(turns) == 1
+        value, slack = (self.loss(model, turns[0]), 0.0) if alone else (distance, self.noise)
+        return (value if math.isfinite(value) else math.inf), slack
 
     @torch.no_grad()
     def loss(self, model: Model, turn: Turn) -> float:
@@ -52,7 +53,7 @@ class Validation:
             terms = getattr(model, turn.name)(x, c)
         return float(sum(term.mean() for term in terms.values()))
 
-    def energy(self, model: Model) -> float:
+    def distance(self, model: Model) -> float:
         """Return the energy distance to generated rows; infinite where those are not finite."""
         with forked(model.device, self.seed):
             fake = imagine(model, self.data.schema, len(self.rows), self.labels)
@@ -74,7 +75,7 @@ class Validation:
 
     @cached_property
     def _spread(self) -> float:
-        return spread_of(self.data.schema.features(self.rows))
+        return spread_of(self.data.schema.features(self.rows)) if len(self.rows) > 1 else 1.0
 
     def _view(self, rows: Tensor, labels: Tensor | None) -> Tensor:
         """Return what the energy distance sees of rows, their classes beside them."""

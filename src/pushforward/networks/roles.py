@@ -123,8 +123,8 @@ def packed(space: Space, pack: int) -> Space:
     """Return the space of `pack` rows laid side by side (images: channel upon channel)."""
     if isinstance(space, Image):
         return Image(space.channels * pack, space.height, space.width)
-    if pack == 1:
-        return space
+    if isinstance(space, Cells):
+        return Cells(space.sizes * pack)
     return Vector(space.shape[0] * pack)
 
 

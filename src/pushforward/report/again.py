@@ -88,6 +88,7 @@ def _fit(found: Found, run: Run) -> str:
     condition = found.about["condition"]
     given: Json = {"budget": f"{_steps(run)} steps", "seed": run.seed}
     given |= ({"condition": condition} if condition else {}) | _given(run, "budget", "seed")
+    given["precision"] = run.config.get("precision") or "float32"
     words = "".join(f", {name}={value!r}" for name, value in (given | run.options).items())
     return f"pf.fit({_data(found)}, {run.model!r}{words})"
 

@@ -103,7 +103,7 @@ def _logarithmic(values: Sequence[float]) -> Json:
 def _checked(series: Series, run: Run, colour: str, *, first: bool) -> list[Json]:
     """Return a run's line and the mark of its best checkpoint."""
     line = _line(series, run.model, colour, run.seed) | {"showlegend": first}
-    step, value, _ = chosen(series)
+    step, value, _ = chosen(series, [r["step"] for r in run.records if r.get("kept")])
     mark = {
         "type": "scatter",
         "mode": "markers",
@@ -117,7 +117,9 @@ def _checked(series: Series, run: Run, colour: str, *, first: bool) -> list[Json
     return [line, mark]
 
 
-def chosen(series: Series) -> tuple[int, float, float]:
-    """Return the best check past the first quarter of the steps, as the loop chooses it."""
+def chosen(series: Series, kept: Sequence[int]) -> tuple[int, float, float]:
+    """Return the check whose weights were kept last; where none says so, the lowest late one."""
     last = series[-1][0]
+    if kept:
+        return next(check for check in series if check[0] == kept[-1])
     return min((s for s in series if 4 * s[0] >= last), key=lambda s: s[1])

@@ -1,0 +1,130 @@
+"""The choice of a checkpoint, and the precision that networks are trained in."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import pushforward as pf
+from pushforward.errors import ModelError
+from pushforward.networks import Critic
+from pushforward.networks.trunks import ReadCells
+from pushforward.report.training import chosen
+from pushforward.runs import build
+from pushforward.seats import Batches, Seat, precision
+from pushforward.settings import Settings
+from pushforward.space import Cells, Vector
+from pushforward.validation import Validation
+
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=300)
+TABLE = pl.DataFrame({"a": A, "b": A + RNG.normal(size=300), "k": RNG.choice(list("uvw"), 300)})
+SMALL: dict[str, Any] = {"seed": 0, "width": 8, "depth": 0}
+
+
+def test_the_loss_is_that_of_the_turn_without_what_training_leaves_out() -> None:
+    data = pf.read(TABLE)
+    model = build("vae", data.schema, {"width": 8}, 0, torch.device("cpu")).eval()
+    rows = data.schema.expand(data.part("validation")[0])
+    noise = torch.random.fork_rng()
+    with noise, torch.no_grad():
+        torch.manual_seed(3)
+        terms = model.elbo(rows, None)  # type: ignore[operator]  # a VAE's turn
+    expected = sum(float(term.mean()) for term in terms.values())
+    assert Validation(data, 3).loss(model, model.turns()[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_displaces_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = itertools.chain([2.0, 1.0], itertools.repeat(math.nan))
+    monkeypatch.setattr(Validation, "loss", lambda *_: next(values))
+    history = pf.fit(TABLE, "vae", budget=40, **SMALL).history
+    # read every 4 steps, past the first quarter: 2 at 12, 1 at 16, nothing better after it
+    assert [r["step"] for r in history if r.get("kept")] == [12, 16]
+
+
+def test_where_no_value_is_finite_the_last_weights_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Validation, "loss", lambda *_: math.inf)
+    states = pf.fit(TABLE, "vae", budget=40, ema=0, **SMALL).states
+    assert all(torch.equal(states["best"][n], states["final"][n]) for n in states["final"])
+
+
+def test_of_what_cannot_be_told_apart_the_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    distances = itertools.chain([0.5, 0.0, 0.09, 0.08, 0.11, 0.1], itertools.repeat(0.2))
+    monkeypatch.setattr(Validation, "distance", lambda *_: next(distances))
+    monkeypatch.setattr(Validation, "noise", 0.1)
+    history = pf.fit(TABLE, "r3gan", budget=10, **SMALL).history
+    kept = [r["validation"] for r in history if r.get("kept")]
+    # 0.5 and 0 lie in the first quarter; up to 0.1 above the lowest, 0.08, nothing is worse
+    assert kept == [0.09, 0.08, 0.11, 0.1]
+
+
+@pytest.mark.parametrize("model", ["vae", "r3gan"])
+def test_the_report_marks_the_checkpoint_that_was_kept(model: str) -> None:
+    found = pf.fit(TABLE, model, budget=60, **SMALL).history
+    series = [(r["step"], r["validation"], r["seconds"]) for r in found if "validation" in r]
+    kept = [r["step"] for r in found if r.get("kept")]
+    assert kept
+    assert chosen(series, kept)[0] == kept[-1]
+
+
+def test_the_distance_is_read_once_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    distance = Validation.distance
+
+    def counted(self: Validation, model: Any) -> float:
+        calls.append(1)
+        return distance(self, model)
+
+    monkeypatch.setattr(Validation, "distance", counted)
+    pf.fit(TABLE, "r3gan", budget=20, **SMALL)
+    assert len(calls) == 10
+
+
+def test_ten_rows_are_enough_to_train() -> None:
+    ten = pl.DataFrame({"a": A[:10], "k": list("xyxyxyxyxy")})
+    for model in ("vae", "r3gan"):
+        assert len(pf.fit(ten, model, budget=5, **SMALL).sample(5, seed=0)) == 5
+
+
+@pytest.mark.parametrize("bad", [None, torch.bfloat16, 3, "bfloat"])
+def test_a_precision_that_there_is_not(bad: Any) -> None:
+    with pytest.raises(ModelError, match="precision"):
+        Settings(precision=bad)
+
+
+def test_only_tables_are_trained_in_half_precision_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert precision("auto", Cells((2, 3)), cpu) == "bfloat16"
+    assert precision("auto", Vector(2), cpu) == "float32"
+    assert precision("float32", Cells((2, 3)), cpu) == "float32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert precision("auto", Cells((2, 3)), cpu) == "float32"
+
+
+@pytest.mark.parametrize("model", ["vae", "r3gan"])
+def test_half_precision_takes_nearly_the_same_first_step(model: str) -> None:
+    """Terms and gradients of one step; bfloat16 has 8 binary digits, so 0.4 % a rounding."""
+    data = pf.read(TABLE)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        network = build(model, data.schema, {"width": 64}, 0, torch.device("cpu"))
+        seat = Seat(network, network.turns()[0], None, dtype)
+        batch = Batches(data, 128, 0, torch.device("cpu"), 0)()
+        torch.manual_seed(0)
+        seat.move(*batch, 0.0, None)
+        found.append(seat.means[0])
+        assert all(mean.dtype == torch.float32 for mean in seat.means)
+    torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=1e-4)
+
+
+def test_packs_of_rows_keep_embeddings() -> None:
+    assert isinstance(Critic(Cells((4000, 5)), 0, 32, 1, pack=2).trunk.first, ReadCells)
