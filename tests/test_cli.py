@@ -17,7 +17,8 @@ import polars as pl
 import pytest
 
 import pushforward as pf
-from pushforward.cli import app, model_options, run_command
+from pushforward.cli import app, run_command
+from pushforward.options import model_options
 
 README = Path(__file__).parents[1] / "README.md"
 

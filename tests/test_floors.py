@@ -20,7 +20,7 @@ FLOORS = [
     {"models"},
     {"settings", "seats", "blocks", "conditional", "sampling", "runs", "validation", "train"},
     {"decide", "compare"},
-    {"report", "console"},
+    {"report", "console", "options"},
     {"cli"},
     {"__main__"},
 ]

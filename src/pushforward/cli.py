@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,10 +21,11 @@ from pushforward.console import (
     selftest_table,
 )
 from pushforward.errors import MeasureError, ModelError, PushforwardError, nearest
+from pushforward.options import model_options
 
 if TYPE_CHECKING:
     from pushforward.compare import Comparison
-    from pushforward.data.columns import Rare
+    from pushforward.data import Dataset
     from pushforward.runs import Checkpoint
 
 app = typer.Typer(
@@ -93,18 +94,10 @@ def compare(
     Options of a model follow as --latent 16, or as --vae.beta 0.5 for one model alone.
     """
     from pushforward.compare import compare as run
-    from pushforward.data import read
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     shared, own = model_options(context.args, names)
-    dataset = read(
-        data,
-        condition=condition,
-        key=key,
-        constraints=constraint,
-        rare=cast("Rare", rare),
-        metadata=metadata,
-    )
+    dataset = _read(data, condition, key, constraint, rare, metadata)
     folder = out_folder or Path("runs") / Path(data).stem
     settings: dict[str, Any] = {"budget": budget, "batch": batch, "ema": ema}
     settings |= {"clip": clip, "rate": rate, "precision": precision}
@@ -127,6 +120,21 @@ def compare(
         _print_json(result.to_json() | {"report": str(report)})
     else:
         _print_comparison(result, report)
+
+
+def _read(
+    data: str,
+    condition: str | None,
+    key: str | None,
+    constraint: list[str] | None,
+    rare: str,
+    metadata: Path | None,
+) -> Dataset:
+    """Read DATA as the options of `compare` and `fit` say."""
+    from pushforward.data import read
+
+    given: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
+    return read(data, constraints=constraint, metadata=metadata, **given)
 
 
 def _print_comparison(result: Comparison, report: Path) -> None:
@@ -160,19 +168,11 @@ def fit(
 
     Options of the model follow by name, e.g. --latent 16 --beta 0.5 (see `pushforward models`).
     """
-    from pushforward.data import read
     from pushforward.settings import Settings
     from pushforward.train import fit as train
 
     options, _ = model_options(context.args, [model])
-    dataset = read(
-        data,
-        condition=condition,
-        key=key,
-        constraints=constraint,
-        rare=cast("Rare", rare),
-        metadata=metadata,
-    )
+    dataset = _read(data, condition, key, constraint, rare, metadata)
     settings = Settings(budget, seed, batch, ema, clip, rate, precision)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
@@ -195,7 +195,7 @@ def fit(
 def sample(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     target: Annotated[
-        Path, typer.Option("-o", "--out", help=".csv, .parquet, .npz, .npy, or a folder of PNGs.")
+        Path, typer.Option("-o", "--out", help=".csv, .tsv, .parquet, .npz, .npy; else PNGs.")
     ],
     n: Annotated[int, typer.Option("-n", help="How many.")] = 1000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None,
@@ -326,82 +326,6 @@ def _print_json(told: Mapping[str, Any]) -> None:
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {"default": o.default, "help": o.help} for name, o in options.items()}
-
-
-def model_options(
-    arguments: Sequence[str], names: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Read `--latent 16 --vae.beta=0.5` into shared options and those of one model.
-
-    ModelError for an unknown model or option (the nearest is named), or a value of the wrong type.
-    """
-    from pushforward.compare import share_options
-    from pushforward.models import find
-
-    known = {name: find(name).options() for name in names}
-    every = {option: o for options in known.values() for option, o in options.items()}
-    shared: dict[str, Any] = {}
-    own: dict[str, dict[str, Any]] = {}
-    for flag, text in _pairs(arguments):
-        model, _, option = flag.rpartition(".")
-        options = known.get(model, {}) if model else every
-        if option not in options:
-            _unknown_option(flag, model, options, known)
-        value = _value(flag, text, options[option].type, options[option].optional)
-        (own.setdefault(model, {}) if model else shared)[option] = value
-    share_options(names, shared, own)
-    return shared, own
-
-
-def _unknown_option(
-    flag: str, model: str, options: Mapping[str, Any], known: Mapping[str, Any]
-) -> None:
-    if model and model not in known:
-        msg = f"--{flag}: {model!r} is not among the models here: {nearest(model, known)}"
-    else:
-        flags = [f"--{name.replace('_', '-')}" for name in options]
-        common = [f"--{name}" for name in COMMON]
-        msg = f"no option --{flag}: {nearest('--' + flag, [*flags, *common])}"
-    raise ModelError(msg)
-
-
-COMMON = (
-    *("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device"),
-    *("constraint", "rare", "metadata"),
-)
-
-
-def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the name and the text of each `--name value` or `--name=value`."""
-    rest, pairs = list(arguments), []
-    while rest:
-        head = rest.pop(0)
-        if not head.startswith("--"):
-            msg = f"{head!r} was not expected; options look like --latent 16"
-            raise ModelError(msg)
-        name, equals, text = head.removeprefix("--").partition("=")
-        if not equals:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        pairs.append((name.replace("-", "_") if "." not in name else _dotted(name), text))
-    return pairs
-
-
-def _dotted(name: str) -> str:
-    """Return "direct-vae.separate-encoders" as "direct-vae.separate_encoders"."""
-    model, _, option = name.rpartition(".")
-    return f"{model}.{option.replace('-', '_')}"
-
-
-def _value(flag: str, text: str, wanted: type, optional: bool) -> Any:
-    if optional and text.lower() == "none":
-        return None
-    try:
-        if wanted is bool:
-            return {"true": True, "yes": True, "false": False, "no": False}[text.lower()]
-        return wanted(text)
-    except (KeyError, ValueError):
-        msg = f"--{flag}: a value of type {wanted.__name__} is wanted, got {text!r}"
-        raise ModelError(msg) from None
 
 
 def main() -> None:

@@ -227,7 +227,9 @@ def _split(text: str, schema: TableSchema) -> tuple[str, str, str]:
             return name, sign, rest.removeprefix(sign).strip()
     name = re.split("[<>=]", text)[0].strip()
     msg = f"--where {text!r}: wanted column=value, column=low..high, column>=low or column<=high"
-    raise DataError(f"{msg}; {nearest(name, column_names(schema))}")
+    known = column_names(schema)
+    hint = f"say which {name!r}" if name in known else nearest(name, known)
+    raise DataError(f"{msg}; {hint}")
 
 
 def _read(column: Column, sign: str, text: str) -> Any:
