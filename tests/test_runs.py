@@ -95,3 +95,10 @@ def test_tensors_keep_their_text_and_types(tmp_path: Path) -> None:
     found, text = read_tensors(tmp_path / "t.safetensors")
     assert text == '{"é": 1}'
     assert all(torch.equal(found[k], v) and found[k].dtype == v.dtype for k, v in tensors.items())
+
+
+def test_what_is_printed_is_short() -> None:
+    data = pf.read("wine")
+    fitted = pf.fit(data, "vae", budget=8, width=8, depth=0)
+    assert repr(data) == "Dataset 'wine': 178 rows (train 142, validation 18, test 18) of a table"
+    assert repr(fitted).startswith("Fitted 'vae' on 'wine': 8 steps, best at ")

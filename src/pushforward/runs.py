@@ -285,6 +285,13 @@ class Fitted:
 
         return Decoder(mean, prior.latent, prior=prior, rows=lambda x: own.expand(own.encode(x)))
 
+    def __repr__(self) -> str:
+        """Say what was trained and how long, not every weight."""
+        kept = [record["step"] for record in self.history if record.get("kept")]
+        best = f", best at {kept[-1]:,}" if kept else ""
+        known, steps = self.config["data"], self.config["steps"]
+        return f"Fitted {self.model.name!r} on {known!r}: {steps:,} steps{best}"
+
     def load(self, checkpoint: Checkpoint) -> Fitted:
         """Put a checkpoint's weights into `model`; returns itself."""
         self.model.eval().load_state_dict(self.states[checkpoint])

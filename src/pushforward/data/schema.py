@@ -151,6 +151,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.rows) if self.streamed is None else self.streamed.rows
 
+    def __repr__(self) -> str:
+        """Say what there is, not all of it."""
+        rows = ", ".join(f"{name} {n:,}" for name, n in self.sizes.items())
+        notes = "".join(f"\n  {note}" for note in self.notes)
+        return f"Dataset {self.name!r}: {len(self):,} rows ({rows}) of a {self.schema.kind}{notes}"
+
     @property
     def sizes(self) -> dict[Part, int]:
         """How many rows each part has; all of them, where `parts` has a sample."""
