@@ -25,6 +25,7 @@ dependency of ours).
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import statistics
 import subprocess
@@ -97,10 +98,10 @@ def main() -> None:
 
 
 def ours(judge: Judge, what: str, seed: int) -> Row:
-    """Fit MODEL=BUDGET, or MODEL:OPTION=TEXT=BUDGET; the clock starts at a data frame."""
+    """Fit MODEL=BUDGET, or MODEL:OPTION=VALUE=BUDGET; the clock starts at a data frame."""
     name, _, budget = what.rpartition("=")
     model, *given = name.split(":")
-    options: dict[str, Any] = dict(option.split("=") for option in given)
+    options = {key: _value(text) for key, text in (option.split("=") for option in given)}
     start = time.perf_counter()
     data = pf.read(judge.train, split=SPLIT)
     fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
@@ -109,6 +110,14 @@ def ours(judge: Judge, what: str, seed: int) -> Row:
     costs = {"seconds": seconds, "steps": fitted.config["steps"]}
     terms = next(record["terms"] for record in reversed(fitted.history) if record["terms"])
     return judge(fake) | costs | {k: terms[k] for k in terms if k.endswith("rate")}
+
+
+def _value(text: str) -> Any:
+    """Return a number as one, and text as it is."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def theirs(python: str, judge: Judge, train: Path, name: str, epochs: int, seed: int) -> Row:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pushforward.game import Model
 from pushforward.likelihoods import Autoregressive, Categorical, Likelihood
 from pushforward.models import find
 from pushforward.segments import Raking, Segments, draw
@@ -166,3 +167,16 @@ def test_an_untrained_model_that_has_settled_has_the_columns_of_the_data(name: s
         found = model.imagine(N).mean(0)
     # two binomial shares of N rows, and the codes that were drawn for the fit
     assert float((found - rows.mean(0)).abs().max()) < 4.5 * math.sqrt(0.75 / N)
+
+
+def test_a_model_that_only_generates_is_restricted_by_its_rows() -> None:
+    """The default of `Model.cells`: the cells of generated rows, allowed as far as each cell is."""
+    model = find("r3gan")(SPACE, latent=4, width=16).eval()
+    torch.manual_seed(8)
+    with torch.no_grad():
+        cells, chance = Model.cells(model, model.prior.sample(50), None, SHARE)
+    expected = [
+        math.prod(float(SHARE[o + c]) for o, c in zip((0, 2, 5, 6), row, strict=True))
+        for row in cells.tolist()
+    ]
+    torch.testing.assert_close(chance, torch.tensor(expected).double(), rtol=1e-6, atol=0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from pushforward.game import Model, Panel
+from pushforward.game import Batch, Model, Panel
 from pushforward.likelihoods import Observation, likelihood
 from pushforward.measures.closed_form import gaussian_rate, gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
@@ -25,8 +25,8 @@ from pushforward.segments import Raking
 from pushforward.space import Image, Space, total_variance
 
 RAKED = 2**14  # codes that raking looks at in a round, ...
-BLOCK = 2**12  # ... so many at a time
-Batch = tuple[Tensor, Tensor | None]  # rows x, and their conditions c
+BLOCK = 2**12  # ... so many at a time; fewer, and fewer in all, where ...
+CELLS = 2**24  # ... they would have more cells than this at a time
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,25 @@ def rake(
         shares: from codes z and conditions c to the probabilities (n, cells) of each row's cells.
         batches: the training rows x (n, cells), and their conditions.
     """
-    wanted, classes, rows = torch.zeros_like(raking.offset), torch.zeros(0), 0
+    wanted, classes, rows = torch.zeros_like(raking.offset), None, 0
     for x, c in batches:
         wanted, rows = wanted + x.sum(0), rows + len(x)
-        if c is not None:
-            classes = classes.to(c) + c.sum(0) if len(classes) else c.sum(0)
-    blocks = -(-min(rows, RAKED) // BLOCK)
+        classes = None if c is None else c.sum(0) if classes is None else classes + c.sum(0)
+    size = max(1, min(BLOCK, CELLS // len(wanted)))
+    blocks = min(-(-rows // size), RAKED // BLOCK)
 
     def expected() -> Tensor:
         found = torch.zeros_like(wanted)
         for _ in range(blocks):
-            found += shares(prior.sample(BLOCK), _drawn(classes, BLOCK)).mean(0)
+            found += shares(prior.sample(size), _drawn(classes, size)).mean(0)
         return found / blocks
 
     raking.fit(wanted / rows, expected, rows)
 
 
-def _drawn(frequencies: Tensor, n: int) -> Tensor | None:
+def _drawn(frequencies: Tensor | None, n: int) -> Tensor | None:
     """Return n one-hot classes (n, classes) by their frequencies; None where there are none."""
-    if not len(frequencies):
+    if frequencies is None:
         return None
     drawn = torch.multinomial(frequencies, n, replacement=True)
     return torch.nn.functional.one_hot(drawn, len(frequencies)).to(frequencies)

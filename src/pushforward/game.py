@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from pushforward.errors import ModelError, nearest
 from pushforward.networks import latent_size, trunk_size
 from pushforward.priors import prior as make_prior
-from pushforward.space import Space
+from pushforward.space import Cells, Space
 
 Terms = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor | None]  # rows x, and their conditions c
 PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Terms])
 
 
@@ -143,17 +144,24 @@ class Model(nn.Module, ABC):
 
         `share` (sum of cells,) in [0, 1] is the part of each cell that is allowed; None allows all.
         With the cells comes w (n,): accepted with probability w, the rows follow the model's
-        distribution under the condition. ModelError for a model whose rows are no cells.
+        distribution under the condition. Here the rows are generated as usual, and w is the part of
+        them that is allowed; a model that knows its distribution over cells does better. ModelError
+        for a model whose rows are no cells.
         """
-        del z, c, share
-        msg = f"model {self.name!r} draws no cells here: only those of tables do"
-        raise ModelError(msg)
+        if not isinstance(self.space, Cells):
+            msg = f"model {self.name!r} draws no cells here: only those of tables do"
+            raise ModelError(msg)
+        sizes = list(self.space.sizes)
+        cells = torch.stack([x.argmax(1) for x in self.generate(z, c).split(sizes, 1)], 1)
+        allowed = torch.ones(sum(sizes), device=cells.device) if share is None else share
+        parts = zip(allowed.double().split(sizes), cells.T, strict=True)
+        return cells, torch.stack([part[cell] for part, cell in parts]).prod(0)
 
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n generated rows: g(Z) with Z drawn from the prior."""
         return self.generate(self.prior.sample(n), c)
 
-    def settle(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+    def settle(self, batches: Iterable[Batch]) -> None:
         """Fit what is fitted once after training, from batches (x, c); by default nothing."""
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.game import Model, Turn
+from pushforward.game import Batch, Model, Turn
 from pushforward.space import Cells, Space
 
 CHUNK = 2**14  # rows that are made compact at a time
@@ -18,7 +18,6 @@ SHUFFLED = 2**22  # rows from which on a batch is drawn independently of the oth
 ENOUGH = 2**18  # rows that an epoch has at most: a sample of them settles a prior as well
 
 State = dict[str, Tensor]
-Batch = tuple[Tensor, Tensor | None]
 
 
 def one_hot(labels: Tensor, classes: int, device: torch.device) -> Tensor:

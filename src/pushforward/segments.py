@@ -84,8 +84,9 @@ class Segments(nn.Module):
         weight = (logits - self.spread(self.maxima(logits))).exp()
         allowed = weight if share is None else weight * share.to(weight.dtype)
         entry, mass = _place(allowed, self.first, self.end)
-        chance = (mass / self.sums(weight)).clamp_max(1.0).prod(1)
-        return entry, torch.ones_like(chance) if share is None else chance
+        if share is None:
+            return entry, torch.ones_like(mass[:, 0])
+        return entry, (mass / self.sums(weight)).clamp_max(1.0).prod(1)
 
     def one_hot(self, entry: Tensor) -> Tensor:
         """Return entries (n, segments) as concatenated one-hot rows (n, total)."""
