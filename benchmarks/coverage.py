@@ -1,4 +1,4 @@
-"""How often a ruler's 95 % interval holds the truth, over repetitions on known distributions.
+"""How often a measure's 95 % interval holds the truth, over repetitions on known distributions.
 
 Between 90 % and 99 % of them must: fewer, and the interval promises what it does not keep; more,
 and it says less than is known. `python benchmarks/coverage.py` does 200 repetitions of every case;
@@ -33,11 +33,11 @@ REPETITIONS = 200
 
 @dataclass(frozen=True)
 class Case:
-    """One ruler on one pair of known distributions.
+    """One measure on one pair of known distributions.
 
     Args:
         truth: what the interval has to hold; or None for the mean of the values themselves (the
-            expectation at these sizes), for rulers whose interval is for that.
+            expectation at these sizes), for measures whose interval is for that.
         measure: seed of a repetition -> the measurement of fresh samples.
     """
 
@@ -53,27 +53,32 @@ def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) ->
 
 
 def shifted(
-    ruler: Callable[..., Measurement], n: int, d: int, shift: float, **options: object
+    measure: Callable[..., Measurement], n: int, d: int, shift: float, **options: object
 ) -> Callable[[int], Measurement]:
-    """Return the ruler on n rows of N(0, I_d) and n of N(shift e1, I_d), fresh for each seed."""
+    """Return the measure on n rows of N(0, I_d) and n of N(shift e1, I_d), fresh for each seed."""
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y = normal(n, d, 2 * seed), normal(n, d, 2 * seed + 1, shift)
-        return ruler(x, y, seed=seed, **options)
+        return measure(x, y, seed=seed, **options)
 
-    return measure
+    return repetition
 
 
 def shifted_and_scaled(
-    ruler: Callable[..., Measurement], n: int, d: int, shift: float, scale: float, **options: object
+    measure: Callable[..., Measurement],
+    n: int,
+    d: int,
+    shift: float,
+    scale: float,
+    **options: object,
 ) -> Callable[[int], Measurement]:
-    """Return the ruler on n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
+    """Return the measure on n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y = normal(n, d, 2 * seed), normal(n, d, 2 * seed + 1, shift, scale)
-        return ruler(x, y, seed=seed, **options)
+        return measure(x, y, seed=seed, **options)
 
-    return measure
+    return repetition
 
 
 def correlated(n: int, d: int, seed: int, rho: float = 0.5, shift: float = 0.0) -> pl.DataFrame:
@@ -84,26 +89,26 @@ def correlated(n: int, d: int, seed: int, rho: float = 0.5, shift: float = 0.0) 
 
 
 def tables(
-    ruler: Callable[..., Measurement], n: int, d: int, **change: float
+    measure: Callable[..., Measurement], n: int, d: int, **change: float
 ) -> Callable[[int], Measurement]:
-    """Return the ruler on two tables of n rows, correlations 1/2 and no shift in the real one."""
+    """Return the measure on two tables of n rows, correlations 1/2 and no shift in the real one."""
 
-    def measure(seed: int) -> Measurement:
-        return ruler(
+    def repetition(seed: int) -> Measurement:
+        return measure(
             correlated(n, d, 2 * seed), correlated(n, d, 2 * seed + 1, **change), seed=seed
         )
 
-    return measure
+    return repetition
 
 
 def used(n: int, rho: float) -> Callable[[int], Measurement]:
     """Return `utility` of one generated table, the same for every seed, on fresh real rows."""
     fake, train = correlated(200, 3, -1, rho), correlated(200, 3, -2)
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         return pm.utility(correlated(n, 3, seed), fake, train=train, seed=seed)
 
-    return measure
+    return repetition
 
 
 def own(
@@ -113,7 +118,7 @@ def own(
     n: int = 200,
     test: int = 60,
 ) -> Callable[[int], Measurement]:
-    """Return a learned ruler, less what its own critic gives in expectation: the truth is then 0.
+    """Return a learned measure, less what its own critic gives in expectation: the truth is then 0.
 
     Its interval is for this critic over fresh test rows. So 20 repetitions share one, learned
     from n rows a side, and each judges it on fresh ones; 20,000 a side give its expectation.
@@ -130,7 +135,7 @@ def own(
         learnt = learn(x, y, seed)
         return learnt, judge(learnt, rows(10**6 + seed, 20_000)).value
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         learnt, truth = critic(seed // 20)
         found = judge(learnt, rows(1000 + seed, test))
         assert found.low is not None
@@ -138,7 +143,7 @@ def own(
         low, high = found.low - truth, found.high - truth
         return replace(found, value=found.value - truth, low=low, high=high)
 
-    return measure
+    return repetition
 
 
 def own_bound(bound: Bound, shift: float) -> Callable[[int], Measurement]:
@@ -169,27 +174,27 @@ def own_accuracy(classifier: str, shift: float) -> Callable[[int], Measurement]:
 
 
 def likelihood(
-    ruler: Callable[..., Measurement], n: int, **options: object
+    measure: Callable[..., Measurement], n: int, **options: object
 ) -> Callable[[int], Measurement]:
-    """Return the ruler on n rows x = (2, 1) z + eps / 2, under the decoder that wrote them."""
+    """Return the measure on n rows x = (2, 1) z + eps / 2, under the decoder that wrote them."""
     weights = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
     decoder = pm.Decoder(lambda z: z @ weights, 1, dtype=torch.float64)
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x = normal(n, 1, 2 * seed) @ weights + 0.5 * normal(n, 2, 2 * seed + 1)
-        return ruler(decoder, x, sigma=0.5, seed=seed, **options)
+        return measure(decoder, x, sigma=0.5, seed=seed, **options)
 
-    return measure
+    return repetition
 
 
 def unsure(n: int, classes: int) -> Callable[[int], Measurement]:
     """Return the inception score of n rows softmax(z) with z of N(0, I), fresh for each seed."""
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y = (normal(n, classes, 2 * seed + side).softmax(1) for side in (0, 1))
         return pm.inception_score(x, y, permutations=0, seed=seed)
 
-    return measure
+    return repetition
 
 
 CASES: dict[str, Case] = {
@@ -331,63 +336,63 @@ def balls(n: int, m: int, d: int, shift: float, seed: int) -> Mapping[str, Measu
 
 
 def in_balls(name: str, n: int, m: int, d: int, shift: float) -> Callable[[int], Measurement]:
-    """Return one of the rulers of `balls`; a clipped one with its value before the clip."""
+    """Return one of the measures of `balls`; a clipped one with its value before the clip."""
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         found = balls(n, m, d, shift, seed)[name]
         return replace(found, value=found.extra.get("unclipped", found.value))
 
-    return measure
+    return repetition
 
 
 def area(n: int, shift: float) -> Callable[[int], Measurement]:
     """Return a classifier's area under the curve; on a line every rising score has the same."""
     test = shifted(pm.classifier_test, n, 1, shift, classifier="logistic")
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         found = test(seed)
         value, low, high = (found.extra[f"auc{end}"] for end in ("", "_low", "_high"))
         return replace(found, value=value, low=low, high=high)
 
-    return measure
+    return repetition
 
 
 def copied(
-    ruler: Callable[..., Measurement], n: int, d: int, share: float, fresh: bool = False
+    measure: Callable[..., Measurement], n: int, d: int, share: float, fresh: bool = False
 ) -> Callable[[int], Measurement]:
-    """Return a ruler of copies: of the generated rows some are training rows with noise of 0.1.
+    """Return a measure of copies: of the generated rows some are training rows with noise of 0.1.
 
     Args:
-        ruler: takes held-out and generated rows, and `train`.
+        measure: takes held-out and generated rows, and `train`.
         n: rows of each sample.
         d: columns, N(0, I_d).
         share: the chance of a generated row to be a copy; the others are new.
         fresh: whether the training rows are drawn anew for each seed, or the same for all.
     """
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y = normal(n, d, 3 * seed), normal(n, d, 3 * seed + 1)
         train = normal(n, d, 3 * seed + 2 if fresh else 10**6)
         # Drawn from the training rows, so that generated rows are independent given these.
         rng = torch.Generator().manual_seed(seed)
         rows, copies = torch.randint(n, (n,), generator=rng), torch.rand(n, generator=rng) < share
         y[copies] = train[rows[copies]] + 0.1 * y[copies]
-        return ruler(x, y, train=train, seed=seed)
+        return measure(x, y, train=train, seed=seed)
 
-    return measure
+    return repetition
 
 
 def repeated(n: int, share: float) -> Callable[[int], Measurement]:
     """Return `exact_matches` of rows of which each is a training row with a certain chance."""
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y, train = normal(n, 2, 2 * seed), normal(n, 2, 2 * seed + 1), normal(n, 2, 10**6)
         rng = torch.Generator().manual_seed(seed)
         rows, copies = torch.randint(n, (n,), generator=rng), torch.rand(n, generator=rng) < share
         y[copies] = train[rows[copies]]
         return pm.exact_matches(x, y, train=train)
 
-    return measure
+    return repetition
 
 
 def attacked(n: int, d: int, share: float) -> Callable[[int], Measurement]:
@@ -396,12 +401,12 @@ def attacked(n: int, d: int, share: float) -> Callable[[int], Measurement]:
     The others leave no trace: as many new rows are generated as they are.
     """
 
-    def measure(seed: int) -> Measurement:
+    def repetition(seed: int) -> Measurement:
         x, y, train = (normal(m, d, 3 * seed + i) for i, m in enumerate((n, n, 2 * n)))
         copies = torch.rand(2 * n, generator=torch.Generator().manual_seed(seed)) < share
         return pm.membership_inference(x, torch.cat([train[copies], y]), train=train, seed=seed)
 
-    return measure
+    return repetition
 
 
 def authentic(_: Tensor, y: Tensor, *, train: Tensor, seed: int) -> Measurement:

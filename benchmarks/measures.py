@@ -1,4 +1,4 @@
-"""Our rulers beside their peers, in one process, alternating: equal values, and the ratio of times.
+"""Our measures beside their peers, in one process, alternating: equal values, ratios of times.
 
     python benchmarks/measures.py [--data ../shared/data/adult-train.csv] [--rounds 5] [--only TEXT]
 
@@ -35,7 +35,7 @@ Values = Mapping[str, float]
 MEASURED_MEMORY = """
 import sys, torch
 from pushforward import measures as pm
-from pushforward.memory import PeakMemory
+from pushforward.training.memory import PeakMemory
 n = int(sys.argv[1])
 x, y = (torch.randn(n, 64, generator=torch.Generator().manual_seed(i)) for i in range(2))
 peak = PeakMemory(x.device)
@@ -46,7 +46,7 @@ print(peak.peak())
 
 @dataclass(frozen=True)
 class Duel:
-    """One ruler, ours and a peer's, on the same rows.
+    """One measure, ours and a peer's, on the same rows.
 
     Args:
         peer: the library.

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import pushforward as pf
-from pushforward.families import Decoder
-from pushforward.likelihoods import Bernoulli
+from pushforward.families.components import Decoder
 from pushforward.models.vae import VAE
-from pushforward.runs import identify
-from pushforward.settings import Settings
+from pushforward.nn.likelihoods import Bernoulli
+from pushforward.runs.fitted import identify
 from pushforward.space import Image
-from pushforward.train import Loop
+from pushforward.training.loop import Loop
+from pushforward.training.settings import Settings
 
 BATCH, HIDDEN, LATENT = 128, 512, 16
 

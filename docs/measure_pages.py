@@ -1,8 +1,8 @@
-"""Write one page for each ruler, and their index, from the docstrings.
+"""Write one page for each measure, and their index, from the docstrings.
 
-    python docs/rulers.py [--out docs/rulers]
+    python docs/measure_pages.py [--out docs/measures]
 
-A ruler is a public function of `pushforward.measures` that returns a `Measurement`.
+A measure is a public function of `pushforward.measures` that returns a `Measurement`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pushforward.measures import all_rulers, prdc
+from pushforward.measures import all_measures, prdc
 
-Ruler = Callable[..., object]
+Measure = Callable[..., object]
 
 TOLD = ("Sees", "Misses", "Null", "Cost")  # what a reader has to know before the arguments
 SECTIONS = (*TOLD, "Args", "Returns", "Raises", "Reference")
@@ -32,9 +32,9 @@ MODULES = {
 
 
 def main() -> None:
-    """Write all pages into a folder, and remove those of rulers that are gone."""
+    """Write all pages into a folder, and remove those of measures that are gone."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "rulers")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "measures")
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     written = pages()
@@ -46,16 +46,16 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return file name -> text of the index and of every ruler's page."""
-    rulers = all_rulers()
-    shared = {"prdc": prdc}  # it holds what its four rulers have in common
-    every: dict[str, Ruler] = {**rulers, **shared}
+    """Return file name -> text of the index and of every measure's page."""
+    measures = all_measures()
+    shared = {"prdc": prdc}  # it holds what its four measures have in common
+    every: dict[str, Measure] = {**measures, **shared}
     return {"README.md": _index(every)} | {f"{n}.md": _page(n, r) for n, r in every.items()}
 
 
-def sections(ruler: Ruler) -> dict[str, str]:
+def sections(measure: Measure) -> dict[str, str]:
     """Return the docstring's parts by name; what stands before the first is "" (the empty name)."""
-    text = inspect.getdoc(ruler) or ""
+    text = inspect.getdoc(measure) or ""
     parts = re.split(rf"^({'|'.join(SECTIONS)}):$", text, flags=re.MULTILINE)
     bodies = [inspect.cleandoc("\n" + body) for body in parts[2::2]]
     told = dict(zip(parts[1::2], bodies, strict=True))
@@ -66,44 +66,44 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _module(ruler: Ruler) -> str:
-    return ruler.__module__.removeprefix("pushforward.measures.").split(".")[0]
+def _module(measure: Measure) -> str:
+    return measure.__module__.removeprefix("pushforward.measures.").split(".")[0]
 
 
-def _index(rulers: dict[str, Ruler]) -> str:
+def _index(measures: dict[str, Measure]) -> str:
     lines = [
-        "# The rulers",
+        "# The measures",
         "",
         "A number between two distributions, from samples of both. Each page has the formula, what",
-        "the ruler sees and misses, what no difference gives, its cost and its source. All of them",
-        "are functions of `pushforward.measures`: `pushforward measure REAL FAKE` applies those",
+        "the measure sees and misses, what no difference gives, its cost and its source. All are",
+        "functions of `pushforward.measures`: `pushforward measure REAL FAKE` applies those",
         "that suit the data, `pushforward selftest` checks each against its closed form.",
     ]
     for module, title in MODULES.items():
-        own = {name: r for name, r in rulers.items() if _module(r) == module}
-        lines += ["", f"## {title}", "", "| ruler | what it is |", "|---|---|"]
+        own = {name: r for name, r in measures.items() if _module(r) == module}
+        lines += ["", f"## {title}", "", "| measure | what it is |", "|---|---|"]
         lines += [f"| [`{name}`]({name}.md) | {_summary(r)} |" for name, r in own.items()]
     return "\n".join(lines) + "\n"
 
 
-def _summary(ruler: Ruler) -> str:
-    return sections(ruler)[""].splitlines()[0]
+def _summary(measure: Measure) -> str:
+    return sections(measure)[""].splitlines()[0]
 
 
-def _page(name: str, ruler: Ruler) -> str:
-    told = sections(ruler)
-    call = f"```python\n{_call(name, ruler)}\n```"
+def _page(name: str, measure: Measure) -> str:
+    told = sections(measure)
+    call = f"```python\n{_call(name, measure)}\n```"
     parts = [f"# `{name}`", told.pop(""), call]
     for title in SECTIONS:
         if title in told:
             body = _arguments(told[title]) if title in {"Args", "Raises"} else told[title]
             parts.append(f"## {TITLES.get(title, title)}\n\n{body}")
-    return "\n\n".join([*parts, "[All rulers](README.md)"]) + "\n"
+    return "\n\n".join([*parts, "[All measures](README.md)"]) + "\n"
 
 
-def _call(name: str, ruler: Ruler) -> str:
+def _call(name: str, measure: Measure) -> str:
     """Return the call with its defaults, and without types."""
-    parameters = inspect.signature(ruler).parameters.values()
+    parameters = inspect.signature(measure).parameters.values()
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
     return f"pf.measures.{name}{inspect.Signature(bare)}"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from statements import maps, posteriors, rulers, weights
+from statements import maps, measures, posteriors, weights
 from statements.common import FULL, QUICK, Row, Scale, Shown
 from statements.figures import save
 
@@ -29,7 +29,7 @@ STATEMENTS: dict[str, Callable[[Scale], Shown]] = {
     "5-aggregate": posteriors.aggregate,
     "6-weights": weights.natural_weight,
     "7-tug-of-war": weights.tug_of_war,
-    "8-learned-ruler": rulers.learned_ruler,
+    "8-learned-measure": measures.learned_measure,
 }
 
 

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 import pushforward as pf
-from pushforward.cli import app, run_command
-from pushforward.options import model_options
+from pushforward.cli.main import app, run_command
+from pushforward.cli.options import model_options
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -73,7 +73,7 @@ def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "beta" in json.loads(capsys.readouterr().out)["vae"]
 
 
-def test_all_rulers_or_some_but_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_measures_or_some_but_not_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["measure", "wine", "wine", "--all", "--only", "mmd"]) == 2
     assert capsys.readouterr().err == "error: --all and --only: give one of them\n"
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pushforward.game import Model
-from pushforward.likelihoods import Autoregressive, Categorical, Likelihood
+from pushforward.families.model import Model
 from pushforward.models import find
-from pushforward.segments import Raking, Segments, draw
+from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood
+from pushforward.nn.segments import Raking, Segments, draw
 from pushforward.space import Cells
 
 SIZES = (2, 3, 1, 4)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import pushforward as pf
-from pushforward.compare import Comparison, baseline
-from pushforward.storage import read_tensors
+from pushforward.comparison.compare import Comparison, baseline
+from pushforward.files import read_tensors
 
 QUICK = {"budget": 30, "latent": 4, "width": 32}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pushforward.measures import all_rulers
+from pushforward.measures import all_measures
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MADE: dict[str, Any] = runpy.run_path(str(BENCHMARKS / "coverage.py"))
@@ -18,9 +18,9 @@ FEW = 40  # repetitions here; the benchmark does 200
 EXACT = {"kl", "jeffreys", "frechet_gaussian"}  # they report no interval
 
 
-def test_every_ruler_with_an_interval_has_a_case() -> None:
+def test_every_measure_with_an_interval_has_a_case() -> None:
     named = {name.split(",")[0].split()[0] for name in MADE["CASES"]}
-    assert named == set(all_rulers()) - EXACT
+    assert named == set(all_measures()) - EXACT
 
 
 def test_the_full_benchmark_is_within_its_limits() -> None:

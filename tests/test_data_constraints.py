@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pushforward as pf
-from pushforward.cli import run_command
+from pushforward.cli.main import run_command
 from pushforward.data import TableSchema, schema_from_json
-from pushforward.data.constraints import (
+from pushforward.data.tables.constraints import (
     Bounds,
     Combination,
     Derived,
@@ -29,7 +29,7 @@ from pushforward.data.constraints import (
     Statement,
     parse,
 )
-from pushforward.data.where import levels
+from pushforward.data.tables.where import levels
 from pushforward.errors import DataError
 
 GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

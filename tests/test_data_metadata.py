@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 import pushforward as pf
 from pushforward.data import TableSchema
-from pushforward.data.metadata import read_metadata
+from pushforward.data.tables.metadata import read_metadata
 from pushforward.errors import DataError
 
 HOTEL: dict[str, Any] = {  # laid out as the example of SDV's documentation

@@ -15,7 +15,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 import pushforward as pf
-from pushforward.cli import run_command
+from pushforward.cli.main import run_command
 from pushforward.data import TableSchema, read, schema_from_json
 from pushforward.errors import DataError
 

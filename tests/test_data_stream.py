@@ -16,10 +16,11 @@ import torch
 from polars.testing import assert_frame_equal
 
 import pushforward as pf
-from pushforward.data import TableSchema, load, read, stream
+from pushforward.data import TableSchema, load, read
 from pushforward.data.split import shuffled
+from pushforward.data.tables import stream
 from pushforward.errors import DataError
-from pushforward.seats import Batches, _compact
+from pushforward.training.turn_optimizer import Batches, _compact
 
 N = 3000
 CPU = torch.device("cpu")
@@ -158,7 +159,7 @@ def test_batches_come_from_all_training_rows(
     frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
     found = read(parquet(frame, tmp_path), condition="c")
     for most in (10**9, 0):  # shuffled, and drawn anew
-        monkeypatch.setattr("pushforward.seats.SHUFFLED", most)
+        monkeypatch.setattr("pushforward.training.turn_optimizer.SHUFFLED", most)
         batches = Batches(found, 300, 0, CPU, 2)
         drawn = [batches() for _ in range(20)]
         x = torch.cat([x for x, _ in drawn])
@@ -172,7 +173,7 @@ def test_batches_come_from_all_training_rows(
         assert torch.equal(again()[0], drawn[-1][0])
     everyone = torch.cat([x for x, _ in batches.epoch()])
     assert len(everyone) == found.sizes["train"]
-    monkeypatch.setattr("pushforward.seats.ENOUGH", 600)
+    monkeypatch.setattr("pushforward.training.turn_optimizer.ENOUGH", 600)
     assert sum(len(x) for x, _ in batches.epoch()) == 600
 
 
@@ -248,7 +249,7 @@ def test_other_data_are_compact_as_they_are(name: str) -> None:
 
 
 def test_chunks_of_compact_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pushforward.seats.CHUNK", 77)
+    monkeypatch.setattr("pushforward.training.turn_optimizer.CHUNK", 77)
     data = read(everything())
     assert isinstance(data.schema, TableSchema)
     rows, _ = _compact(data)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pushforward.decide import beside_floor, difference, differences, interval, loss, recommend
+from pushforward.comparison.decide import (
+    beside_floor,
+    difference,
+    differences,
+    interval,
+    loss,
+    recommend,
+)
 from pushforward.measures import Measurement, Scorecard
 
 GAPS = np.array([0.1, 0.11, 0.09, 0.1])
@@ -53,12 +60,12 @@ def test_losses_point_the_same_way() -> None:
     assert loss(Measurement("m", 1.3, null=1.0, better="null")) == pytest.approx(0.3)
 
 
-def test_the_better_model_is_recommended_with_its_rulers() -> None:
+def test_the_better_model_is_recommended_with_its_measures() -> None:
     found = differences({"a": cards((0.5, 0.5, 0.4)), "b": cards((0.1, 0.9, 1.0))})
     told = recommend(found, ["a", "b"], 4)
     assert told.model == "b"
     assert "mmd, coverage and density" in told.sentence
-    assert "a against b: 0 of 3 rulers for a, 3 for b, 0 without" in told.evidence[0]
+    assert "a against b: 0 of 3 measures for a, 3 for b, 0 without" in told.evidence[0]
 
 
 def test_equal_models_give_no_difference() -> None:
@@ -69,7 +76,7 @@ def test_equal_models_give_no_difference() -> None:
     assert told.sentence.startswith("No difference found")
 
 
-def test_rulers_that_disagree_are_named() -> None:
+def test_measures_that_disagree_are_named() -> None:
     found = differences({"a": cards((0.1, 0.5, 1.0)), "b": cards((0.5, 0.9, 1.0))})
     told = recommend(found, ["a", "b"], 4)
     assert told.model is None
@@ -88,11 +95,11 @@ def test_one_seed_allows_no_recommendation() -> None:
     found = differences({"a": cards((0.1, 0.9, 1.0), 1), "b": cards((0.5, 0.5, 0.5), 1)})
     told = recommend(found, ["a", "b"], 1)
     assert told.model is None
-    assert "a scored better by every ruler" in told.sentence
+    assert "a scored better by every measure" in told.sentence
     assert all(d.low is None and d.better is None for d in found)
 
 
-def test_under_no_difference_a_ruler_errs_in_five_percent() -> None:
+def test_under_no_difference_a_measure_errs_in_five_percent() -> None:
     """2,000 pairs of equal models, 5 seeds: the share of "real" differences is 0.05 +- 4 errors."""
     rng = np.random.default_rng(0)
     draws = rng.standard_normal((2000, 2, 5))
@@ -105,5 +112,5 @@ def test_under_no_difference_a_ruler_errs_in_five_percent() -> None:
 def test_a_model_that_does_not_pass_the_floor_is_told() -> None:
     floor = card(0.3, 0.7, 0.5)
     told = beside_floor("a", cards((0.5, 0.9, 0.4)), floor)
-    assert told == "a is no better than the floor by 2 of 3 rulers: mmd and density."
+    assert told == "a is no better than the floor by 2 of 3 measures: mmd and density."
     assert beside_floor("a", cards((0.1, 0.9, 1.0)), floor) is None

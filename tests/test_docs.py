@@ -1,4 +1,4 @@
-"""Every ruler has its page, every page its parts, and the pages are those of the docstrings."""
+"""Every measure has its page, every page its parts, and the pages are those of the docstrings."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 
 import pytest
 
-from pushforward.measures import Measurement, all_rulers
+from pushforward.measures import Measurement, all_measures
 
 DOCS = Path(__file__).parents[1] / "docs"
-MADE: dict[str, Any] = runpy.run_path(str(DOCS / "rulers.py"))
+MADE: dict[str, Any] = runpy.run_path(str(DOCS / "measure_pages.py"))
 CLOSED = {"kl", "jeffreys", "frechet_gaussian"}
 
 
 def test_the_pages_are_those_of_the_docstrings() -> None:
     pages = MADE["pages"]()
-    written = {path.name: path.read_text() for path in (DOCS / "rulers").glob("*.md")}
-    assert sorted(written) == sorted(pages), "run: python docs/rulers.py"
+    written = {path.name: path.read_text() for path in (DOCS / "measures").glob("*.md")}
+    assert sorted(written) == sorted(pages), "run: python docs/measure_pages.py"
     stale = [name for name, text in pages.items() if written[name] != text]
-    assert not stale, "run: python docs/rulers.py"
+    assert not stale, "run: python docs/measure_pages.py"
 
 
-@pytest.mark.parametrize("name", all_rulers())
-def test_a_ruler_says_what_a_reader_has_to_know(name: str) -> None:
-    ruler: Callable[..., Measurement] = all_rulers()[name]
-    told = MADE["sections"](ruler)
+@pytest.mark.parametrize("name", all_measures())
+def test_a_measure_says_what_a_reader_has_to_know(name: str) -> None:
+    measure: Callable[..., Measurement] = all_measures()[name]
+    told = MADE["sections"](measure)
     assert {*MADE["TOLD"], "Reference"} <= told.keys()
     assert all(told.values())
     assert "$$" in told[""], "a formula"
 
 
 def test_every_module_has_a_title() -> None:
-    assert {MADE["_module"](ruler) for ruler in all_rulers().values()} <= MADE["MODULES"].keys()
+    assert {MADE["_module"](measure) for measure in all_measures().values()} <= MADE[
+        "MODULES"
+    ].keys()

@@ -11,17 +11,16 @@ import pushforward
 
 ROOT = Path(pushforward.__file__).parent
 FLOORS = [
-    {"errors", "space", "segments", "memory"},
-    {"storage"},
-    {"data", "networks", "likelihoods", "priors"},
+    {"errors", "space", "files", "random"},
+    {"data", "nn"},
     {"measures"},
-    {"game", "selftest"},
     {"families"},
     {"models"},
-    {"settings", "seats", "blocks", "conditional", "sampling", "runs", "validation", "train"},
-    {"decide", "compare"},
-    {"report", "console", "options"},
-    {"cli"},
+    {"sampling", "runs"},
+    {"training"},
+    {"comparison"},
+    {"report"},
+    {"cli", "testing"},
     {"__main__"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}

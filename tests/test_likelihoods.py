@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from pushforward.errors import ModelError
-from pushforward.likelihoods import (
+from pushforward.nn.likelihoods import (
     Bernoulli,
     Categorical,
     DiscretisedLogistic,
     Gaussian,
     likelihood,
 )
-from pushforward.networks.roles import Relaxation
-from pushforward.segments import Segments
+from pushforward.nn.roles import Relaxation
+from pushforward.nn.segments import Segments
 from pushforward.space import Cells, Image, Vector
 
 SIZES = (3, 1, 5)
@@ -133,7 +133,7 @@ def test_an_unknown_likelihood_names_the_nearest() -> None:
 
 
 def test_a_writer_gives_the_size_asked_for_whatever_it_is() -> None:
-    from pushforward.networks import Reader, Writer
+    from pushforward.nn import Reader, Writer
 
     for size in ((8, 8), (9, 17), (28, 28), (33, 40), (64, 64)):
         space = Image(3, *size)

@@ -146,7 +146,7 @@ def test_frechet_of_diagonal_and_full_covariances_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "rulers"),
+    ("measure", "measures"),
     [
         (kl, "take knn_kl .*histogram_kl .*f_divergence"),
         (jeffreys, "take knn_kl both ways"),
@@ -156,12 +156,12 @@ def test_frechet_of_diagonal_and_full_covariances_agree() -> None:
 @pytest.mark.parametrize(
     "samples", [torch.zeros(3, 2), np.zeros((3, 2)), pl.DataFrame({"a": [1.0]}), [1.0, 2.0]]
 )
-def test_samples_are_refused_with_the_rulers_that_take_them(
-    measure: Callable[..., Measurement], rulers: str, samples: object
+def test_samples_are_refused_with_the_measures_that_take_them(
+    measure: Callable[..., Measurement], measures: str, samples: object
 ) -> None:
     for pair in ((samples, Normal(0.0, 1.0)), (Normal(0.0, 1.0), samples)):
         with pytest.raises(
-            MeasureError, match=f"{measure.__name__} needs both densities.*{rulers}"
+            MeasureError, match=f"{measure.__name__} needs both densities.*{measures}"
         ):
             measure(*pair)
 

@@ -1,4 +1,4 @@
-"""One contract for every ruler that takes two samples: what it gives, and what it refuses."""
+"""One contract for every measure that takes two samples: what it gives, and what it refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from torch.distributions import Normal
 
 from pushforward.errors import MeasureError
-from pushforward.measures import Measurement, all_rulers, prdc
+from pushforward.measures import Measurement, all_measures, prdc
 
 OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
 QUICK = {"permutations": 39, "resamples": 4, "splits": 2, "steps": 20}
@@ -26,23 +26,23 @@ PROBABILITIES = "inception_score"  # it takes class probabilities alone
 
 
 def quick(name: str) -> Callable[..., Measurement]:
-    """The ruler with few permutations; training rows where it wants them."""
-    ruler = all_rulers()[name]
-    known = inspect.signature(ruler).parameters
+    """The measure with few permutations; training rows where it wants them."""
+    measure = all_measures()[name]
+    known = inspect.signature(measure).parameters
     options = {key: value for key, value in QUICK.items() if key in known}
 
-    def measure(x: Any, y: Any, **more: Any) -> Measurement:
+    def run(x: Any, y: Any, **more: Any) -> Measurement:
         if "train" in known:
             more = {"train": x, **more}
-        return ruler(x, y, **options, **more)
+        return measure(x, y, **options, **more)
 
-    return measure
+    return run
 
 
-RULERS = [
+MEASURES = [
     name
-    for name, ruler in all_rulers().items()
-    if ruler.__module__.split(".")[2] not in OTHER and name != PROBABILITIES
+    for name, measure in all_measures().items()
+    if measure.__module__.split(".")[2] not in OTHER and name != PROBABILITIES
 ]
 
 
@@ -51,7 +51,7 @@ def normal(n: int, d: int, seed: int) -> Any:
 
 
 def measured_or_refused(name: str, x: Any, y: Any) -> Measurement | None:
-    """The measurement, or None where the ruler refuses with a MeasureError; nothing else passes."""
+    """The measurement, or None where the measure refuses with a MeasureError."""
     try:
         return quick(name)(x, y)
     except MeasureError:
@@ -71,8 +71,8 @@ def sound(found: Measurement) -> bool:
     return bool(json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json())
 
 
-@pytest.mark.parametrize("name", RULERS)
-def test_a_ruler_gives_a_whole_measurement(name: str) -> None:
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_gives_a_whole_measurement(name: str) -> None:
     state = torch.get_rng_state()
     x, y = normal(60, 2, 0), normal(50, 2, 1)
     found = quick(name)(x, y, seed=1)
@@ -85,8 +85,8 @@ def test_a_ruler_gives_a_whole_measurement(name: str) -> None:
     assert quick(name)(x, y, seed=1) == found
 
 
-@pytest.mark.parametrize("name", RULERS)
-def test_a_ruler_takes_numbers_of_any_type_and_container(name: str) -> None:
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_takes_numbers_of_any_type_and_container(name: str) -> None:
     x, y = (normal(40, 2, seed).round(1) for seed in range(2))
     expected = quick(name)(x, y)
     frames = [pl.DataFrame(z, schema=["a", "b"]) for z in (x, y)]
@@ -119,7 +119,7 @@ STRANGE: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("what", STRANGE)
-@pytest.mark.parametrize("name", RULERS)
+@pytest.mark.parametrize("name", MEASURES)
 def test_strange_samples_give_a_number_or_a_reason(name: str, what: str) -> None:
     found = measured_or_refused(name, *STRANGE[what])
     assert found is None or sound(found)
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-@pytest.mark.parametrize("name", RULERS)
+@pytest.mark.parametrize("name", MEASURES)
 def test_what_cannot_be_measured_is_refused_with_the_reason(name: str, what: str) -> None:
     x, y, message = REFUSED[what]
     with pytest.raises(MeasureError, match=message):
@@ -161,16 +161,16 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", RULERS)
+@pytest.mark.parametrize("name", MEASURES)
 def test_numbers_that_make_no_sense_are_refused_by_name(name: str) -> None:
-    known = {**inspect.signature(all_rulers()[name]).parameters}
+    known = {**inspect.signature(all_measures()[name]).parameters}
     known |= inspect.signature(prdc).parameters if "options" in known else {}
     for key, values in NUMBERS.items():
         for value in values if key in known else ():
             if name == "authenticity" and (key, value) == ("limit", 1):
                 continue  # one generated row is enough; it has its own words for training rows
             with pytest.raises(MeasureError, match=key):
-                all_rulers()[name](
+                all_measures()[name](
                     normal(30, 2, 0), normal(30, 2, 1), **{key: value}, **needed(known)
                 )
 
@@ -184,7 +184,7 @@ FEW_VALUES = hnp.arrays(
 )
 
 
-@pytest.mark.parametrize("name", [n for n in RULERS if "train" not in n])
+@pytest.mark.parametrize("name", [n for n in MEASURES if "train" not in n])
 @settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(x=FEW_VALUES, y=FEW_VALUES)
 def test_few_rows_with_ties_give_a_number_or_a_reason(name: str, x: Any, y: Any) -> None:

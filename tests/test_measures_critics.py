@@ -28,7 +28,7 @@ from pushforward.measures.learned._lattice import Lattice
 from pushforward.measures.learned._split import Side, Split
 from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN, Bound
 
-RULERS: list[Callable[..., Measurement]] = [jensen_shannon, f_divergence, wasserstein_critic]
+MEASURES: list[Callable[..., Measurement]] = [jensen_shannon, f_divergence, wasserstein_critic]
 
 # Of N(0, 1) and N(shift, 1); KL and chi2 are not symmetric, but for a shift they are.
 CLOSED: dict[str, Callable[[float], float]] = {
@@ -247,16 +247,16 @@ def test_p_values_are_valid_without_a_difference() -> None:
     assert 5 <= rejected <= 38
 
 
-@pytest.mark.parametrize("ruler", [*RULERS, classifier_test])
-def test_witnesses_are_rows_as_given(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", [*MEASURES, classifier_test])
+def test_witnesses_are_rows_as_given(measure: Callable[..., Measurement]) -> None:
     # Of 400 rows a side 200 are used; every tenth real row lies far to the right, every tenth
     # generated one far to the left.
     x, y = normal(400, 1, 0), normal(400, 1, 1)
     x[::10] += 8
     y[5::10] -= 8
-    plain = ruler is classifier_test  # whose trees would have one score for all rows of a leaf
+    plain = measure is classifier_test  # whose trees would have one score for all rows of a leaf
     options: dict[str, Any] = {"classifier": "logistic"} if plain else {"permutations": 1}
-    found = ruler(x, y, limit=200, **options)
+    found = measure(x, y, limit=200, **options)
     told = found.extra["witness"]
     assert (found.n, found.m) == (200, 200)
     assert found.extra["given"] == [400, 400]
@@ -268,32 +268,32 @@ def test_witnesses_are_rows_as_given(ruler: Callable[..., Measurement]) -> None:
     assert told["generated"][0] % 10 == 5
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_seeds_decide_and_nothing_else(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_seeds_decide_and_nothing_else(measure: Callable[..., Measurement]) -> None:
     x, y = normal(60, 2, 0), normal(60, 2, 1, 0.5)
     before = torch.random.get_rng_state()
-    first = ruler(x, y, seed=1, permutations=19)
+    first = measure(x, y, seed=1, permutations=19)
     assert torch.equal(before, torch.random.get_rng_state())
     torch.rand(3)
-    assert first == ruler(x, y, seed=1, permutations=19)
-    assert first != ruler(x, y, seed=2, permutations=19)
+    assert first == measure(x, y, seed=1, permutations=19)
+    assert first != measure(x, y, seed=2, permutations=19)
     json.dumps(first.to_json(), allow_nan=False)
 
 
 @pytest.mark.parametrize("factor", [2.0**-27, 2.0**27])
-@pytest.mark.parametrize("ruler", RULERS)
-def test_units_do_not_matter(ruler: Callable[..., Measurement], factor: float) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_units_do_not_matter(measure: Callable[..., Measurement], factor: float) -> None:
     x, y = normal(60, 2, 0), normal(60, 2, 1, 0.5)
-    plain, scaled = (ruler(s * x, s * y, permutations=19) for s in (1.0, factor))
-    unit = factor if ruler is wasserstein_critic else 1.0
+    plain, scaled = (measure(s * x, s * y, permutations=19) for s in (1.0, factor))
+    unit = factor if measure is wasserstein_critic else 1.0
     assert scaled.value == pytest.approx(unit * plain.value, rel=1e-6)
     assert scaled.p_value == plain.p_value
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_constants_and_copies_are_not_told_apart(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_constants_and_copies_are_not_told_apart(measure: Callable[..., Measurement]) -> None:
     for x in (torch.ones(40, 2), normal(100, 2, 0), normal(10, 2, 0).repeat(10, 1)):
-        found = ruler(x, x.clone(), permutations=99)
+        found = measure(x, x.clone(), permutations=99)
         assert found.value < 1e-9
         assert found.p_value is not None
         assert found.p_value > 0.5
@@ -335,6 +335,6 @@ def test_bad_input_is_refused(x: Tensor, y: Tensor, options: dict[str, Any], mes
     with pytest.raises(MeasureError, match=message):
         f_divergence(x, y, **options)
     if not options:
-        for ruler in (jensen_shannon, wasserstein_critic):
+        for measure in (jensen_shannon, wasserstein_critic):
             with pytest.raises(MeasureError, match=message):
-                ruler(x, y)
+                measure(x, y)

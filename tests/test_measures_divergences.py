@@ -101,7 +101,7 @@ def test_knn_kl_of_no_difference_is_about_zero() -> None:
 
 
 def binned_truth(pooled: Tensor, bins: int, shift: float, kind: str) -> float:
-    """The divergence of N(0, 1) and N(shift, 1) in the ruler's own bins, by the normal CDF."""
+    """The divergence of N(0, 1) and N(shift, 1) in the measure's own bins, by the normal CDF."""
     inner = _binned.edges(pooled[:, 0], bins).numpy()
     cuts = np.concatenate([[-np.inf], inner, [np.inf]])
     p, q = np.diff(norm.cdf(cuts)), np.diff(norm.cdf(cuts - shift))
@@ -207,20 +207,20 @@ def test_an_empty_bin_is_finite_and_told() -> None:
     assert found.extra["unmet"] == 0.5
 
 
-@pytest.mark.parametrize("ruler", [knn_kl, histogram_kl, histogram_js])
-def test_constants_and_scales(ruler: Callable[..., Measurement]) -> None:
-    same = ruler(torch.ones(40), torch.ones(40))
+@pytest.mark.parametrize("measure", [knn_kl, histogram_kl, histogram_js])
+def test_constants_and_scales(measure: Callable[..., Measurement]) -> None:
+    same = measure(torch.ones(40), torch.ones(40))
     assert same.value == pytest.approx(0.0, abs=1e-12)
     assert same.p_value == 1
     x, y = normal(60, 1, 0), normal(60, 1, 1, 0.5)
-    plain = ruler(x, y, permutations=3)
+    plain = measure(x, y, permutations=3)
     for unit in (1e-120, 1e120):
-        assert ruler(unit * x, unit * y, permutations=3).value == pytest.approx(plain.value)
-    assert ruler(x, y, seed=3) == ruler(x, y, seed=3)
+        assert measure(unit * x, unit * y, permutations=3).value == pytest.approx(plain.value)
+    assert measure(x, y, seed=3) == measure(x, y, seed=3)
 
 
 @pytest.mark.parametrize(
-    ("ruler", "x", "options", "said"),
+    ("measure", "x", "options", "said"),
     [
         (knn_kl, torch.zeros(30, 2), {}, "same columns"),
         (knn_kl, torch.zeros(8, 1), {}, "at least 12 rows"),
@@ -232,10 +232,10 @@ def test_constants_and_scales(ruler: Callable[..., Measurement]) -> None:
     ],
 )
 def test_bad_input_is_told(
-    ruler: Callable[..., Measurement], x: Tensor, options: dict[str, Any], said: str
+    measure: Callable[..., Measurement], x: Tensor, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(MeasureError, match=said):
-        ruler(x, torch.zeros(30, 1), **options)
+        measure(x, torch.zeros(30, 1), **options)
 
 
 def test_histograms_take_no_more_than_two_columns() -> None:

@@ -125,7 +125,7 @@ def test_the_null_formula_for_gaussians() -> None:
     drawn = [plug_in(normal(n, d, 2 * i), normal(m, d, 2 * i + 1)) for i in range(200)]
     formula = (1 / n + 1 / m) * (d + d * (d + 1) / 4)
     assert np.mean(drawn) == pytest.approx(formula, rel=0.02 + 4 * 0.35 / math.sqrt(200))
-    # The ruler's own null is the mean over 200 splits of one pair of samples.
+    # The measure's own null is the mean over 200 splits of one pair of samples.
     null = frechet(normal(n, d, 0), normal(m, d, 1), permutations=200, groups=0).null
     assert null == pytest.approx(formula, rel=0.02 + 4 * 0.35 / math.sqrt(200) + 0.05)
 

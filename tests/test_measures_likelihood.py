@@ -25,7 +25,7 @@ from pushforward.measures import (
 from pushforward.measures.likelihood import _annealing as annealing
 from pushforward.measures.likelihood import _proposals as proposals
 from pushforward.measures.likelihood.decoder import joint
-from pushforward.priors import Mixture, Uniform
+from pushforward.nn.priors import Mixture, Uniform
 
 SIGMA = 0.5
 QUICK: dict[str, Any] = {"steps": 20, "chains": 4, "leapfrog": 4, "simulated": 0}
@@ -305,8 +305,8 @@ def test_one_row_has_no_interval_and_says_so() -> None:
         (importance_bound, {}),
         (annealed_importance, QUICK),
     ]
-    for ruler, options in both:
-        found = ruler(linear(), rows(1, seed=25), sigma=SIGMA, **options)
+    for measure, options in both:
+        found = measure(linear(), rows(1, seed=25), sigma=SIGMA, **options)
         assert found.interval is None
         assert found.extra["constant_decoder"] is None
         assert "1 row, no interval" in found.reading
@@ -333,31 +333,31 @@ def test_a_decoder_without_use_of_its_code_is_its_gaussian() -> None:
     assert found.value == pytest.approx(truth, abs=1e-9)
 
 
-def refused(ruler: Callable[..., Measurement], text: str, *given: Any, **options: Any) -> None:
+def refused(measure: Callable[..., Measurement], text: str, *given: Any, **options: Any) -> None:
     with pytest.raises(MeasureError, match=text):
-        ruler(*given, **{"sigma": SIGMA, **options})
+        measure(*given, **{"sigma": SIGMA, **options})
 
 
-@pytest.mark.parametrize("ruler", [importance_bound, annealed_importance])
-def test_bad_input_is_refused(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", [importance_bound, annealed_importance])
+def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     x = rows(12, seed=28)
     hole = x.clone()
     hole[3, 1] = math.nan
-    refused(ruler, "writes rows of 6 numbers, the data have 5", linear(), x[:, :5])
+    refused(measure, "writes rows of 6 numbers, the data have 5", linear(), x[:, :5])
     for sigma in (0.0, -1.0, math.nan, math.inf):
-        refused(ruler, "sigma must be a positive number", linear(), x, sigma=sigma)
-    refused(ruler, "NaN or infinity in 1 of 12 rows", linear(), hole)
-    refused(ruler, "needs a Decoder, and was given Linear", nn.Linear(2, 6), x)
-    refused(ruler, "at least 1 row", linear(), x[:0])
-    refused(ruler, "at least 10 rows, and 9 were", linear(), x[:9], sigma=None)
-    refused(ruler, r"failed on codes \(4, 2\).*dtype", Decoder(lambda z: z @ WEIGHTS.mT, 2), x)
-    refused(ruler, "wrote int", Decoder(len, 2), x)
-    refused(ruler, "NaN or infinity for codes", Decoder(lambda z: z.log(), 6), x)
+        refused(measure, "sigma must be a positive number", linear(), x, sigma=sigma)
+    refused(measure, "NaN or infinity in 1 of 12 rows", linear(), hole)
+    refused(measure, "needs a Decoder, and was given Linear", nn.Linear(2, 6), x)
+    refused(measure, "at least 1 row", linear(), x[:0])
+    refused(measure, "at least 10 rows, and 9 were", linear(), x[:9], sigma=None)
+    refused(measure, r"failed on codes \(4, 2\).*dtype", Decoder(lambda z: z @ WEIGHTS.mT, 2), x)
+    refused(measure, "wrote int", Decoder(len, 2), x)
+    refused(measure, "NaN or infinity for codes", Decoder(lambda z: z.log(), 6), x)
     dropout = Decoder(nn.Sequential(nn.Linear(2, 6), nn.Dropout()), 2)
-    refused(ruler, r"something else each time.*eval\(\)", dropout, x)
+    refused(measure, r"something else each time.*eval\(\)", dropout, x)
 
 
-def test_each_ruler_refuses_its_own_bad_settings() -> None:
+def test_each_measure_refuses_its_own_bad_settings() -> None:
     x = rows(12, seed=28)
     refused(importance_bound, "samples must be at least 1", linear(), x, samples=0)
     refused(importance_bound, "did you mean 'mode'", linear(), x, proposal="mod")

@@ -1,4 +1,4 @@
-"""Neighbour rulers: naive loops, the `prdc` package, exact expectations, ties, bad input."""
+"""Neighbour measures: naive loops, the `prdc` package, exact expectations, ties, bad input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pushforward.measures import (
     recall,
 )
 
-RULERS: dict[str, Callable[..., Measurement]] = {
+MEASURES: dict[str, Callable[..., Measurement]] = {
     "precision": precision,
     "recall": recall,
     "density": density,
@@ -38,7 +38,7 @@ RULERS: dict[str, Callable[..., Measurement]] = {
     "clipped_density": clipped_density,
     "clipped_coverage": clipped_coverage,
 }
-FOUR = list(RULERS)[:4]
+FOUR = list(MEASURES)[:4]
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -118,10 +118,10 @@ def test_all_four_are_those_of_the_prdc_package(d: int, chunk: int | None) -> No
     assert {name: found[name].value for name in FOUR} == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", list(RULERS))
-def test_each_ruler_alone_is_one_of_the_six(name: str) -> None:
+@pytest.mark.parametrize("name", list(MEASURES))
+def test_each_measure_alone_is_one_of_the_six(name: str) -> None:
     x, y = normal(60, 2, 0), normal(50, 2, 1)
-    assert RULERS[name](x, y, seed=3) == prdc(x, y, seed=3)[name]
+    assert MEASURES[name](x, y, seed=3) == prdc(x, y, seed=3)[name]
 
 
 def test_precision_and_recall_are_not_swapped() -> None:
@@ -200,7 +200,7 @@ def repeated() -> list[Scorecard]:
 
 # At a true coverage of 95 %, 200 repetitions hold the truth in fewer than 180 or more than 198 with
 # a probability of 0.1 % and 0.05 %.
-@pytest.mark.parametrize("name", list(RULERS))
+@pytest.mark.parametrize("name", list(MEASURES))
 def test_intervals_hold_the_expectation_at_these_sizes(
     repeated: list[Scorecard], name: str
 ) -> None:
@@ -345,10 +345,10 @@ def test_copies_of_real_rows_lie_in_their_balls() -> None:
 def test_point_masses_are_matched_and_have_a_null_of_their_own() -> None:
     # All rows of both samples at one point: every ball has radius 0 and holds everything.
     found = prdc(torch.ones(20, 2), torch.ones(30, 2))
-    assert values(found, list(RULERS)) == [1.0, 1.0, 20 / 5, 1.0, 1.0, 1.0]
+    assert values(found, list(MEASURES)) == [1.0, 1.0, 20 / 5, 1.0, 1.0, 1.0]
     assert [m.null for m in found.values()] == [1.0, 1.0, 4.0, 1.0, 1.0, 1.0]
     apart = quick(torch.ones(20, 2), torch.zeros(20, 2))
-    assert values(apart, list(RULERS)) == [0.0] * 6
+    assert values(apart, list(MEASURES)) == [0.0] * 6
 
 
 def test_a_collapsed_generator_is_dense_and_covers_little() -> None:
@@ -369,7 +369,7 @@ def test_seeds_sizes_and_readings() -> None:
     assert [found[name].better for name in FOUR] == ["higher", "higher", "null", "higher"]
 
 
-@pytest.mark.parametrize("ruler", [prdc, *RULERS.values()])
+@pytest.mark.parametrize("measure", [prdc, *MEASURES.values()])
 @pytest.mark.parametrize(
     ("x", "y", "options", "message"),
     [
@@ -381,7 +381,7 @@ def test_seeds_sizes_and_readings() -> None:
     ],
 )
 def test_bad_input_is_refused(
-    ruler: Callable[..., object], x: Tensor, y: Tensor, options: dict[str, int], message: str
+    measure: Callable[..., object], x: Tensor, y: Tensor, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(MeasureError, match=message):
-        ruler(x, y, **options)
+        measure(x, y, **options)

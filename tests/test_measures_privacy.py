@@ -1,4 +1,4 @@
-"""Privacy rulers: naive loops, closed forms for copies, chance level, tables as users have them."""
+"""Privacy measures: naive loops, closed forms for copies, chance level, tables of users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.decide import beside_floor, beside_privacy, differences
+from pushforward.comparison.decide import beside_floor, beside_privacy, differences
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     CAVEAT,

@@ -1,4 +1,4 @@
-"""Rulers of copies and the 1-NN test: naive loops, SciPy, closed forms, coverage, bad input."""
+"""Measures of copies and the 1-NN test: naive loops, SciPy, closed forms, coverage, bad input."""
 
 from __future__ import annotations
 
@@ -282,14 +282,14 @@ def test_closed_form_of_closest_record_at_equal_sizes() -> None:
 @pytest.mark.parametrize("unit", [1e-200, 1e100])
 def test_units_do_not_matter(unit: float) -> None:
     x, y, train = (normal(60, 2, seed).double() for seed in range(3))
-    rulers: list[Callable[[float], Measurement]] = [
+    measures: list[Callable[[float], Measurement]] = [
         lambda u: authenticity(u * train, u * y),
         lambda u: closest_record(u * x, u * y, train=u * train),
         lambda u: nearest_neighbour_test(u * x, u * y),
         lambda u: memorisation(u * x, u * y, train=u * train, cells=1),
     ]
-    for ruler in rulers:
-        assert ruler(unit).value == pytest.approx(ruler(1.0).value)
+    for measure in measures:
+        assert measure(unit).value == pytest.approx(measure(1.0).value)
 
 
 WITH_TRAIN: dict[str, Callable[..., Measurement]] = {

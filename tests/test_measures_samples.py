@@ -31,7 +31,7 @@ from pushforward.measures import (
 from pushforward.measures._intervals import Z, labels, of_square
 from pushforward.measures.samples import _quadratic, _sliced, transport
 
-RULERS: list[Callable[..., Measurement]] = [
+MEASURES: list[Callable[..., Measurement]] = [
     mmd,
     kid,
     energy,
@@ -114,7 +114,7 @@ def test_the_linear_kernel_is_the_double_loop() -> None:
 def test_kid_closed_forms(d: int, shift: float, scale: float, truth: float) -> None:
     found = kid(normal(2000, d, 0), normal(2000, d, 1, shift=shift, scale=scale), permutations=39)
     assert found.low is not None
-    # Four standard errors, as the ruler reports them: 25 to 30 % of the truth.
+    # Four standard errors, as the measure reports them: 25 to 30 % of the truth.
     assert abs(found.value - truth) < 4 * (found.value - found.low) / Z < 0.35 * truth
 
 
@@ -160,18 +160,18 @@ def test_jackknife_leaves_out_one_row_at_a_time() -> None:
 # Truth for a shift of 1 at unit scale, and for many dimensions: the closed forms of Gaussians.
 # MMD^2 = 2 (s / (s + 2))^(d/2) (1 - exp(-1 / (2 (s + 2)))) with s the squared bandwidth.
 @pytest.mark.parametrize(
-    ("ruler", "truth"),
+    ("measure", "truth"),
     [
         (lambda x, y: mmd(x, y, bandwidth=1.0, permutations=39, limit=None), 0.177268),
         (lambda x, y: energy(x, y, permutations=39, limit=None), 0.541807),
     ],
 )
 def test_closed_forms_in_one_dimension(
-    ruler: Callable[[Tensor, Tensor], Measurement], truth: float
+    measure: Callable[[Tensor, Tensor], Measurement], truth: float
 ) -> None:
-    found = ruler(normal(3000, 1, 0), normal(3000, 1, 1, shift=1.0))
+    found = measure(normal(3000, 1, 0), normal(3000, 1, 1, shift=1.0))
     assert found.low is not None
-    # Four standard errors, as the ruler itself reports them (its coverage is tested elsewhere):
+    # Four standard errors, as the measure itself reports them (its coverage is tested elsewhere):
     # about 7 % of the value, where a wrong factor is off by 50 %.
     assert abs(found.value - truth) < 4 * (found.value - found.low) / Z
     assert found.p_value == 1 / 40
@@ -255,14 +255,14 @@ def test_statistics_have_the_gradient_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda a: energy_statistic(a, y), (x,))
 
 
-@pytest.mark.parametrize("ruler", RULERS)
+@pytest.mark.parametrize("measure", MEASURES)
 def test_p_values_are_uniform_without_a_difference(
-    ruler: Callable[..., Measurement], monkeypatch: pytest.MonkeyPatch
+    measure: Callable[..., Measurement], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "STEPS", 2)  # the test is exact along any direction
-    options = FEW_LINES.get(ruler, {})
+    options = FEW_LINES.get(measure, {})
     samples = [(normal(20, 2, 2 * i), normal(25, 2, 2 * i + 1)) for i in range(300)]
-    found = [ruler(x, y, permutations=39, seed=i, **options) for i, (x, y) in enumerate(samples)]
+    found = [measure(x, y, permutations=39, seed=i, **options) for i, (x, y) in enumerate(samples)]
     p_values = [m.p_value for m in found if m.p_value is not None]
     assert len(p_values) == 300
     # The p-values lie on 1/40, ..., 1: a step of 1/40 is the most that the grid itself adds to the
@@ -270,9 +270,9 @@ def test_p_values_are_uniform_without_a_difference(
     assert kstest(p_values, "uniform").statistic < 0.078 + 1 / 40
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_an_exact_test_counts_itself(ruler: Callable[..., Measurement]) -> None:
-    found = ruler(normal(30, 2, 0), normal(30, 2, 1, shift=5.0), permutations=49)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_an_exact_test_counts_itself(measure: Callable[..., Measurement]) -> None:
+    found = measure(normal(30, 2, 0), normal(30, 2, 1, shift=5.0), permutations=49)
     assert found.p_value == 1 / 50
 
 
@@ -280,7 +280,7 @@ def test_an_exact_test_counts_itself(ruler: Callable[..., Measurement]) -> None:
 # true coverage of 95 % fewer than 180 or more than 198 hits have a probability of 0.1 % and 0.05 %.
 # (All cases, also in more dimensions and of more rows: benchmarks/coverage.py.)
 @pytest.mark.parametrize(
-    ("ruler", "d", "shift", "truth"),
+    ("measure", "d", "shift", "truth"),
     [
         (lambda x, y, s: mmd(x, y, bandwidth=1.0, permutations=99, seed=s), 1, 1.0, 0.177268),
         (lambda x, y, s: mmd(x, y, kernel="linear", permutations=99, seed=s), 5, 0.3, 0.09),
@@ -294,9 +294,9 @@ def test_an_exact_test_counts_itself(ruler: Callable[..., Measurement]) -> None:
     ],
 )
 def test_intervals_hold_the_truth(
-    ruler: Callable[[Tensor, Tensor, int], Measurement], d: int, shift: float, truth: float
+    measure: Callable[[Tensor, Tensor, int], Measurement], d: int, shift: float, truth: float
 ) -> None:
-    found = [ruler(normal(100, d, 2 * i), normal(80, d, 2 * i + 1, shift), i) for i in range(200)]
+    found = [measure(normal(100, d, 2 * i), normal(80, d, 2 * i + 1, shift), i) for i in range(200)]
     hits = sum(m.low <= truth <= m.high for m in found if m.low is not None and m.high is not None)
     assert 180 <= hits <= 198
 
@@ -319,17 +319,17 @@ def test_the_ends_of_an_interval_solve_its_equation() -> None:
     assert high == pytest.approx((1e3 + 0.5 * Z * 2) ** 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_few_splits_give_no_interval_and_none_no_test(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_few_splits_give_no_interval_and_none_no_test(measure: Callable[..., Measurement]) -> None:
     x, y = normal(20, 2, 0), normal(25, 2, 1)
-    few, none = ruler(x, y, permutations=38), ruler(x, y, permutations=0)
+    few, none = measure(x, y, permutations=38), measure(x, y, permutations=0)
     assert few.interval is None
     assert none.interval is None
     assert none.p_value is None
     assert few.p_value is not None
     assert few.value == none.value
     assert "not tested" in none.reading
-    assert ruler(x, y, permutations=39).interval is not None
+    assert measure(x, y, permutations=39).interval is not None
 
 
 def test_the_null_is_what_no_difference_gives() -> None:
@@ -342,33 +342,33 @@ def test_the_null_is_what_no_difference_gives() -> None:
     assert abs(values.mean()) < 4 * values.std() / 40**0.5
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_any_container_gives_the_same(ruler: Callable[..., Measurement]) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_any_container_gives_the_same(measure: Callable[..., Measurement]) -> None:
     x, y = normal(30, 2, 0), normal(20, 2, 1, shift=0.5)
-    expected = ruler(x, y, permutations=9)
+    expected = measure(x, y, permutations=9)
     for wrap in (np.asarray, pd.DataFrame, lambda t: pl.DataFrame(np.asarray(t))):
-        assert ruler(wrap(x), wrap(y), permutations=9) == expected
-    images = ruler(x.reshape(30, 1, 2), y.reshape(20, 1, 2), permutations=9)
+        assert measure(wrap(x), wrap(y), permutations=9) == expected
+    images = measure(x.reshape(30, 1, 2), y.reshape(20, 1, 2), permutations=9)
     assert images == expected
 
 
-@pytest.mark.parametrize("ruler", RULERS)
+@pytest.mark.parametrize("measure", MEASURES)
 def test_the_seed_decides_everything_and_the_global_state_nothing(
-    ruler: Callable[..., Measurement],
+    measure: Callable[..., Measurement],
 ) -> None:
     x, y = normal(50, 2, 0), normal(50, 2, 1, shift=0.2)
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = ruler(x, y, permutations=19, limit=40, seed=7)
+    first = measure(x, y, permutations=19, limit=40, seed=7)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    assert ruler(x, y, permutations=19, limit=40, seed=7) == first
-    assert ruler(x, y, permutations=19, limit=40, seed=8) != first
+    assert measure(x, y, permutations=19, limit=40, seed=7) == first
+    assert measure(x, y, permutations=19, limit=40, seed=8) != first
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_rows_left_out_are_told(ruler: Callable[..., Measurement]) -> None:
-    found = ruler(normal(90, 2, 0), normal(30, 2, 1), permutations=9, limit=40)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_rows_left_out_are_told(measure: Callable[..., Measurement]) -> None:
+    found = measure(normal(90, 2, 0), normal(30, 2, 1), permutations=9, limit=40)
     assert (found.n, found.m) == (40, 30)
     assert found.extra["given"] == [90, 30]
     assert found.taken == "40 of 90 real and 30 of 30 generated rows"
@@ -382,17 +382,17 @@ def test_features_are_measured_and_named() -> None:
     assert found.extra["features"] == {"name": "standardised", "hash": features.digest}
 
 
-@pytest.mark.parametrize("ruler", RULERS)
-def test_constants_and_copies_are_no_difference(ruler: Callable[..., Measurement]) -> None:
-    same = ruler(torch.ones(10, 2), torch.ones(12, 2), permutations=39)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_constants_and_copies_are_no_difference(measure: Callable[..., Measurement]) -> None:
+    same = measure(torch.ones(10, 2), torch.ones(12, 2), permutations=39)
     assert same.value == pytest.approx(0.0, abs=1e-9)
     assert same.p_value == 1.0
-    apart = ruler(torch.ones(30, 2), torch.zeros(32, 2), permutations=99)
+    apart = measure(torch.ones(30, 2), torch.zeros(32, 2), permutations=99)
     assert apart.value > 0.5
     assert apart.p_value == 1 / 100
 
 
-@pytest.mark.parametrize("ruler", RULERS)
+@pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
@@ -415,10 +415,10 @@ def test_constants_and_copies_are_no_difference(ruler: Callable[..., Measurement
     ],
 )
 def test_bad_samples_are_refused(
-    ruler: Callable[..., Measurement], x: Any, y: Any, message: str
+    measure: Callable[..., Measurement], x: Any, y: Any, message: str
 ) -> None:
     with pytest.raises(MeasureError, match=message):
-        ruler(x, y)
+        measure(x, y)
 
 
 @pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan, math.inf])

@@ -13,10 +13,11 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures import prdc, sanity
-from pushforward.measures.sanity import Case, Check, Criterion, Either, Verdict, verdicts
-from pushforward.measures.sanity import _draws as draws
-from pushforward.measures.sanity._shapes import Shape, bell, falls, flat, near, rises
+from pushforward.measures import prdc
+from pushforward.measures.selftest import sanity
+from pushforward.measures.selftest.sanity import Case, Check, Criterion, Either, Verdict, verdicts
+from pushforward.measures.selftest.sanity import _draws as draws
+from pushforward.measures.selftest.sanity._shapes import Shape, bell, falls, flat, near, rises
 
 BY_NAME = {check.name: check for check in sanity.CHECKS}
 SIZES = [name for name in BY_NAME if "size" in name or "torus" in name]

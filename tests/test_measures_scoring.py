@@ -35,7 +35,7 @@ from pushforward.measures import (
     mmd,
 )
 from pushforward.measures._scene import some
-from pushforward.measures._sets import CHOSEN, RULERS
+from pushforward.measures._sets import CHOSEN, MEASURES
 from pushforward.measures.samples import _quadratic
 
 NEIGHBOURS = ["precision", "recall", "density", "coverage"]
@@ -69,7 +69,7 @@ def test_measure_chooses_what_suits_the_data(kind: str) -> None:
     assert list(card) == list(CHOSEN[kind])
     (note,) = card.notes
     assert note.startswith(f"Chosen for {kind}s: ")
-    assert f"All {len(RULERS[kind])} rulers" in note
+    assert f"All {len(MEASURES[kind])} measures" in note
     for name, found in card.items():
         assert found.name == name
         assert np.isfinite(found.value)
@@ -88,7 +88,7 @@ def test_measure_chooses_what_suits_the_data(kind: str) -> None:
     assert Scorecard.from_json(card.to_json()) == card
 
 
-def test_names_of_rulers_are_read_as_they_are_shown() -> None:
+def test_names_of_measures_are_read_as_they_are_shown() -> None:
     real, fake = SAMPLES["table"]
     assert list(measure(real, fake, only=["Column shapes", "pair-trends"])) == [
         "column_shapes",
@@ -111,16 +111,16 @@ def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
     assert list(measure(real, fake, only="energy")) == ["energy"]
-    with pytest.raises(MeasureError, match="name at least one ruler"):
+    with pytest.raises(MeasureError, match="name at least one measure"):
         measure(real, fake, only=[])
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_all_rulers_of_a_kind_in_one_call(kind: str) -> None:
+def test_all_measures_of_a_kind_in_one_call(kind: str) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, train=real[:50], only="all")
     left_out = {note.split()[0] for note in card.notes if " is left out: " in note}
-    assert {*card, *left_out} == set(RULERS[kind])
+    assert {*card, *left_out} == set(MEASURES[kind])
     allowed = {"array": {"histogram_js", "histogram_kl"}}  # for one or two columns, and not three
     assert left_out == allowed.get(kind, set())
     assert all(np.isfinite(found.value) for found in card.values())
@@ -204,7 +204,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
     card = measure(real, fake)
     assert "classifier_test" not in card
     assert card.notes[1].startswith(
-        "classifier_test is left out: this ruler needs at least 20 rows"
+        "classifier_test is left out: this measure needs at least 20 rows"
     )
     with pytest.raises(MeasureError, match="at least 20 rows"):
         measure(real, fake, only=["classifier_test"])
@@ -217,12 +217,12 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("array", "mdm", "no ruler 'mdm' for data of kind array: did you mean 'mmd'"),
-        ("array", "utility", "no ruler 'utility' for data of kind array"),
+        ("array", "mdm", "no measure 'mdm' for data of kind array: did you mean 'mmd'"),
+        ("array", "utility", "no measure 'utility' for data of kind array"),
         ("table", "utilities", "did you mean 'utility'"),
     ],
 )
-def test_unknown_rulers_are_refused(kind: str, name: str, message: str) -> None:
+def test_unknown_measures_are_refused(kind: str, name: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
         measure(*SAMPLES[kind], only=[name])
 

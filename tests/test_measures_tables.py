@@ -1,4 +1,4 @@
-"""Rulers for tables: SciPy, scikit-learn and pandas as references, missing values, bad input."""
+"""Measures for tables: SciPy, scikit-learn and pandas as references, missing values, bad input."""
 
 from __future__ import annotations
 
@@ -278,16 +278,16 @@ def test_an_unknown_convention_is_refused() -> None:
 # --- both ---
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends])
-def test_no_resamples_give_the_value_alone(ruler: Any) -> None:
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends])
+def test_no_resamples_give_the_value_alone(measure: Any) -> None:
     x, y = table(100, 0), table(80, 1)
-    full, alone = ruler(x, y), ruler(x, y, resamples=0)
+    full, alone = measure(x, y), measure(x, y, resamples=0)
     assert (alone.value, alone.extra) == (full.value, full.extra)
     assert (alone.interval, alone.null, alone.p_value) == (None, None, None)
     assert alone.reading.startswith("the value alone; resamples adds null and interval; most: ")
     for resamples in (1, -3):
         with pytest.raises(MeasureError, match=r"resamples must be 0 .* or at least 2"):
-            ruler(x, y, resamples=resamples)
+            measure(x, y, resamples=resamples)
 
 
 def test_the_null_of_a_number_is_that_of_kolmogorov() -> None:
@@ -300,10 +300,10 @@ def test_the_null_of_a_number_is_that_of_kolmogorov() -> None:
     assert found == pytest.approx(expected, rel=4 * 0.015 + 0.02)
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends])
-def test_null_p_value_and_interval_without_a_difference(ruler: Any) -> None:
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends])
+def test_null_p_value_and_interval_without_a_difference(measure: Any) -> None:
     found = [
-        ruler(table(80, 2 * i), table(60, 2 * i + 1), resamples=19, seed=i) for i in range(150)
+        measure(table(80, 2 * i), table(60, 2 * i + 1), resamples=19, seed=i) for i in range(150)
     ]
     gaps = np.array([m.value - m.null for m in found])
     assert abs(gaps.mean()) < 4 * gaps.std() / 150**0.5
@@ -313,28 +313,28 @@ def test_null_p_value_and_interval_without_a_difference(ruler: Any) -> None:
     assert sum(m.low <= 0 for m in found) >= 134
 
 
-@pytest.mark.parametrize(("ruler", "truth"), [(column_shapes, 0.1161), (pair_trends, 0.1341)])
-def test_intervals_hold_the_truth(ruler: Any, truth: float) -> None:
+@pytest.mark.parametrize(("measure", "truth"), [(column_shapes, 0.1161), (pair_trends, 0.1341)])
+def test_intervals_hold_the_truth(measure: Any, truth: float) -> None:
     # The truth is that of two million rows; for pairs with the bins of 200 rows, which changes it
     # by 0.0007 from one real sample to the next.
     pairs = [(table(200, 2 * i), table(150, 2 * i + 1, shift=0.5)) for i in range(200)]
-    found = [ruler(x, y, resamples=12, seed=i) for i, (x, y) in enumerate(pairs)]
+    found = [measure(x, y, resamples=12, seed=i) for i, (x, y) in enumerate(pairs)]
     # At a true coverage of 95 % fewer than 180 hits of 200 have a probability of 0.1 %. The noise
     # that is taken off a pair with a category is the pooled rows', which makes its interval too
     # wide: benchmarks/coverage.py has the upper bound, on Gaussians.
     assert sum(m.low <= truth <= m.high for m in found) >= 180
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends, utility])
-def test_any_data_frame_in_any_order_gives_the_same(ruler: Any) -> None:
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends, utility])
+def test_any_data_frame_in_any_order_gives_the_same(measure: Any) -> None:
     x, y = table(100, 0), table(90, 1)
-    expected = ruler(x, y)
+    expected = measure(x, y)
     wide = y.select("d", "a", "c", "b")
-    assert ruler(x, wide) == expected
-    assert ruler(*(pd.DataFrame(t.to_dict(as_series=False)) for t in (x, y))) == expected
+    assert measure(x, wide) == expected
+    assert measure(*(pd.DataFrame(t.to_dict(as_series=False)) for t in (x, y))) == expected
     coded = [t.with_columns(pl.col("c").cast(pl.Categorical)) for t in (x, y)]
-    assert ruler(*coded) == expected
-    assert ruler(x, y, seed=1) != expected
+    assert measure(*coded) == expected
+    assert measure(x, y, seed=1) != expected
 
 
 def test_every_kind_of_column_is_taken() -> None:
@@ -352,9 +352,9 @@ def test_every_kind_of_column_is_taken() -> None:
             "text": [str(i) for i in range(n)],
         }
     )
-    for ruler in (column_shapes, pair_trends):
-        assert ruler(x, x, resamples=2).value == 0.0
-        found = ruler(x, x.sample(n, seed=0, with_replacement=True), resamples=5)
+    for measure in (column_shapes, pair_trends):
+        assert measure(x, x, resamples=2).value == 0.0
+        found = measure(x, x.sample(n, seed=0, with_replacement=True), resamples=5)
         assert 0 < found.value < 1
     matrix = association(x).to_numpy()
     assert np.isfinite(matrix).all()
@@ -406,7 +406,7 @@ INFINITE = GOOD.with_columns(
 )
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends, utility])
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends, utility])
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
@@ -421,9 +421,9 @@ INFINITE = GOOD.with_columns(
         (pl.DataFrame(), pl.DataFrame(), "no columns"),
     ],
 )
-def test_bad_tables_are_refused(ruler: Any, x: Any, y: Any, message: str) -> None:
+def test_bad_tables_are_refused(measure: Any, x: Any, y: Any, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
-        ruler(x, y)
+        measure(x, y)
 
 
 ODD = {
@@ -435,15 +435,15 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends])
-def test_odd_columns_are_measured(ruler: Any) -> None:
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends])
+def test_odd_columns_are_measured(measure: Any) -> None:
     x = pl.DataFrame(ODD, schema_overrides={"gone": pl.String})
     y = x.sample(40, with_replacement=True, seed=0).select(reversed(x.columns))
     pandas = [pd.DataFrame(t.to_dict(as_series=False)) for t in (x, y)]
-    found = ruler(x, y)
+    found = measure(x, y)
     assert 0 < found.value < 1
-    assert ruler(*pandas) == found
-    assert ruler(x, x).value == 0
+    assert measure(*pandas) == found
+    assert measure(x, x).value == 0
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-20, 1e20, 1e200])
@@ -511,11 +511,11 @@ def test_three_rows_are_measured_and_their_reading_says_what_it_is_worth() -> No
     assert pair_trends(table(3, 0), table(3, 1)).value <= 1
 
 
-@pytest.mark.parametrize("ruler", [column_shapes, pair_trends, utility])
-def test_two_columns_of_one_name_are_refused(ruler: Any) -> None:
+@pytest.mark.parametrize("measure", [column_shapes, pair_trends, utility])
+def test_two_columns_of_one_name_are_refused(measure: Any) -> None:
     twice = pd.DataFrame(np.zeros((30, 2)), columns=["a", "a"])
     with pytest.raises(MeasureError, match=r"two columns have one name; rename one: .*'a'"):
-        ruler(twice, twice)
+        measure(twice, twice)
 
 
 def test_one_column_has_no_pairs() -> None:

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pushforward.data import read
-from pushforward.families import Code, Decoder, kl
-from pushforward.likelihoods import Gaussian
+from pushforward.families.components import Code, Decoder, kl
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.models.r3gan import R3GAN
 from pushforward.models.vae import VAE
-from pushforward.priors import Mixture, Uniform
-from pushforward.runs import build, identify
-from pushforward.seats import Seat
-from pushforward.settings import Settings
+from pushforward.nn.likelihoods import Gaussian
+from pushforward.nn.priors import Mixture, Uniform
+from pushforward.runs.fitted import build, identify
 from pushforward.space import Cells, Image, Space, Vector
-from pushforward.train import Loop
+from pushforward.training.loop import Loop
+from pushforward.training.settings import Settings
+from pushforward.training.turn_optimizer import Seat
 
 SPACES: dict[str, Space] = {
     "vector": Vector(3),

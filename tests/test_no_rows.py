@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import pushforward as pf
 from pushforward.data import Dataset, TableSchema
-from pushforward.storage import read_tensors
+from pushforward.files import read_tensors
 
 ROWS = 400
 MODELS = ("vae", "gan")

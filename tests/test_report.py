@@ -20,16 +20,16 @@ import torch
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from pushforward.compare import Comparison, baseline
+from pushforward.comparison.compare import Comparison, baseline
 from pushforward.data import Dataset, read
 from pushforward.errors import RunError
-from pushforward.game import Panel
+from pushforward.families.model import Panel
+from pushforward.files import write_json, write_tensors
 from pushforward.measures import CAVEAT, Measurement, Scorecard
 from pushforward.report import write_report
-from pushforward.report.rulers import scale
-from pushforward.runs import Folder, identify
-from pushforward.settings import Settings
-from pushforward.storage import write_json, write_tensors
+from pushforward.report.measures import scale
+from pushforward.runs.fitted import Folder, identify
+from pushforward.training.settings import Settings
 
 EVIL = "<script>alert(1)</script>"
 MODELS = ("vae", "gan")
@@ -275,7 +275,7 @@ def test_margin_is_half_of_students_interval(page: Page) -> None:
     assert shown.split() == ["0.320", "±", "0.025"]  # 4.303 * 0.01 / sqrt(3) = 0.0248
 
 
-def test_forest_divides_by_the_rulers_scale(page: Page) -> None:
+def test_forest_divides_by_the_measures_scale(page: Page) -> None:
     forest = next(f for f in figures(page) if "vae better" in (f.layout.xaxis.title.text or ""))
     found = {y: x for t in forest.data for x, y in zip(t.x, t.y, strict=True)}
     assert found["energy"] == pytest.approx(0.2 / (0.5 - 0.01), rel=1e-4)
@@ -372,5 +372,5 @@ def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: 
     assert (head[1], null[1]) == ("exact matchesgenerated rows that equal a training row", "0.50 %")
     named = "gan gives training rows away, by exact matches: treat what it generates as you do"
     assert page.text.count(named) == 2, "beside the recommendation, and in the panel"
-    assert "vae: none of these rulers finds training rows" in page.text
+    assert "vae: none of these measures finds training rows" in page.text
     assert CAVEAT in page.text

@@ -8,12 +8,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from pushforward.decide import differences
+from pushforward.comparison.decide import differences
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report import marginals as columns
 from pushforward.report.figures import calm_range, label, plain
+from pushforward.report.measures import best
 from pushforward.report.numbers import fixed, memory, places, significant
-from pushforward.report.rulers import best
 from pushforward.report.training import chosen
 
 

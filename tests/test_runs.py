@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import pushforward as pf
-from pushforward.storage import read_tensors, write_tensors
+from pushforward.files import read_tensors, write_tensors
 
 FILES = ["config.json", "schema.json", "weights.safetensors", "best.safetensors"]
 

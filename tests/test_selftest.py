@@ -1,4 +1,4 @@
-"""The selftest: every ruler is in it, all of it holds here, and a wrong factor would be found."""
+"""The selftest: every measure is in it, all of it holds here, and a wrong factor would be found."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from pushforward import cli, selftest
-from pushforward.cli import run_command
-from pushforward.measures import all_rulers, sanity
-from pushforward.selftest import CHECKS, Check, Result, run
-from pushforward.selftest.checking import Seen, averaged, holds
+from pushforward.cli import main as cli
+from pushforward.cli.main import run_command
+from pushforward.measures import all_measures, selftest
+from pushforward.measures.selftest import CHECKS, Check, Result, run, sanity
+from pushforward.measures.selftest.checking import Seen, averaged, holds
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +21,12 @@ def results() -> list[Result]:
     return run(CHECKS)
 
 
-def test_every_ruler_is_checked() -> None:
-    assert {check.ruler for check in CHECKS} == set(all_rulers())
+def test_every_measure_is_checked() -> None:
+    assert {check.measure for check in CHECKS} == set(all_measures())
 
 
 def test_all_checks_hold(results: list[Result]) -> None:
-    assert [(r.ruler, r.case, r.truth, r.value) for r in results if not r.holds] == []
+    assert [(r.measure, r.case, r.truth, r.value) for r in results if not r.holds] == []
 
 
 def test_a_wrong_factor_would_be_found(results: list[Result]) -> None:

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pushforward as pf
-from pushforward.blocks import BLOCK, CELLS, CHUNK, block_size, even, regrouped
-from pushforward.cli import run_command
+from pushforward.cli.main import run_command
 from pushforward.data import read_raw
-from pushforward.data.enumeration import Series, permuted
+from pushforward.data.tables.distinct_strings import Series, permuted
 from pushforward.data.write import write_stream
-from pushforward.runs import Fitted
+from pushforward.runs.fitted import Fitted
+from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size, even, regrouped
 
 
 def frame(n: int = 400) -> pl.DataFrame:
@@ -95,7 +95,7 @@ def test_a_stream_writes_what_a_sample_holds(tmp_path: Path, ending: str, make: 
     one, other = tmp_path / f"one.{ending}", tmp_path / "deep" / f"other.{ending}"
     pf.write(fitted.sample(700, seed=1), one, schema=fitted.schema)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pushforward.sampling.STREAMED", 300)
+        patch.setattr("pushforward.sampling.sampling.STREAMED", 300)
         assert fitted.sampling(700, 1).write(other) == other
     if ending == "parquet":
         a, b = pl.read_parquet(one), pl.read_parquet(other)

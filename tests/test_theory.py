@@ -53,9 +53,9 @@ def test_both_families_carry_the_prior_towards_the_data(quick: dict[str, Any]) -
     assert energy["gan"] < energy["Z itself"] / 2
 
 
-def test_only_densities_have_a_kl_and_samples_have_rulers(quick: dict[str, Any]) -> None:
+def test_only_densities_have_a_kl_and_samples_have_measures(quick: dict[str, Any]) -> None:
     refusal = quick["2-only-samples"]["notes"]["refusal"]
-    assert all(ruler in refusal for ruler in ("knn_kl", "histogram_kl", "f_divergence"))
+    assert all(measure in refusal for measure in ("knn_kl", "histogram_kl", "f_divergence"))
     for row in rows(quick, 2):
         assert math.isclose(row["KL, exact"], row["shift"] ** 2 / 2, abs_tol=1e-6)
         for name in ("energy", "MMD²"):
@@ -125,7 +125,7 @@ def test_rate_falls_and_distortion_rises_with_beta(quick: dict[str, Any]) -> Non
         assert tight["mean sigma"] < loose["mean sigma"]
 
 
-def test_a_trained_critic_ranks_as_the_hand_made_rulers_do(quick: dict[str, Any]) -> None:
+def test_a_trained_critic_ranks_as_the_hand_made_measures_do(quick: dict[str, Any]) -> None:
     for row in rows(quick, 8):
         assert row["energy, last"] < 0.2 * row["energy, first"]
         # a lower bound of a Jensen-Shannon divergence: at most log 2, and it falls

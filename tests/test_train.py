@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 import pushforward as pf
 from pushforward.errors import DivergedError
-from pushforward.game import Model, Terms, turn
-from pushforward.runs import Fitted, Folder, build, identify
-from pushforward.seats import Average, Seat
-from pushforward.settings import Budget, Settings
+from pushforward.families.model import Model, Terms, turn
+from pushforward.files import read_tensors
+from pushforward.runs.fitted import Fitted, Folder, build, identify
 from pushforward.space import Space
-from pushforward.storage import read_tensors
-from pushforward.train import Loop, due, schedule
+from pushforward.training.loop import Loop, due, schedule
+from pushforward.training.settings import Budget, Settings
+from pushforward.training.turn_optimizer import Average, Seat
 
 
 def ring_loop(model: Model, settings: Settings, folder: Folder | None = None) -> Loop:
@@ -220,7 +220,7 @@ def test_a_number_that_is_not_finite_names_turn_step_and_term(tmp_path: Path) ->
     assert all(bool(t.isfinite().all()) for t in best.values())
 
 
-# --- the ruler on validation
+# --- the measure on validation
 
 
 def test_the_check_gives_both_samples_classes_one_scale(
@@ -236,7 +236,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     loop = Loop(model, data, settings, None, identify("vae", {}, settings, data))
     rows, codes = data.part("validation")
     assert codes is not None
-    monkeypatch.setattr("pushforward.validation.imagine", lambda *_arguments: rows / 2)
+    monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)
     real, n = rows.double().numpy(), len(rows)
     hot = np.sqrt(real.var(0, ddof=1).sum()) * np.eye(2)[codes.numpy()]
     x, y = np.hstack([real, hot]), np.hstack([real / 2, hot])

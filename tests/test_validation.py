@@ -13,14 +13,14 @@ import torch
 
 import pushforward as pf
 from pushforward.errors import ModelError
-from pushforward.networks import Critic
-from pushforward.networks.trunks import ReadCells
+from pushforward.nn import Critic
+from pushforward.nn.trunks import ReadCells
 from pushforward.report.training import chosen
-from pushforward.runs import build
-from pushforward.seats import Batches, Seat, precision
-from pushforward.settings import Settings
+from pushforward.runs.fitted import build
 from pushforward.space import Cells, Vector
-from pushforward.validation import Validation
+from pushforward.training.selection import Validation
+from pushforward.training.settings import Settings
+from pushforward.training.turn_optimizer import Batches, Seat, precision
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=300)

@@ -19,14 +19,14 @@ from scipy import stats
 from torch import Tensor
 
 import pushforward as pf
-from pushforward import conditional
 from pushforward.data import TableSchema
-from pushforward.data.columns import Number
-from pushforward.data.wanted import wanted
-from pushforward.data.where import cut, restrict, spoken
-from pushforward.game import Model
-from pushforward.runs import Fitted
-from pushforward.segments import Segments
+from pushforward.data.tables.columns import Number
+from pushforward.data.tables.interval_set import wanted
+from pushforward.data.tables.where import cut, restrict, spoken
+from pushforward.families.model import Model
+from pushforward.nn.segments import Segments
+from pushforward.runs.fitted import Fitted
+from pushforward.sampling import conditional
 from pushforward.space import Cells
 
 N = 4000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from pushforward.networks import Reader, Writer
-from pushforward.networks.trunks import EMBEDDING, WIDE, ReadCells, WriteCells, stretches
-from pushforward.segments import Segments
+from pushforward.nn import Reader, Writer
+from pushforward.nn.segments import Segments
+from pushforward.nn.trunks import EMBEDDING, WIDE, ReadCells, WriteCells, stretches
 from pushforward.space import Cells
 
 SPACE = Cells((3, 5, WIDE + 1, 2, 2, 4000, 4000))

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.blocks import forked
-from pushforward.families import Autoencoder, Code
-from pushforward.game import Model
-from pushforward.runs import Fitted, identify
-from pushforward.settings import Settings
-from pushforward.train import Loop
+from pushforward.families.components import Autoencoder, Code
+from pushforward.families.model import Model
+from pushforward.runs.fitted import Fitted, identify
+from pushforward.sampling.blocks import forked
+from pushforward.training.loop import Loop
+from pushforward.training.settings import Settings
 
 Row = dict[str, Any]
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ class Scale:
     direct: tuple[float, ...]
     split: tuple[float, ...]
     second_data: bool
-    readings: int  # of the rulers of statement 8, through training
+    readings: int  # of the measures of statement 8, through training
     permutations: int
     rate: float | None = None  # learning rate; None: each turn's own
 

@@ -244,8 +244,8 @@ def tug_of_war(table: Sequence[Row], strips: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def rulers(run: Sequence[Row]) -> Figure:
-    """Draw the hand-made rulers and the critic's value through training."""
+def measures(run: Sequence[Row]) -> Figure:
+    """Draw the hand-made measures and the critic's value through training."""
     figure, axes = panels(1, 2, 10, 3.6)
     step = [row["step"] for row in run]
     for name, label, color in (

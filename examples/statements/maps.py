@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import pushforward as pf
-from pushforward.blocks import forked
-from pushforward.families import Autoencoder
-from pushforward.game import Model
-from pushforward.priors import prior as make_prior
+from pushforward.families.components import Autoencoder
+from pushforward.families.model import Model
+from pushforward.nn.priors import prior as make_prior
+from pushforward.sampling.blocks import forked
 from statements import figures as draw
 from statements.common import (
     CPU,
@@ -104,7 +104,7 @@ def _squares() -> list[Tensor]:
 
 
 def only_samples(scale: Scale) -> Shown:
-    """A KL needs two densities; of samples there are other rulers."""
+    """A KL needs two densities; of samples there are other measures."""
     shifts = (0.0, 0.5, 1.0, 2.0)
     table = [_shifted(shift, scale.permutations) for shift in shifts]
     return Shown(table, (0,), draw.shifts(table, _exact()), {"rows": 1000, "refusal": _refusal()})
@@ -152,7 +152,7 @@ def exact_mmd(shift: float) -> float:
 
 
 def _exact() -> dict[str, list[float]]:
-    """Return the curves of all three rulers for shifts of 0 to 2."""
+    """Return the curves of all three measures for shifts of 0 to 2."""
     shift = [i / 50 for i in range(101)]
     return {
         "shift": shift,

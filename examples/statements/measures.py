@@ -1,4 +1,4 @@
-"""Statement 8: the ruler that a network learns, beside those made by hand."""
+"""Statement 8: the measure that a network learns, beside those made by hand."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import pushforward as pf
-from pushforward.blocks import forked
-from pushforward.families import Adversarial
-from pushforward.game import Model
+from pushforward.families.components import Adversarial
+from pushforward.families.model import Model
 from pushforward.models.gan import GAN
-from pushforward.runs import build
-from pushforward.settings import Settings
+from pushforward.runs.fitted import build
+from pushforward.sampling.blocks import forked
+from pushforward.training.settings import Settings
 from statements import figures as draw
 from statements.common import (
     CPU,
@@ -31,15 +31,15 @@ from statements.common import (
 )
 
 
-def learned_ruler(scale: Scale) -> Shown:
-    """A GAN maps N(0, I) to p(x) with a ruler that a network learns."""
+def learned_measure(scale: Scale) -> Shown:
+    """A GAN maps N(0, I) to p(x) with a measure that a network learns."""
     runs = [_game(scale, seed) for seed in scale.seeds]
     table = [_agreement(seed, run) for seed, run in zip(scale.seeds, runs, strict=True)]
-    return Shown(table, scale.seeds, draw.rulers(runs[0]), {"data": "moons", "steps": scale.game})
+    return Shown(table, scale.seeds, draw.measures(runs[0]), {"data": "moons", "steps": scale.game})
 
 
 def _game(scale: Scale, seed: int) -> list[Row]:
-    """Play a GAN's game, and read four rulers on the same samples every so often."""
+    """Play a GAN's game, and read four measures on the same samples every so often."""
     options = {**SIZES["moons"], "gamma": 0.02}
     model = build("gan", data("moons").schema, options, seed, CPU)
     settings = Settings(scale.game, seed=seed, rate=scale.rate, ema=0.0)
@@ -48,7 +48,7 @@ def _game(scale: Scale, seed: int) -> list[Row]:
 
 
 def _read(step: int, model: Model) -> Row:
-    """Read hand-made rulers and the critic on the same held-out and generated rows."""
+    """Read hand-made measures and the critic on the same held-out and generated rows."""
     assert isinstance(model, GAN)
     real, fake = rows("moons"), imagined(model)
     return {

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.blocks import forked
-from pushforward.families import Autoencoder, Code
-from pushforward.game import Model
-from pushforward.runs import build
-from pushforward.settings import Settings
+from pushforward.families.components import Autoencoder, Code
+from pushforward.families.model import Model
+from pushforward.runs.fitted import build
+from pushforward.sampling.blocks import forked
+from pushforward.training.settings import Settings
 from statements import figures as draw
 from statements.common import (
     CPU,

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.blocks import forked
-from pushforward.families import Autoencoder, Code
-from pushforward.game import Model, Terms, turn
-from pushforward.runs import identify
-from pushforward.settings import Settings
+from pushforward.families.components import Autoencoder, Code
+from pushforward.families.model import Model, Terms, turn
+from pushforward.runs.fitted import identify
+from pushforward.sampling.blocks import forked
 from pushforward.space import Space
-from pushforward.train import Loop
+from pushforward.training.loop import Loop
+from pushforward.training.settings import Settings
 from statements import figures as draw
 from statements.common import (
     CPU,

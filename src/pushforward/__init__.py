@@ -1,4 +1,4 @@
-"""Train VAEs and GANs on your own data, measure both with the same rulers, know which to use.
+"""Train VAEs and GANs on your own data, measure both with the same measures, know which to use.
 
 import pushforward as pf
 
@@ -11,13 +11,14 @@ result = pf.compare(data, ["vae", "gan"], seeds=3, budget="60s", out="runs/adult
 from __future__ import annotations
 
 from pushforward import measures
-from pushforward.compare import Comparison, compare
-from pushforward.data import Dataset, Schema, constraints, read, write
+from pushforward.comparison.compare import Comparison, compare
+from pushforward.data import Dataset, Schema, read, write
+from pushforward.data.tables import constraints
 from pushforward.errors import DataError, MeasureError, ModelError, PushforwardError, RunError
-from pushforward.game import Model, turn
+from pushforward.families.model import Model, turn
 from pushforward.measures import Measurement, Scorecard, measure
-from pushforward.runs import Fitted, load
-from pushforward.train import fit
+from pushforward.runs.fitted import Fitted, load
+from pushforward.training.loop import fit
 
 __all__ = [
     "Comparison",

@@ -19,14 +19,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pushforward.compare import Comparison
+from pushforward.comparison.compare import Comparison
+from pushforward.comparison.decide import interval
 from pushforward.data import Dataset
-from pushforward.decide import interval
-from pushforward.game import Panel
-from pushforward.measures import sanity
-from pushforward.measures.sanity import Verdict
-from pushforward.runs import Fitted
-from pushforward.selftest import Result
+from pushforward.families.model import Panel
+from pushforward.measures.selftest import Result, sanity
+from pushforward.measures.selftest.sanity import Verdict
+from pushforward.runs.fitted import Fitted
 
 PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
 
@@ -85,9 +84,9 @@ def _told(record: Mapping[str, Any]) -> str:
 
 
 def comparison_table(result: Comparison) -> Table:
-    """Return rulers x models, with ceiling and floor; bold where a difference is real."""
+    """Return measures x models, with ceiling and floor; bold where a difference is real."""
     table = Table(title=f"Best checkpoints on test rows, mean over {len(result.seeds)} seeds")
-    table.add_column("ruler")
+    table.add_column("measure")
     for name in (*result.models, "ceiling", "floor"):
         table.add_column(name, justify="right")
     better = {(d.measure, d.better) for d in result.found if d.better}
@@ -130,14 +129,14 @@ def selftest_table(results: Sequence[Result]) -> Table:
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    for head in ("ruler", "case", "truth", "short", "estimate", "95 % interval", "verdict"):
-        table.add_column(head, no_wrap=head in {"ruler", "verdict"})
+    for head in ("measure", "case", "truth", "short", "estimate", "95 % interval", "verdict"):
+        table.add_column(head, no_wrap=head in {"measure", "verdict"})
     for r in results:
         bounds = f"{r.low:.5g} – {r.high:.5g}" if r.low < r.high else "exact"
         verdict = "holds" if r.holds else "[bold red]MISSED[/bold red]"
         short = f"{r.short:.0%}" if r.short else ""
         numbers = (f"{r.truth:.6g}", short, f"{r.value:.6g}", bounds)
-        table.add_row(r.ruler, escape(r.case), *numbers, verdict)
+        table.add_row(r.measure, escape(r.case), *numbers, verdict)
     return table
 
 
@@ -172,7 +171,7 @@ def anatomy_tables(fitted: Fitted) -> Iterator[Table]:
 
 
 def _history_table(history: list[dict[str, Any]]) -> Table:
-    """Return the terms at the records where the validation ruler was read."""
+    """Return the terms at the records where the validation measure was read."""
     checked = [record for record in history if "validation" in record]
     names = list(checked[-1]["terms"]) if checked else []
     table = Table("step", "validation", *names, title="Training, turn by turn and term by term")

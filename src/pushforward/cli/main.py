@@ -13,26 +13,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pushforward.console import (
+from pushforward.cli.console import (
     Display,
     anatomy_tables,
     comparison_table,
     sanity_table,
     selftest_table,
 )
+from pushforward.cli.options import model_options
 from pushforward.errors import MeasureError, ModelError, PushforwardError, nearest
-from pushforward.options import model_options
 
 if TYPE_CHECKING:
-    from pushforward.compare import Comparison
+    from pushforward.comparison.compare import Comparison
     from pushforward.data import Dataset
-    from pushforward.runs import Checkpoint
+    from pushforward.runs.fitted import Checkpoint
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Train VAEs and GANs on your own data, measure both with the same rulers, "
+    help="Train VAEs and GANs on your own data, measure both with the same measures, "
     "and know which to use.",
 )
 MODEL_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -93,7 +93,7 @@ def compare(
 
     Options of a model follow as --latent 16, or as --vae.beta 0.5 for one model alone.
     """
-    from pushforward.compare import compare as run
+    from pushforward.comparison.compare import compare as run
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     shared, own = model_options(context.args, names)
@@ -168,8 +168,8 @@ def fit(
 
     Options of the model follow by name, e.g. --latent 16 --beta 0.5 (see `pushforward models`).
     """
-    from pushforward.settings import Settings
-    from pushforward.train import fit as train
+    from pushforward.training.loop import fit as train
+    from pushforward.training.settings import Settings
 
     options, _ = model_options(context.args, [model])
     dataset = _read(data, condition, key, constraint, rare, metadata)
@@ -214,8 +214,8 @@ def sample(
 
     Tables are written in chunks, however many rows they have.
     """
-    from pushforward.runs import load
-    from pushforward.sampling import spoken
+    from pushforward.runs.fitted import load
+    from pushforward.sampling.sampling import spoken
 
     if checkpoint not in {"best", "final"}:
         msg = f"unknown checkpoint {checkpoint!r}: {nearest(checkpoint, ['best', 'final'])}"
@@ -234,11 +234,11 @@ def measure(
     real: Annotated[str, typer.Argument(help="The real samples: a path or a built-in.")],
     fake: Annotated[str, typer.Argument(help="The generated samples: a path.")],
     train: Annotated[
-        str | None, typer.Option(help="The training rows, for rulers that need them.")
+        str | None, typer.Option(help="The training rows, for measures that need them.")
     ] = None,
-    only: Annotated[str | None, typer.Option(help="These rulers, separated by commas.")] = None,
+    only: Annotated[str | None, typer.Option(help="These measures, separated by commas.")] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every ruler for this kind of data.")
+        bool, typer.Option("--all", help="Every measure for this kind of data.")
     ] = False,
     target: Annotated[str | None, typer.Option(help="The column that utility predicts.")] = None,
     seed: Annotated[int, typer.Option(help="Of subsampling and permutations.")] = 0,
@@ -268,15 +268,15 @@ def report(
     ] = None,
 ) -> None:
     """Render a comparison's report again."""
-    from pushforward.compare import Comparison
+    from pushforward.comparison.compare import Comparison
 
     out.print(f"Report: {Comparison.load(folder).report(target)}", soft_wrap=True)
 
 
 @app.command()
 def inspect(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Open one run up: what its ruler sees, term by term and dimension by dimension."""
-    from pushforward.runs import load
+    """Open one run up: what its measure sees, term by term and dimension by dimension."""
+    from pushforward.runs.fitted import load
 
     for table in anatomy_tables(load(run)):
         out.print(table)
@@ -284,11 +284,11 @@ def inspect(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> Non
 
 @app.command()
 def selftest(as_json: AsJson = False) -> None:
-    """Check every ruler against its closed form on this machine; takes one to two minutes."""
+    """Check every measure against its closed form on this machine; takes one to two minutes."""
     from dataclasses import asdict
 
-    from pushforward.measures.sanity import verdicts
-    from pushforward.selftest import CHECKS, run
+    from pushforward.measures.selftest import CHECKS, run
+    from pushforward.measures.selftest.sanity import verdicts
 
     with Display(err, quiet=as_json) as display:
         found = run(CHECKS, lambda check: display.told(check, {}))

@@ -15,7 +15,7 @@ def model_options(
 
     ModelError for an unknown model or option (the nearest is named), or a value of the wrong type.
     """
-    from pushforward.compare import share_options
+    from pushforward.comparison.compare import share_options
     from pushforward.models import find
 
     known = {name: find(name).options() for name in names}

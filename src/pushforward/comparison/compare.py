@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.data import Dataset, read
-from pushforward.decide import (
+from pushforward.comparison.decide import (
     Difference,
     Recommendation,
     beside_floor,
@@ -25,13 +24,14 @@ from pushforward.decide import (
     differences,
     recommend,
 )
+from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, RunError, nearest
+from pushforward.files import read_json, write_json, write_tensors
 from pushforward.measures import Scorecard, Scorer
 from pushforward.models import find
-from pushforward.runs import Checkpoint, Fitted
-from pushforward.settings import Settings
-from pushforward.storage import read_json, write_json, write_tensors
-from pushforward.train import fit
+from pushforward.runs.fitted import Checkpoint, Fitted
+from pushforward.training.loop import fit
+from pushforward.training.settings import Settings
 
 MODELS = ("vae", "gan")
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
@@ -55,7 +55,7 @@ class Comparison:
         cards: scorecards by model and checkpoint, one a seed.
         ceiling: real rows (validation) against the test rows: as good as it gets.
         floor: independent columns (tables) or a Gaussian fit (others): what anyone can do.
-        found: differences between models by every ruler.
+        found: differences between models by every measure.
         recommendation: which to use, and why.
     """
 
@@ -125,7 +125,7 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     **keywords: Any,
 ) -> Comparison:
-    """Train every model on every seed, measure all with the same rulers, recommend one.
+    """Train every model on every seed, measure all with the same measures, recommend one.
 
     Args:
         data: as `fit` takes it.
@@ -228,9 +228,9 @@ class Bench:
 
     @property
     def scorer(self) -> Scorer:
-        """The rulers, made once: for images they train an encoder on the training rows."""
+        """The measures, made once: for images they train an encoder on the training rows."""
         if self._scorer is None:
-            self.told("preparing the rulers", {})
+            self.told("preparing the measures", {})
             self._scorer = Scorer(self.data, copies=self.data.schema.kind == "table")
         return self._scorer
 

@@ -2,11 +2,11 @@
 
 A difference between two models is called real when the 95 % interval of its mean over the seeds
 excludes 0 (Student's t; both models share each seed's split and batches, so values are paired).
-The intervals are not corrected for the number of rulers; instead a recommendation needs more than
-one ruler, and says so when rulers disagree.
+The intervals are not corrected for the number of measures; instead a recommendation needs more than
+one measure, and says so when measures disagree.
 
-The privacy rulers have no vote: a generator of noise is best by them, and to be good by them is no
-merit of its own. A model that gives training rows away is named instead.
+The privacy measures have no vote: a generator of noise is best by them, and to be good by them is
+no merit of its own. A model that gives training rows away is named instead.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from scipy import stats
 from pushforward.measures import PRIVACY, Measurement, Scorecard
 
 LEVEL = 0.95
-MARGIN = 2  # rulers by which one model has to lead another
+MARGIN = 2  # measures by which one model has to lead another
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How two models differ by one ruler, over paired seeds.
+    """How two models differ by one measure, over paired seeds.
 
     Args:
-        measure: the ruler's name.
+        measure: the measure's name.
         first: a model.
         second: another model.
         mean: mean over seeds of loss(first) - loss(second), where a loss is lower when better.
@@ -79,7 +79,7 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 def difference(
     measure: str, first: tuple[str, Sequence[float]], second: tuple[str, Sequence[float]]
 ) -> Difference:
-    """Compare two models' losses (one a seed, in the same order) by one ruler."""
+    """Compare two models' losses (one a seed, in the same order) by one measure."""
     gaps = [a - b for a, b in zip(first[1], second[1], strict=True)]
     bounds = interval(gaps)
     better = None
@@ -90,7 +90,7 @@ def difference(
 
 
 def differences(cards: Mapping[str, Sequence[Scorecard]]) -> list[Difference]:
-    """Compare every pair of models by every ruler that has a vote in all of their scorecards."""
+    """Compare every pair of models by every measure that has a vote in all of their scorecards."""
     shared = voting([card for own in cards.values() for card in own])
     losses = {
         model: {name: [loss(card[name]) for card in own] for name in shared}
@@ -104,7 +104,7 @@ def differences(cards: Mapping[str, Sequence[Scorecard]]) -> list[Difference]:
 
 
 def voting(cards: Sequence[Scorecard]) -> list[str]:
-    """Return the rulers that all scorecards hold, those of privacy apart."""
+    """Return the measures that all scorecards hold, those of privacy apart."""
     shared = [name for name in cards[0] if all(name in card for card in cards)]
     return [name for name in shared if name not in PRIVACY]
 
@@ -112,7 +112,7 @@ def voting(cards: Sequence[Scorecard]) -> list[str]:
 def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) -> Recommendation:
     """Recommend the model that beats every other, or say why none can be recommended.
 
-    One beats another when it is better by a real difference by at least two rulers more than the
+    One beats another when it is better by a real difference by at least two measures more than the
     other is.
     """
     if len(models) < 2:
@@ -130,17 +130,19 @@ def recommend(found: Sequence[Difference], models: Sequence[str], seeds: int) ->
 
 
 def beside_floor(model: str, cards: Sequence[Scorecard], floor: Scorecard) -> str | None:
-    """Say by which rulers a model's mean over seeds is no better than the floor's; None by none."""
+    """Say by which measures a model is, on the seeds' mean, no better than the floor."""
     shared = voting([floor, *cards])
     worse = [n for n in shared if fmean(loss(card[n]) for card in cards) >= loss(floor[n])]
     if not worse:
         return None
     names = _and([name.replace("_", " ") for name in worse])
-    return f"{model} is no better than the floor by {len(worse)} of {len(shared)} rulers: {names}."
+    return (
+        f"{model} is no better than the floor by {len(worse)} of {len(shared)} measures: {names}."
+    )
 
 
 def gives_away(measured: Sequence[Measurement]) -> bool:
-    """Return whether a privacy ruler finds training rows: beyond its interval, on the seeds' mean.
+    """Return whether a privacy measure finds training rows: beyond its interval, over the seeds.
 
     The interval of one seed covers the rows that the seeds share, which a spread over seeds misses.
     """
@@ -149,7 +151,7 @@ def gives_away(measured: Sequence[Measurement]) -> bool:
 
 
 def beside_privacy(model: str, cards: Sequence[Scorecard]) -> str | None:
-    """Say by which privacy rulers a model gives training rows away; None by none."""
+    """Say by which privacy measures a model gives training rows away; None by none."""
     own = {name: [card[name] for card in cards if name in card] for name in PRIVACY}
     found = [name for name, measured in own.items() if measured and gives_away(measured)]
     if not found:
@@ -159,13 +161,13 @@ def beside_privacy(model: str, cards: Sequence[Scorecard]) -> str | None:
 
 
 def _lead(model: str, other: str, found: Sequence[Difference]) -> int:
-    """Return by how many rulers more a model is better than another than the other way round."""
+    """Return by how many measures more a model is better than another than the other way round."""
     own = [d.better for d in found if {d.first, d.second} == {model, other}]
     return own.count(model) - own.count(other)
 
 
 def _wins(model: str, found: Sequence[Difference], others: Sequence[str]) -> list[str]:
-    """Return the rulers by which a model is better than any of the others, as words."""
+    """Return the measures by which a model is better than any of the others, as words."""
     rivals = set(others) - {model}
     own = [d for d in found if d.better == model and rivals & {d.first, d.second}]
     return list(dict.fromkeys(d.measure.replace("_", " ") for d in own))
@@ -173,7 +175,9 @@ def _wins(model: str, found: Sequence[Difference], others: Sequence[str]) -> lis
 
 def _one_seed(found: Sequence[Difference]) -> str:
     names = sorted({d.first if d.mean < 0 else d.second for d in found})
-    told = f"{names[0]} scored better by every ruler" if len(names) == 1 else "the rulers disagree"
+    told = (
+        f"{names[0]} scored better by every measure" if len(names) == 1 else "the measures disagree"
+    )
     return (
         f"No recommendation from one seed: {told}, but one start cannot tell a model's merit from "
         "its luck. Use --seeds 3 or more."
@@ -182,27 +186,26 @@ def _one_seed(found: Sequence[Difference]) -> str:
 
 def _no_difference(models: Sequence[str], seeds: int) -> str:
     return (
-        f"No difference found between {_and(models)} over {seeds} seeds: by every ruler the 95 % "
+        f"No difference found between {_and(models)} over {seeds} seeds: by every measure the 95 % "
         "interval of their difference includes 0. Take the cheaper one, or train longer and with "
         "more seeds."
     )
 
 
 def _undecided(rivals: Sequence[str], found: Sequence[Difference]) -> str:
-    """Say which models are not told apart, and by which rulers each of them is ahead."""
+    """Say which models are not told apart, and by which measures each of them is ahead."""
     ahead = {m: _wins(m, found, rivals) for m in rivals}
     told = "; ".join(f"{m} is better by {_and(own)}" for m, own in ahead.items() if own)
     if not told:
         return (
             f"No difference found between {_and(rivals)}: either beats the rest. Take the cheaper."
         )
-    return (
-        f"No clear winner between {_and(rivals)}: {told}. Choose by the ruler that your use needs."
-    )
+    told = f"No clear winner between {_and(rivals)}: {told}."
+    return f"{told} Choose by the measure that your use needs."
 
 
 def _use(leader: str, found: Sequence[Difference], seeds: int) -> str:
-    """Say by which rulers the leader is better, and by which it is not."""
+    """Say by which measures the leader is better, and by which it is not."""
     others = [m for d in found for m in (d.first, d.second) if m != leader]
     sentence = (
         f"Use {leader}: over {seeds} seeds it is better by {_and(_wins(leader, found, others))}, "
@@ -210,16 +213,16 @@ def _use(leader: str, found: Sequence[Difference], seeds: int) -> str:
     )
     beaten = {m: own for m in dict.fromkeys(others) if (own := _wins(m, found, [leader]))}
     if not beaten:
-        return f"{sentence}, and by no ruler is it worse."
+        return f"{sentence}, and by no measure is it worse."
     told = "; ".join(f"{m} is better by {_and(own)}" for m, own in beaten.items())
     return f"{sentence}; but {told}."
 
 
 def _evidence(a: str, b: str, found: Sequence[Difference]) -> str:
-    """Count the rulers on either side of one pair of models."""
+    """Count the measures on either side of one pair of models."""
     own = [d.better for d in found if {d.first, d.second} == {a, b}]
     return (
-        f"{a} against {b}: {own.count(a)} of {len(own)} rulers for {a}, {own.count(b)} for {b}, "
+        f"{a} against {b}: {own.count(a)} of {len(own)} measures for {a}, {own.count(b)} for {b}, "
         f"{own.count(None)} without a real difference."
     )
 

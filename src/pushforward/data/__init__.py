@@ -7,7 +7,7 @@ from pushforward.data.load import read_raw
 from pushforward.data.read import read
 from pushforward.data.schema import Condition, Dataset, Kind, Part, Schema
 from pushforward.data.split import split
-from pushforward.data.tables import TableSchema
+from pushforward.data.tables.schema import TableSchema
 from pushforward.data.write import write
 
 __all__ = [

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.data.numeric import Array, make_of, restore, to_numpy
-from pushforward.data.partition import Floats, Ints
 from pushforward.data.schema import Condition, Kind, Schema
+from pushforward.data.tables.partition import Floats, Ints
 from pushforward.errors import DataError
 from pushforward.space import Vector
 

@@ -8,7 +8,7 @@ from typing import Any
 from pushforward.data.arrays import ArraySchema
 from pushforward.data.images import ImageSchema
 from pushforward.data.schema import Schema
-from pushforward.data.tables import TableSchema
+from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError
 
 KINDS: dict[str, type[Schema]] = {s.kind: s for s in (TableSchema, ImageSchema, ArraySchema)}

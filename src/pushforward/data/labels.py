@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.data.partition import Ints
 from pushforward.data.schema import Condition
+from pushforward.data.tables.partition import Ints
 from pushforward.errors import DataError
 
 MOST = 1000  # classes that labels may have

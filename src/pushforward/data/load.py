@@ -16,8 +16,8 @@ from pushforward.data import builtin
 from pushforward.data.folders import read_folder
 from pushforward.data.loaded import Loaded
 from pushforward.data.numeric import Array
-from pushforward.data.stream import Source
-from pushforward.data.text import read_csv
+from pushforward.data.tables.stream import Source
+from pushforward.data.tables.text import read_csv
 from pushforward.errors import DataError, nearest
 
 MAGIC = b"\x93NUMPY"

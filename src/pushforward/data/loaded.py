@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pushforward.data.text import Spelling
+from pushforward.data.tables.text import Spelling
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,21 @@ import torch
 from torch import Tensor
 
 from pushforward.data.arrays import ArraySchema
-from pushforward.data.columns import Category, Rare
-from pushforward.data.constraints import Statement, parse
-from pushforward.data.facts import Facts
-from pushforward.data.frames import to_polars
 from pushforward.data.images import ImageSchema
-from pushforward.data.infer import Wishes, fit_table
 from pushforward.data.labels import classes_of, encode_labels
 from pushforward.data.load import LARGE, load
 from pushforward.data.loaded import Loaded
-from pushforward.data.metadata import read_metadata
-from pushforward.data.partition import Ints
 from pushforward.data.schema import Condition, Dataset, Part, Schema, Streamed
 from pushforward.data.split import digest
 from pushforward.data.split import split as split_rows
-from pushforward.data.stream import Source, read_stream, sink
+from pushforward.data.tables.column_summary import Facts
+from pushforward.data.tables.columns import Category, Rare
+from pushforward.data.tables.constraints import Statement, parse
+from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.infer import Wishes, fit_table
+from pushforward.data.tables.metadata import read_metadata
+from pushforward.data.tables.partition import Ints
+from pushforward.data.tables.stream import Source, read_stream, sink
 from pushforward.errors import DataError, nearest
 
 
@@ -49,8 +49,8 @@ def read(
     """Read data, infer their schema, encode, split and hash them.
 
     A Parquet file or a Polars LazyFrame of more than 1,000,000 rows is streamed and never held: see
-    `pushforward.data.stream`. A CSV file of that size is held; turn it into Parquet first, e.g.
-    `pl.scan_csv("t.csv").sink_parquet("t.parquet")`.
+    `pushforward.data.tables.stream`. A CSV file of that size is held; turn it into Parquet first,
+    e.g. `pl.scan_csv("t.csv").sink_parquet("t.parquet")`.
 
     Args:
         source: a path (CSV, TSV, Parquet, NPZ, NPY, a folder of images), a pandas or Polars data

@@ -90,7 +90,7 @@ class Schema(ABC):
 
     @abstractmethod
     def features(self, rows: Tensor) -> Tensor:
-        """Return float32 (n, d), for rulers: pixels, z-scores, or ranks and one-hot."""
+        """Return float32 (n, d), for measures: pixels, z-scores, or ranks and one-hot."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -121,8 +121,8 @@ class Streamed:
 class Dataset:
     """A user's data, encoded: rows, labels, a seeded split, a content hash.
 
-    Of a streamed table (see `pushforward.data.stream`), `rows` and what belongs to them hold a
-    sample of each part; all training rows, encoded for training alone, are in `streamed`.
+    Of a streamed table (see `pushforward.data.tables.stream`), `rows` and what belongs to them
+    hold a sample of each part; all training rows, encoded for training alone, are in `streamed`.
 
     Args:
         name: where it came from, for people.

@@ -14,13 +14,13 @@ from PIL import Image
 from polars.io.plugins import register_io_source
 from torch import Tensor
 
-from pushforward.data.frames import to_polars
 from pushforward.data.images import ImageSchema
 from pushforward.data.numeric import Array, to_numpy
 from pushforward.data.schema import Schema
-from pushforward.data.tables import TableSchema
+from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
-from pushforward.storage import whole, write_whole
+from pushforward.files import whole, write_whole
 
 
 def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None = None) -> Path:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from pushforward.game import Batch, Model, Panel
-from pushforward.likelihoods import Observation, likelihood
+from pushforward.families.model import Batch, Model, Panel
 from pushforward.measures.closed_form import gaussian_rate, gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
-from pushforward.networks import Critic, Encoder, Generator, Writer, together
-from pushforward.priors import Prior
-from pushforward.segments import Raking
+from pushforward.nn import Critic, Encoder, Generator, Writer, together
+from pushforward.nn.likelihoods import Observation, likelihood
+from pushforward.nn.priors import Prior
+from pushforward.nn.segments import Raking
 from pushforward.space import Image, Space, total_variance
 
 RAKED = 2**14  # codes that raking looks at in a round, ...
@@ -227,7 +227,7 @@ def _aggregate_panel(q: Code, prior: Prior) -> Panel:
 
 
 class Adversarial(Model, ABC):
-    """A generator carries the prior to rows, a critic is the ruler that it learns against."""
+    """A generator carries the prior to rows, a critic is the measure that it learns against."""
 
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
@@ -295,6 +295,6 @@ class Adversarial(Model, ABC):
                 x_title="critic's value D(x)",
                 y_title="share",
                 note=f"A held-out row scores above a generated one in {told:.0%} of pairs; "
-                "50 % means that the learned ruler sees no difference.",
+                "50 % means that the learned measure sees no difference.",
             )
         ]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError, nearest
-from pushforward.networks import latent_size, trunk_size
-from pushforward.priors import prior as make_prior
+from pushforward.nn import latent_size, trunk_size
+from pushforward.nn.priors import prior as make_prior
 from pushforward.space import Cells, Space
 
 Terms = dict[str, Tensor]
@@ -65,7 +65,7 @@ def turn(
 
 @dataclass(frozen=True)
 class Panel:
-    """One thing that a model can tell about its own ruler, ready to be drawn.
+    """One thing that a model can tell about its own measure, ready to be drawn.
 
     Args:
         title: what is shown.
@@ -165,7 +165,7 @@ class Model(nn.Module, ABC):
         """Fit what is fitted once after training, from batches (x, c); by default nothing."""
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
-        """Return what the model can tell about its own ruler, on held-out rows."""
+        """Return what the model can tell about its own measure, on held-out rows."""
         del x, c
         return []
 

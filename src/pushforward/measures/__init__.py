@@ -1,6 +1,6 @@
 """A number between two distributions, with its uncertainty and what no difference would give.
 
-`measure` takes two samples of any kind and applies what suits them; every ruler can be called by
+`measure` takes two samples of any kind and applies what suits them; every measure can be called by
 itself, the real sample first.
 """
 
@@ -91,7 +91,7 @@ __all__ = [
     "Scorecard",
     "Scorer",
     "Standardised",
-    "all_rulers",
+    "all_measures",
     "annealed_importance",
     "association",
     "authenticity",
@@ -139,8 +139,8 @@ __all__ = [
 ]
 
 
-def all_rulers() -> dict[str, Callable[..., Measurement]]:
-    """Return every ruler by its name: the public functions here that return a `Measurement`."""
+def all_measures() -> dict[str, Callable[..., Measurement]]:
+    """Return every measure by its name: the public functions here that return a `Measurement`."""
     public = {name: globals()[name] for name in __all__}
     returned = {n: getattr(f, "__annotations__", {}).get("return") for n, f in public.items()}
     return {name: public[name] for name, kind in returned.items() if kind == "Measurement"}

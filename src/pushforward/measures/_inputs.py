@@ -1,4 +1,4 @@
-"""Two samples from anywhere become two matrices that a ruler can trust."""
+"""Two samples from anywhere become two matrices that a measure can trust."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pair(
     Args:
         x: the real sample: tensor, array or numeric data frame; rows of any shape are flattened.
         y: the generated sample.
-        least: how many rows the ruler needs on each side.
+        least: how many rows the measure needs on each side.
         limit: the most rows that it takes of each side; what is more is left out at random.
         features: what to measure instead of the values themselves.
         seed: of the choice of rows.
@@ -82,8 +82,8 @@ def pair(
         )
     if min(len(x), len(y)) < least:
         raise MeasureError(
-            f"this ruler needs at least {least} rows on each side, and was given {len(x)} real and "
-            f"{len(y)} generated ones"
+            f"this measure needs at least {least} rows on each side, and was given {len(x)} real "
+            f"and {len(y)} generated ones"
         )
     if limit is not None and limit < least:
         raise MeasureError(f"limit must leave the {least} rows that are needed, and is {limit}")
@@ -154,7 +154,7 @@ def _require_finite(values: Tensor, name: str) -> None:
 def _tensor(x: Any, name: str) -> Tensor:
     if isinstance(x, Distribution):
         raise MeasureError(
-            f"{name} is a density; this ruler takes samples: give it .sample((n,)), or compare "
+            f"{name} is a density; this measure takes samples: give it .sample((n,)), or compare "
             "two densities with kl, jeffreys or frechet_gaussian"
         )
     if isinstance(x, Tensor):

@@ -1,4 +1,4 @@
-"""What the rulers' intervals and p-values have in common."""
+"""What the measures' intervals and p-values have in common."""
 
 from __future__ import annotations
 

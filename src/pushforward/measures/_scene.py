@@ -1,4 +1,4 @@
-"""What a ruler is given: both samples, seen in every way that a ruler may want."""
+"""What a measure is given: both samples, seen in every way that a measure may want."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 10_000  # rows a side whose neighbours are searched
 
 @dataclass(frozen=True)
 class Lens:
-    """How encoded rows become the vectors that most rulers look at.
+    """How encoded rows become the vectors that most measures look at.
 
     Args:
         schema: of the data.
@@ -119,14 +119,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a ruler is given.
+    """What a measure is given.
 
     Args:
         real: the real sample.
         fake: the generated one.
         training: real rows that a generator has trained on; None where there are none.
         target: the column that `utility` predicts, or None.
-        seed: of the rulers.
+        seed: of the measures.
     """
 
     real: Side

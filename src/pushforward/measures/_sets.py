@@ -1,4 +1,4 @@
-"""Which rulers there are for each kind of data, which of them are chosen unasked, and why."""
+"""Which measures there are for each kind of data, which of them are chosen unasked, and why."""
 
 from __future__ import annotations
 
@@ -39,21 +39,23 @@ from pushforward.measures.samples import (
 )
 from pushforward.measures.tables import column_shapes, pair_trends, utility
 
-Ruler = Callable[[Scene], Mapping[str, Measurement]]
+Measure = Callable[[Scene], Mapping[str, Measurement]]
 ALL = "all"
 
 
-def _on(view: str, measure: Callable[..., Measurement], suffix: str = "", **options: Any) -> Ruler:
-    """Return a ruler that applies a measure to one view of both sides."""
+def _on(
+    view: str, measure: Callable[..., Measurement], suffix: str = "", **options: Any
+) -> Measure:
+    """Return a measure that applies a measure to one view of both sides."""
 
-    def ruler(scene: Scene) -> Mapping[str, Measurement]:
+    def apply(scene: Scene) -> Mapping[str, Measurement]:
         real, fake = getattr(scene.real, view), getattr(scene.fake, view)
         found = measure(real, fake, seed=scene.seed, **options)
         name = found.name + suffix
         extra = found.extra | (scene.real.origin if view == "features" else {})
         return {name: replace(found, name=name, extra=extra)}
 
-    return ruler
+    return apply
 
 
 def _prdc(scene: Scene) -> Mapping[str, Measurement]:
@@ -68,17 +70,17 @@ def _utility(scene: Scene) -> Mapping[str, Measurement]:
     return {"utility": utility(real, fake, train=train, target=scene.target, seed=scene.seed)}
 
 
-def _beside_training(measure: Callable[..., Measurement]) -> Ruler:
-    """Return a ruler that compares held-out and generated rows with training rows."""
+def _beside_training(measure: Callable[..., Measurement]) -> Measure:
+    """Return a measure that compares held-out and generated rows with training rows."""
 
-    def ruler(scene: Scene) -> Mapping[str, Measurement]:
+    def apply(scene: Scene) -> Mapping[str, Measurement]:
         training, (real, fake) = _training(scene, measure), (scene.real, scene.fake)
         found = measure(
             real.features, fake.features, train=training.few, limit=MOST, seed=scene.seed
         )
         return {found.name: replace(found, extra=found.extra | scene.real.origin)}
 
-    return ruler
+    return apply
 
 
 def _exact_matches(scene: Scene) -> Mapping[str, Measurement]:
@@ -105,7 +107,7 @@ def _sharp(x: Any, y: Any, *, seed: int) -> Measurement:
     return classifier_test(x, y, classifier="logistic", seed=seed)
 
 
-SHARED: dict[str, Ruler] = {
+SHARED: dict[str, Measure] = {
     "energy": _on("features", energy),
     "mmd": _on("features", mmd),
     "sliced_wasserstein": _on("features", sliced_wasserstein),
@@ -127,7 +129,7 @@ SHARED: dict[str, Ruler] = {
     "memorisation": _beside_training(memorisation),
     "authenticity": _beside_training(_authenticity),
 }
-RULERS: dict[str, dict[str, Ruler]] = {
+MEASURES: dict[str, dict[str, Measure]] = {
     "table": {
         "column_shapes": _on("frame", column_shapes),
         "pair_trends": _on("frame", pair_trends),
@@ -178,8 +180,8 @@ WHY = {
 
 
 def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
-    """Return the rulers for a kind of data; MeasureError for one that it does not have."""
-    known = RULERS[kind]
+    """Return the measures for a kind of data; MeasureError for one that it does not have."""
+    known = MEASURES[kind]
     if only is None:
         return [*CHOSEN[kind], *(COPIES[kind] if copies else ())]
     named = [only] if isinstance(only, str) else only
@@ -187,14 +189,16 @@ def chosen(only: Iterable[str] | None, kind: str, copies: bool) -> list[str]:
     if names == [ALL]:
         return list(known)
     if not names:
-        raise MeasureError(f"only: name at least one ruler; known: {', '.join(known)}")
+        raise MeasureError(f"only: name at least one measure; known: {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise MeasureError(f"no ruler {name!r} for data of kind {kind}: {nearest(name, known)}")
+            raise MeasureError(
+                f"no measure {name!r} for data of kind {kind}: {nearest(name, known)}"
+            )
     return names
 
 
 def why(kind: str, *, trained: bool) -> str:
-    """Say why rulers are chosen unasked, and how to have others."""
+    """Say why measures are chosen unasked, and how to have others."""
     copies = f"; {', '.join(COPIES[kind])}, as training rows are given" if trained else ""
-    return f"{WHY[kind]}{copies}. All {len(RULERS[kind])} rulers: only='{ALL}', or --all."
+    return f"{WHY[kind]}{copies}. All {len(MEASURES[kind])} measures: only='{ALL}', or --all."

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pushforward.data import ArraySchema, Dataset, ImageSchema, Schema, read_raw
-from pushforward.data.frames import to_polars
-from pushforward.data.infer import fit_table
+from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.infer import fit_table
 from pushforward.errors import MeasureError
 from pushforward.measures.tables import _columns
 

@@ -65,7 +65,7 @@ def kl(p: Distribution, q: Distribution) -> Measurement:
         The value in nats. It is exact, so there is no interval; no difference gives 0.
 
     Raises:
-        MeasureError: for samples (it names the rulers that take them), and for a pair of families
+        MeasureError: for samples (it names the measures that take them), and for a pair of families
             without a closed form.
 
     Sees:

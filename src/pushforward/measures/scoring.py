@@ -1,4 +1,4 @@
-"""The rulers that suit the data, all of them in one call."""
+"""The measures that suit the data, all of them in one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRAINING_ROWS = 200_000  # training rows that generated ones are compared with, 
 
 
 class Scorer:
-    """The rulers for one kind of data, with what they need made once.
+    """The measures for one kind of data, with what they need made once.
 
     Tables are measured as tables (column shapes, pair trends, utility) and by their ranks and
     one-hot categories; images by an encoder that is trained on the training rows alone, and by
@@ -32,7 +32,7 @@ class Scorer:
     Args:
         data: the schema, and the training rows: images' encoder is trained on them, and a table's
             utility has its null from them.
-        only: names of rulers; `"all"`, or None for those that suit the kind of data.
+        only: names of measures; `"all"`, or None for those that suit the kind of data.
         copies: whether these include a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
             (n, ...) to vectors (n, d).
@@ -40,7 +40,7 @@ class Scorer:
         seed: of the encoder.
 
     Raises:
-        MeasureError: for a ruler that is unknown or does not suit this kind of data.
+        MeasureError: for a measure that is unknown or does not suit this kind of data.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Scorer:
     ) -> None:
         schema, self.training = data.schema, data.part("train")
         self.kind, self.names = schema.kind, _sets.chosen(only, schema.kind, copies)
-        self.strict = only is not None and self.names != list(_sets.RULERS[schema.kind])
+        self.strict = only is not None and self.names != list(_sets.MEASURES[schema.kind])
         condition = schema.condition
         self.target = condition.name if target is None and condition is not None else target
         if features is None and schema.kind == "image":
@@ -64,7 +64,7 @@ class Scorer:
 
     @cached_property
     def trained(self) -> Side:
-        """The training rows, for the rulers that compare with them."""
+        """The training rows, for the measures that compare with them."""
         rows, labels = self.training
         drawn = some(rows, TRAINING_ROWS, 0)
         return Side(self.lens, rows[drawn], at(labels, drawn))
@@ -75,13 +75,13 @@ class Scorer:
         Args:
             real: encoded rows, and their labels or None.
             fake: the same of the generated ones.
-            seed: of the rulers.
+            seed: of the measures.
         """
         sides = [Side(self.lens, *given) for given in (real, fake)]
         return self.apply(Scene(sides[0], sides[1], self.trained, self.target, seed))
 
     def apply(self, scene: Scene) -> Scorecard:
-        """Apply the rulers, in their order.
+        """Apply the measures, in their order.
 
         One that was asked for by name and that these samples do not allow raises its MeasureError;
         else it is left out, and `notes` says why.
@@ -90,7 +90,7 @@ class Scorer:
         notes: dict[str, MeasureError] = {}
         for name in self.names:
             try:
-                found |= {} if name in found else _sets.RULERS[self.kind][name](scene)
+                found |= {} if name in found else _sets.MEASURES[self.kind][name](scene)
             except MeasureError as error:
                 if self.strict:
                     raise
@@ -111,19 +111,19 @@ def measure(
     target: str | None = None,
     seed: int = 0,
 ) -> Scorecard:
-    """Measure generated samples against real ones, with every ruler that suits the data.
+    """Measure generated samples against real ones, with every measure that suits the data.
 
     Tables (data frames) are measured as tables and by ranks and one-hot categories; images (arrays
     of three or four axes) by an encoder and by their pixels; matrices by their z-scores. What the
-    rulers need to know of the data (ranges, ranks, scales, the encoder) is learned from the
+    measures need to know of the data (ranges, ranks, scales, the encoder) is learned from the
     training rows where they are given, else from the real ones.
 
     Args:
         real: the real sample: a data frame, images (n, height, width[, channels]) or a matrix
             (n, d); or a `Dataset`, of which all rows are taken.
         fake: the generated sample, of the same kind.
-        train: real rows that the generator was trained on, for the rulers that need them.
-        only: names of rulers; `"all"` for all that there are for this kind of data, None for a
+        train: real rows that the generator was trained on, for the measures that need them.
+        only: names of measures; `"all"` for all that there are for this kind of data, None for a
             choice, which `notes` of the scorecard explains. Of these, the ones that the samples do
             not allow are left out, and `notes` says why.
         features: what to measure of each row: a map from rows in the networks' form to vectors.
@@ -131,8 +131,8 @@ def measure(
         seed: of everything random.
 
     Raises:
-        MeasureError: for an unknown ruler (the nearest is suggested), samples that do not fit each
-            other, and one named in `only` that these samples do not allow.
+        MeasureError: for an unknown measure (the nearest is suggested), samples that do not fit
+            each other, and one named in `only` that these samples do not allow.
         DataError: for samples that cannot be read.
     """
     given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})

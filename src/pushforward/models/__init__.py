@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 
 from pushforward.errors import ModelError, nearest
-from pushforward.game import Model
+from pushforward.families.model import Model
 
 
 def all_models() -> dict[str, type[Model]]:

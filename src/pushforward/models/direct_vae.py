@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from pushforward.families import Autoencoder
-from pushforward.game import Terms, turn
+from pushforward.families.components import Autoencoder
+from pushforward.families.model import Terms, turn
 from pushforward.space import Space
 
 

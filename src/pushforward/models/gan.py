@@ -1,4 +1,4 @@
-"""The generative adversarial network: a ruler that a network learns, in data space."""
+"""The generative adversarial network: a measure that a network learns, in data space."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families import Adversarial
-from pushforward.game import Terms, turn
+from pushforward.families.components import Adversarial
+from pushforward.families.model import Terms, turn
 
 
 class GAN(Adversarial):

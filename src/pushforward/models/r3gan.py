@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families import Adversarial
-from pushforward.game import Terms, turn
+from pushforward.families.components import Adversarial
+from pushforward.families.model import Terms, turn
 
 
 class R3GAN(Adversarial):

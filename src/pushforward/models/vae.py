@@ -1,4 +1,4 @@
-"""The variational autoencoder: a ruler made by hand, in latent space, in closed form."""
+"""The variational autoencoder: a measure made by hand, in latent space, in closed form."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from pushforward.families import Autoencoder, kl
-from pushforward.game import Terms, turn
+from pushforward.families.components import Autoencoder, kl
+from pushforward.families.model import Terms, turn
 from pushforward.space import Space
 
 

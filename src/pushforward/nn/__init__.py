@@ -1,14 +1,7 @@
-"""Networks by role, built for the data at hand."""
+"""Networks and the distributions that they parametrise, built for the data at hand."""
 
-from pushforward.networks.roles import (
-    Critic,
-    Encoder,
-    Generator,
-    latent_size,
-    together,
-    trunk_size,
-)
-from pushforward.networks.trunks import Reader, Writer
+from pushforward.nn.roles import Critic, Encoder, Generator, latent_size, together, trunk_size
+from pushforward.nn.trunks import Reader, Writer
 
 __all__ = [
     "Critic",

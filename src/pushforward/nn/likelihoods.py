@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplus
 
 from pushforward.errors import ModelError, nearest
-from pushforward.segments import Raking, Segments, draw
+from pushforward.nn.segments import Raking, Segments, draw
 from pushforward.space import Cells, Image, Space, Vector, values
 
 LEVELS = 255  # steps between the grey values of 8-bit images

@@ -7,8 +7,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.networks.trunks import Reader, Writer
-from pushforward.segments import Raking, Segments
+from pushforward.nn.segments import Raking, Segments
+from pushforward.nn.trunks import Reader, Writer
 from pushforward.space import Cells, Image, Space, Vector, values
 
 WIDTH = {Vector: 256, Cells: 256, Image: 128}

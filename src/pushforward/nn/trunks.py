@@ -2,7 +2,7 @@
 
 `Reader` carries a row to a feature vector (encoders, critics), `Writer` carries a code to a row
 (decoders, generators). One architecture a kind of data, shared by both families of models, so
-that a comparison compares rulers and not networks. No layer keeps running statistics, since the
+that a comparison compares measures and not networks. No layer keeps running statistics, since the
 turn of one player must not change another. Networks may compute in half precision (autocast); what
 they say is float32.
 """

@@ -1,4 +1,4 @@
-"""What a model tells about its own ruler, drawn without knowing the model."""
+"""What a model tells about its own measure, drawn without knowing the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.game import Panel
+from pushforward.families.model import Panel
 from pushforward.report.figures import PALETTE, Figure, Json, Sheet, axis, label, layout
 from pushforward.report.numbers import significant
 

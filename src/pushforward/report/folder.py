@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.compare import Comparison
+from pushforward.comparison.compare import Comparison
 from pushforward.data import Schema, schema_from_json
-from pushforward.game import Panel
-from pushforward.runs import Folder, Json
-from pushforward.storage import read_json, read_tensors
+from pushforward.families.model import Panel
+from pushforward.files import read_json, read_tensors
+from pushforward.runs.fitted import Folder, Json
 
 REAL, FLOOR = "real", "floor"
 

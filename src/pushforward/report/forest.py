@@ -1,14 +1,14 @@
-"""Paired differences between two models, ruler by ruler, with their intervals."""
+"""Paired differences between two models, measure by measure, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pushforward.compare import Comparison
-from pushforward.decide import Difference
+from pushforward.comparison.compare import Comparison
+from pushforward.comparison.decide import Difference
 from pushforward.report.figures import GREY, Figure, Json, axis, label, layout
-from pushforward.report.rulers import Scale, scale, words
+from pushforward.report.measures import Scale, scale, words
 
 SPACE = "\N{EM SPACE}" * 4
 PAIRS = 6  # pairs of models that are drawn, at most
@@ -23,7 +23,7 @@ def forests(comparison: Comparison, colours: dict[str, str]) -> list[Figure]:
 
 
 def left_out(comparison: Comparison) -> list[str]:
-    """Return the rulers without a scale to divide by."""
+    """Return the measures without a scale to divide by."""
     names = dict.fromkeys(d.measure for d in comparison.found)
     return [words(n) for n in names if scale(n, comparison) is None]
 
@@ -53,12 +53,12 @@ def _forest(comparison: Comparison, pair: tuple[str, str], colours: dict[str, st
             categoryorder="array", categoryarray=order[::-1], range=[-0.7, len(order) - 0.3]
         ),
     )
-    alt = f"Differences between {pair[0]} and {pair[1]} by {len(scaled)} rulers, with intervals"
+    alt = f"Differences between {pair[0]} and {pair[1]} by {len(scaled)} measures, with intervals"
     return Figure([t for t in traces if t["x"]], own, alt, f"{pair[0]} against {pair[1]}")
 
 
 def _scaled(d: Difference, unit: Scale | None) -> Difference | None:
-    """Return a difference in units of its ruler's scale."""
+    """Return a difference in units of its measure's scale."""
     if unit is None:
         return None
     low, high = (None if end is None else end / unit.span for end in (d.low, d.high))

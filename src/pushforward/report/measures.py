@@ -1,4 +1,4 @@
-"""The table of rulers: every model beside null, ceiling and floor."""
+"""The table of measures: every model beside null, ceiling and floor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pushforward.compare import Comparison
-from pushforward.decide import Difference, differences, interval, loss, voting
+from pushforward.comparison.compare import Comparison
+from pushforward.comparison.decide import Difference, differences, interval, loss, voting
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report.figures import Sheet
 from pushforward.report.numbers import fixed, places, significant
-from pushforward.runs import Checkpoint
+from pushforward.runs.fitted import Checkpoint
 
 ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better"}
 Places = dict[str, float]
@@ -20,7 +20,7 @@ NEAREST = "→ best at the null"
 
 @dataclass(frozen=True)
 class Cell:
-    """One model by one ruler: mean over the seeds, half an interval, whether it is the best."""
+    """One model by one measure: mean over the seeds, half an interval, whether it is the best."""
 
     text: str
     margin: str
@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One ruler. `places` and `tick` are where models and floor lie on its scale."""
+    """One measure. `places` and `tick` are where models and floor lie on its scale."""
 
     name: str
     unit: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Scale:
-    """A ruler's losses from the worst that is shown, floor or model, to the ceiling."""
+    """A measure's losses from the worst that is shown, floor or model, to the ceiling."""
 
     worst: float
     ceiling: float
@@ -61,12 +61,12 @@ class Scale:
 
 
 def words(name: str) -> str:
-    """Return a ruler's name as words."""
+    """Return a measure's name as words."""
     return name.replace("_", " ")
 
 
 def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[Row]:
-    """Return the table of one checkpoint, by the rulers with a vote."""
+    """Return the table of one checkpoint, by the measures with a vote."""
     cards = {model: comparison.cards[model][checkpoint] for model in comparison.models}
     found = differences(cards)
     shared = voting([card for own in cards.values() for card in own])
@@ -126,7 +126,7 @@ def best(name: str, models: Sequence[str], found: Sequence[Difference]) -> str |
 
 
 def scale(name: str, comparison: Comparison, checkpoint: Checkpoint = "best") -> Scale | None:
-    """Return a ruler's scale here; None where the ceiling is not better than the worst."""
+    """Return a measure's scale here; None where the ceiling is not better than the worst."""
     ceiling = comparison.ceiling.get(name)
     if ceiling is None:
         return None
@@ -142,7 +142,7 @@ def _mean_loss(cards: Sequence[Scorecard], name: str) -> float:
 def _strip(
     name: str, comparison: Comparison, checkpoint: Checkpoint
 ) -> tuple[Places, float | None]:
-    """Return where each model lies on the ruler's scale, and where the floor does."""
+    """Return where each model lies on the measure's scale, and where the floor does."""
     found = scale(name, comparison, checkpoint)
     if found is None:
         return {}, None
@@ -153,14 +153,14 @@ def _strip(
 
 
 def readings(comparison: Comparison) -> Sheet:
-    """Return every ruler's own words for each model's first seed, and the values seed by seed."""
+    """Return every measure's own words for each model's first seed, and the values seed by seed."""
     lines = [
         [words(name), model, _values(comparison, model, name), measurement.reading]
         for name in comparison.cards[comparison.models[0]]["best"][0]
         for model in comparison.models
         if (measurement := comparison.cards[model]["best"][0].get(name)) is not None
     ]
-    return Sheet(["Ruler", "Model", "Value by seed", "Reading (first seed)"], lines)
+    return Sheet(["Measure", "Model", "Value by seed", "Reading (first seed)"], lines)
 
 
 def _values(comparison: Comparison, model: str, name: str) -> str:

@@ -10,23 +10,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from pushforward.files import write_whole
 from pushforward.report import (
-    again,
     anatomy,
     forest,
     marginals,
+    measures,
     numbers,
     pictures,
     points,
     privacy,
     relations,
+    reproduce,
     rows,
-    rulers,
     training,
 )
 from pushforward.report.figures import GREY, Figure, Sheet, colours
 from pushforward.report.folder import FLOOR, REAL, Found, read_folder
-from pushforward.storage import write_whole
 
 KINDS = {"image": "images", "table": "table", "array": "array"}
 FLOORS = {"table": "independent columns"}
@@ -73,8 +73,8 @@ def _context(found: Found) -> dict[str, Any]:
         "models": found.models,
         "colours": colour,
         "real_colour": GREY,
-        "rulers": {c: rulers.rows(found.comparison, c) for c in ("best", "final")},
-        "readings": rulers.readings(found.comparison),
+        "measures": {c: measures.rows(found.comparison, c) for c in ("best", "final")},
+        "readings": measures.readings(found.comparison),
         "floor": FLOORS.get(found.schema.kind, "a Gaussian fit"),
         "privacy": privacy.panel(found.comparison),
         "forests": forest.forests(found.comparison, colour),
@@ -83,11 +83,11 @@ def _context(found: Found) -> dict[str, Any]:
         "curves": {model: training.curves(runs) for model, runs in found.runs.items()},
         "validation": training.validation(found, colour),
         "anatomy": {model: _anatomy(found, model) for model in found.models},
-        "costs": again.costs(found),
-        "command": again.command(found),
-        "script": again.script(found),
-        "runs": again.runs(found),
-        "versions": again.versions(found),
+        "costs": reproduce.costs(found),
+        "command": reproduce.command(found),
+        "script": reproduce.script(found),
+        "runs": reproduce.runs(found),
+        "versions": reproduce.versions(found),
     }
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pushforward.compare import Comparison
-from pushforward.decide import beside_privacy, gives_away
+from pushforward.comparison.compare import Comparison
+from pushforward.comparison.decide import beside_privacy, gives_away
 from pushforward.measures import CAVEAT, PRIVACY, Measurement
+from pushforward.report.measures import words
 from pushforward.report.numbers import fixed, places
-from pushforward.report.rulers import words
 
 WHAT = {
     "exact_matches": "generated rows that equal a training row",
@@ -22,7 +22,7 @@ WHAT = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One model by one ruler: mean over the seeds, mean interval, whether rows are given away."""
+    """One model by one measure: mean over the seeds, mean interval, whether rows are given away."""
 
     text: str
     interval: str
@@ -32,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One ruler, and what new real rows give."""
+    """One measure, and what new real rows give."""
 
     name: str
     what: str
@@ -50,7 +50,7 @@ class Privacy:
 
 
 def panel(comparison: Comparison) -> Privacy | None:
-    """Return the panel of the best checkpoints; None where no scorecard has a privacy ruler."""
+    """Return the panel of the best checkpoints; None where no scorecard has a privacy measure."""
     cards = {model: own["best"] for model, own in comparison.cards.items()}
     rows = [
         _row(name, measured)
@@ -62,7 +62,7 @@ def panel(comparison: Comparison) -> Privacy | None:
 
 
 def _safe(model: str) -> str:
-    return f"{model}: none of these rulers finds training rows among what it generates."
+    return f"{model}: none of these measures finds training rows among what it generates."
 
 
 def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> Row:

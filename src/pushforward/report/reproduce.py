@@ -12,8 +12,8 @@ from pushforward.data import TableSchema
 from pushforward.report.figures import Sheet
 from pushforward.report.folder import Found, Run
 from pushforward.report.numbers import duration, memory, quantity
-from pushforward.runs import Json
-from pushforward.settings import Settings
+from pushforward.runs.fitted import Json
+from pushforward.training.settings import Settings
 
 
 def costs(found: Found) -> Sheet:

@@ -1,4 +1,4 @@
-"""Learning curves by turn and term, and the ruler that chose the checkpoints."""
+"""Learning curves by turn and term, and the measure that chose the checkpoints."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _line(series: Series, name: str, colour: str, seed: int) -> Json:
 
 
 def validation(found: Found, colours: dict[str, str]) -> Figure | None:
-    """Return the ruler on validation for every run, its best checkpoint marked."""
+    """Return the measure on validation for every run, its best checkpoint marked."""
     traces: list[Json] = []
     for model, runs in found.runs.items():
         for run in runs:

@@ -20,19 +20,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pushforward.blocks import chosen_labels, forked
-from pushforward.conditional import Conditional
+from pushforward.sampling.blocks import chosen_labels, forked
+from pushforward.sampling.conditional import Conditional
 from pushforward.data import Dataset, Schema, schema_from_json
-from pushforward.data.where import Where
+from pushforward.data.tables.where import Where
 from pushforward.errors import DataError, ModelError, RunError
-from pushforward.game import Model, Panel
+from pushforward.families.model import Model, Panel
 from pushforward.measures import Decoder
 from pushforward.models import find
-from pushforward.sampling import STREAMED, Sampling
-from pushforward.seats import one_hot
-from pushforward.settings import Settings
+from pushforward.sampling.sampling import STREAMED, Sampling
+from pushforward.training.turn_optimizer import one_hot
+from pushforward.training.settings import Settings
 from pushforward.space import Cells
-from pushforward.storage import read_json, read_tensors, write_json, write_tensors, write_whole
+from pushforward.files import read_json, read_tensors, write_json, write_tensors, write_whole
 
 Checkpoint = Literal["best", "final"]
 Json = dict[str, Any]
@@ -61,7 +61,7 @@ class Folder:
 
     @property
     def anatomy(self) -> Path:
-        """What the model tells about its own ruler."""
+        """What the model tells about its own measure."""
         return self.path / "anatomy.json"
 
     @property

@@ -16,8 +16,8 @@ from torch import Tensor
 from pushforward.data import Schema, TableSchema
 from pushforward.data.schema import Condition
 from pushforward.errors import ModelError, nearest
-from pushforward.game import Model
-from pushforward.seats import one_hot
+from pushforward.families.model import Model
+from pushforward.training.turn_optimizer import one_hot
 
 CHUNK = 1024  # rows generated at once, and ...
 BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...

@@ -26,11 +26,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.blocks import BLOCK, Part, block_seed, block_size, even, forked, propose, sliced
 from pushforward.data import TableSchema
-from pushforward.data.where import Restriction
+from pushforward.data.tables.where import Restriction
 from pushforward.errors import ModelError
-from pushforward.game import Model
+from pushforward.families.model import Model
+from pushforward.sampling.blocks import (
+    BLOCK,
+    Part,
+    block_seed,
+    block_size,
+    even,
+    forked,
+    propose,
+    sliced,
+)
 
 LEAST = 2**20  # draws that are made for however few rows, and ...
 PER_ROW = 100  # ... draws that are made for a row, before rejection gives up

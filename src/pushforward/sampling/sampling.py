@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.blocks import (
+from pushforward.data import Schema, TableSchema, write
+from pushforward.data.tables.where import Where, levels, restrict
+from pushforward.data.tables.where import spoken as spoken_of_table
+from pushforward.data.write import streams, write_stream
+from pushforward.errors import ModelError
+from pushforward.families.model import Model
+from pushforward.sampling.blocks import (
     BLOCK,
     Part,
     block_seed,
@@ -28,13 +34,7 @@ from pushforward.blocks import (
     regrouped,
     shuffled,
 )
-from pushforward.conditional import Conditional, Conditioner, Hits
-from pushforward.data import Schema, TableSchema, write
-from pushforward.data.where import Where, levels, restrict
-from pushforward.data.where import spoken as spoken_of_table
-from pushforward.data.write import streams, write_stream
-from pushforward.errors import ModelError
-from pushforward.game import Model
+from pushforward.sampling.conditional import Conditional, Conditioner, Hits
 
 STREAMED = 2**16  # rows that are turned into a data frame at once
 FEW = 0.1  # effective rows, as a share of the rows, below which a sample is doubtful

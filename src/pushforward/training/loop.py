@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 
-from pushforward.blocks import forked
 from pushforward.data import Dataset, read
 from pushforward.errors import DivergedError
-from pushforward.game import Model, Panel
-from pushforward.memory import PeakMemory
-from pushforward.runs import (
+from pushforward.families.model import Model, Panel
+from pushforward.files import read_tensors, write_json, write_tensors
+from pushforward.runs.fitted import (
     Checkpoint,
     Fitted,
     Folder,
@@ -32,17 +31,18 @@ from pushforward.runs import (
     identify,
     load,
 )
-from pushforward.seats import Average, Batches, Seat, State, one_hot, precision
-from pushforward.settings import Budget, Settings
+from pushforward.sampling.blocks import forked
 from pushforward.space import Image, Vector
-from pushforward.storage import read_tensors, write_json, write_tensors
-from pushforward.validation import Validation
+from pushforward.training.memory import PeakMemory
+from pushforward.training.selection import Validation
+from pushforward.training.settings import Budget, Settings
+from pushforward.training.turn_optimizer import Average, Batches, Seat, State, one_hot, precision
 
 WARM_UP = 50  # steps over which the learning rate rises
-CHECKS = 10  # times that the validation ruler is read
+CHECKS = 10  # times that the validation measure is read
 SAVES = 20  # times that the state is written
 RECORDS = 200  # entries of the history
-ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its ruler
+ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its measure
 CALIBRATION = 0.1  # share of a budget in seconds after which its steps are fixed
 FEWEST_LAPS = 8  # steps that must have been timed by then
 
@@ -209,7 +209,7 @@ class Loop:
     # The books: records, validation, state.
 
     def _keep_books(self) -> None:
-        """Fix the budget, write a record, read the ruler, save the state: each when it is due."""
+        """Fix the budget, write a record, read the measure, save the state: each when it is due."""
         if self.total is None:
             self._calibrate()
         total = self.total or 0

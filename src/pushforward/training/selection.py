@@ -2,7 +2,7 @@
 
 A model of one turn is a minimisation: its own loss on rows that it does not learn from falls as
 long as it learns the distribution, and rises when it learns rows by heart. A game of several turns
-has no such loss, since its rulers move; there the energy distance between validation rows and as
+has no such loss, since its measures move; there the energy distance between validation rows and as
 many generated ones decides.
 """
 
@@ -14,12 +14,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pushforward.blocks import forked, imagine
 from pushforward.data import Dataset
-from pushforward.game import Model, Turn
+from pushforward.families.model import Model, Turn
 from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy, energy_statistic
-from pushforward.seats import one_hot
+from pushforward.sampling.blocks import forked, imagine
+from pushforward.training.turn_optimizer import one_hot
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
 NULLS = 99  # random splits of real rows that say how much of a reading is noise

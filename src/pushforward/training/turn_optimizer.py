@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.game import Batch, Model, Turn
+from pushforward.families.model import Batch, Model, Turn
 from pushforward.space import Cells, Space
 
 CHUNK = 2**14  # rows that are made compact at a time

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.partition import Floats
+from pushforward.data.tables.partition import Floats
 from pushforward.errors import DataError
 
 GRID = 2**51  # integers up to here are exact in float64, and so are their halves

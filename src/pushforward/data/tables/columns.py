@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from pushforward.data import partition
-from pushforward.data.facts import GRID, LEVELS, Facts, finite, is_real, keys
-from pushforward.data.frames import dtype_from_json, dtype_to_json
-from pushforward.data.partition import Floats, Mask, Partition
-from pushforward.data.text import Spelling, dates
+from pushforward.data.tables import partition
+from pushforward.data.tables.column_summary import GRID, LEVELS, Facts, finite, is_real, keys
+from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.partition import Floats, Mask, Partition
+from pushforward.data.tables.text import Spelling, dates
 from pushforward.errors import DataError, nearest
 
 EXACT = 2**53  # integers up to here are exact in float64

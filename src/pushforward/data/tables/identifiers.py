@@ -13,9 +13,9 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pushforward.data.enumeration import Series, chances
-from pushforward.data.facts import Facts
-from pushforward.data.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.column_summary import Facts
+from pushforward.data.tables.distinct_strings import Series, chances
+from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
 from pushforward.errors import DataError
 
 LEAST = 20  # rows from which on a column of distinct texts is taken for identifiers

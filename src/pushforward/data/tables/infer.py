@@ -8,16 +8,16 @@ from typing import get_args
 
 import polars as pl
 
-from pushforward.data import text
-from pushforward.data.columns import EXACT, RARE, Category, Column, Number, Rare
-from pushforward.data.constraints import Rules, Statement
-from pushforward.data.facts import Facts
-from pushforward.data.frames import Make
-from pushforward.data.identifiers import Identifier, looks_like_identifiers
-from pushforward.data.metadata import Metadata
-from pushforward.data.partition import Ints
-from pushforward.data.tables import TableSchema
-from pushforward.data.text import Spelling
+from pushforward.data.tables import text
+from pushforward.data.tables.column_summary import Facts
+from pushforward.data.tables.columns import EXACT, RARE, Category, Column, Number, Rare
+from pushforward.data.tables.constraints import Rules, Statement
+from pushforward.data.tables.frames import Make
+from pushforward.data.tables.identifiers import Identifier, looks_like_identifiers
+from pushforward.data.tables.metadata import Metadata
+from pushforward.data.tables.partition import Ints
+from pushforward.data.tables.schema import TableSchema
+from pushforward.data.tables.text import Spelling
 from pushforward.errors import DataError, nearest
 
 KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")

@@ -14,8 +14,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pushforward.data.columns import Category, Column, Number
-from pushforward.data.partition import Floats, Mask
+from pushforward.data.tables.columns import Category, Column, Number
+from pushforward.data.tables.partition import Floats, Mask
 from pushforward.errors import DataError, nearest
 
 End = Fraction | float

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.data.partition import Floats, Partition
+from pushforward.data.tables.partition import Floats, Partition
 
 HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
 

@@ -12,12 +12,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pushforward.data.columns import Category, Column, column_from_json
-from pushforward.data.constraints import Rules
-from pushforward.data.frames import Make, to_polars
-from pushforward.data.identifiers import Identifier
 from pushforward.data.schema import Condition, Kind, Schema
-from pushforward.data.stack import Stack, stack
+from pushforward.data.tables.columns import Category, Column, column_from_json
+from pushforward.data.tables.constraints import Rules
+from pushforward.data.tables.frames import Make, to_polars
+from pushforward.data.tables.identifiers import Identifier
+from pushforward.data.tables.quantile_table import Stack, stack
 from pushforward.errors import DataError
 from pushforward.space import Cells
 

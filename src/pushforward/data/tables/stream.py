@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pushforward.data.infer import Draft, Wishes
 from pushforward.data.schema import Part, Streamed
 from pushforward.data.split import PARTS, Digest, shuffled, sizes
-from pushforward.data.tables import TableSchema
+from pushforward.data.tables.infer import Draft, Wishes
+from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError
 
 SAMPLE = 1_000_000  # training rows that the schema learns frequencies from
-HELD = 50_000  # rows of each part that are held for rulers and reports
+HELD = 50_000  # rows of each part that are held for measures and reports
 BATCH = 2**22  # values of a batch; a batch has up to ...
 ROWS = 2**17  # ... so many rows
 SAMPLED = 2**24  # values of the sample that are held at a time, in whole columns

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pushforward.data.frames import refuse_duplicates
+from pushforward.data.tables.frames import refuse_duplicates
 from pushforward.errors import DataError
 
 INTEGER = r"^[+-]?(0|[1-9][0-9]*)$"  # 007 is a name, not a number

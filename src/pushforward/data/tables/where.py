@@ -18,12 +18,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pushforward.data.columns import Category, Column
-from pushforward.data.partition import EMPTY, Floats, Partition
 from pushforward.data.schema import Condition
-from pushforward.data.stack import Stack, stack
-from pushforward.data.tables import TableSchema
-from pushforward.data.wanted import Wanted, known_values, wanted
+from pushforward.data.tables.columns import Category, Column
+from pushforward.data.tables.interval_set import Wanted, known_values, wanted
+from pushforward.data.tables.partition import EMPTY, Floats, Partition
+from pushforward.data.tables.quantile_table import Stack, stack
+from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
 Where = Mapping[str, Any]

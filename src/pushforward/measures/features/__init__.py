@@ -1,6 +1,6 @@
-"""What a ruler looks at instead of the raw values. Each is fitted to the reference alone.
+"""What a measure looks at instead of the raw values. Each is fitted to the reference alone.
 
-A ruler takes any of them by `features=`, and their name and hash go into its `extra`: two
+A measure takes any of them by `features=`, and their name and hash go into its `extra`: two
 measurements are comparable only if both agree.
 """
 

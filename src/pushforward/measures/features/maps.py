@@ -1,6 +1,6 @@
-"""What a ruler looks at instead of the raw values. Each is fitted to the reference alone.
+"""What a measure looks at instead of the raw values. Each is fitted to the reference alone.
 
-A ruler takes any of them by `features=`, and their name and hash go into its `extra`: two
+A measure takes any of them by `features=`, and their name and hash go into its `extra`: two
 measurements are comparable only if both agree.
 """
 
@@ -51,8 +51,8 @@ class Features(ABC):
 def beside_class(view: Tensor, labels: Tensor | None, classes: int, spread: float) -> Tensor:
     """Return a view (n, d) with each row's class beside it, as `spread` times a one-hot vector.
 
-    With labels a ruler also sees whether a generated row belongs to the class that it claims. Both
-    samples have to be given one spread: that of the real rows.
+    With labels a measure also sees whether a generated row belongs to the class that it claims.
+    Both samples have to be given one spread: that of the real rows.
     """
     if labels is None:
         return view

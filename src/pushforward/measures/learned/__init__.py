@@ -1,4 +1,4 @@
-"""Rulers that are learned: trained on one part of the rows, reported on another."""
+"""Measures that are learned: trained on one part of the rows, reported on another."""
 
 from __future__ import annotations
 

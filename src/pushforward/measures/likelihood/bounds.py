@@ -2,8 +2,8 @@
 
 A GAN has no density and a VAE's is bounded by its own encoder, so neither can be compared as it
 stands. Both write a row from a code: with Gaussian noise around what they write, both have a
-p(x) = E_{z ~ p(z)} N(x; g(z), sigma^2 I), which these rulers bound (Wu et al. 2017). sigma belongs
-to the model that is measured: it is given, or chosen for each model on rows of its own.
+p(x) = E_{z ~ p(z)} N(x; g(z), sigma^2 I), which these measures bound (Wu et al. 2017). sigma
+belongs to the model that is measured: it is given, or chosen for each model on rows of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIGHT = 1.0  # nats between the bounds
 
 
 def observation_noise(decoder: Decoder, x: Any, *, seed: int = 0) -> float:
-    r"""Return the sigma under which rows are most likely, e.g. for the rulers of likelihood.
+    r"""Return the sigma under which rows are most likely, e.g. for the measures of likelihood.
 
     $$\hat\sigma = \arg\max_\sigma \frac1n \sum_i \log \frac1K \sum_k
     \frac{p(z_{ik})\, N(x_i; g(z_{ik}), \sigma^2 I)}{q(z_{ik} | x_i)}$$
@@ -102,7 +102,7 @@ def importance_bound(
 
     Sees:
         Rows that the model cannot write, above all: one mode left out costs the more the farther
-        it lies from what is written, in units of sigma. So it is a ruler of coverage.
+        it lies from what is written, in units of sigma. So it is a measure of coverage.
 
     Misses:
         How good samples look; the two may disagree, and a model that copies its training rows

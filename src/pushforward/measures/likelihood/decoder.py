@@ -1,4 +1,4 @@
-"""A generator or decoder as the rulers of likelihood see it, and its joint density with rows.
+"""A generator or decoder as the measures of likelihood see it, and its joint density with rows.
 
 Whatever a model was trained with, it is measured as p(x, e) = p(e) N(x; g(e), sigma^2 I): the same
 observation noise for all. The decoder and the residuals keep the decoder's own precision; what is
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
-from pushforward.priors import Normal, Prior
+from pushforward.nn.priors import Normal, Prior
 
 AT_ONCE = 2**22  # numbers that one call of a decoder may write
 

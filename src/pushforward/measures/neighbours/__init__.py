@@ -1,4 +1,4 @@
-"""Rulers that look at neighbours: is it like the data, is all of it there, is it a copy?"""
+"""Measures that look at neighbours: is it like the data, is all of it there, is it a copy?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics behind the rulers of copies: who is nearer to the training rows, and by chance?"""
+"""The statistics behind the measures of copies: who is nearer to training rows, and by chance?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the neighbour rulers share: the training sample beside the pair, distances, shares."""
+"""What the neighbour measures share: the training sample beside the pair, distances, shares."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_training(
             f"{rows.shape[1]}"
         )
     if len(rows) < least:
-        raise MeasureError(f"this ruler needs {least} training rows, and was given {len(rows)}")
+        raise MeasureError(f"this measure needs {least} training rows, and was given {len(rows)}")
     rng = torch.Generator().manual_seed(seed)
     rows = subsample(rows, len(rows) if limit is None else times * limit, rng).to(
         both.x.device, both.x.dtype

@@ -1,4 +1,4 @@
-"""Rulers that look at neighbours: is what was generated like the data, and is all of it there?
+"""Measures that look at neighbours: is what was generated like the data, and is all of it there?
 
 All of them share one exact engine and one convention: the ball around a row is closed and reaches
 to the row's k-th nearest *other* row. A row that is there more than k times has a ball of radius
@@ -21,7 +21,7 @@ from pushforward.measures.neighbours._shared import share_interval
 
 
 class Options(TypedDict, total=False):
-    """The keywords of `prdc`, for the six rulers alone."""
+    """The keywords of `prdc`, for the six measures alone."""
 
     k: int
     chunk: int | None
@@ -63,8 +63,8 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         pooled rows.
 
     Cost:
-        O((n + m)^2 d) time and O(chunk (n + m)) memory; all six rulers together, without splits and
-        resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; all six measures together, without splits
+        and resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative

@@ -1,6 +1,6 @@
-"""Rulers that look for copies of training rows among the generated ones.
+"""Measures that look for copies of training rows among the generated ones.
 
-A copy looks perfect to every ruler that compares distributions. These three compare with what new
+A copy looks perfect to every measure that compares distributions. These three compare with what new
 real rows do: rows of the training sample itself (`authenticity`), or held-out rows, which the
 generator has not seen (`closest_record`, `memorisation`).
 """

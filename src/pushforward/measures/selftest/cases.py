@@ -1,4 +1,4 @@
-"""The checks: rulers, samples from fixed seeds, and truths.
+"""The checks: measures, samples from fixed seeds, and truths.
 
 The truths are closed forms. Between N(0, I) and N(e1, I) KL is 1/2, the best classifier is right in
 F(1/2) of the cases, F the normal distribution function, and the area under its curve is
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from pushforward import measures as pm
-from pushforward.selftest.checking import Check, Seen, as_seen, averaged
+from pushforward.measures.selftest.checking import Check, Seen, as_seen, averaged
 
 Samples = Callable[[], Sequence[Any]]
 BINNED = 0.05  # what bins may hide
@@ -47,7 +47,7 @@ def _normals(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> Samples:
 
 
 def _on(
-    ruler: str,
+    measure: str,
     case: str,
     truth: float,
     samples: Samples,
@@ -57,29 +57,29 @@ def _on(
     exact: float | None = None,
     **options: Any,
 ) -> Check:
-    """Return a check of a ruler by its name, or of a part of its `extra`."""
+    """Return a check of a measure by its name, or of a part of its `extra`."""
 
     def look() -> Seen:
-        return as_seen(getattr(pm, ruler)(*samples(), **options), part)
+        return as_seen(getattr(pm, measure)(*samples(), **options), part)
 
-    return Check(ruler, case, truth, look, short, exact)
+    return Check(measure, case, truth, look, short, exact)
 
 
 def _expected(
-    ruler: str, case: str, truth: float, value: Callable[[int], float], times: int = 20
+    measure: str, case: str, truth: float, value: Callable[[int], float], times: int = 20
 ) -> Check:
     """Return a check of an expectation, by the mean of a value over seeds."""
     told = f"{case}; mean of {times}"
-    return Check(ruler, told, truth, lambda: averaged(map(value, range(times))))
+    return Check(measure, told, truth, lambda: averaged(map(value, range(times))))
 
 
-def _same(ruler: str, d: int, **options: Any) -> Callable[[int], float]:
-    """Return a ruler's value by seed, for samples of one distribution, fresh for each seed."""
+def _same(measure: str, d: int, **options: Any) -> Callable[[int], float]:
+    """Return a measure's value by seed, for samples of one distribution, fresh for each seed."""
 
     def value(seed: int) -> float:
         x, y, train = (normal(N, d, 3 * seed + i) for i in range(3))
-        known = {"train": train} if ruler == "memorisation" else {}
-        return float(getattr(pm, ruler)(x, y, **known, **options).value)
+        known = {"train": train} if measure == "memorisation" else {}
+        return float(getattr(pm, measure)(x, y, **known, **options).value)
 
     return value
 
@@ -298,7 +298,7 @@ LEARNED = [
 ]
 
 
-def _linear(ruler: str) -> Check:
+def _linear(measure: str) -> Check:
     """Return a check of a bound of log p(x) on a linear-Gaussian decoder, where it is exact."""
     rng = torch.Generator().manual_seed(0)
     weights, noise = torch.randn(2, 10, generator=rng).double(), 0.5
@@ -309,12 +309,12 @@ def _linear(ruler: str) -> Check:
 
     def look() -> Seen:
         decoder = pm.Decoder(lambda z: z @ weights, 2, dtype=torch.float64)
-        found = getattr(pm, ruler)(decoder, rows, sigma=noise, seed=0)
+        found = getattr(pm, measure)(decoder, rows, sigma=noise, seed=0)
         error = 1.96 * found.extra["monte_carlo_error"]
         return Seen(found.value, found.value - error, found.value + error)
 
     truth = float(marginal.log_prob(rows).mean())
-    return Check(ruler, "x = W z + noise, 2 to 10 dimensions", truth, look)
+    return Check(measure, "x = W z + noise, 2 to 10 dimensions", truth, look)
 
 
 LIKELIHOOD = [_linear("importance_bound"), _linear("annealed_importance")]

@@ -1,8 +1,8 @@
 """What a check is, and how it is judged.
 
-A check holds when the truth lies within the ruler's own interval, widened from 95 % to 99.9 %: with
-some seventy checks, one in twenty would be too many false alarms. An exact value has no interval
-and holds up to rounding.
+A check holds when the truth lies within the measure's own interval, widened from 95 % to 99.9 %:
+with some seventy checks, one in twenty would be too many false alarms. An exact value has no
+interval and holds up to rounding.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Seen:
 
 @dataclass(frozen=True)
 class Check:
-    """A ruler on samples for which the truth is known.
+    """A measure on samples for which the truth is known.
 
     Args:
-        ruler: its name in `pushforward.measures`.
+        measure: its name in `pushforward.measures`.
         case: the two distributions, in words.
-        truth: what the ruler has to find.
+        truth: what the measure has to find.
         look: draws the samples and measures them.
         short: how far, as a share of the truth, a lower bound may fall short of it.
         exact: where it is set, the value alone counts, and may differ by this share of the truth.
     """
 
-    ruler: str
+    measure: str
     case: str
     truth: float
     look: Callable[[], Seen]
@@ -53,7 +53,7 @@ class Check:
 class Result:
     """What a check found; `holds` is the verdict, `seconds` what it took."""
 
-    ruler: str
+    measure: str
     case: str
     truth: float
     short: float
@@ -69,11 +69,11 @@ def run(checks: Sequence[Check], told: Callable[[str], None] = lambda _: None) -
 
     Args:
         checks: which.
-        told: is called with each one's ruler and case before it runs.
+        told: is called with each one's measure and case before it runs.
     """
     results = []
     for check in checks:
-        told(f"{check.ruler}: {check.case}")
+        told(f"{check.measure}: {check.case}")
         results.append(judge(check))
     return results
 
@@ -86,7 +86,7 @@ def judge(check: Check) -> Result:
     estimate = (seen.value, *((seen.value, seen.value) if exact else (seen.low, seen.high)))
     spent = time.perf_counter() - start
     verdict = holds(check, seen)
-    return Result(check.ruler, check.case, check.truth, check.short, *estimate, verdict, spent)
+    return Result(check.measure, check.case, check.truth, check.short, *estimate, verdict, spent)
 
 
 def holds(check: Check, seen: Seen) -> bool:

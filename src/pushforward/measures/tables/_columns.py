@@ -1,4 +1,4 @@
-"""The columns of several tables as one set of numbers: a ruler is then a few array operations.
+"""The columns of several tables as one set of numbers: a measure is then a few array operations.
 
 A column is *numeric* when its type is a number or a date and its real rows hold more than ten
 distinct values; every other column is a set of categories. Missing is a value of its own.
@@ -186,7 +186,7 @@ def _frame(table: Any) -> nw.DataFrame[Any]:
         frame: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
     except TypeError:
         raise MeasureError(
-            "this ruler takes data frames (pandas or Polars), and was given "
+            "this measure takes data frames (pandas or Polars), and was given "
             f"{type(table).__name__}; for arrays take mmd, energy or sliced_wasserstein"
         ) from None
     except nw.exceptions.DuplicateError as error:

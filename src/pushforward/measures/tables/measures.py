@@ -1,4 +1,4 @@
-"""Rulers for tables, on the tables themselves: columns, pairs of columns, and what they are for.
+"""Measures for tables, on the tables themselves: columns, pairs of columns, and what they are for.
 
 They take data frames (pandas or Polars). A column is numeric when its type is a number or a date
 and its real rows hold more than ten distinct values; all others are categories, and missing is a

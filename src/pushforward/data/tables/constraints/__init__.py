@@ -6,8 +6,8 @@ A statement (`statements`) says what must hold; the steps (`gap`, `joint`, `deri
 that obeys it to one that is free of it, which is modelled, and back; `rules` puts them in order.
 """
 
-from pushforward.data.constraints.rules import Rules
-from pushforward.data.constraints.statements import (
+from pushforward.data.tables.constraints.rules import Rules
+from pushforward.data.tables.constraints.statements import (
     Bounds,
     Combination,
     Derived,

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from pushforward.data.columns import Category, Column, Number, column_from_json
-from pushforward.data.constraints.gap import Limits
-from pushforward.data.constraints.line import Line
-from pushforward.data.facts import WORDS, Facts
-from pushforward.data.partition import Floats, Ints
-from pushforward.data.text import Spelling
+from pushforward.data.tables.column_summary import WORDS, Facts
+from pushforward.data.tables.columns import Category, Column, Number, column_from_json
+from pushforward.data.tables.constraints.difference import Limits
+from pushforward.data.tables.constraints.number_line import Line
+from pushforward.data.tables.partition import Floats, Ints
+from pushforward.data.tables.text import Spelling
 
 CODE = "code"
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from pushforward.data.columns import Number, column_from_json
-from pushforward.data.constraints.formula import Formula
-from pushforward.data.constraints.gap import Limits
-from pushforward.data.constraints.line import Line
-from pushforward.data.facts import Facts, is_real
-from pushforward.data.partition import Floats, Mask
-from pushforward.data.text import Spelling
+from pushforward.data.tables.column_summary import Facts, is_real
+from pushforward.data.tables.columns import Number, column_from_json
+from pushforward.data.tables.constraints.difference import Limits
+from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.number_line import Line
+from pushforward.data.tables.partition import Floats, Mask
+from pushforward.data.tables.text import Spelling
 from pushforward.errors import DataError
 
 SLACK = {np.float64: 1e-12, np.float32: 1e-6}  # of the largest number of a row, for rounding

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from pushforward.data.constraints.line import Line
-from pushforward.data.partition import Floats, Mask
+from pushforward.data.tables.constraints.number_line import Line
+from pushforward.data.tables.partition import Floats, Mask
 
 Limits = dict[str, tuple[Floats, Floats]]  # the lowest and the highest point of each row, by column
 

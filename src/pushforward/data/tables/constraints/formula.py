@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.data.constraints.language import Phrase, phrase
-from pushforward.data.partition import Floats
+from pushforward.data.tables.constraints.language import Phrase, phrase
+from pushforward.data.tables.partition import Floats
 
 OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: np.add,

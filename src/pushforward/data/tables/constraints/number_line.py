@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.columns import EXACT, Number, column_from_json
-from pushforward.data.constraints.language import Value
-from pushforward.data.facts import Facts
-from pushforward.data.partition import Floats
-from pushforward.data.text import Spelling
+from pushforward.data.tables.column_summary import Facts
+from pushforward.data.tables.columns import EXACT, Number, column_from_json
+from pushforward.data.tables.constraints.language import Value
+from pushforward.data.tables.partition import Floats
+from pushforward.data.tables.text import Spelling
 from pushforward.errors import DataError
 
 NANOSECONDS = {"ms": 1_000_000, "us": 1_000, "ns": 1}

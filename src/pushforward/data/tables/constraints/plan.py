@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from pushforward.data.constraints.formula import Formula
-from pushforward.data.constraints.statements import (
+from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.statements import (
     Bounds,
     Combination,
     Derived,

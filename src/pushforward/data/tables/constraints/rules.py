@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.columns import Category, Column
-from pushforward.data.constraints.derived import Computed
-from pushforward.data.constraints.formula import Formula
-from pushforward.data.constraints.gap import Gap, Limits
-from pushforward.data.constraints.joint import Joint
-from pushforward.data.constraints.line import Line, shared
-from pushforward.data.constraints.plan import Plan, plan
-from pushforward.data.constraints.statements import (
+from pushforward.data.tables.column_summary import Facts
+from pushforward.data.tables.columns import Category, Column
+from pushforward.data.tables.constraints.combination import Joint
+from pushforward.data.tables.constraints.derived import Computed
+from pushforward.data.tables.constraints.difference import Gap, Limits
+from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.number_line import Line, shared
+from pushforward.data.tables.constraints.plan import Plan, plan
+from pushforward.data.tables.constraints.statements import (
     Bounds,
     Combination,
     Inequality,
     Statement,
     parse,
 )
-from pushforward.data.facts import Facts
-from pushforward.data.identifiers import looks_like_identifiers
-from pushforward.data.partition import Floats, Ints, Mask
-from pushforward.data.text import Spelling
+from pushforward.data.tables.identifiers import looks_like_identifiers
+from pushforward.data.tables.partition import Floats, Ints, Mask
+from pushforward.data.tables.text import Spelling
 from pushforward.errors import DataError
 
 Step = Gap | Joint | Computed

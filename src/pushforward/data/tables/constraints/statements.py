@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from pushforward.data.constraints.formula import Formula
-from pushforward.data.constraints.language import COMBINE, Phrase, Value, phrase, quoted, spelled
+from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.language import (
+    COMBINE,
+    Phrase,
+    Value,
+    phrase,
+    quoted,
+    spelled,
+)
 from pushforward.errors import DataError
 
 Comparison = tuple[str | Value, bool, str | Value]  # lesser, whether strictly, greater

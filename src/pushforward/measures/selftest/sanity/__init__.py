@@ -18,8 +18,8 @@ Reference:
 
 from __future__ import annotations
 
-from pushforward.measures.sanity.checks import CHECKS, Case, Check, Criterion, Either
-from pushforward.measures.sanity.verdicts import (
+from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Criterion, Either
+from pushforward.measures.selftest.sanity.verdicts import (
     KINDS,
     Look,
     Verdict,

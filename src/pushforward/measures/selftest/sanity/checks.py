@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pushforward.measures.sanity import _draws as draws
-from pushforward.measures.sanity._draws import Draw
-from pushforward.measures.sanity._shapes import Shape, bell, falls, flat, near, rises
+from pushforward.measures.selftest.sanity import _draws as draws
+from pushforward.measures.selftest.sanity._draws import Draw
+from pushforward.measures.selftest.sanity._shapes import Shape, bell, falls, flat, near, rises
 
 PURPOSE = "D1b purpose"
 SETTINGS = "D2 hyperparameters"

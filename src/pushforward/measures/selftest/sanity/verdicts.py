@@ -16,8 +16,8 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures.features.maps import Standardised
 from pushforward.measures.neighbours import prdc
-from pushforward.measures.sanity._shapes import Need, Shape
-from pushforward.measures.sanity.checks import CHECKS, Case, Check, Either
+from pushforward.measures.selftest.sanity._shapes import Need, Shape
+from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Either
 
 Kind = Literal["fidelity", "diversity"]
 Outcome = Literal["passes", "low", "high", "fails"]

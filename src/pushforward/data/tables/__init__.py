@@ -1,0 +1,1 @@
+"""Tables: columns of numbers, categories, dates and truth values, to cells and back."""

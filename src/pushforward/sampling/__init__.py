@@ -1,0 +1,1 @@
+"""Rows out of a model: in blocks, under a condition, balanced, streamed."""

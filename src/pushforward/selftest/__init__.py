@@ -1,8 +1,0 @@
-"""Every ruler beside a truth that is known: does it read right on this machine?"""
-
-from __future__ import annotations
-
-from pushforward.selftest.cases import CHECKS
-from pushforward.selftest.checking import Check, Result, run
-
-__all__ = ["CHECKS", "Check", "Result", "run"]
