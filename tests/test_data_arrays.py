@@ -41,7 +41,7 @@ def test_bytes_come_back_exactly(images: Any, as_tensor: bool) -> None:
     raw = torch.from_numpy(images) if as_tensor else images
     data = read(raw)
     schema = rebuilt(data.schema)
-    back = schema.decode(schema.harden(schema.expand(data.rows)))
+    back = schema.decode(schema.quantise(schema.expand(data.rows)))
     assert type(back) is type(raw)
     np.testing.assert_array_equal(np.asarray(back), images)
     assert back.dtype == raw.dtype
@@ -65,7 +65,7 @@ def test_floats_come_back_in_their_range(unit: Any, span: tuple[float, float]) -
     assert (schema.low, schema.high) == span
     x = schema.expand(data.rows)
     assert (float(x.min()), float(x.max())) == (-1, 1)
-    back = schema.decode(schema.harden(3 * x))
+    back = schema.decode(schema.quantise(3 * x))
     assert back.min() == low
     assert back.max() == high
     np.testing.assert_allclose(schema.decode(data.rows), images, atol=1e-6 * (high - low))
@@ -87,7 +87,7 @@ def test_truth_values_and_wide_integers_are_images_too() -> None:
         data = read(images)
         x = data.schema.expand(data.rows)
         assert float(x.max()) > 0.9
-        back = data.schema.decode(data.schema.harden(x))
+        back = data.schema.decode(data.schema.quantise(x))
         assert back.dtype == images.dtype
         np.testing.assert_array_equal(back, images)
 
@@ -228,7 +228,7 @@ def test_arrays_come_back(array: Any, as_tensor: bool) -> None:
     raw = torch.from_numpy(array) if as_tensor else array
     data = read(raw)
     schema = rebuilt(data.schema)
-    back = schema.decode(schema.harden(schema.expand(schema.encode(raw))))
+    back = schema.decode(schema.quantise(schema.expand(schema.encode(raw))))
     assert type(back) is type(raw)
     assert back.dtype == raw.dtype
     if array.dtype.kind in "iub":
@@ -257,7 +257,7 @@ def test_a_vector_is_a_column() -> None:
 
 def test_hardening_moves_integers_to_integers() -> None:
     data = read(RNG.integers(0, 9, (200, 2)))
-    drawn = data.schema.harden(torch.randn(50, 2))
+    drawn = data.schema.quantise(torch.randn(50, 2))
     assert isinstance(data.schema, ArraySchema)
     raw = data.schema.decode(drawn)
     torch.testing.assert_close(data.schema.encode(raw), drawn)

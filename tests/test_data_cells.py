@@ -27,7 +27,7 @@ def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
 def redrawn(dataset: Any, seed: int = 0) -> Any:
     """The same rows with what `expand` discards drawn anew, raw."""
     schema = dataset.schema
-    hard = schema.harden(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
+    hard = schema.quantise(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
     return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
 
 
@@ -112,7 +112,7 @@ def test_integers_are_rounded_without_bias() -> None:
     values = np.tile(np.arange(1000), 20)
     schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
     x = schema.expand(dataset.rows).repeat(20, 1)
-    drawn = schema.harden(x, torch.Generator().manual_seed(0))[:, 0].long()
+    drawn = schema.quantise(x, torch.Generator().manual_seed(0))[:, 0].long()
     counts = np.bincount(drawn.numpy(), minlength=1000)
     assert counts.min() > 250  # of 400 each; half a step at a bin's edge would make some 200
     assert counts.max() < 560
@@ -131,7 +131,7 @@ def test_hardening_a_relaxed_row_takes_the_likeliest_cell() -> None:
     schema, dataset = table(pl.DataFrame({"c": ["a", "b", "c"] * 40, "v": np.arange(120) % 6}))
     x = schema.expand(dataset.rows)
     noisy = 0.6 * x + 0.4 * torch.softmax(torch.randn(x.shape), 1)
-    assert torch.equal(schema.cells(schema.harden(noisy)), schema.cells(dataset.rows))
+    assert torch.equal(schema.cells(schema.quantise(noisy)), schema.cells(dataset.rows))
 
 
 def test_features_count_each_column_alike() -> None:

@@ -48,7 +48,7 @@ def redrawn(dataset: Any, seed: int = 0, n: int = 1000) -> pl.DataFrame:
     labels = None
     if schema.condition is not None:
         labels = torch.randint(len(schema.condition.classes), (n,), generator=generator)
-    frame = schema.decode(schema.harden(x, generator), labels, generator)
+    frame = schema.decode(schema.quantise(x, generator), labels, generator)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
@@ -312,7 +312,7 @@ def test_missing_values_keep_their_rate_and_their_pattern() -> None:
     )
     dataset = pf.read(frame, constraints="a <= b")
     schema = dataset.schema
-    hard = schema.harden(schema.expand(dataset.rows), torch.Generator().manual_seed(0))
+    hard = schema.quantise(schema.expand(dataset.rows), torch.Generator().manual_seed(0))
     again = schema.decode(hard)
     # the cells of each row say which of both are missing, exactly
     assert_frame_equal(again.select(pl.all().is_null()), frame.select(pl.all().is_null()))

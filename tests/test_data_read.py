@@ -280,7 +280,7 @@ def test_tables_of_scikit_learn() -> None:
 def test_every_built_in_is_read(name: str) -> None:
     data = read(name)
     assert data.name == name
-    again = data.schema.harden(data.schema.expand(data.rows[:5]))
+    again = data.schema.quantise(data.schema.expand(data.rows[:5]))
     assert data.schema.features(again).shape == data.schema.features(data.rows[:5]).shape
 
 

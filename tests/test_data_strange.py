@@ -30,7 +30,7 @@ def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
 
 def redrawn(dataset: Any, seed: int = 0) -> Any:
     """The same rows with what `expand` discards drawn anew, raw."""
-    hard = dataset.schema.harden(
+    hard = dataset.schema.quantise(
         dataset.schema.expand(dataset.rows), torch.Generator().manual_seed(seed)
     )
     return dataset.schema.decode(hard, dataset.labels)

@@ -31,7 +31,7 @@ def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
 def redrawn(dataset: Any, seed: int = 0) -> Any:
     """The same rows with what `expand` discards drawn anew, raw."""
     schema = dataset.schema
-    hard = schema.harden(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
+    hard = schema.quantise(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
     return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
 
 

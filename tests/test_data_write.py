@@ -44,7 +44,7 @@ def test_a_csv_file_keeps_its_spelling(tmp_path: Path) -> None:
     data = read(tmp_path / "t.csv")
     write(data.schema.decode(data.rows), tmp_path / "again.csv", schema=data.schema)
     assert (tmp_path / "again.csv").read_text() == text
-    drawn = data.schema.harden(data.schema.expand(data.rows))
+    drawn = data.schema.quantise(data.schema.expand(data.rows))
     write(data.schema.decode(drawn), tmp_path / "drawn.csv", schema=data.schema)
     for line in (tmp_path / "drawn.csv").read_text().splitlines()[1:]:
         price, whole, code, when = line.split(",")

@@ -350,7 +350,7 @@ def test_a_cut_column_gives_nothing_but_what_is_allowed(
     cells = left.nonzero()[:, 0].repeat_interleave(50)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        rows = restriction.tables.anywhere(cells[:, None])
+        rows = restriction.tables.draw_in_cells(cells[:, None])
     assert float(restriction.holds(rows).double().mean()) > 0.99  # rounding may carry one out
 
 

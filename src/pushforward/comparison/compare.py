@@ -330,7 +330,7 @@ def baseline(data: Dataset, n: int, generator: torch.Generator) -> Rows:
     mean = x.mean(0)
     weights = torch.randn(n, len(x), generator=generator) / math.sqrt(max(len(x) - 1, 1))
     fake = (mean + weights @ (x - mean)).reshape(n, *data.schema.space.shape)
-    return data.schema.harden(fake, generator), classes
+    return data.schema.quantise(fake, generator), classes
 
 
 def _resampled(column: Tensor, n: int, generator: torch.Generator) -> Tensor:

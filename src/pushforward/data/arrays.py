@@ -91,7 +91,7 @@ class ArraySchema(Schema):
         """Return the rows themselves."""
         return rows
 
-    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
+    def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
         """Return the rows themselves, moved to the nearest integers where the data are."""
         return x if np.dtype(self.dtype).kind == "f" else self._scores(self._numbers(x))
 

@@ -103,7 +103,7 @@ class ImageSchema(Schema):
         """Return float32 in [-1, 1]."""
         return self._centred(rows) if self.integers else rows
 
-    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
+    def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
         """Return images clipped to [-1, 1], and rounded where pixels are integers."""
         return self._pixels(x) if self.integers else x.clamp(-1, 1)
 

@@ -69,7 +69,7 @@ class Schema(ABC):
         """Return the expanded form of encoded or compact rows, on their device, in a few steps."""
 
     @abstractmethod
-    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows for expanded (or generated, relaxed) ones; the inverse of `expand`.
 
         What `expand` discards (the place within a quantile bin) is drawn anew from `generator`.

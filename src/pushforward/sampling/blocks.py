@@ -58,10 +58,10 @@ def block_size(schema: Schema) -> int:
 def imagine(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
     """Return n encoded rows on the CPU, of these classes (n,) where the model has a condition."""
     if isinstance(schema, TableSchema):
-        return schema.anywhere(propose(model, n, labels)[0]).cpu()
+        return schema.draw_in_cells(propose(model, n, labels)[0]).cpu()
     x = model.imagine(n, None if labels is None else one_hot(labels, model.classes, model.device))
     place = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, ()).item()))
-    return schema.harden(x, place).cpu()
+    return schema.quantise(x, place).cpu()
 
 
 def propose(

@@ -287,7 +287,7 @@ class Conditioner:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""
         if found.rows is not None:
             return found.rows, found.labels
-        return self.restriction.tables.anywhere(found.cells).cpu(), found.labels
+        return self.restriction.tables.draw_in_cells(found.cells).cpu(), found.labels
 
     def _checked(self, rows: Tensor, labels: Tensor | None) -> Part:
         """Drop rows that rounding to a column's grid has carried out of the condition."""

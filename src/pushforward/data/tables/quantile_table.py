@@ -67,7 +67,7 @@ class Stack:
         rank = self.below.gather(1, piece) + place.nan_to_num(0.5) * self.mass.gather(1, piece)
         return torch.where(rows.mT.isnan(), 0.5, rank)
 
-    def anywhere(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw_in_cells(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows (n, C), each value a draw from within its cell (n, C)."""
         device = cells.device if generator is None else generator.device
         place = torch.rand(cells.mT.shape, generator=generator, device=device).to(cells.device)

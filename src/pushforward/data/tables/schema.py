@@ -113,16 +113,16 @@ class TableSchema(Schema):
         x = rows.new_zeros((len(rows), *self.space.shape), dtype=torch.float32)
         return x.scatter_(1, position, 1.0)
 
-    def harden(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows: the likeliest cell of each column, and a draw from within it."""
         best = torch.stack(
             [part.argmax(1) for part in torch.split(x, list(self.space.sizes), dim=1)]
         )
-        return self.anywhere(best.mT, generator)
+        return self.draw_in_cells(best.mT, generator)
 
-    def anywhere(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw_in_cells(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows, each value a draw from within its cell (n, columns)."""
-        return self._stack(cells.device).anywhere(cells, generator)
+        return self._stack(cells.device).draw_in_cells(cells, generator)
 
     def decode(
         self,
