@@ -1,0 +1,148 @@
+"""Options: annotated keyword arguments that are a constructor's configuration.
+
+    beta: Annotated[float, "Weight of the rate.", at_least(0)] = 1.0
+
+The annotation carries the type, a help text and, where there are any, the bounds of the values.
+Options feed the command line and `config.json`. This module is light: it imports no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import index
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pushforward.errors import ModelError, nearest
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The interval of allowed values; an end that is `open` does not belong to it."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
+        until = f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        return f"{'above' if self.low_open else 'at least'} {self.low:g} and {until}"
+
+
+def at_least(low: float) -> Bounds:
+    """Return the bounds low <= value."""
+    return Bounds(low)
+
+
+def above(low: float) -> Bounds:
+    """Return the bounds low < value."""
+    return Bounds(low, low_open=True)
+
+
+def between(low: float, high: float, *, high_open: bool = False) -> Bounds:
+    """Return the bounds low <= value <= high, or < high when that end is open."""
+    return Bounds(low, high, high_open=high_open)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword argument of a constructor.
+
+    Args:
+        name: its name.
+        type: bool, int, float or str; another type (of a user's own) is not checked.
+        default: its default.
+        optional: whether None is allowed.
+        help: one sentence for people.
+        bounds: the allowed values of a number.
+    """
+
+    name: str
+    type: type
+    default: Any
+    optional: bool
+    help: str
+    bounds: Bounds = Bounds()
+
+
+KINDS: Mapping[type, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+}
+
+
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
+    """Return the options among a function's keyword-only parameters, by name."""
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: read_option(name, hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def read_option(name: str, hint: Any, default: Any) -> Option:
+    """Return the option that `name: Annotated[T | None, help, bounds] = default` describes."""
+    base, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    choices = get_args(base)
+    plain = next((t for t in choices if t is not type(None)), base)
+    text = next((note for note in notes if isinstance(note, str)), "")
+    bounds = next((note for note in notes if isinstance(note, Bounds)), Bounds())
+    return Option(name, plain, default, type(None) in choices, text, bounds)
+
+
+def check_value(option: Option, value: Any) -> Any:
+    """Return the value as the option's type; ModelError when it is another, or out of bounds."""
+    if value is None and option.optional:
+        return None
+    try:
+        converted = _converted(option.type, value)
+    except (TypeError, ValueError, OverflowError):
+        msg = f"{option.name} must be {KINDS[option.type]}, got {value!r}"
+        raise ModelError(msg) from None
+    number = option.type in (int, float)
+    if number and not (math.isfinite(converted) and converted in option.bounds):
+        limits = "" if option.bounds == Bounds() else f" {option.bounds}"
+        msg = f"{option.name} must be {KINDS[option.type]}{limits}, got {value!r}"
+        raise ModelError(msg)
+    return converted
+
+
+def _converted(kind: type, value: Any) -> Any:
+    """Return a value as bool, int, float or str, without guessing; TypeError for another kind."""
+    if kind is bool or isinstance(value, bool):
+        if kind is bool and isinstance(value, bool):
+            return value
+        raise TypeError
+    if kind is int:
+        return index(value)
+    if kind is float:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    if kind is str and not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def check_options(
+    owner: str, known: Mapping[str, Option], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the given values, checked; ModelError for an unknown name (the nearest is named)."""
+    for name in given:
+        if name not in known:
+            msg = f"{owner} has no option {name!r}: {nearest(name, known)}"
+            raise ModelError(msg)
+    return {name: check_value(known[name], value) for name, value in given.items()}
