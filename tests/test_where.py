@@ -182,7 +182,7 @@ def test_without_a_condition_every_column_has_its_marginal(many: pl.DataFrame) -
 
 
 def test_rare_conditions_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional, "LEAST", 2**17)
+    monkeypatch.setattr(conditional, "FEWEST_DRAWS", 2**17)
     monkeypatch.setattr(conditional, "PER_ROW", 20)
     monkeypatch.setattr(conditional, "PILOT", 2**14)
     where = {"income": ">50K", "age": (88, 89), "gap": 3, "flag": True}
@@ -201,7 +201,7 @@ def test_few_independent_rows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = made()
     model = fitted.model
     assert isinstance(model, Modes)
-    monkeypatch.setattr(conditional, "LEAST", 2**15)
+    monkeypatch.setattr(conditional, "FEWEST_DRAWS", 2**15)
     monkeypatch.setattr(conditional, "PER_ROW", 1)
     monkeypatch.setattr(conditional, "PILOT", 2**13)
 
@@ -276,7 +276,7 @@ def test_conditions_that_make_no_sense(where: dict[str, Any], message: str) -> N
 
 
 def test_what_is_never_generated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional, "LEAST", 2**14)
+    monkeypatch.setattr(conditional, "FEWEST_DRAWS", 2**14)
     fitted = made()
     assert isinstance(fitted.model, Modes)
     first = sum(TABLE.space.sizes[: [c.name for c in TABLE.columns].index("income")])
