@@ -17,6 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import pushforward as pf
-from pushforward.families.components import Decoder
+from pushforward.families.decoders import Decoder
 from pushforward.models.vae import VAE
 from pushforward.nn.likelihoods import Bernoulli
-from pushforward.runs.fitted import identify
+from pushforward.runs.folder import new_config
 from pushforward.space import Image
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
@@ -79,8 +80,10 @@ def ours(data: pf.Dataset, steps: int) -> float:
     """Return samples per second of the library's loop."""
     assert isinstance(data.schema.space, Image)
     torch.manual_seed(0)
-    settings = Settings(f"{steps} steps", batch=BATCH, ema=0.0)
-    loop = Loop(MlpVAE(data.schema.space), data, settings, None, identify("", {}, settings, data))
+    settings = Settings(f"{steps} steps", batch_size=BATCH, ema=0.0)
+    loop = Loop(
+        MlpVAE(data.schema.space), data, settings, None, new_config("", {}, asdict(settings), data)
+    )
     return timed(loop.round, steps)
 
 

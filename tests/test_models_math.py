@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,20 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pushforward.data import read
-from pushforward.families.components import Code, Decoder, kl
+from pushforward.families.codes import Code, kl
+from pushforward.families.decoders import Decoder
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.models.r3gan import R3GAN
 from pushforward.models.vae import VAE
 from pushforward.nn.likelihoods import Gaussian
 from pushforward.nn.priors import Mixture, Uniform
-from pushforward.runs.fitted import build, identify
+from pushforward.runs.fitted import build
+from pushforward.runs.folder import new_config
 from pushforward.space import Cells, Image, Space, Vector
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
-from pushforward.training.turn_optimizer import Seat
+from pushforward.training.turn_optimizer import TurnOptimizer
 
 SPACES: dict[str, Space] = {
     "vector": Vector(3),
@@ -55,7 +58,7 @@ def test_each_turn_moves_its_own_players_and_nobody_else(name: str, kind: str) -
     c = nn.functional.one_hot(torch.arange(8) % 2, 2).float()
     for turn in model.turns():
         before = {n: p.clone() for n, p in model.named_parameters()}
-        Seat(model, turn, None).move(rows(SPACES[kind], 8), c, 1.0, None)
+        TurnOptimizer(model, turn, None).move(rows(SPACES[kind], 8), c, 1.0, None)
         moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
         owners = {n.split(".")[0] for n in moved}
         movers = {p for p in turn.players if list(model.player(p).parameters())}
@@ -131,8 +134,8 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca() -> None:
         size=(n, d)
     )
     data = read(raw)
-    settings = Settings(3000, batch=800, ema=0.0, rate=5e-3)
-    config = identify("vae", {"latent": latent}, settings, data)
+    settings = Settings(3000, batch_size=800, ema=0.0, learning_rate=5e-3)
+    config = new_config("vae", {"latent": latent}, asdict(settings), data)
     torch.manual_seed(0)
     model = build("vae", data.schema, {"latent": latent}, 0, torch.device("cpu"))
     assert isinstance(model, VAE)

@@ -24,7 +24,9 @@ from pushforward.data import read_raw
 from pushforward.data.tables.distinct_strings import Series, permuted
 from pushforward.data.write import write_stream
 from pushforward.runs.fitted import Fitted
-from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size, even, regrouped
+from pushforward.sampling.balanced import even
+from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size
+from pushforward.sampling.streams import regrouped
 
 
 def frame(n: int = 400) -> pl.DataFrame:

@@ -18,9 +18,10 @@ from pushforward.nn.trunks import ReadCells
 from pushforward.report.training import chosen
 from pushforward.runs.fitted import build
 from pushforward.space import Cells, Vector
+from pushforward.training.batches import Batches
 from pushforward.training.selection import Validation
 from pushforward.training.settings import Settings
-from pushforward.training.turn_optimizer import Batches, Seat, precision
+from pushforward.training.turn_optimizer import TurnOptimizer
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=300)
@@ -117,7 +118,7 @@ def test_half_precision_takes_nearly_the_same_first_step(model: str) -> None:
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         network = build(model, data.schema, {"width": 64}, 0, torch.device("cpu"))
-        seat = Seat(network, network.turns()[0], None, dtype)
+        seat = TurnOptimizer(network, network.turns()[0], None, dtype)
         batch = Batches(data, 128, 0, torch.device("cpu"), 0)()
         torch.manual_seed(0)
         seat.move(*batch, 0.0, None)

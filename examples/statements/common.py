@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, cast
 
@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder, Code
+from pushforward.families.codes import Code
 from pushforward.families.model import Model
-from pushforward.runs.fitted import Fitted, identify
-from pushforward.sampling.blocks import forked
+from pushforward.random import isolated
+from pushforward.runs.fitted import Fitted
+from pushforward.runs.folder import new_config
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
 
@@ -70,7 +71,7 @@ QUICK = Scale(
     second_data=False,
     readings=10,
     permutations=199,
-    rate=3e-3,
+    learning_rate=3e-3,
 )
 
 
@@ -101,12 +102,12 @@ def trained(name: str, model: str, steps: int, seed: int, rate: float | None, **
     options = {**SIZES[name], **own}
     budget = f"{steps} steps"
     fitted = pf.fit(data(name), model, budget=budget, seed=seed, rate=rate, ema=0.99, **options)
-    return fitted.load("final")
+    return fitted
 
 
 def imagined(model: Model, n: int = 1000, seed: int = 1) -> Tensor:
     """Return n rows X = g(Z)."""
-    with torch.no_grad(), forked(CPU, seed):
+    with torch.no_grad(), isolated(CPU, seed):
         return model.imagine(n)
 
 
@@ -124,7 +125,7 @@ def codes(model: Model, x: Tensor) -> Code:
 
 def drawn(q: Code, seed: int = 2) -> Tensor:
     """Return z = mu + sigma * eps."""
-    with forked(CPU, seed):
+    with isolated(CPU, seed):
         return q.rsample()
 
 
@@ -135,11 +136,11 @@ def sigma(q: Code) -> Tensor:
 
 def watched(model: Model, name: str, settings: Settings, every: int) -> Iterator[tuple[int, Model]]:
     """Train a model in the library's loop, and show it every so many steps and at the end."""
-    loop = Loop(model, data(name), settings, None, identify("", {}, settings, data(name)))
+    loop = Loop(model, data(name), settings, None, new_config("", {}, asdict(settings), data(name)))
     while True:
         if loop.step % every == 0 or loop.step == loop.total:
             yield loop.step, loop.model
         if loop.step == loop.total:
             return
-        with forked(CPU, settings.seed * 1_000_003 + loop.step):
+        with isolated(CPU, settings.seed * 1_000_003 + loop.step):
             loop.round()

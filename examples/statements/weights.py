@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, cast
 
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder, Code
+from pushforward.families.codes import Code
 from pushforward.families.model import Model, Terms, turn
-from pushforward.runs.fitted import identify
-from pushforward.sampling.blocks import forked
+from pushforward.random import isolated
+from pushforward.runs.folder import new_config
 from pushforward.space import Space
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
@@ -103,10 +104,10 @@ def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Mo
     steps = scale.digits if name == "digits" else scale.toy // 2
     if loss == "direct":
         return trained(name, "direct-vae", steps, seed, scale.rate, beta=0.5, **options).model
-    with forked(CPU, seed):
+    with isolated(CPU, seed):
         model = SplitKL(data(name).schema.space, **cast(Any, options))
-    settings = Settings(steps, seed=seed, rate=scale.rate, ema=0.99)
-    config = identify("", {}, settings, data(name))
+    settings = Settings(steps, seed=seed, learning_rate=scale.learning_rate, ema=0.99)
+    config = new_config("", {}, asdict(settings), data(name))
     return Loop(model, data(name), settings, None, config).run().load("final").model
 
 
