@@ -93,8 +93,8 @@ def test_a_model_fits_samples_conditions_saves_and_loads(
     # a condition is kept to, and one that is not known is refused
     wanted = CLASS[kind] if condition else None
     if condition:
-        chosen, labels = fitted.sample_labelled(70, seed=5, condition=wanted)
-        classes = list(chosen["kind"]) if kind == "table" else labels
+        chosen, info = fitted.sample(70, seed=5, condition=wanted, return_info=True)
+        classes = list(chosen["kind"]) if kind == "table" else info.labels
         assert classes == [wanted] * 70
         with pytest.raises(pf.ModelError, match="no class 'zebra'"):
             fitted.sample(3, condition="zebra")

@@ -120,12 +120,12 @@ def test_a_seat_moves_as_adam_does() -> None:
     ours, theirs = (
         build("vae", pf.read("ring").schema, {"latent": 2}, 0, torch.device("cpu")) for _ in "ab"
     )
-    seat = TurnOptimizer(ours, ours.turns()[0], None)
+    turn = TurnOptimizer(ours, ours.turns()[0], None)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-3, fused=False)
     x = pf.read("ring").part("train")[0][:64]
     for step in range(5):
         torch.manual_seed(step)
-        seat.move(x, None, 1.0, None)
+        turn.step(x, None, 1.0, None)
         torch.manual_seed(step)
         loss = torch.stack([t.mean() for t in theirs.elbo(x, None).values()]).sum()  # type: ignore[operator]  # a turn
         optimizer.zero_grad()
@@ -138,18 +138,20 @@ def test_a_seat_moves_as_adam_does() -> None:
 def test_clipping_bounds_the_gradient_that_is_applied() -> None:
     torch.manual_seed(0)
     model = build("vae", pf.read("ring").schema, {"latent": 2}, 0, torch.device("cpu"))
-    seat = TurnOptimizer(model, model.turns()[0], None)
+    turn = TurnOptimizer(model, model.turns()[0], None)
     seen: list[float] = []
-    step = seat.optimizer.step
+    step = turn.optimizer.step
 
     def watched(*args: Any) -> Any:
         seen.append(
-            float(torch.cat([p.grad.flatten() for p in seat.movers if p.grad is not None]).norm())
+            float(
+                torch.cat([p.grad.flatten() for p in turn.parameters if p.grad is not None]).norm()
+            )
         )
         return step(*args)
 
-    seat.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
-    seat.move(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
+    turn.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
+    turn.step(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
 

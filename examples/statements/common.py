@@ -13,9 +13,9 @@ from torch import Tensor
 
 import pushforward as pf
 from pushforward.families.codes import Code
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Model
-from pushforward.random import isolated
-from pushforward.runs.fitted import Fitted
+from pushforward.random import derived_seed, isolated
 from pushforward.runs.folder import new_config
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
@@ -43,7 +43,7 @@ class Scale:
     second_data: bool
     readings: int  # of the measures of statement 8, through training
     permutations: int
-    rate: float | None = None  # learning rate; None: each turn's own
+    learning_rate: float | None = None  # None: each turn's own
 
 
 FULL = Scale(
@@ -97,12 +97,13 @@ def rows(name: str, part: str = "test") -> Tensor:
 
 
 @cache
-def trained(name: str, model: str, steps: int, seed: int, rate: float | None, **own: Any) -> Fitted:
-    """Return a fitted model with its final weights; the same arguments are trained once."""
-    options = {**SIZES[name], **own}
+def trained(
+    name: str, model: str, steps: int, seed: int, learning_rate: float | None, **own: Any
+) -> Model:
+    """Return a model with its final weights; the same arguments are trained once."""
+    options = {"learning_rate": learning_rate, **SIZES[name], **own}
     budget = f"{steps} steps"
-    fitted = pf.fit(data(name), model, budget=budget, seed=seed, rate=rate, ema=0.99, **options)
-    return fitted
+    return pf.fit(data(name), model, budget=budget, seed=seed, ema=0.99, **options).network("final")
 
 
 def imagined(model: Model, n: int = 1000, seed: int = 1) -> Tensor:
@@ -119,7 +120,7 @@ def score(model: Model, name: str, permutations: int = 1) -> pf.Measurement:
 @torch.no_grad()
 def codes(model: Model, x: Tensor) -> Code:
     """Return q(z|x) for rows x."""
-    assert isinstance(model, Autoencoder)
+    assert isinstance(model, WithEncoder)
     return model.encode(x)
 
 
@@ -142,5 +143,5 @@ def watched(model: Model, name: str, settings: Settings, every: int) -> Iterator
             yield loop.step, loop.model
         if loop.step == loop.total:
             return
-        with isolated(CPU, settings.seed * 1_000_003 + loop.step):
+        with isolated(CPU, derived_seed(settings.seed, loop.step)):
             loop.round()

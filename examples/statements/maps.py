@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import pushforward as pf
+from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Model
-from pushforward.nn.priors import prior as make_prior
+from pushforward.nn.priors import continuous_prior
 from pushforward.random import isolated
 from statements import figures as draw
 from statements.common import (
@@ -32,7 +33,9 @@ def one_map(scale: Scale) -> Shown:
     pictures = []
     for prior in scale.priors:
         models = {
-            kind: trained("moons", kind, steps, 0, scale.rate, prior=prior).model
+            kind: trained("moons", kind, steps, 0, scale.learning_rate, prior=prior).network(
+                "final"
+            )
             for kind, steps in (("vae", scale.toy), ("gan", scale.game))
         }
         table += [_map_row(kind, prior, imagined(model)) for kind, model in models.items()]
@@ -58,7 +61,7 @@ def _map_row(kind: str, prior: str, x: Tensor) -> Row:
 def _unmoved(prior: str) -> Row:
     """Measure the prior itself, before any map."""
     with isolated(CPU, 1):
-        return _map_row("Z itself", prior, make_prior(prior, 2).sample(1000))
+        return _map_row("Z itself", prior, continuous_prior(prior, 2).sample(1000))
 
 
 @torch.no_grad()
@@ -82,8 +85,8 @@ def imagine_at(model: Model, z: Tensor) -> Tensor:
 
 def mean_at(model: Model, z: Tensor) -> Tensor:
     """Return the map without its noise: for a VAE the mean of p(x|z)."""
-    if isinstance(model, Autoencoder):
-        return cast(Tensor, model.decoder(z).mean())
+    if isinstance(model, WithDecoder):
+        return model.mean(z)
     return model.generate(z)
 
 

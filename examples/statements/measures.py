@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import pushforward as pf
+from pushforward.families.critics import WithCritic
 from pushforward.families.model import Model
 from pushforward.models.gan import GAN
 from pushforward.random import isolated
@@ -60,7 +61,7 @@ def _read(step: int, model: Model) -> Row:
 
 
 @torch.no_grad()
-def critic_bound(model: Adversarial, real: Tensor, fake: Tensor) -> float:
+def critic_bound(model: WithCritic, real: Tensor, fake: Tensor) -> float:
     """Return log 2 - 1/2 (E softplus(-D(x)) + E softplus(D(g(z)))) <= Jensen-Shannon, in nats."""
     loss = softplus(-model.critic(real)).mean() + softplus(model.critic(fake)).mean()
     return math.log(2) - 0.5 * float(loss)

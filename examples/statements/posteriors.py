@@ -8,6 +8,7 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.families.codes import Code
 from pushforward.families.model import Model
+from pushforward.models.vae import VAE
 from pushforward.random import isolated
 from pushforward.runs.fitted import build
 from pushforward.training.settings import Settings
@@ -45,7 +46,7 @@ def own_code(scale: Scale) -> Shown:
 def plane(scale: Scale, beta: float) -> Model:
     """Return a VAE of digits with codes in the plane, from two separate encoders."""
     own = {"latent": 2, "separate_encoders": True, "beta": beta}
-    return trained("digits", "vae", scale.digits, 0, scale.rate, **own).model
+    return trained("digits", "vae", scale.digits, 0, scale.learning_rate, **own)
 
 
 def labels() -> Tensor:
@@ -92,7 +93,7 @@ def _sigma_run(scale: Scale, beta: float, seed: int) -> tuple[list[tuple[int, fl
 
 def _ends(model: Model, q: Code, level: float) -> Row:
     """Return sigma, the noise's share of the codes' variance, and both scores of the decoder."""
-    assert isinstance(model, Autoencoder)
+    assert isinstance(model, VAE)
     noise, signal = sigma(q).square().mean(0), q.mean.var(0)
     with torch.no_grad():
         again = pf.measures.energy(rows("digits"), model.generate(drawn(q)), permutations=1)

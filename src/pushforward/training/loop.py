@@ -115,7 +115,7 @@ class Loop:
         """Play until the budget is spent; return the fitted model."""
         with isolated(self.device, self.settings.seed):
             self._resume()
-            while self.length is None or self.step < self.first + self.length:
+            while self.total is None or self.step < self.total:
                 self.round()
                 self._log()
             return self._finish()
@@ -136,6 +136,11 @@ class Loop:
     def _batch(self, turn: Turn) -> tuple[Tensor | int, Tensor | None]:
         """Return the next rows and their conditions; for a turn without data, how many of them."""
         return self.batches() if turn.data else (self.batches.size, self.batches.conditions())
+
+    @property
+    def total(self) -> int | None:
+        """The step at which the run ends, once it is fixed."""
+        return None if self.length is None else self.first + self.length
 
     def seconds(self) -> float:
         """Return the seconds spent so far, those before an interruption counted in."""
@@ -236,8 +241,7 @@ class Loop:
         if self.folder is not None:
             self.folder.append_history(record)
         if self.progress is not None:
-            total = None if self.length is None else self.first + self.length
-            self.progress(record | {"total": total})
+            self.progress(record | {"total": self.total})
 
     def check(self) -> float:
         """Return the energy distance between validation rows and as many generated ones."""
@@ -249,7 +253,7 @@ class Loop:
         Of weights that validation cannot tell apart, those that were trained longest are kept.
         """
         self._check_finite_weights()
-        if 4 * self.step < self.first + (self.length or 0):
+        if 4 * self.step < (self.total or 0):
             return {}
         value, slack = self.validation.choice(self.average.catch_up(), distance)
         kept = value <= self.best_value + slack
