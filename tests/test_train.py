@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import pushforward as pf
 from pushforward.errors import DivergedError
 from pushforward.families.model import Model, Terms, turn
+from pushforward.families.priors import WithPrior
 from pushforward.files import read_tensors
 from pushforward.runs.fitted import Fitted, build
 from pushforward.runs.folder import Folder, new_config
@@ -73,9 +74,10 @@ def test_other_budgets_are_refused(text: str) -> None:
 
 
 def test_a_budget_in_samples_counts_the_rows_that_are_drawn() -> None:
-    fitted = pf.fit("ring", "gan", budget="5000 samples", batch_size=100)
-    # a round of the GAN draws 100 rows for each of its two turns
+    fitted = pf.fit("ring", "r3gan", budget="5000 samples", batch_size=100)
+    # a round of the R3GAN draws 100 rows for each of its two turns
     assert fitted.steps == 25
+    assert pf.fit("ring", "gan", budget="500 samples", batch_size=100).steps == 5  # for its critic
     assert fitted.history[-2]["samples"] == 5000
 
 
@@ -175,7 +177,7 @@ def test_the_average_is_the_exponential_one() -> None:
 # --- turns: repeat and every
 
 
-class Counted(Model):
+class Counted(WithPrior):
     """Counts how its turns are played, and may go astray."""
 
     name: ClassVar[str] = "counted"

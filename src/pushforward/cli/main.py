@@ -195,7 +195,7 @@ def fit(
     if as_json:
         _print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:
-        out.print(f"Run: {escape(str(run))} ({fitted.config['steps']} steps)", soft_wrap=True)
+        out.print(f"Run: {escape(str(run))} ({fitted.steps} steps)", soft_wrap=True)
 
 
 @app.command()
