@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pushforward.families.model import Model
 from pushforward.models import find
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood
-from pushforward.nn.segments import Raking, Segments, draw
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments, draw
 from pushforward.space import Cells
 
 SIZES = (2, 3, 1, 4)

@@ -21,7 +21,7 @@ from pushforward.measures.samples import mmd
 from pushforward.nn import Critic, Encoder, Generator, Writer, together
 from pushforward.nn.likelihoods import Observation, likelihood
 from pushforward.nn.priors import Prior
-from pushforward.nn.segments import Raking
+from pushforward.nn.raking import Raking
 from pushforward.space import Image, Space, total_variance
 
 RAKED = 2**14  # codes that raking looks at in a round, ...

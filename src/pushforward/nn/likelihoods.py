@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplus
 
 from pushforward.errors import ModelError, nearest
-from pushforward.nn.segments import Raking, Segments, draw
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments, draw
 from pushforward.space import Cells, Image, Space, Vector, values
 
 LEVELS = 255  # steps between the grey values of 8-bit images

@@ -7,7 +7,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.nn.segments import Raking, Segments
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments
 from pushforward.nn.trunks import Reader, Writer
 from pushforward.space import Cells, Image, Space, Vector, values
 
