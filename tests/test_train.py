@@ -119,7 +119,7 @@ def test_a_seat_moves_as_adam_does() -> None:
     )
     seat = Seat(ours, ours.turns()[0], None)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-3, fused=False)
-    x = pf.read("ring").part("train")[0][:64]
+    x = pf.read("ring").subset("train")[0][:64]
     for step in range(5):
         torch.manual_seed(step)
         seat.move(x, None, 1.0, None)
@@ -146,7 +146,7 @@ def test_clipping_bounds_the_gradient_that_is_applied() -> None:
         return step(*args)
 
     seat.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
-    seat.move(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
+    seat.move(3 * pf.read("ring").subset("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
 
@@ -234,7 +234,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     settings = Settings(5)
     model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
     loop = Loop(model, data, settings, None, identify("vae", {}, settings, data))
-    rows, codes = data.part("validation")
+    rows, codes = data.subset("validation")
     assert codes is not None
     monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)
     real, n = rows.double().numpy(), len(rows)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
-from pushforward.data.schema import Condition
+from pushforward.data.schema import ClassCondition
 from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.training.turn_optimizer import one_hot
@@ -88,14 +88,14 @@ def imagined(
         yield rows, own
 
 
-def labels_of(condition: Condition | None, n: int) -> Tensor | None:
+def labels_of(condition: ClassCondition | None, n: int) -> Tensor | None:
     """Return n classes' codes, drawn by their frequencies; None without a condition."""
     if condition is None:
         return None
     return torch.multinomial(torch.tensor(condition.frequencies), n, replacement=True)
 
 
-def chosen_labels(condition: Condition | None, n: int, wanted: Any) -> Tensor:
+def chosen_labels(condition: ClassCondition | None, n: int, wanted: Any) -> Tensor:
     """Return the codes (n,) of one class, or of a sequence of n; ModelError when there is none."""
     if condition is None:
         raise ModelError("this model was trained without a condition: fit it with condition=...")
@@ -124,7 +124,7 @@ def even(n: int, among: int) -> list[int]:
     return [n // among + (k < n % among) for k in range(among)]
 
 
-def even_labels(condition: Condition, n: int, seed: int) -> Tensor:
+def even_labels(condition: ClassCondition, n: int, seed: int) -> Tensor:
     """Return n codes, as many of each class that occurs (a missing one left out), in any order."""
     known = zip(condition.classes, condition.frequencies, strict=True)
     codes = [k for k, (value, share) in enumerate(known) if value is not None and share > 0]

@@ -180,9 +180,9 @@ class Conditioner:
 
     def __post_init__(self) -> None:
         self.restriction = self.restriction.to(self.model.device)
-        if self.restriction.classes is not None and self.schema.condition is not None:
+        if self.restriction.class_frequencies is not None and self.schema.condition is not None:
             whole = sum(self.schema.condition.frequencies)
-            self.tally.native = float(self.restriction.classes.sum()) / whole
+            self.tally.native = float(self.restriction.class_frequencies.sum()) / whole
 
     def rows(self, n: int) -> Iterator[Part]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
@@ -268,7 +268,11 @@ class Conditioner:
     def _draw(self) -> _Draws:
         """Draw n rows' cells, kept to what is allowed."""
         own, n = self.restriction, block_size(self.schema)
-        labels = None if own.classes is None else torch.multinomial(own.classes, n, True)
+        labels = (
+            None
+            if own.class_frequencies is None
+            else torch.multinomial(own.class_frequencies, n, True)
+        )
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
         found = self._seen(_Draws(cells, labels, chance))
@@ -280,18 +284,18 @@ class Conditioner:
         if not self.restriction.checked:
             return found
         rows, labels = self._finished(found)
-        kept = self.restriction.holds_in(self.schema.frame(rows, labels))
+        kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
         return replace(found, chance=found.chance * kept.to(found.chance), rows=rows)
 
     def _finished(self, found: _Draws) -> Part:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""
         if found.rows is not None:
             return found.rows, found.labels
-        return self.restriction.tables.draw_in_cells(found.cells).cpu(), found.labels
+        return self.restriction.quantile_table.draw_in_cells(found.cells).cpu(), found.labels
 
     def _checked(self, rows: Tensor, labels: Tensor | None) -> Part:
         """Drop rows that rounding to a column's grid has carried out of the condition."""
-        kept = self.restriction.holds(rows)
+        kept = self.restriction.allows(rows)
         return rows[kept], None if labels is None else labels[kept]
 
 

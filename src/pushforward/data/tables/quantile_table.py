@@ -1,4 +1,4 @@
-"""The partitions of all columns, padded to one size, so that one operation serves a whole table."""
+"""The partitions of all columns as lookup tables, so that one operation serves a whole table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.data.tables.partition import Floats, Partition
+from pushforward.data.numeric import Floats
+from pushforward.data.tables.partition import Partition
 
-HALF = 2.0**-25  # half the spacing of torch.rand's float32: no draw lies on the border of a cell
+HALF_SPACING = 2.0**-25  # of torch.rand's float32: no draw lies on the border of a cell
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class QuantileTable:
     """Lookup tables of C columns.
 
     Args:
@@ -47,9 +48,37 @@ class Stack:
     extent: Tensor
     offset: Tensor
 
-    def to(self, device: torch.device) -> Stack:
+    @classmethod
+    def of(cls, partitions: Sequence[Partition], decimals: Sequence[int | None]) -> QuantileTable:
+        """Return the lookup tables of these columns; `decimals` None means full precision."""
+        width = max(len(p.cell) for p in partitions) + 1
+        quantile = [_quantile_function(p) for p in partitions]
+        longest = max(len(start) for start, _, _ in quantile)
+        extent = [p.extent for p in partitions]
+        sizes = [p.n_cells for p in partitions]
+
+        def table(rows: list[Floats], size: int = width, fill: float = 0.0) -> Tensor:
+            padded = [np.pad(row, (0, size - len(row)), constant_values=fill) for row in rows]
+            return torch.from_numpy(np.stack(padded).astype(np.float64))
+
+        return cls(
+            inner=table([p.bounds[1:-1] for p in partitions], width - 1, np.inf),
+            cell=table([p.cell.astype(np.float64) for p in partitions]).long(),
+            low=table([np.where(np.isnan(p.atom), p.bounds[:-1], p.atom) for p in partitions]),
+            width=table([np.where(np.isnan(p.atom), np.diff(p.bounds), 0) for p in partitions]),
+            below=table([_present(p).cumsum() - _present(p) for p in partitions]),
+            mass=table([_present(p) for p in partitions]),
+            start=table([start for start, _, _ in quantile], longest, np.inf),
+            value=table([value for _, value, _ in quantile], longest),
+            slope=table([slope for _, _, slope in quantile], longest),
+            scale=torch.tensor([[0.0 if d is None else 10.0**d] for d in decimals]).double(),
+            extent=torch.tensor(extent, dtype=torch.float64).mT[..., None].contiguous(),
+            offset=torch.tensor([0, *sizes[:-1]]).cumsum(0)[:, None],
+        )
+
+    def to(self, device: torch.device) -> QuantileTable:
         """Return the same tables on a device."""
-        return Stack(**{name: table.to(device) for name, table in vars(self).items()})
+        return QuantileTable(**{name: table.to(device) for name, table in vars(self).items()})
 
     def pieces(self, rows: Tensor) -> Tensor:
         """Return the piece (C, n) of each value of encoded rows (n, C)."""
@@ -71,7 +100,7 @@ class Stack:
         """Return encoded rows (n, C), each value a draw from within its cell (n, C)."""
         device = cells.device if generator is None else generator.device
         place = torch.rand(cells.mT.shape, generator=generator, device=device).to(cells.device)
-        return self.quantiles((cells.mT + place.double() + HALF).contiguous())
+        return self.quantiles((cells.mT + place.double() + HALF_SPACING).contiguous())
 
     def quantiles(self, position: Tensor) -> Tensor:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""
@@ -80,34 +109,6 @@ class Stack:
         value = self.value.gather(1, piece) + ahead * self.slope.gather(1, piece)
         exact = torch.where(self.scale > 0, (value * self.scale).round() / self.scale, value)
         return exact.clamp(self.extent[0], self.extent[1]).mT.contiguous()
-
-
-def stack(partitions: Sequence[Partition], decimals: Sequence[int | None]) -> Stack:
-    """Return the lookup tables of these columns; `decimals` None means full precision."""
-    width = max(len(p.cell) for p in partitions) + 1
-    quantile = [_quantile_function(p) for p in partitions]
-    longest = max(len(start) for start, _, _ in quantile)
-    extent = [p.extent for p in partitions]
-    sizes = [p.cells for p in partitions]
-
-    def table(rows: list[Floats], size: int = width, fill: float = 0.0) -> Tensor:
-        padded = [np.pad(row, (0, size - len(row)), constant_values=fill) for row in rows]
-        return torch.from_numpy(np.stack(padded).astype(np.float64))
-
-    return Stack(
-        inner=table([p.bounds[1:-1] for p in partitions], width - 1, np.inf),
-        cell=table([p.cell.astype(np.float64) for p in partitions]).long(),
-        low=table([np.where(np.isnan(p.atom), p.bounds[:-1], p.atom) for p in partitions]),
-        width=table([np.where(np.isnan(p.atom), np.diff(p.bounds), 0) for p in partitions]),
-        below=table([_present(p).cumsum() - _present(p) for p in partitions]),
-        mass=table([_present(p) for p in partitions]),
-        start=table([start for start, _, _ in quantile], longest, np.inf),
-        value=table([value for _, value, _ in quantile], longest),
-        slope=table([slope for _, _, slope in quantile], longest),
-        scale=torch.tensor([[0.0 if d is None else 10.0**d] for d in decimals]).double(),
-        extent=torch.tensor(extent, dtype=torch.float64).mT[..., None].contiguous(),
-        offset=torch.tensor([0, *sizes[:-1]]).cumsum(0)[:, None],
-    )
 
 
 def _present(p: Partition) -> Floats:
@@ -121,13 +122,13 @@ def _quantile_function(p: Partition) -> tuple[Floats, Floats, Floats]:
 
     A cell without training rows spreads evenly over its pieces.
     """
-    total = np.bincount(p.cell, p.mass, minlength=p.cells)[p.cell]
+    total = np.bincount(p.cell, p.mass, minlength=p.n_cells)[p.cell]
     weight = np.where(total > 0, p.mass, 1.0)
     used = weight > 0
     order = np.lexsort((p.bounds[:-1][used], p.cell[used]))
     cell, weight = p.cell[used][order], weight[used][order]
     low, high, atom = (x[used][order] for x in (p.bounds[:-1], p.bounds[1:], p.atom))
-    share = weight / np.bincount(cell, weight, minlength=p.cells)[cell]
+    share = weight / np.bincount(cell, weight, minlength=p.n_cells)[cell]
     before = np.cumsum(share) - share
     first = np.searchsorted(cell, cell)
     start = cell + (before - before[first])
