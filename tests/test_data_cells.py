@@ -11,6 +11,8 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
+from pushforward.data.tables.cell_table import CellTable
+from pushforward.data.tables.quantile_table import QuantileTable
 from read_tables import ADULT, needs_adult, quantised_rows, read_table
 
 
@@ -161,3 +163,79 @@ def test_the_schema_holds_no_row() -> None:
     for column in schema.columns:
         stored |= set(column.partition.bounds.tolist()) | set(column.partition.atom.tolist())
     assert not any(a in stored and b in stored for a, b in values.tolist())
+
+
+# --- lookup tables
+
+
+def mixed(n: int = 900, levels: int = 300) -> pl.DataFrame:
+    """Narrow and wide columns side by side, with and without missing values."""
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=n)
+    return pl.DataFrame(
+        {
+            "normal": normal,
+            "word": [f"w{i % levels}" for i in range(n)],
+            "flag": [None if i % 7 == 0 else i % 3 == 0 for i in range(n)],
+            "void": [None] * n,
+            "holes": [None if v > 1 else v for v in normal],
+            "count": rng.poisson(3, n),
+        }
+    )
+
+
+FRAMES = {
+    "all kinds": mixed(),
+    "categories": mixed()[["word", "flag", "void"]],
+    "numbers": mixed()[["normal", "holes", "count"]],
+    "nothing": mixed()[["void"]],
+    "no number at all": pl.DataFrame({"v": pl.Series([None] * 30, dtype=pl.Float64)}),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_cells_are_those_of_each_partition(name: str) -> None:
+    schema, dataset = read_table(FRAMES[name])
+    cells = schema.cells(dataset.rows).numpy()
+    for j, column in enumerate(schema.columns):
+        p, values = column.partition, dataset.rows[:, j].numpy()
+        piece = (np.searchsorted(p.bounds, values, side="right") - 1).clip(0, len(p.cell) - 1)
+        expected = np.where(np.isnan(values), 0, p.cell[piece] if len(p.cell) else 0)
+        np.testing.assert_array_equal(cells[:, j], expected)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_values_are_drawn_by_the_quantile_function_of_each_partition(name: str) -> None:
+    schema, dataset = read_table(FRAMES[name])
+    cells = schema.cells(dataset.rows)
+    drawn = schema.draw_in_cells(cells, torch.Generator().manual_seed(0)).numpy()
+    uniform = torch.rand(cells.mT.shape, generator=torch.Generator().manual_seed(0)).double()
+    for j, column in enumerate(schema.columns):
+        p = column.partition
+        for i in range(0, len(cells), 10):
+            cell, u = int(cells[i, j]), float(uniform[j, i]) + 2.0**-25
+            if p.missing is not None and cell == 0:
+                assert np.isnan(drawn[i, j])
+                continue
+            own = np.flatnonzero((p.cell == cell) & (p.mass > 0))
+            total = np.cumsum(p.mass[own]) / p.mass[own].sum()
+            k = int(np.searchsorted(total, u))
+            within = (u - (total[k - 1] if k else 0)) * p.mass[own].sum() / p.mass[own[k]]
+            low, high = p.bounds[own[k]], p.bounds[own[k] + 1]
+            exact = low + within * (high - low) if np.isnan(p.atom[own[k]]) else p.atom[own[k]]
+            if column.decimals is not None:
+                exact = np.round(exact * 10**column.decimals) / 10**column.decimals
+            assert drawn[i, j] == pytest.approx(np.clip(exact, *p.extent), rel=1e-9, abs=1e-9)
+
+
+def test_lookup_tables_grow_with_the_pieces_alone() -> None:
+    """A column of 20,000 levels does not make those beside it wide."""
+    n = 40_000
+    numbers = {f"n{i}": np.random.default_rng(i).normal(size=n) for i in range(10)}
+    frame = pl.DataFrame({**numbers, "word": [f"w{i % 20_000}" for i in range(n)]})
+    schema, _ = read_table(frame, overrides={"word": "categorical"})
+    pieces = sum(len(column.partition.cell) + 1 for column in schema.columns)
+    partitions = [column.partition for column in schema.columns]
+    decimals = [column.decimals for column in schema.columns]
+    for table in (CellTable.of(schema.columns), QuantileTable.of(partitions, decimals)):
+        assert max(tensor.numel() for tensor in vars(table).values()) <= 2 * pieces

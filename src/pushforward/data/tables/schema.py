@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pushforward.data.numeric import Floats
 from pushforward.data.schema import ClassCondition, DataKind, Schema
+from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, column_from_json
 from pushforward.data.tables.constraints import ConstraintSet
 from pushforward.data.tables.frames import FrameFormat, to_polars
@@ -55,6 +56,7 @@ class TableSchema(Schema):
         self.condition = None if condition_column is None else _condition(condition_column)
         self.frame_format = frame_format or FrameFormat()
         self.constraint_set = constraint_set or ConstraintSet()
+        self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
         if not columns:
             msg = (
@@ -79,7 +81,7 @@ class TableSchema(Schema):
 
     def cells(self, rows: Tensor) -> Tensor:
         """Return the cell (n, columns) of each value."""
-        return self._quantile_table(rows.device).cells(rows).mT
+        return self._cell_table(rows.device).cells(rows).mT
 
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
@@ -110,7 +112,7 @@ class TableSchema(Schema):
     def expand(self, rows: Tensor) -> Tensor:
         """Return float32 (n, sum of cells): encoded or compact rows as one-hot, by one scatter."""
         cells = self.cells(rows) if rows.is_floating_point() else rows
-        position = cells + self._quantile_table(rows.device).offset.mT
+        position = cells + self._cell_table(rows.device).offset.mT
         x = rows.new_zeros((len(rows), *self.space.shape), dtype=torch.float32)
         return x.scatter_(1, position, 1.0)
 
@@ -160,7 +162,7 @@ class TableSchema(Schema):
         1 / sqrt(2): then a column adds at most 1 to the expected squared distance of two rows, a
         number without ties exactly 1, a category the probability that two rows differ in it.
         """
-        ranks = self._quantile_table(rows.device).ranks(rows)[list(self.numeric_columns)]
+        ranks = self._cell_table(rows.device).ranks(rows)[list(self.numeric_columns)]
         numeric = set(self.numeric_columns)
         with_missing = [i for i in numeric if self.columns[i].partition.missing is not None]
         by_column = torch.split(self.expand(rows), list(self.space.sizes), dim=1)
@@ -206,8 +208,14 @@ class TableSchema(Schema):
             ConstraintSet.from_json(data["constraint_set"]),
         )
 
+    def _cell_table(self, device: torch.device) -> CellTable:
+        """Return the lookup tables from numbers to cells, on a device."""
+        if device not in self._cell_tables:
+            self._cell_tables[device] = CellTable.of(self.columns).to(device)
+        return self._cell_tables[device]
+
     def _quantile_table(self, device: torch.device) -> QuantileTable:
-        """Return the lookup tables on a device."""
+        """Return the lookup tables from cells to numbers, on a device."""
         if device not in self._quantile_tables:
             partitions = [column.partition for column in self.columns]
             table = QuantileTable.of(partitions, [column.decimals for column in self.columns])
