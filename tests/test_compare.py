@@ -80,7 +80,7 @@ def test_an_option_must_fit_a_model() -> None:
 def test_the_gaussian_floor_has_the_datas_mean_and_covariance() -> None:
     data = pf.read("moons")
     rows, _ = baseline(data, 20_000, torch.Generator().manual_seed(0))
-    x, y = rows.double().numpy(), data.part("train")[0][:5000].double().numpy()
+    x, y = rows.double().numpy(), data.subset("train")[0][:5000].double().numpy()
     # standard errors at n = 20,000: s / sqrt(n) of means, sqrt(2) s^2 / sqrt(n) of variances
     np.testing.assert_allclose(x.mean(0), y.mean(0), atol=4 / np.sqrt(20_000))
     np.testing.assert_allclose(np.cov(x.T), np.cov(y.T), atol=4 * np.sqrt(2 / 20_000))

@@ -396,7 +396,7 @@ def test_a_fitted_model_is_measured_on_the_data_as_they_came(model: str) -> None
     decoder = fitted.decoder()
     found = annealed_importance(decoder, data.raw("test"), sigma=1.0, **QUICK)
     assert found.n == 20
-    encoded = data.schema.expand(data.part("test")[0])
+    encoded = data.schema.expand(data.subset("test")[0])
     plain = Decoder(decoder.mean, 2)
     assert found.value == annealed_importance(plain, encoded, sigma=1.0, **QUICK).value
     z = torch.zeros(3, 2)
@@ -406,7 +406,7 @@ def test_a_fitted_model_is_measured_on_the_data_as_they_came(model: str) -> None
 
 def test_a_fitted_model_of_classes_is_measured_for_one() -> None:
     labels = np.arange(200) % 2
-    data = pf.read(rows(200, seed=33).numpy(), target=labels, condition="label")
+    data = pf.read(rows(200, seed=33).numpy(), labels=labels)
     fitted = pf.fit(data, "gan", budget="5 steps", width=16, depth=1, latent=2, device="cpu")
     with pytest.raises(ModelError, match="condition="):
         fitted.decoder()

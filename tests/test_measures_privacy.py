@@ -266,11 +266,11 @@ def test_the_panel_is_in_the_scorecard_of_a_table_with_training_rows() -> None:
 
 def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
     data = pf.read(people(1000, 0).with_columns(amount=np.random.default_rng(1).normal(size=1000)))
-    train, test = data.part("train"), data.part("test")
+    train, test = data.subset("train"), data.subset("test")
     scorer = pf.measures.Scorer(data, copies=True, only=["exact_matches"])
     for rows in (train[0][:100], train[0][-100:]):
         assert scorer.score(test, (rows, None))["exact_matches"].value == 1.0
-    assert scorer.score(test, data.part("validation"))["exact_matches"].value == 0.0
+    assert scorer.score(test, data.subset("validation"))["exact_matches"].value == 0.0
 
 
 def card(**values: float) -> Scorecard:

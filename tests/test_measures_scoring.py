@@ -267,10 +267,10 @@ def test_a_scorer_measures_encoded_rows() -> None:
 def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
     data = read(digits()[:200])
     scorer = Scorer(data, only=["energy"])
-    fitted = ImageEncoder.fit(data.schema.expand(data.part("train")[0]))
+    fitted = ImageEncoder.fit(data.schema.expand(data.subset("train")[0]))
     assert isinstance(scorer.lens.features, ImageEncoder)
     assert scorer.lens.features.digest == fitted.digest
-    test = data.part("test")
+    test = data.subset("test")
     card = scorer.score(test, test)
     assert card["energy"].extra["features"] == {"name": fitted.name, "hash": fitted.digest}
 
@@ -281,7 +281,7 @@ def conditioned() -> Dataset:
 
 def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
     data = conditioned()
-    rows, labels = data.part("train")
+    rows, labels = data.subset("train")
     assert labels is not None
     half = len(rows) // 2
     real, fake = (rows[:half], labels[:half]), (rows[half:], labels[half:])
@@ -300,7 +300,7 @@ def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
 def test_training_rows_are_drawn_at_random() -> None:
     # In the order of the source the first rows may be of one kind: those of a sorted table are.
     data = read(np.arange(1000.0)[:, None])
-    rows = data.part("train")[0]
+    rows = data.subset("train")[0]
     rows_drawn = rows[some(rows, 200, seed=0)]
     assert len(torch.unique(rows_drawn)) == 200
     assert torch.isin(rows_drawn, rows).all()

@@ -63,7 +63,7 @@ class Saved:
         """Encoded numbers of one row alone, without the extremes of the training rows."""
         schema = self.data.schema
         assert isinstance(schema, TableSchema)
-        both = (self.data.rows, self.data.part("train")[0])
+        both = (self.data.rows, self.data.subset("train")[0])
         pairs = zip(*(schema.numeric(rows).numpy().T for rows in both), strict=True)
         return np.concatenate([_alone(values, trained) for values, trained in pairs])
 
@@ -76,7 +76,7 @@ class Saved:
             for name in ("name", "born", "pay", "price", "account")
             for text in frame[name].cast(pl.String).drop_nulls().sort()
         }
-        trained = frame[self.data.parts["train"].tolist()]
+        trained = frame[self.data.splits["train"].tolist()]
         bounds = {str(end) for c in trained.iter_columns() for end in (c.min(), c.max())}
         # 6 characters are no coincidence in a file of digits; fewer may be.
         return {text for text in written - bounds if len(text) >= 6}
@@ -200,7 +200,7 @@ def test_no_index_of_the_training_rows_is_in_a_file(saved: Saved, model: str) ->
 
 def test_what_is_kept_for_the_report_holds_no_training_row(saved: Saved) -> None:
     """The samples hold test rows and generated ones; ceiling and floor are not kept."""
-    index = saved.data.parts["train"]
+    index = saved.data.splits["train"]
     train = np.unique(saved.data.rows[index].numpy())
     single = saved.single[np.isin(saved.single, train)]
     files = [*saved.files("samples"), saved.folder / "comparison.json"]

@@ -133,7 +133,7 @@ def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comp
         "digest": data.digest,
         "notes": [],
         "condition": data.schema.condition and data.schema.condition.name,
-        "rows": {name: len(index) for name, index in data.parts.items()},
+        "rows": {name: len(index) for name, index in data.splits.items()},
     }
     write_json(folder / "comparison.json", about | result.to_json())
     for i, source in enumerate(("real", *MODELS, "floor")):

@@ -124,7 +124,7 @@ def test_a_seat_moves_as_adam_does() -> None:
     )
     turn = TurnOptimizer(ours, ours.turns()[0], None)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-3, fused=False)
-    x = pf.read("ring").part("train")[0][:64]
+    x = pf.read("ring").subset("train")[0][:64]
     for step in range(5):
         torch.manual_seed(step)
         turn.step(x, None, 1.0, None)
@@ -153,7 +153,7 @@ def test_clipping_bounds_the_gradient_that_is_applied() -> None:
         return step(*args)
 
     turn.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
-    turn.step(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
+    turn.step(3 * pf.read("ring").subset("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
 
@@ -241,7 +241,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     settings = Settings(5)
     model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
     loop = Loop(model, data, settings, None, new_config("vae", {}, asdict(settings), data))
-    rows, codes = data.part("validation")
+    rows, codes = data.subset("validation")
     assert codes is not None
     monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)
     real, n = rows.double().numpy(), len(rows)

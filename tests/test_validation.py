@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"seed": 0, "width": 8, "depth": 0}
 def test_the_loss_is_that_of_the_turn_without_what_training_leaves_out() -> None:
     data = pf.read(TABLE)
     model = build("vae", data.schema, {"width": 8}, 0, torch.device("cpu")).eval()
-    rows = data.schema.expand(data.part("validation")[0])
+    rows = data.schema.expand(data.subset("validation")[0])
     noise = torch.random.fork_rng()
     with noise, torch.no_grad():
         torch.manual_seed(3)

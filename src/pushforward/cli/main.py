@@ -222,13 +222,13 @@ def sample(
     Tables are written in chunks, however many rows they have.
     """
     from pushforward.runs.fitted import load
-    from pushforward.sampling.request import SampleRequest, spoken
+    from pushforward.sampling.request import SampleRequest, where_from_texts
 
     if checkpoint not in {"best", "final"}:
         msg = f"unknown checkpoint {checkpoint!r}: {nearest(checkpoint, ['best', 'final'])}"
         raise ModelError(msg)
     fitted = load(run, device=device)
-    wanted = spoken(where or [], fitted.schema)
+    wanted = where_from_texts(where or [], fitted.schema)
     chosen: Checkpoint = "best" if checkpoint == "best" else "final"
     sampling = SampleRequest(
         fitted.network(chosen), fitted.schema, n, seed, condition, wanted, balance

@@ -224,7 +224,7 @@ class Bench:
 
     def __init__(self, data: Dataset, folder: Path, device: str, told: Told) -> None:
         self.data, self.folder, self.device, self.told = data, folder, device, told
-        self.test = _first(data.part("test"), TEST_ROWS)
+        self.test = _first(data.subset("test"), TEST_ROWS)
         self._scorer: Scorer | None = None
 
     @property
@@ -275,7 +275,7 @@ class Bench:
         if not path.exists():
             self.told("measuring ceiling and floor", {})
             # Validation rows: an encoder that was trained on the training rows knows those.
-            ceiling = _first(self.data.part("validation"), len(self.test[0]))
+            ceiling = _first(self.data.subset("validation"), len(self.test[0]))
             floor = baseline(self.data, len(self.test[0]), torch.Generator().manual_seed(0))
             cards = {"ceiling": ceiling, "floor": floor}
             self.keep("real", self.test)
@@ -322,7 +322,7 @@ def baseline(data: Dataset, n: int, generator: torch.Generator) -> Rows:
     The Gaussian is exact without its covariance: mean + W Xc / sqrt(m - 1), W ~ N(0, I) of shape
     (n, m), has the covariance Xc' Xc / (m - 1) of the m centred training rows Xc.
     """
-    rows, labels = data.part("train")
+    rows, labels = data.subset("train")
     drawn = torch.randint(len(rows), (n,), generator=generator)
     classes = None if labels is None else labels[drawn]
     if data.schema.kind == "table":

@@ -53,7 +53,7 @@ class Scorer:
         target: str | None = None,
         seed: int = 0,
     ) -> None:
-        schema, self.training = data.schema, data.part("train")
+        schema, self.training = data.schema, data.subset("train")
         self.kind, self.names = schema.kind, _sets.chosen(only, schema.kind, copies)
         self.strict = only is not None and self.names != list(_sets.MEASURES[schema.kind])
         condition = schema.condition

@@ -106,7 +106,9 @@ def _data(found: Found) -> str:
 def _constraints(found: Found) -> list[str]:
     """Return what must hold in every row of a table, as text."""
     schema = found.schema
-    return list(map(str, schema.rules.statements)) if isinstance(schema, TableSchema) else []
+    return (
+        list(map(str, schema.constraint_set.constraints)) if isinstance(schema, TableSchema) else []
+    )
 
 
 def _steps(run: Run) -> int:
