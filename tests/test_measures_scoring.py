@@ -309,6 +309,86 @@ def test_training_rows_are_drawn_at_random() -> None:
     assert abs(float(rows_drawn.mean() - rows.mean())) < 4 * 0.06
 
 
+def test_a_target_must_be_a_column_of_a_table() -> None:
+    real, fake = SAMPLES["table"]
+    assert measure(real, fake, only="utility", target="b")["utility"].extra["target"] == "b"
+    with pytest.raises(MeasureError, match=r"unknown target 'lable'; did you mean 'label'"):
+        measure(real, fake, target="lable")
+    with pytest.raises(MeasureError, match="unknown target 'c'"):
+        Scorer(conditioned(), target="c")
+    with pytest.raises(MeasureError, match="a column of a table; given 'b' for data of kind array"):
+        measure(*SAMPLES["array"], target="b")
+
+
+def test_the_target_of_a_scorer_takes_precedence_over_the_condition() -> None:
+    data = conditioned()
+    test, train = data.part("test"), data.part("train")
+    for target, expected in ((None, "label"), ("b", "b")):
+        scorer = Scorer(data, only=["utility"], target=target)
+        assert scorer.score(test, train)["utility"].extra["target"] == expected
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "c"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(MeasureError, match=f"device '{device}' is not available here"):
+        measure(*SAMPLES["array"], device=device)
+
+
+def test_the_device_of_a_scorer_is_chosen() -> None:
+    data = read(SAMPLES["array"][0])
+    assert Scorer(data).device == torch.device("cpu")
+    gpu = "cuda" if torch.cuda.is_available() else "cpu"
+    assert Scorer(data, device="auto").device == torch.device(gpu)
+
+
+# Where rounding grows: by training, and at the thresholds of trees.
+TRAINED = {"jensen_shannon": 0.1, "f_divergence": 0.3, "wasserstein_critic": 0.3}
+TRAINED |= {"classifier_test": 0.02}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_a_gpu_gives_the_numbers_of_the_cpu(kind: Kind) -> None:
+    real, fake = SAMPLES[kind]
+
+    def pixels(x: Tensor) -> Tensor:
+        devices.add(x.device.type)
+        return x.flatten(1)
+
+    devices: set[str] = set()
+    options: dict[str, Any] = {"train": real[:50], "only": "all"}
+    options |= {"features": pixels} if kind == "image" else {}
+    on_cpu = measure(real, fake, **options)
+    states = torch.get_rng_state(), torch.cuda.get_rng_state()
+    on_gpu = measure(real, fake, device="cuda", **options)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(torch.cuda.get_rng_state(), states[1])
+    assert devices == ({"cpu", "cuda"} if kind == "image" else set())
+    assert list(on_gpu) == list(on_cpu)
+    assert on_gpu.notes == on_cpu.notes
+    for name, found in on_gpu.items():
+        tolerance = TRAINED.get(name, 1e-3)
+        assert found.value == pytest.approx(on_cpu[name].value, rel=1e-3, abs=tolerance), name
+        assert json.loads(json.dumps(found.to_json())) == found.to_json(), "plain numbers"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_scorer_trains_and_applies_its_encoder_on_the_gpu() -> None:
+    data = read(digits()[:200])
+    states = torch.get_rng_state(), torch.cuda.get_rng_state()
+    scorer = Scorer(data, only=["energy", "frechet"], device="cuda")
+    encoder = scorer.feature_map.features
+    assert isinstance(encoder, ImageEncoder)
+    assert {p.device.type for p in encoder.encoder.parameters()} == {"cuda"}
+    card = scorer.score(data.part("test"), data.part("validation"))
+    assert card["energy"].p_value is not None
+    assert card["energy"].p_value > 0.002, "two parts of one data set"
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(torch.cuda.get_rng_state(), states[1])
+
+
 # --- scorecards ---
 
 

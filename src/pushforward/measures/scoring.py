@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.data import Dataset
-from pushforward.errors import MeasureError
+from pushforward.data import Dataset, Schema, TableSchema
+from pushforward.errors import MeasureError, nearest
 from pushforward.measures._encoding import encode
 from pushforward.measures._inputs import Featurise
 from pushforward.measures._selection import Only, reason, selected
@@ -37,14 +37,16 @@ class Scorer:
             default ones of the kind of data.
         copies: whether the default includes a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
-            (n, ...) to vectors (n, d).
+            (n, ...), tensors on `device`, to vectors (n, d).
         target: the column that `utility` predicts; None for the condition, or the last column.
         seed: of the encoder.
-        device: where features and measures are computed; what works on data frames, or with
-            scikit-learn, stays on the CPU. Measurements hold plain numbers.
+        device: where features and measures are computed: `"cpu"`, `"cuda"`, or `"auto"` for a GPU
+            where there is one. What works on data frames, or with scikit-learn, stays on the CPU.
+            Measurements hold plain numbers.
 
     Raises:
-        MeasureError: for a measure that is unknown or does not suit this kind of data.
+        MeasureError: for a measure that is unknown or does not suit this kind of data, a target
+            that is no column of the table, and a device that is not available.
     """
 
     def __init__(
@@ -59,10 +61,9 @@ class Scorer:
         device: str | torch.device = "cpu",
     ) -> None:
         schema, self.training = data.schema, data.part("train")
-        self.kind, self.device = schema.kind, torch.device(device)
+        self.kind, self.device = schema.kind, _device(device)
         self.measures, self.strict = selected(only, schema.kind, copies=copies)
-        condition = schema.condition
-        self.target = condition.name if target is None and condition is not None else target
+        self.target = _target(target, schema)
         if features is None and schema.kind == "image":
             reference = schema.expand(self.training[0].to(self.device))
             features = ImageEncoder.fit(reference, seed=seed)
@@ -107,6 +108,33 @@ class Scorer:
         return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
 
 
+def _device(name: str | torch.device) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise MeasureError(f"device {str(name)!r} is not available here: {why}") from error
+    return device
+
+
+def _target(name: str | None, schema: Schema) -> str | None:
+    """Return the column to predict: the named one, or the condition."""
+    if name is None:
+        return None if schema.condition is None else schema.condition.name
+    if not isinstance(schema, TableSchema):
+        raise MeasureError(
+            f"target names a column of a table; given {name!r} for data of kind {schema.kind}"
+        )
+    identifiers = {identifier.name for identifier in schema.identifiers}
+    columns = [column for column in schema.order if column not in identifiers]
+    if name not in columns:
+        raise MeasureError(f"unknown target {name!r}; {nearest(name, columns)}")
+    return name
+
+
 def measure(
     real: Any,
     fake: Any,
@@ -134,14 +162,16 @@ def measure(
             for this kind of data, None for the default ones, which `notes` of the scorecard
             explains. Of these two, measures that the samples do not allow are left out, and `notes`
             says why.
-        features: what to measure of each row: a map from rows in the networks' form to vectors.
+        features: what to measure of each row: a map from rows in the networks' form
+            (tensors on `device`) to vectors.
         target: the column that `utility` predicts; None for the last.
         seed: of everything random.
-        device: where features and measures are computed, e.g. `"cuda"`.
+        device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 
     Raises:
-        MeasureError: for an unknown measure (the nearest is suggested), samples that do not fit
-            each other, and one named in `only` that these samples do not allow.
+        MeasureError: for an unknown measure or target (the nearest is suggested), samples that do
+            not fit each other, a device that is not available, and a measure named in `only` that
+            these samples do not allow.
         DataError: for samples that cannot be read.
     """
     raw = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
@@ -160,7 +190,7 @@ def measure(
         name: Sample(scorer.feature_map, rows, table=encoded.tables.get(name))
         for name, rows in encoded.rows.items()
     }
-    card = scorer.apply(Samples(of["real"], of["fake"], of.get("train"), target, seed))
+    card = scorer.apply(Samples(of["real"], of["fake"], of.get("train"), scorer.target, seed))
     notes = [reason(scorer.kind, trained=trained)] if only is None else []
     notes += [CAVEAT] if any(name in card for name in PRIVACY) else []
     fresh = [i.name for i in getattr(encoded.data.schema, "identifiers", ())]

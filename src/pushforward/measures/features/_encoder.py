@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pushforward.random import isolated
+
 SIZE = 64  # features of the last layer
 WIDTH = 16  # channels of the first stage; each further one has twice as many
 WIDEST = 128
@@ -55,8 +57,7 @@ def train(images: Tensor, seed: int) -> Encoder:
         Gidaris, Singh & Komodakis 2018, "Unsupervised representation learning by predicting image
         rotations".
     """
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with isolated(images.device, seed):
         encoder = Encoder(*images.shape[1:]).to(images.device)
         head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(turned(images[:1]))))
         head.to(images.device)
@@ -80,8 +81,7 @@ def untrained(shape: Sequence[int], seed: int) -> Encoder:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", who
         recommend random embeddings for images unlike those that a pretrained network knows.
     """
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with isolated(torch.device("cpu"), seed):
         return Encoder(*shape).requires_grad_(False)
 
 

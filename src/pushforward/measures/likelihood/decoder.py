@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
 from pushforward.nn.priors import Normal, Prior
+from pushforward.random import isolated
 
 AT_ONCE = 2**22  # numbers that one call of a decoder may write
 
@@ -82,9 +83,8 @@ class Decoder:
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """Return n points of the prior in normal coordinates, float64 (n, latent)."""
         seed = int(torch.randint(2**62, (), generator=rng, device=rng.device))
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.no_grad():  # a prior draws from the global state
-            torch.manual_seed(seed)
+        # A prior draws from the global state.
+        with isolated(self.device, seed), torch.no_grad():
             return self.prior.draw(n).double()
 
     def generator(self, seed: int) -> torch.Generator:
