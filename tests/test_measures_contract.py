@@ -167,8 +167,6 @@ def test_numbers_that_make_no_sense_are_refused_by_name(name: str) -> None:
     known |= inspect.signature(prdc).parameters if "options" in known else {}
     for key, values in NUMBERS.items():
         for value in values if key in known else ():
-            if name == "authenticity" and (key, value) == ("limit", 1):
-                continue  # one generated row is enough; it has its own words for training rows
             with pytest.raises(MeasureError, match=key):
                 all_measures()[name](
                     normal(30, 2, 0), normal(30, 2, 1), **{key: value}, **needed(known)

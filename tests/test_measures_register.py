@@ -216,8 +216,10 @@ def test_a_function_with_another_signature_is_refused(function: Any) -> None:
     [
         (1.0, "must return a pushforward.measures.Measurement, and returned float"),
         (None, "and returned NoneType"),
-        (Measurement("", float("nan")), "must be a finite number, and is nan"),
-        (Measurement("", "high"), "must be a finite number"),  # type: ignore[arg-type]  # a user's
+        (Measurement("", float("nan")), "must return finite numbers"),
+        (Measurement("", 1.0, null=float("inf")), "must return finite numbers"),
+        (Measurement("", "high"), "must return finite numbers"),  # type: ignore[arg-type]  # a user's
+        (Measurement("", 1.0, extra={"x": torch.zeros(2)}), "written as JSON"),
     ],
 )
 def test_what_a_measure_returns_is_checked(result: Any, message: str) -> None:
@@ -230,11 +232,12 @@ def test_what_a_measure_returns_is_checked(result: Any, message: str) -> None:
 
 def test_a_tensor_becomes_a_number() -> None:
     def mine(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
-        return Measurement("", x.new_tensor(2.5))  # type: ignore[arg-type]  # what a user may do
+        value = x.new_tensor(2.5)
+        return Measurement("", value, null=value)  # type: ignore[arg-type]  # what a user may do
 
-    value = measure(*SAMPLES["array"], only=[mine])["mine"].value
-    assert type(value) is float
-    assert value == 2.5
+    found = measure(*SAMPLES["array"], only=[mine])["mine"]
+    assert (found.value, found.null, found.low) == (2.5, 2.5, None)
+    assert {type(found.value), type(found.null)} == {float}
 
 
 def test_what_fails_in_a_default_measure_is_left_out_with_its_reason() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +15,7 @@ from pushforward.measures.measurement import Measurement
 MeasureFunction = Callable[..., Measurement]
 Apply = Callable[[Samples], Mapping[str, Measurement]]
 SIGNATURE = "f(x, y, *, seed=0) -> Measurement"
+NUMBERS = ("value", "low", "high", "null", "p_value")  # of a measurement
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Applied:
             return {"train": train.subset_features if features else train.view(self.view)}
         if parameter.default is inspect.Parameter.empty:
             raise MeasureError(
-                f"{self.function.__name__.strip('_')} needs the rows that the generator was "
+                f"{self.function.__name__} needs the rows that the generator was "
                 "trained on (train=, or --train)"
             )
         return {}
@@ -98,24 +99,26 @@ class UserMeasure(Applied):
             raise
         except Exception as error:
             raise MeasureError(f"{self.name} failed: {type(error).__name__}: {error}") from error
-        extra = self._checked(result).extra | samples.origin(self.view)
-        return {self.name: replace(result, name=self.name, value=float(result.value), extra=extra)}
+        plain = self._plain(result)
+        return {self.name: replace(plain, extra=plain.extra | samples.origin(self.view))}
 
-    def _checked(self, result: Any) -> Measurement:
+    def _plain(self, result: Any) -> Measurement:
+        """Return a measurement of plain, finite numbers under the measure's name."""
         if not isinstance(result, Measurement):
             raise MeasureError(
                 f"{self.name} must return a pushforward.measures.Measurement, and returned "
                 f"{type(result).__name__}"
             )
         try:
-            finite = math.isfinite(result.value)
-        except (TypeError, ValueError):
-            finite = False
-        if not finite:
+            plain: dict[str, Any] = result.to_json() | {"name": self.name}
+            plain |= {key: float(plain[key]) for key in NUMBERS if plain[key] is not None}
+            json.dumps(plain | {"value": float(result.value)}, allow_nan=False)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise MeasureError(
-                f"the value of {self.name} must be a finite number, and is {result.value!r}"
-            )
-        return result
+                f"{self.name} must return finite numbers, and an `extra` that can be written as "
+                f"JSON: {error}"
+            ) from error
+        return Measurement.from_json(plain)
 
 
 def user_measure(function: Any, view: View = "features", name: str | None = None) -> UserMeasure:

@@ -59,10 +59,6 @@ def _prdc(samples: Samples) -> dict[str, Measurement]:
     return {name: replace(m, extra=m.extra | origin) for name, m in card.items()}
 
 
-def _authenticity(_: Any, y: Any, *, train: Any, limit: int, seed: int) -> Measurement:
-    return authenticity(train, y, limit=limit, seed=seed)
-
-
 def _by_neighbours(measure: MeasureFunction) -> Applied:
     return Applied(measure, options={"limit": NEIGHBOUR_ROWS})
 
@@ -87,7 +83,7 @@ SHARED: dict[str, Apply] = {
     "closest_record": _by_neighbours(closest_record),
     "membership_inference": _by_neighbours(membership_inference),
     "memorisation": _by_neighbours(memorisation),
-    "authenticity": _by_neighbours(_authenticity),
+    "authenticity": _by_neighbours(authenticity),
 }
 MEASURES: dict[Kind, dict[str, Apply]] = {
     "table": {

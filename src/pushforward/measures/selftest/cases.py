@@ -78,7 +78,7 @@ def _same(measure: str, d: int, **options: Any) -> Callable[[int], float]:
 
     def value(seed: int) -> float:
         x, y, train = (normal(N, d, 3 * seed + i) for i in range(3))
-        known = {"train": train} if measure == "memorisation" else {}
+        known = {"train": train} if measure in {"authenticity", "memorisation"} else {}
         return float(getattr(pm, measure)(x, y, **known, **options).value)
 
     return value
