@@ -36,11 +36,11 @@ class DeviceTensor(torch.Tensor):
     """A tensor of the device; `held` is where its numbers are."""
 
     held: torch.Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as torch documents it
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> DeviceTensor:
-        made: DeviceTensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]  # torch's stubs lack it
+        made: DeviceTensor = torch.Tensor._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
@@ -52,7 +52,7 @@ class DeviceTensor(torch.Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own has no `cls`
         cls, op: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return dispatched(op, args, kwargs or {})
@@ -114,15 +114,21 @@ class _Literals(TorchFunctionMode):
         if function in (torch.tensor, torch.as_tensor) and "device" in options:
             device = options.pop("device")
             return function(*args, **options).to(device)
-        if function is torch.Tensor.__getitem__ and isinstance(args[1], list):
-            return args[0][torch.tensor(args[1])]
+        if function is torch.Tensor.__getitem__:
+            args = (args[0], _indices(args[1]))
         return function(*args, **options)
+
+
+def _indices(index: Any) -> Any:
+    if isinstance(index, list):
+        return torch.tensor(index, dtype=torch.int64)
+    return tuple(map(_indices, index)) if isinstance(index, tuple) else index
 
 
 @contextmanager
 def simulated_device() -> Iterator[torch.device]:
     """Let the device be used within this context."""
-    with _Operations(), _Literals():
+    with _Operations(), _Literals():  # type: ignore[no-untyped-call]  # torch's __init__
         yield torch.device(NAME)
 
 
