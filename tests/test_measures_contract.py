@@ -21,7 +21,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, all_measures, prdc
 
 OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
-QUICK = {"permutations": 39, "resamples": 4, "splits": 2, "steps": 20}
+QUICK = {"permutations": 39, "resamples": 4, "steps": 20}
 PROBABILITIES = "inception_score"  # it takes class probabilities alone
 
 
@@ -151,7 +151,6 @@ NUMBERS = {
     "limit": (-3, 0, 1),
     "permutations": (-1,),
     "resamples": (-1,),
-    "splits": (-1,),
     "groups": (-1, 1),
     "chunk": (-1, 0),
     "k": (0,),
