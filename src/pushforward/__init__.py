@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` sa
     from pushforward.measures import measure as measure
     from pushforward.runs.fitted import Fitted as Fitted
     from pushforward.runs.fitted import load as load
-    from pushforward.training.loop import fit as fit
+    from pushforward.training.fit import fit as fit
 
     __version__: str
 
@@ -48,7 +48,7 @@ _HOMES = {
     "families.model": ("Model", "turn"),
     "measures": ("Measurement", "Scorecard", "measure"),
     "runs.fitted": ("Fitted", "load"),
-    "training.loop": ("fit",),
+    "training.fit": ("fit",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = {"constraints": "data.tables.constraints", "measures": "measures"}

@@ -29,8 +29,9 @@ from pushforward.errors import ModelError, RunError, nearest
 from pushforward.files import read_json, write_json, write_tensors
 from pushforward.measures import Scorecard, Scorer
 from pushforward.models import find
-from pushforward.runs.fitted import Checkpoint, Fitted
-from pushforward.training.loop import fit
+from pushforward.runs import Checkpoint, Fitted
+from pushforward.sampling.request import SampleRequest
+from pushforward.training.fit import fit
 from pushforward.training.settings import Settings
 
 MODELS = ("vae", "gan")
@@ -247,7 +248,7 @@ class Bench:
             out=self.run_folder(model, settings.seed),
             device=self.device,
             progress=lambda record: self.told(what, record),
-            settings=settings,
+            **asdict(settings),
             **options,
         )
 
@@ -260,7 +261,8 @@ class Bench:
         self.told(f"{model}, seed {seed}: measuring", {})
         cards: dict[Checkpoint, Scorecard] = {}
         for checkpoint in ("best", "final"):
-            fake = fitted.draw(len(self.test[0]), seed=seed, checkpoint=checkpoint)
+            network = fitted.network(checkpoint)
+            fake = SampleRequest(network, fitted.schema, len(self.test[0]), seed).draw()
             cards[checkpoint] = self.scorer.score(self.test, fake, seed=seed)
             if checkpoint == "best" and seed == 0:
                 self.keep(model, fake)

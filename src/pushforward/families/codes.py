@@ -81,5 +81,5 @@ def scaled(vectors: Tensor) -> Tensor:
 
 
 def quantise(z_e: Tensor, e: Tensor) -> Tensor:
-    """Return z_q: e forward, with the gradient passed straight to z_e (van den Oord et al. 2017)."""
+    """Return z_q: e forward, the gradient straight to z_e (van den Oord et al. 2017)."""
     return straight_through(e, z_e)

@@ -35,7 +35,8 @@ class WithEncoder(WithPrior):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
         """Return q(z|x) = N(f1(x), exp f2(x))."""
-        return Code(*self.encoder(x, c), self.prior.carry)
+        mean, log_var = self.encoder(x, c)
+        return Code(mean, log_var, self.prior.carry)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""

@@ -30,9 +30,7 @@ class WithGenerator(WithPrior):
     ) -> None:
         super().__init__(space, classes, **shared)
         latent = self.prior.latent
-        self.generator = Generator(
-            space, latent, classes, self.networks, temperature=temperature
-        )
+        self.generator = Generator(space, latent, classes, self.networks, temperature=temperature)
 
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return g(z)."""

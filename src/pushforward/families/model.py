@@ -80,7 +80,12 @@ def turn(
     `data=False` it takes `(n, c)` instead, so that no rows are drawn for it. A setting may be the
     name of the attribute that holds it: `@turn("critic", repeat="n_critic")`.
     """
-    settings = {"data": data, "repeat": repeat, "every": every, "learning_rate": learning_rate}
+    settings: dict[str, Any] = {
+        "data": data,
+        "repeat": repeat,
+        "every": every,
+        "learning_rate": learning_rate,
+    }
     settings |= {"betas": betas, "start": start, "end": end}
 
     def mark(play: Play) -> Play:
@@ -142,7 +147,7 @@ class Model(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.classes = classes
-        build = Trunks if networks is None else resolve(networks)
+        build: Any = Trunks if networks is None else resolve(networks)
         self.networks: Networks = build(
             WIDTH[type(space)] if width is None else width,
             DEPTH[type(space)] if depth is None else depth,
@@ -186,7 +191,7 @@ class Model(nn.Module, ABC):
         return torch.stack([term for terms in plays for term in terms.values()]).sum(0)
 
     def after_step(self, turn: str) -> None:
-        """Do what follows a step of the turn of that name: clip or normalise weights, say."""
+        """Do what follows a step of that turn, without gradient: clip weights, say."""
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Fit what is fitted once after training, from batches (x, c); by default nothing."""
@@ -241,12 +246,15 @@ class Model(nn.Module, ABC):
 
     def check_players(self) -> None:
         """Raise ModelError for a parameter that no turn moves: it would keep its random start."""
-        moved = {id(p) for t in self.turns() for n in t.players for p in self.player(n).parameters()}
+        moved = {
+            id(p) for t in self.turns() for n in t.players for p in self.player(n).parameters()
+        }
         still = {n.split(".")[0] for n, p in self.named_parameters() if id(p) not in moved}
         if still:
             msg = (
                 f"no turn of model {self.name!r} moves its {' and '.join(sorted(still))} "
-                f"(built with {dict(self.given)}): name it in a turn, or build it without parameters"
+                f"(built with {dict(self.given)}): name it in a turn, or choose options that "
+                "leave nothing to be learned there"
             )
             raise ModelError(msg)
 

@@ -29,3 +29,21 @@ class Panel:
     x_title: str = ""
     y_title: str = ""
     note: str = ""
+
+    def figure(self) -> Any:
+        """Return the panel as a plotly figure."""
+        from plotly import graph_objects as go
+
+        traces = [self._trace(go, name, values) for name, values in self.series.items()]
+        if self.kind == "table":
+            columns = {self.x_title: self.x, **self.series} if self.x else dict(self.series)
+            cells = {"values": list(columns.values())}
+            traces = [go.Table(header={"values": list(columns)}, cells=cells)]
+        figure = go.Figure(traces)
+        axes = {"xaxis_title": self.x_title, "yaxis_title": self.y_title}
+        return figure.update_layout(title=self.title, barmode="overlay", **axes)
+
+    def _trace(self, go: Any, name: str, values: list[Any]) -> Any:
+        if self.kind == "histogram":
+            return go.Histogram(x=values, name=name, histnorm="probability", opacity=0.6)
+        return (go.Bar if self.kind == "bars" else go.Scatter)(x=self.x, y=values, name=name)

@@ -41,7 +41,7 @@ def find(model: str | type) -> type[Model]:
     if not isinstance(model, str | type):
         msg = f"expected a model's name or class, got {model!r}"
         raise ModelError(msg)
-    cls = resolve(model)
+    cls: type = resolve(model)
     if not issubclass(cls, Model) or inspect.isabstract(cls):
         msg = f"{cls.__name__} is not a model: inherit from pushforward.Model and define `generate`"
         raise ModelError(msg)
@@ -49,7 +49,9 @@ def find(model: str | type) -> type[Model]:
 
 
 def _own() -> Iterator[type[Model]]:
-    for module in pkgutil.iter_modules(pushforward.models.__path__, f"{pushforward.models.__name__}."):
+    for module in pkgutil.iter_modules(
+        pushforward.models.__path__, f"{pushforward.models.__name__}."
+    ):
         if module.name.rpartition(".")[2] not in HELPERS:
             for _, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
                 if issubclass(cls, Model) and cls.__module__ == module.name:

@@ -1,4 +1,4 @@
-"""The straight-through estimator: a discrete value forward, the gradient of a smooth one backward."""
+"""The straight-through estimator: a discrete value forward, a smooth one's gradient backward."""
 
 from __future__ import annotations
 

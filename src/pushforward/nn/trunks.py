@@ -305,7 +305,9 @@ class Networks(Protocol):
     A class is called with `(width, depth)`; conditions c are one-hot rows (n, classes), or None.
     """
 
-    width: int  # of the features
+    @property
+    def width(self) -> int:
+        """The width of the features."""
 
     def reader(self, space: Space, classes: int) -> nn.Module:
         """Return a module that carries (x, c) to features (n, width)."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pushforward.comparison.compare import Comparison
 from pushforward.data import Schema, schema_from_json
-from pushforward.families.model import Panel
+from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
-from pushforward.runs.fitted import Folder, Json
+from pushforward.runs.folder import Folder, Json
 
 REAL, FLOOR = "real", "floor"
 

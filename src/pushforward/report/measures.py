@@ -11,7 +11,7 @@ from pushforward.comparison.decide import Difference, differences, interval, los
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report.figures import Sheet
 from pushforward.report.numbers import fixed, places, significant
-from pushforward.runs.fitted import Checkpoint
+from pushforward.runs import Checkpoint
 
 ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better"}
 Places = dict[str, float]

@@ -12,7 +12,7 @@ from pushforward.data import TableSchema
 from pushforward.report.figures import Sheet
 from pushforward.report.folder import Found, Run
 from pushforward.report.numbers import duration, memory, quantity
-from pushforward.runs.fitted import Json
+from pushforward.runs.folder import Json, steps_of
 from pushforward.training.settings import Settings
 
 
@@ -110,7 +110,7 @@ def _constraints(found: Found) -> list[str]:
 
 
 def _steps(run: Run) -> int:
-    return int(run.config["steps"] or 0)
+    return steps_of(run.config)
 
 
 def _first(found: Found) -> Run:

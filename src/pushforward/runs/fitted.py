@@ -166,13 +166,18 @@ class Fitted:
             mean, prior.latent, prior=prior, rows=lambda x: schema.expand(schema.encode(x))
         )
 
+    @property
+    def steps(self) -> int:
+        """How many steps it was trained for."""
+        return steps_of(self.config)
+
     def __repr__(self) -> str:
         """Say what was trained and how long, not every weight."""
         kept = [record["step"] for record in self.history if record.get("kept")]
         best = f", best at {kept[-1]:,}" if kept else ""
         options = ", ".join(f"{n}={v!r}" for n, v in self.config["identity"]["options"].items())
-        name, steps = f"{self.model.name}({options})", steps_of(self.config)
-        return f"Fitted {name} on {self.config['data']!r}: {steps:,} steps{best}"
+        known = f"{self.model.name}({options}) on {self.config['data']!r}"
+        return f"Fitted {known}: {self.steps:,} steps{best}"
 
     def save(self, path: str | Path) -> Path:
         """Write the run's folder; RunError when the folder holds another run."""
@@ -193,8 +198,8 @@ class Fitted:
 
 
 def weights_text(config: Mapping[str, Any]) -> str:
-    """Return what weights say of themselves: their config, and how many phases it had."""
-    return json.dumps({"config": config_digest(config), "phases": len(config["schedule"])})
+    """Return what weights say of themselves: their config, and how many stages its schedule had."""
+    return json.dumps({"config": config_digest(config), "stages": len(config["schedule"])})
 
 
 def _frozen(model: Model, weights: State) -> Model:

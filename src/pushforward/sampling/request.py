@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pushforward.data import Schema, TableSchema, write
 from pushforward.data.tables.where import Where, levels, restrict
@@ -105,10 +106,14 @@ class SampleRequest:
         rows, labels = self.draw()
         raw = self.schema.decode(rows, labels, self._fresh())
         self._warn()
-        known = self.schema.condition
-        apart = labels is not None and known is not None and self.schema.kind != "table"
-        classes = [known.classes[int(code)] for code in labels] if apart else None
-        return raw, SampleInfo(self.source, classes, self.hits)
+        return raw, SampleInfo(self.source, self._classes(labels), self.hits)
+
+    def _classes(self, labels: Tensor | None) -> list[Any] | None:
+        """Return the classes of codes; None for tables, whose rows hold them."""
+        condition = self.schema.condition
+        if labels is None or condition is None or self.schema.kind == "table":
+            return None
+        return [condition.classes[int(code)] for code in labels]
 
     def stream(self, chunk: int = CHUNK) -> Iterator[Any]:
         """Yield raw data, `chunk` rows at a time."""
