@@ -13,9 +13,7 @@ import pushforward.models
 from pushforward.errors import ModelError, nearest
 from pushforward.families.lookup import resolve
 from pushforward.families.model import Model
-
-GROUP = "pushforward.models"  # the entry points by which an installed package offers its models
-HELPERS = ("registry", "catalogue")
+from pushforward.models.catalogue import GROUP, HELPERS
 
 
 def all_models() -> dict[str, type[Model]]:
