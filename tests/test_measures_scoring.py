@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from pushforward.data import Dataset, read
+from pushforward.data.schema import Kind
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     PCA,
@@ -34,8 +35,8 @@ from pushforward.measures import (
     measure,
     mmd,
 )
-from pushforward.measures._scene import some
-from pushforward.measures._sets import CHOSEN, MEASURES
+from pushforward.measures._registry import DEFAULT, MEASURES
+from pushforward.measures._views import random_rows
 from pushforward.measures.samples import _quadratic
 
 NEIGHBOURS = ["precision", "recall", "density", "coverage"]
@@ -53,7 +54,7 @@ def digits() -> np.ndarray[Any, Any]:
     return images[np.random.default_rng(0).permutation(len(images))]
 
 
-SAMPLES: dict[str, Any] = {
+SAMPLES: dict[Kind, Any] = {
     "table": (table(120, 0), table(100, 1)),
     "image": (digits()[:120], digits()[120:220]),
     "array": tuple(np.random.default_rng(i).normal(size=(100 + i, 3)) for i in range(2)),
@@ -64,9 +65,9 @@ SAMPLES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_measure_chooses_what_suits_the_data(kind: str) -> None:
+def test_measure_chooses_what_suits_the_data(kind: Kind) -> None:
     card = measure(*SAMPLES[kind])
-    assert list(card) == list(CHOSEN[kind])
+    assert list(card) == list(DEFAULT[kind])
     (note,) = card.notes
     assert note.startswith(f"Chosen for {kind}s: ")
     assert f"All {len(MEASURES[kind])} measures" in note
@@ -106,7 +107,7 @@ def test_features_that_fail_are_told() -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
+def test_only_what_was_asked_for_in_that_order(kind: Kind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
@@ -116,7 +117,7 @@ def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_all_measures_of_a_kind_in_one_call(kind: str) -> None:
+def test_all_measures_of_a_kind_in_one_call(kind: Kind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, train=real[:50], only="all")
     left_out = {note.split()[0] for note in card.notes if " is left out: " in note}
@@ -222,7 +223,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
         ("table", "utilities", "did you mean 'utility'"),
     ],
 )
-def test_unknown_measures_are_refused(kind: str, name: str, message: str) -> None:
+def test_unknown_measures_are_refused(kind: Kind, name: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
         measure(*SAMPLES[kind], only=[name])
 
@@ -268,8 +269,8 @@ def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
     data = read(digits()[:200])
     scorer = Scorer(data, only=["energy"])
     fitted = ImageEncoder.fit(data.schema.expand(data.part("train")[0]))
-    assert isinstance(scorer.lens.features, ImageEncoder)
-    assert scorer.lens.features.digest == fitted.digest
+    assert isinstance(scorer.feature_map.features, ImageEncoder)
+    assert scorer.feature_map.features.digest == fitted.digest
     test = data.part("test")
     card = scorer.score(test, test)
     assert card["energy"].extra["features"] == {"name": fitted.name, "hash": fitted.digest}
@@ -301,7 +302,7 @@ def test_training_rows_are_drawn_at_random() -> None:
     # In the order of the source the first rows may be of one kind: those of a sorted table are.
     data = read(np.arange(1000.0)[:, None])
     rows = data.part("train")[0]
-    rows_drawn = rows[some(rows, 200, seed=0)]
+    rows_drawn = rows[random_rows(rows, 200, seed=0)]
     assert len(torch.unique(rows_drawn)) == 200
     assert torch.isin(rows_drawn, rows).all()
     # The mean of 200 of 800 z-scores has a standard error of sqrt((1 / 200) (1 - 1 / 4)) = 0.06.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pushforward.measures._registry import register
 from pushforward.measures.closed_form import (
     frechet_gaussian,
     gaussian_rate,
@@ -131,6 +132,7 @@ __all__ = [
     "prdc",
     "precision",
     "recall",
+    "register",
     "sinkhorn",
     "sliced_wasserstein",
     "utility",
