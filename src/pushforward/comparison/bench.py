@@ -1,7 +1,7 @@
 """The bench: every model is trained and measured under the same conditions.
 
-Of a model it sees only samples: checkpoints are chosen on validation rows and measured on test
-rows. What is finished is kept in the folder and reused.
+It sees nothing of a model but its samples. Checkpoints are chosen on validation rows and measured
+on test rows. What is finished is kept in the folder and reused.
 """
 
 from __future__ import annotations
@@ -11,30 +11,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from pushforward.comparison.folder import ComparisonFolder
-from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
+from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.references import ceiling_rows, first_rows, floor_rows
+from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
 from pushforward.data import Dataset
 from pushforward.families.model import Model
-from pushforward.files import digest, read_json, write_json, write_tensors
+from pushforward.files import digest, read_json, write_json
 from pushforward.measures import Scorecard, Scorer
 from pushforward.measures._inputs import Featurise, described
-from pushforward.runs.fitted import Checkpoint, Fitted
+from pushforward.measures._selection import Only
+from pushforward.runs.fitted import Checkpoint, Fitted, choose_device
 from pushforward.training.loop import fit
 from pushforward.training.settings import Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
-SHOWN_ROWS = 100  # rows of each source that are saved for the report
-SHOWN_POINTS = 2000  # ... of points in the plane
-DENSITY_GRID = 120  # grid points a side at which a true density in the plane is drawn
-
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
-
-Name = TypeVar("Name", bound=str)
 
 # Called with the stage ("vae, seed 0") and the training loop's record, empty while measuring.
 StageProgress = Callable[[str, Mapping[str, Any]], None]
@@ -45,25 +40,35 @@ class MeasureChoice:
     """Which measures are applied, and to what; None stands for what suits the data.
 
     Args:
-        measures: names of measures.
+        measures: names or functions, or `"all"`.
         target: the column that `utility` predicts.
         features: a map from expanded rows (n, ...) to vectors (n, d).
     """
 
-    measures: Sequence[str] | None = None
+    measures: Only = None
     target: str | None = None
     features: Featurise | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of plain values."""
+        """Return a dictionary of plain values; functions stand in it by their names."""
         features = None if self.features is None else described(self.features)
-        measures = None if self.measures is None else list(self.measures)
-        return {"measures": measures, "target": self.target, "features": features}
+        return {"measures": self._names(), "target": self.target, "features": features}
+
+    def _names(self) -> str | list[str] | None:
+        if self.measures is None or isinstance(self.measures, str):
+            return self.measures
+        return [name if isinstance(name, str) else name.__name__ for name in self._items()]
+
+    def _items(self) -> list[Any]:
+        if self.measures is None or isinstance(self.measures, str) or callable(self.measures):
+            return [self.measures]
+        return list(self.measures)
 
     @property
     def identifiable(self) -> bool:
-        """Whether the features can be recognised: a plain function has no hash."""
-        return self.features is None or bool(described(self.features)["hash"])
+        """Whether `to_json` says all: of a function without a hash it knows only the name."""
+        features = self.features is None or bool(described(self.features)["hash"])
+        return features and not any(callable(item) for item in self._items())
 
 
 class Bench:
@@ -99,12 +104,22 @@ class Bench:
             copies=self.data.schema.kind == "table",
             features=self.choice.features,
             target=self.choice.target,
+            device=choose_device(self.device),
         )
+
+    def prepare(self, models: Sequence[str], seeds: Sequence[int]) -> None:
+        """Make the scorer if any run still needs it, so that a wrong choice fails before training.
+
+        MeasureError for a measure that is unknown or does not suit the data.
+        """
+        files = [self.folder.scorecards(model, seed) for model in models for seed in seeds]
+        if not all(path.exists() for path in files):
+            _ = self.scorer
 
     def fit(
         self, model: str, source: str | type[Model], settings: Settings, options: Mapping[str, Any]
     ) -> Fitted:
-        """Train one model (its name, and what it comes from) on one seed, or load its run."""
+        """Train one model (its name, and where it comes from) on one seed, or load its run."""
         stage = f"{model}, seed {settings.seed}"
         return fit(
             self.data,
@@ -118,76 +133,69 @@ class Bench:
 
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""
-        weights = {name: digest(fitted.states[name], "") for name in CHECKPOINTS}
-
-        def measure() -> dict[Checkpoint, Scorecard]:
-            self.progress(f"{model}, seed {seed}: measuring", {})
-            n = len(self.test[0])
-            fakes = {name: fitted.draw(n, seed=seed, checkpoint=name) for name in CHECKPOINTS}
-            self.save_sample(model, fakes["best"], seed)
-            return {
-                name: self.scorer.score(self.test, fake, seed=seed) for name, fake in fakes.items()
-            }
-
         path = self.folder.scorecards(model, seed)
-        return self._measure_once(path, {"weights": weights}, measure)
+        origin = self._origin(weights={name: _weights(fitted, name) for name in CHECKPOINTS})
+        stored = read_scorecards(path, origin)
+        if stored is None:
+            self.progress(f"{model}, seed {seed}: measuring", {})
+            stored = {name: self._score(fitted, seed, name) for name in CHECKPOINTS}
+            write_scorecards(path, origin, stored)
+        return {name: stored[name] for name in CHECKPOINTS}
+
+    def _score(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> Scorecard:
+        fake = fitted.draw(len(self.test[0]), seed=seed, checkpoint=checkpoint)
+        return self.scorer.score(self.test, fake, seed=seed)
 
     def references(self) -> tuple[Scorecard, Scorecard]:
         """Return the scorecards of ceiling and floor."""
-
-        def measure() -> dict[str, Scorecard]:
+        origin = self._origin()
+        stored = read_scorecards(self.folder.references, origin)
+        if stored is None:
             self.progress("measuring ceiling and floor", {})
-            n = len(self.test[0])
-            ceiling = ceiling_rows(self.data, n)
-            floor = floor_rows(self.data, n, torch.Generator().manual_seed(0))
-            self.save_sample("real", self.test)
+            n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
+            rows = {
+                CEILING: ceiling_rows(self.data, n),
+                FLOOR: floor_rows(self.data, n, generator),
+            }
+            stored = {name: self.scorer.score(self.test, fake) for name, fake in rows.items()}
+            write_scorecards(self.folder.references, origin, stored)
+            write_real_sample(self.folder.sample(REAL), self.data, self.test)
             if self.data.schema.kind != "table":  # its values are those of training rows
-                self.save_sample("floor", floor)
-            rows = {"ceiling": ceiling, "floor": floor}
-            return {name: self.scorer.score(self.test, fake) for name, fake in rows.items()}
+                write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
+        return stored[CEILING], stored[FLOOR]
 
-        cards = self._measure_once(self.folder.references, {}, measure)
-        return cards["ceiling"], cards["floor"]
+    def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
+        """Keep rows of a model's best checkpoint for the report."""
+        path, origin = self.folder.sample(model), f"{_weights(fitted, 'best')} {seed}"
+        if not has_origin(path, origin):
+            rows = fitted.draw(len(self.test[0]), seed=seed, checkpoint="best")
+            write_sample(path, self.data, rows, origin)
 
-    def _measure_once(
-        self,
-        path: Path,
-        measured: Mapping[str, Any],
-        measure: Callable[[], dict[Name, Scorecard]],
-    ) -> dict[Name, Scorecard]:
-        """Return a file's scorecards if nothing that they depend on has changed, or make them."""
-        bound_to = {**self.choice.to_json(), "version": version("pushforward"), **measured}
-        stored = read_json(path) if path.exists() and self.choice.identifiable else {}
-        if stored.get("bound_to") == bound_to:
-            return {cast(Name, n): Scorecard.from_json(c) for n, c in stored["cards"].items()}
-        cards = measure()
-        plain = {name: card.to_json() for name, card in cards.items()}
-        write_json(path, {"bound_to": bound_to, "cards": plain})
-        return cards
-
-    def save_sample(self, source: str, rows: LabelledRows, seed: int | None = None) -> None:
-        """Save some test rows or generated rows for the report."""
-        plane = self.data.schema.space.shape == (2,) and self.data.schema.kind == "array"
-        most = SHOWN_POINTS if plane else SHOWN_ROWS
-        shown, labels = first_rows(rows, TEST_ROWS if self.data.schema.kind == "table" else most)
-        tensors = {"rows": shown} | ({} if labels is None else {"labels": labels})
-        if plane and self.data.log_density is not None and source == "real":
-            tensors |= _true_density(self.data, shown)
-        write_tensors(self.folder.sample(source, seed), tensors)
+    def _origin(self, **measured: Any) -> dict[str, Any] | None:
+        """Return what scorecards depend on beside the data; None where that cannot be said."""
+        if not self.choice.identifiable:
+            return None
+        return self.choice.to_json() | {"version": version("pushforward")} | measured
 
 
-def _true_density(data: Dataset, rows: Tensor) -> dict[str, Tensor]:
-    """Return the true density of points in the plane, on a grid around the rows."""
-    assert data.log_density is not None
-    raw = torch.as_tensor(data.schema.decode(rows)).double()
-    low, high = raw.amin(0), raw.amax(0)
-    margin = 0.08 * (high - low)
-    x, y = (
-        torch.linspace(
-            float(low[i] - margin[i]), float(high[i] + margin[i]), DENSITY_GRID, dtype=torch.float64
-        )
-        for i in range(2)
-    )
-    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
-    density = data.log_density(points).exp().reshape(DENSITY_GRID, DENSITY_GRID)
-    return {"density": density, "density_x": x, "density_y": y}
+def read_scorecards(path: Path, origin: Mapping[str, Any] | None) -> dict[str, Scorecard] | None:
+    """Return the scorecards in a file; None where there are none of this origin."""
+    if origin is None or not path.exists():
+        return None
+    stored = read_json(path)
+    if stored.get("origin") != origin:
+        return None
+    return {name: Scorecard.from_json(card) for name, card in stored["cards"].items()}
+
+
+def write_scorecards(
+    path: Path, origin: Mapping[str, Any] | None, cards: Mapping[Any, Scorecard]
+) -> None:
+    """Write scorecards with what they depend on."""
+    plain = {name: card.to_json() for name, card in cards.items()}
+    write_json(path, {"origin": origin, "cards": plain})
+
+
+def _weights(fitted: Fitted, checkpoint: Checkpoint) -> str:
+    """Return the SHA-256 of a checkpoint's weights."""
+    return digest(fitted.states[checkpoint], "")

@@ -8,35 +8,36 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any
 
 from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
-from pushforward.comparison.folder import ComparisonFolder
-from pushforward.comparison.result import Cards, Comparison
+from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.result import Comparison, Scorecards
 from pushforward.data import Dataset, read
 from pushforward.errors import DataError, ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.files import write_json
 from pushforward.measures._inputs import Featurise
+from pushforward.measures._selection import Only
 from pushforward.models import find
 from pushforward.training.settings import Settings
 
 MODELS = ("vae", "gan")
-RESERVED = {"real", "ceiling", "floor"}  # names of references: no model can have them
 
-ModelSource = str | type[Model]
+ModelSource = str | type[Model]  # a name, or a class
 
 
 def compare(
     data: Any,
-    models: ModelSource | Sequence[ModelSource] = MODELS,
+    models: Sequence[ModelSource] = MODELS,
     *,
-    seeds: int | Iterable[int] = 3,
+    seeds: int | Sequence[int] = 3,
     out: str | Path | None = None,
     condition: str | None = None,
-    measures: Sequence[str] | None = None,
+    measures: Only = None,
     target: str | None = None,
     features: Featurise | None = None,
     device: str = "auto",
@@ -48,45 +49,50 @@ def compare(
 
     Args:
         data: as `fit` takes it.
-        models: names from `pushforward models`, and subclasses of `Model`; or one of these alone.
+        models: names from `pushforward models`, and subclasses of `Model`, in any mixture.
         seeds: how many (0, 1, ... are used), or which ones. Fewer than 2 allow no recommendation.
-        out: a folder; runs and scorecards that are finished there are reused, so that another seed
-            or another model costs only its own training. A temporary folder by default.
+        out: a folder; finished runs and scorecards in it are reused, so that another seed or model
+            costs only its own training. A temporary folder by default.
         condition: the column or labels to condition on, for data that are not yet a `Dataset`.
-        measures: names of measures; by default those that suit the data.
-        target: the column that the measure `utility` predicts.
+        measures: names of measures, or functions with a measure's signature; `"all"`, or None for
+            the default ones of the kind of data.
+        target: the column that the measure `utility` predicts; None for the condition, or the last.
         features: what to measure of each row: a map from rows in the networks' form (n, ...) to
-            vectors (n, d).
-        device: "auto", "cpu", "cuda", ...
+            vectors (n, d). A plain function is measured with anew each time; one with a `digest`
+            (see `pushforward.measures.Features`) is recognised.
+        device: where models are trained and measured: "auto", "cpu", "cuda", ...
         progress: called with the stage ("vae, seed 0") and the training loop's record, which is
             empty while measuring.
         options: a model's own options, by the model's name.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
-            `precision`), the same for all; and options that go to every model that has them (at
-            least one must).
+            `precision`), the same for all models; and options that go to every model that has them
+            (at least one must).
 
     Raises:
-        DataError: the data cannot be read, or were read already and `condition` is given.
+        DataError: the data cannot be read, or `condition` is given beside a `Dataset`.
         ModelError: a model, an option or a seed does not fit.
         MeasureError: a measure is unknown, or does not suit the data.
         RunError: the folder holds a comparison on other data, or training failed.
 
     """
-    dataset = as_dataset(data, condition=condition)
     sources, seeds = find_models(models), list_seeds(seeds)
-    settings = _settings(keywords)
-    own_options = share_options(list(sources.values()), keywords, options or {})
+    settings = take_settings(keywords)
+    own_options = share_options(models, keywords, options or {})
+    dataset = as_dataset(data, condition=condition)
     choice = MeasureChoice(measures, target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
     bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
-    description = describe(dataset) | choice.to_json()
+    description = describe(dataset, sources) | choice.to_json()
     bench.folder.open_or_create(description)
-    cards: Cards = {model: {} for model in sources}
+    bench.prepare(list(sources), seeds)
+    cards: Scorecards = {model: {} for model in sources}
     for seed in seeds:
         for model, source in sources.items():
-            trained = bench.fit(model, source, Settings(**settings, seed=seed), own_options[model])
-            for checkpoint, card in bench.score(trained, model, seed).items():
+            fitted = bench.fit(model, source, replace(settings, seed=seed), own_options[model])
+            for checkpoint, card in bench.score(fitted, model, seed).items():
                 cards[model].setdefault(checkpoint, []).append(card)
+            if seed == seeds[0]:
+                bench.keep_sample(fitted, model, seed)
     result = Comparison(folder, list(sources), seeds, cards, *bench.references())
     write_json(bench.folder.comparison, description | result.to_json())
     return result
@@ -96,57 +102,60 @@ def _silent(stage: str, record: Mapping[str, Any]) -> None:
     """Show nothing."""
 
 
-def as_dataset(data: Any, **arguments: Any) -> Dataset:
-    """Return data as a `Dataset`, read with these arguments of `read` where they are not None.
+def as_dataset(data: Any, **reading: Any) -> Dataset:
+    """Return data as a `Dataset`, read with those arguments of `read` that are not None.
 
-    DataError for an argument beside a `Dataset`, which has been read already.
+    DataError for such an argument beside a `Dataset`, which has been read already.
     """
-    given = {name: value for name, value in arguments.items() if value is not None}
+    given = {name: value for name, value in reading.items() if value is not None}
     if not isinstance(data, Dataset):
         return read(data, **given)
     if given:
         names = ", ".join(f"{name}=" for name in given)
-        msg = f"{names}: these data have been read already; give it to pf.read instead"
+        msg = f"{names} was given with a Dataset, which has been read already: give it to pf.read"
         raise DataError(msg)
     return data
 
 
-def list_seeds(seeds: int | Iterable[int]) -> list[int]:
+def list_seeds(seeds: int | Sequence[int]) -> list[int]:
     """Return 0, 1, ... for a number of seeds, or the seeds that are given.
 
     ModelError for anything but whole numbers, for none, negative ones and duplicates.
     """
     try:
+        if isinstance(seeds, bool):
+            raise TypeError
         listed = [*map(index, seeds)] if isinstance(seeds, Iterable) else [*range(index(seeds))]
     except TypeError:
-        msg = f"seeds must be a whole number or a sequence of whole numbers, got {seeds!r}"
+        msg = f"seeds must be a whole number or a list of whole numbers, got {seeds!r}"
         raise ModelError(msg) from None
-    if not listed or min(listed) < 0 or len(set(listed)) < len(listed):
-        msg = f"seeds must be at least one, not negative, and each given once; got {seeds!r}"
+    if not listed:
+        msg = f"seeds must be at least 1, got {seeds!r}"
+        raise ModelError(msg)
+    if min(listed) < 0 or len(set(listed)) < len(listed):
+        msg = f"seeds must not be negative, and each must be given once; got {seeds!r}"
         raise ModelError(msg)
     return listed
 
 
-def find_models(models: ModelSource | Sequence[ModelSource]) -> dict[str, ModelSource]:
-    """Return what each model comes from (a name or a class), by the model's own name.
+def find_models(models: Sequence[ModelSource]) -> dict[str, ModelSource]:
+    """Return where each model comes from (what was given for it), by the model's own name.
 
-    ModelError for an unknown model, none at all, one that is named twice, and a text such as
-    "vae,gan".
+    ModelError for an unknown model, none at all, one that is named twice, and anything but a list.
     """
-    if isinstance(models, str) and "," in models:
-        msg = (
-            f"models must be a list, e.g. {[m.strip() for m in models.split(',')]}, got {models!r}"
-        )
+    if isinstance(models, str | type):
+        names = models if isinstance(models, str) else models.__name__
+        example = [name.strip() for name in names.split(",")]
+        msg = f"models must be a list, such as {example}, got {models!r}"
         raise ModelError(msg)
-    listed = [models] if isinstance(models, str | type) else list(models)
-    names = [model_class(source).name for source in listed]
+    names = [model_class(source).name for source in models]
     if len(set(names)) < len(names) or not names:
         msg = f"name each model once, and at least one; got {', '.join(names) or 'none'}"
         raise ModelError(msg)
-    if reserved := RESERVED.intersection(names):
-        msg = f"a model cannot be named {min(reserved)!r}: reports use this name for a reference"
+    if reserved := {REAL, CEILING, FLOOR}.intersection(names):
+        msg = f"a model cannot be called {min(reserved)!r}: reports use this name for a reference"
         raise ModelError(msg)
-    return dict(zip(names, listed, strict=True))
+    return dict(zip(names, models, strict=True))
 
 
 def model_class(source: ModelSource) -> type[Model]:
@@ -154,7 +163,7 @@ def model_class(source: ModelSource) -> type[Model]:
     if not isinstance(source, type):
         return find(source)
     if not issubclass(source, Model) or not source.name:
-        msg = f"{source.__name__} is not a model: it must be a subclass of Model with a name"
+        msg = f"{source.__name__} must be a subclass of pushforward.Model that has a name"
         raise ModelError(msg)
     return source
 
@@ -162,47 +171,52 @@ def model_class(source: ModelSource) -> type[Model]:
 def share_options(
     models: Sequence[ModelSource], shared: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return each model's options: the shared ones that it has, and its own.
+    """Return each model's options, by its name: the shared ones that it has, and its own.
 
     ModelError when an option fits no model, or belongs to a model that is not compared.
     """
     classes = {name: model_class(source) for name, source in find_models(models).items()}
     known = {name: cls.options() for name, cls in classes.items()}
+    every = {option for options in known.values() for option in options}
     for option in shared:
-        if not any(option in options for options in known.values()):
-            every = {name for options in known.values() for name in options}
+        if option not in every:
             msg = f"no model here has an option {option!r}: {nearest(option, every)}"
             raise ModelError(msg)
     for model in own:
         if model not in known:
             msg = f"options for {model!r}, which is not compared: {nearest(model, known)}"
             raise ModelError(msg)
-    given = {
+    options_of = {
         model: {n: v for n, v in shared.items() if n in known[model]} | dict(own.get(model, {}))
         for model in known
     }
-    for model, options in given.items():
-        classes[model].check(options)
-    return given
+    for model, cls in classes.items():
+        cls.check(options_of[model])
+    return options_of
 
 
-def _settings(keywords: dict[str, Any]) -> dict[str, Any]:
+def take_settings(keywords: dict[str, Any]) -> Settings:
     """Take how to train out of the keywords; ModelError for a wrong value."""
     if "seed" in keywords:
-        msg = f"a comparison takes several seeds: give seeds=[{keywords['seed']!r}], not seed="
+        msg = f"a comparison trains on several seeds: use seeds=[{keywords['seed']!r}], not seed="
         raise ModelError(msg)
-    settings = {k: keywords.pop(k) for k in Settings.__dataclass_fields__ if k in keywords}
-    Settings(**settings)
-    return settings
+    return Settings(**{k: keywords.pop(k) for k in Settings.__dataclass_fields__ if k in keywords})
 
 
-def describe(data: Dataset) -> dict[str, Any]:
-    """Return what the report says about the data."""
+def describe(data: Dataset, sources: Mapping[str, ModelSource]) -> dict[str, Any]:
+    """Return what `comparison.json` says about the data, and where each model comes from."""
+    condition = data.schema.condition
     return {
         "data": data.name,
         "digest": data.digest,
         "kind": data.schema.kind,
         "notes": list(data.notes),
         "rows": data.sizes,
-        "condition": data.schema.condition and data.schema.condition.name,
+        "condition": None if condition is None else condition.name,
+        "sources": {name: _text(source) for name, source in sources.items()},
     }
+
+
+def _text(source: ModelSource) -> str:
+    """Return what names a model in a command: its name, or the class and where it is."""
+    return source if isinstance(source, str) else f"{source.__module__}:{source.__qualname__}"

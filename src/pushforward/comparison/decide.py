@@ -1,12 +1,12 @@
-"""From measurements over seeds to a recommendation: paired differences, intervals, words.
+"""From measurements over seeds to a recommendation: paired differences, intervals, sentences.
 
-A difference between two models is called real when the 95 % interval of its mean over the seeds
+A difference between two models is called significant when the 95 % interval of its mean over the seeds
 excludes 0 (Student's t; both models share each seed's split and batches, so values are paired).
 The intervals are not corrected for the number of measures. Instead, a recommendation needs more
 than one measure, and says where measures disagree.
 
 The privacy measures have no vote: a generator of noise is best by them, so a good value is no
-merit of its own. A model that leaks training rows is named instead.
+merit. A model that leaks training rows is named instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Difference:
         mean: mean over seeds of loss(first) - loss(second), where a loss is lower when better.
         low: lower end of the 95 % interval; None with fewer than two seeds.
         high: upper end, or None.
-        better: the model that is better where the difference is real, else None.
+        better: the better model where the difference is significant, else None.
     """
 
     measure: str
@@ -132,11 +132,13 @@ def recommend(
 ) -> Recommendation:
     """Recommend the model that beats every other, or say why none can be recommended.
 
-    One beats another when it is better by a real difference by at least two measures more than the
-    other is.
+    One beats another when the measures by which it is significantly better outnumber those by which
+    the other is, by at least two.
     """
     if len(models) < 2:
         return Recommendation(None, "Only one model: there is nothing to compare it with.", ())
+    if not differences:
+        return Recommendation(None, "No recommendation: no measure here compares the models.", ())
     if seeds < 2:
         return Recommendation(None, _one_seed(differences), ())
     evidence = tuple(_evidence(a, b, differences) for a, b in combinations(models, 2))
@@ -250,13 +252,17 @@ def _evidence(a: str, b: str, differences: Sequence[Difference]) -> str:
     winners = [d.better for d in differences if {d.first, d.second} == {a, b}]
     return (
         f"{a} against {b}: of {len(winners)} measures, {winners.count(a)} for {a}, "
-        f"{winners.count(b)} for {b}, {winners.count(None)} without a real difference."
+        f"{winners.count(b)} for {b}, {winners.count(None)} without a significant difference."
     )
 
 
+def measure_label(name: str) -> str:
+    """Return a measure's name as people read it: "column_shapes" is "column shapes"."""
+    return name.replace("_", " ")
+
+
 def _list(measures: Sequence[str]) -> str:
-    """Return the names of measures as words in a sentence."""
-    return _join([name.replace("_", " ") for name in measures])
+    return _join(list(map(measure_label, measures)))
 
 
 def _join(words: Sequence[str]) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pushforward.data import Dataset
 from pushforward.errors import RunError
 from pushforward.files import read_json, write_json
+from pushforward.runs.fitted import Folder
 
-REAL, CEILING, FLOOR = "real", "ceiling", "floor"
-RESERVED = (REAL, CEILING, FLOOR)  # what no model may be called
+REAL, CEILING, FLOOR = "real", "ceiling", "floor"  # sources of rows beside the models
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class ComparisonFolder:
     path: Path
 
     @property
-    def result(self) -> Path:
-        """What was compared on which data, and all that was measured."""
+    def comparison(self) -> Path:
+        """The data, the models, the seeds, and everything that was measured."""
         return self.path / "comparison.json"
 
     @property
@@ -31,40 +30,27 @@ class ComparisonFolder:
         """The scorecards of ceiling and floor."""
         return self.path / "references.json"
 
-    def run(self, model: str, seed: int) -> Path:
+    def run(self, model: str, seed: int) -> Folder:
         """Return the folder of one run."""
-        return self.path / "runs" / f"{model}-{seed}"
+        return Folder(self.path / "runs" / f"{model}-{seed}")
 
     def scorecards(self, model: str, seed: int) -> Path:
-        """Return the scorecards of both checkpoints of one run."""
-        return self.run(model, seed) / "scorecard.json"
+        """Return the scorecards of one run, one for each checkpoint."""
+        return self.run(model, seed).path / "scorecard.json"
 
     def sample(self, source: str) -> Path:
-        """Return the rows that the report shows: real ones, a model's, or the floor's."""
+        """Return the rows of one source that the report shows: real ones, a model's, the floor's."""
         return self.path / "samples" / f"{source}.safetensors"
 
-    def open_or_create(self, data: Dataset) -> None:
-        """Start a comparison on these data here; RunError when the folder holds other data's."""
-        if not self.result.exists():
-            write_json(self.result, describe(data))
+    def open_or_create(self, description: Mapping[str, Any]) -> None:
+        """Start a comparison on these data; RunError when the folder belongs to other data."""
+        if not self.comparison.exists():
+            write_json(self.comparison, description)
             return
-        known = read_json(self.result)
-        if known.get("digest") != data.digest:
+        known = read_json(self.comparison)
+        if known.get("digest") != description["digest"]:
             msg = (
                 f"{self.path} holds a comparison on other data ({known.get('data')}); "
                 "name another folder, or delete this one"
             )
             raise RunError(msg)
-
-
-def describe(data: Dataset) -> Mapping[str, Any]:
-    """Return what `comparison.json` and the report say about the data."""
-    condition = data.schema.condition
-    return {
-        "data": data.name,
-        "digest": data.digest,
-        "kind": data.schema.kind,
-        "notes": list(data.notes),
-        "rows": data.sizes,
-        "condition": None if condition is None else condition.name,
-    }

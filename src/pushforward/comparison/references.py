@@ -1,8 +1,8 @@
-"""What models are compared with: the floor that anyone can reach, and the ceiling.
+"""What models are compared with: the ceiling, and the floor that anyone can reach.
 
-The ceiling is other real rows, and so needs no model of its own: the validation rows stand for it,
-because an encoder that was trained on the training rows knows those. The floor knows no relation
-between columns (tables), or nothing but mean and covariance (images and arrays).
+The ceiling is other real rows. The validation rows serve as such, because the encoder that measures
+images was trained on the training rows. The floor knows nothing of how columns are related
+(tables), or nothing but the mean and the covariance (images and arrays).
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.measures.scoring import Rows
+
+LabelledRows = tuple[Tensor, Tensor | None]  # encoded rows (n, ...), and their class codes (n,)
 
 GAUSSIAN_ROWS = 5000  # training rows that the Gaussian floor is fitted to, at most
 
 
-def first_rows(rows: Rows, n: int) -> Rows:
-    """Return the first n rows, and their labels."""
+def first_rows(rows: LabelledRows, n: int) -> LabelledRows:
+    """Return the first n rows."""
     return rows[0][:n], None if rows[1] is None else rows[1][:n]
 
 
-def ceiling_sample(data: Dataset, n: int) -> Rows:
-    """Return n encoded validation rows (fewer where there are not so many), and their labels."""
+def ceiling_rows(data: Dataset, n: int) -> LabelledRows:
+    """Return n validation rows; fewer where there are not so many."""
     return first_rows(data.part("validation"), n)
 
 
-def floor_sample(data: Dataset, n: int, generator: torch.Generator) -> Rows:
-    """Return n encoded rows that anyone can make from the training rows, and their labels.
+def floor_rows(data: Dataset, n: int, generator: torch.Generator) -> LabelledRows:
+    """Return n rows that need no model: columns resampled one by one, or a Gaussian fit.
 
-    For tables every column is resampled by itself; for images and arrays a Gaussian is fitted.
+    Columns of tables are drawn from their training values, each independently of all others; a
+    Gaussian is fitted to images and arrays. Classes are those of n training rows.
     """
     rows, labels = data.part("train")
     drawn = torch.randint(len(rows), (n,), generator=generator)
@@ -40,15 +42,15 @@ def floor_sample(data: Dataset, n: int, generator: torch.Generator) -> Rows:
         columns = [_resampled(rows[:, j], n, generator) for j in range(rows.shape[1])]
         return torch.stack(columns, 1), classes
     x = data.schema.expand(rows[:GAUSSIAN_ROWS]).flatten(1)
-    fake = gaussian_sample(x, n, generator).reshape(n, *data.schema.space.shape)
+    fake = gaussian_draws(x, n, generator).reshape(n, *data.schema.space.shape)
     return data.schema.quantise(fake, generator), classes
 
 
-def gaussian_sample(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Return n draws (n, d) from the Gaussian with the mean and the covariance of x (m, d).
+def gaussian_draws(x: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Return n draws (n, d) of the Gaussian with the mean and the covariance of x (m, d).
 
-    The covariance is never formed: mean + W (x - mean) / sqrt(m - 1), with W ~ N(0, I) of shape
-    (n, m), has the covariance (x - mean)' (x - mean) / (m - 1).
+    The covariance matrix is never formed: with Xc = X - mean and W ~ N(0, I) of shape (n, m), the
+    rows of mean + W Xc / sqrt(m - 1) have the covariance Xc' Xc / (m - 1).
     """
     mean = x.mean(0)
     weights = torch.randn(n, len(x), generator=generator) / math.sqrt(max(len(x) - 1, 1))

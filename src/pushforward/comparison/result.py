@@ -20,7 +20,7 @@ from pushforward.files import read_json
 from pushforward.measures import Scorecard
 from pushforward.runs.fitted import Checkpoint
 
-Cards = dict[str, dict[Checkpoint, list[Scorecard]]]
+Scorecards = dict[str, dict[Checkpoint, list[Scorecard]]]
 Renderer = Callable[[Path, str | Path | None], Path]
 
 
@@ -50,7 +50,7 @@ class Comparison:
     folder: Path
     models: list[str]
     seeds: list[int]
-    cards: Cards
+    cards: Scorecards
     ceiling: Scorecard
     floor: Scorecard
     differences: list[Difference] = field(init=False)
@@ -144,7 +144,7 @@ class Comparison:
         return cls(path, stored["models"], stored["seeds"], _cards(stored["cards"]), ceiling, floor)
 
 
-def _cards(stored: Mapping[str, Mapping[Checkpoint, list[Any]]]) -> Cards:
+def _cards(stored: Mapping[str, Mapping[Checkpoint, list[Any]]]) -> Scorecards:
     return {
         model: {name: [Scorecard.from_json(c) for c in cards] for name, cards in by_name.items()}
         for model, by_name in stored.items()

@@ -7,33 +7,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pushforward.comparison.references import first_rows
+from pushforward.comparison.references import LabelledRows, first_rows
 from pushforward.data import Dataset
 from pushforward.files import read_tensors, write_tensors
-from pushforward.measures.scoring import Rows
 
 TABLE_ROWS = 3000  # rows of a table that are kept, at most
 POINTS = 2000  # ... points in the plane
-IMAGES = 100  # ... images, and rows of other arrays
-GRID = 120  # the true density in the plane is kept on GRID x GRID points
+OTHER_ROWS = 100  # ... images, and rows of other arrays
+GRID = 120  # the true density in the plane is evaluated on GRID x GRID points
 
 
-def write_sample(path: Path, data: Dataset, rows: Rows, origin: str) -> None:
-    """Keep the first rows of a sample; `origin` identifies where they came from."""
-    kept, labels = first_rows(rows, _size(data))
-    write_tensors(path, {"rows": kept} | ({} if labels is None else {"labels": labels}), origin)
+def write_sample(path: Path, data: Dataset, rows: LabelledRows, origin: str = "") -> None:
+    """Keep the first rows of a sample; `origin` identifies what generated them."""
+    write_tensors(path, _tensors(data, rows), origin)
 
 
-def write_real_sample(path: Path, data: Dataset, rows: Rows) -> None:
-    """Keep the first test rows, and the true density around them where it is known."""
-    kept, labels = first_rows(rows, _size(data))
-    tensors = {"rows": kept} | ({} if labels is None else {"labels": labels})
+def write_real_sample(path: Path, data: Dataset, rows: LabelledRows) -> None:
+    """Keep the first real rows, and the true density around them where it is known."""
+    tensors = _tensors(data, rows)
     if _in_the_plane(data) and data.log_density is not None:
-        tensors |= true_density(data, kept)
+        tensors |= true_density(data, tensors["rows"])
     write_tensors(path, tensors)
 
 
-def is_from(path: Path, origin: str) -> bool:
+def has_origin(path: Path, origin: str) -> bool:
     """Whether the file holds a sample of this origin."""
     return path.exists() and read_tensors(path)[1] == origin
 
@@ -53,10 +50,14 @@ def true_density(data: Dataset, rows: Tensor) -> dict[str, Tensor]:
     return {"density": density, "density_x": x, "density_y": y}
 
 
-def _size(data: Dataset) -> int:
+def _tensors(data: Dataset, rows: LabelledRows) -> dict[str, Tensor]:
+    n = OTHER_ROWS
     if data.schema.kind == "table":
-        return TABLE_ROWS
-    return POINTS if _in_the_plane(data) else IMAGES
+        n = TABLE_ROWS
+    elif _in_the_plane(data):
+        n = POINTS
+    kept, labels = first_rows(rows, n)
+    return {"rows": kept} | ({} if labels is None else {"labels": labels})
 
 
 def _in_the_plane(data: Dataset) -> bool:

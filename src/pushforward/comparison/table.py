@@ -10,7 +10,7 @@ from statistics import fmean
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from pushforward.comparison.decide import Difference, interval
+from pushforward.comparison.decide import Difference, interval, measure_label
 from pushforward.measures import Measurement, Scorecard
 
 ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better values lie
@@ -18,7 +18,7 @@ ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better v
 
 @dataclass(frozen=True)
 class Cell:
-    """A text; bold where a model is better than another by a real difference."""
+    """A text; bold where a model is significantly better than another."""
 
     text: str
     bold: bool = False
@@ -61,7 +61,7 @@ class ComparisonTable:
         measured = {m: [c[name].value for c in own if name in c] for m, own in self.cards.items()}
         floor = [self.floor[name].value] if name in self.floor else []
         return [
-            Cell(f"{name.replace('_', ' ')} {ARROWS[ceiling.better]}"),
+            Cell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
             *(Cell(_mean(values), model in better) for model, values in measured.items()),
             Cell(short(ceiling.value)),
             Cell(_mean(floor)),
