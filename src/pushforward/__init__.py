@@ -11,12 +11,12 @@ result = pf.compare(data, ["vae", "gan"], seeds=3, budget="60s", out="runs/adult
 from __future__ import annotations
 
 from pushforward import measures
-from pushforward.comparison.compare import Comparison, compare
 from pushforward.data import Dataset, Schema, read, write
 from pushforward.data.tables import constraints
 from pushforward.errors import DataError, MeasureError, ModelError, PushforwardError, RunError
 from pushforward.families.model import Model, turn
 from pushforward.measures import Measurement, Scorecard, measure
+from pushforward.report import Comparison, compare
 from pushforward.runs.fitted import Fitted, load
 from pushforward.training.loop import fit
 

@@ -123,9 +123,7 @@ def list_seeds(seeds: int | Sequence[int]) -> list[int]:
     ModelError for anything but whole numbers, for none, negative ones and duplicates.
     """
     try:
-        if isinstance(seeds, bool):
-            raise TypeError
-        listed = [*map(index, seeds)] if isinstance(seeds, Iterable) else [*range(index(seeds))]
+        listed = list(map(index, seeds if isinstance(seeds, Iterable) else range(index(seeds))))
     except TypeError:
         msg = f"seeds must be a whole number or a list of whole numbers, got {seeds!r}"
         raise ModelError(msg) from None
@@ -144,8 +142,8 @@ def find_models(models: Sequence[ModelSource]) -> dict[str, ModelSource]:
     ModelError for an unknown model, none at all, one that is named twice, and anything but a list.
     """
     if isinstance(models, str | type):
-        names = models if isinstance(models, str) else models.__name__
-        example = [name.strip() for name in names.split(",")]
+        text = models if isinstance(models, str) else models.__name__
+        example = [name.strip() for name in text.split(",")]
         msg = f"models must be a list, such as {example}, got {models!r}"
         raise ModelError(msg)
     names = [model_class(source).name for source in models]

@@ -1,9 +1,9 @@
 """From measurements over seeds to a recommendation: paired differences, intervals, sentences.
 
-A difference between two models is called significant when the 95 % interval of its mean over the seeds
-excludes 0 (Student's t; both models share each seed's split and batches, so values are paired).
-The intervals are not corrected for the number of measures. Instead, a recommendation needs more
-than one measure, and says where measures disagree.
+A difference between two models is called significant when the 95 % interval of its mean over the
+seeds excludes 0 (Student's t; both models share each seed's split and batches, so values are
+paired). The intervals are not corrected for the number of measures. Instead, a recommendation needs
+more than one measure, and says where measures disagree.
 
 The privacy measures have no vote: a generator of noise is best by them, so a good value is no
 merit. A model that leaks training rows is named instead.

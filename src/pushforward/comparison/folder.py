@@ -39,7 +39,7 @@ class ComparisonFolder:
         return self.run(model, seed).path / "scorecard.json"
 
     def sample(self, source: str) -> Path:
-        """Return the rows of one source that the report shows: real ones, a model's, the floor's."""
+        """Return the rows that the report shows of one source: real, a model, the floor."""
         return self.path / "samples" / f"{source}.safetensors"
 
     def open_or_create(self, description: Mapping[str, Any]) -> None:

@@ -31,7 +31,11 @@ def without_scale(comparison: Comparison) -> list[str]:
 def _plot(comparison: Comparison, pair: tuple[str, str], colours: dict[str, str]) -> Figure:
     own = [d for d in comparison.differences if (d.first, d.second) == pair]
     scaled = [s for d in own if (s := _scaled(d, scale(d.measure, comparison))) is not None]
-    names = {pair[0]: f"{pair[0]} better", pair[1]: f"{pair[1]} better", None: "no significant difference"}
+    names = {
+        pair[0]: f"{pair[0]} better",
+        pair[1]: f"{pair[1]} better",
+        None: "no significant difference",
+    }
     traces = [
         _trace([d for d in scaled if d.better == who], text, colours.get(who or "", GREY))
         for who, text in names.items()
@@ -68,7 +72,9 @@ def _scaled(d: Difference, unit: Scale | None) -> Difference | None:
 def _reach(differences: Sequence[Difference]) -> float:
     """Return how far the axis reaches, so that one wide interval does not flatten all others."""
     means = max((abs(d.mean) for d in differences), default=1.0)
-    ends = max((abs(e) for d in differences for e in (d.low, d.high) if e is not None), default=means)
+    ends = max(
+        (abs(e) for d in differences for e in (d.low, d.high) if e is not None), default=means
+    )
     return 1.08 * max(min(ends, WIDEST * means), 1.1 * means, 0.01)
 
 

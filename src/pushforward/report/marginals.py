@@ -58,7 +58,9 @@ class Marginal:
 def marginals(frames: Mapping[str, Frame]) -> list[Marginal]:
     """Return every column that has values in common, the largest difference first."""
     names = [n for n in frames[REAL].columns if not _identifies_rows(frames[REAL][n])]
-    columns = [_marginal({source: frame[name] for source, frame in frames.items()}) for name in names]
+    columns = [
+        _marginal({source: frame[name] for source, frame in frames.items()}) for name in names
+    ]
     return sorted((m for m in columns if m.bins), key=lambda marginal: -marginal.worst)
 
 

@@ -89,7 +89,10 @@ def _row(
         measure_label(name),
         measured[0][0].unit,
         DIRECTIONS[measured[0][0].better],
-        [_cell(by_seed, decimals, m == winner) for m, by_seed in zip(models, measured, strict=True)],
+        [
+            _cell(by_seed, decimals, m == winner)
+            for m, by_seed in zip(models, measured, strict=True)
+        ],
         _mean(nulls, decimals),
         _mean(_values(comparison.ceiling, name), decimals),
         _mean(_values(comparison.floor, name), decimals),

@@ -81,7 +81,7 @@ def _padded(row: Sequence[int], columns: int) -> list[int | None]:
 
 
 def _tile(images: NDArray[np.uint8], indices: list[list[int | None]]) -> NDArray[np.uint8]:
-    """Return one RGBA image (height, width, 4), transparent between images and where one is missing."""
+    """Return one RGBA image (height, width, 4), transparent between the images."""
     factor = max(1, math.ceil(SMALLEST / images.shape[2]))
     large = _rgba(images).repeat(factor, 1).repeat(factor, 2)
     height, width = large.shape[1] + GAP, large.shape[2] + GAP

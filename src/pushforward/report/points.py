@@ -1,4 +1,4 @@
-"""Samples of arrays: in the plane over the true density, otherwise along the real rows' principal axes."""
+"""Scatter plots of arrays: in the plane, or on the principal axes of the real rows."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from pushforward.report.numbers import decimals_for, fixed
 
 WHAT = {
     "exact_matches": "generated rows that equal a training row",
-    "closest_record": "generated rows that are closer to a training row than to any of as many new real rows",
-    "membership_inference": "how well the best of five attacks separates training rows from new ones, "
-    "as an AUC",
+    "closest_record": "generated rows that are closer to training rows than to as many new rows",
+    "membership_inference": "how well the best of five attacks separates training rows from "
+    "new ones, as an AUC",
 }
 
 
@@ -68,7 +68,9 @@ def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> Row:
     nulls = [m.null for by_seed in measured for m in by_seed if m.null is not None]
     percent = measured[0][0].unit == "share"
     null = _number(fmean(nulls), percent, decimals_for([100 * fmean(nulls)], 2) if percent else 1)
-    return Row(measure_label(name), WHAT[name], [_cell(by_seed, percent) for by_seed in measured], null)
+    return Row(
+        measure_label(name), WHAT[name], [_cell(by_seed, percent) for by_seed in measured], null
+    )
 
 
 def _cell(measured: Sequence[Measurement], percent: bool) -> Cell:

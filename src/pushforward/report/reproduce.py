@@ -41,9 +41,13 @@ def _cost(runs: Sequence[Run]) -> list[str]:
 
 def command(contents: FolderContents) -> str:
     """Return the command line that repeats this comparison."""
-    flags: Json = {"models": ",".join(_sources(contents)), "seeds": _seeds(contents.comparison.seeds)}
+    flags: Json = {
+        "models": ",".join(_sources(contents)),
+        "seeds": _seeds(contents.comparison.seeds),
+    }
     flags |= _arguments(contents)
-    flags |= {"measures": ",".join(flags["measures"])} if "measures" in flags else {}
+    measures = flags.get("measures")
+    flags |= {"measures": ",".join(measures)} if isinstance(measures, list) else {}
     for model, runs in contents.runs.items():
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
     flags["out"] = _out(contents)

@@ -17,7 +17,9 @@ COLUMNS = 30
 
 def first_rows(frames: Mapping[str, Frame]) -> list[TextTable]:
     """Return the first rows of the real table and of every model's."""
-    return [_text_table("real (test rows)" if n == REAL else n, frame) for n, frame in frames.items()]
+    return [
+        _text_table("real (test rows)" if n == REAL else n, frame) for n, frame in frames.items()
+    ]
 
 
 def _text_table(title: str, frame: Frame) -> TextTable:

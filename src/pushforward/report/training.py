@@ -118,7 +118,7 @@ def _validation_traces(series: Series, run: Run, colour: str, *, first: bool) ->
 
 
 def best_check(series: Series, kept: Sequence[int]) -> tuple[int, float, float]:
-    """Return the check whose weights were kept last; where none were, the lowest of the last 3/4."""
+    """Return the check whose weights were kept last, or the lowest of the last 3/4 of training."""
     last = series[-1][0]
     if kept:
         return next(check for check in series if check[0] == kept[-1])
