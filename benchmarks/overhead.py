@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -24,10 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import pushforward as pf
-from pushforward.families.components import Decoder
-from pushforward.models.vae import VAE
-from pushforward.nn.likelihoods import Bernoulli
-from pushforward.runs.fitted import identify
+from pushforward.runs.fitted import build
+from pushforward.runs.folder import new_config
 from pushforward.space import Image
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
@@ -64,23 +64,46 @@ class MlpTrunk(nn.Module):
         return logits.view(-1, 1, 28, 28)
 
 
-class MlpVAE(VAE):
-    """The library's VAE with the players of the benchmark."""
+class Mlp:
+    """The same networks for the library's VAE."""
 
-    def __init__(self, space: Image) -> None:
-        super().__init__(space, latent=LATENT, likelihood="bernoulli")
-        assert isinstance(self.decoder, Decoder)
-        assert isinstance(self.decoder.likelihood, Bernoulli)
-        self.encoder = MlpEncoder()  # type: ignore[assignment]  # another architecture, same role
-        self.decoder.trunk = MlpTrunk()  # type: ignore[assignment]  # likewise
+    def __init__(self, width: int, depth: int) -> None:
+        del depth
+        self.width = width
+
+    def reader(self, space: Image, classes: int) -> nn.Module:
+        """Return 784-512, which the encoder's two heads follow."""
+        del classes
+        return First(math.prod(space.shape), self.width)
+
+    def writer(self, space: Image, latent: int, outputs: int, classes: int) -> nn.Module:
+        """Return 16-512-784."""
+        del space, latent, outputs, classes
+        return MlpTrunk()
+
+
+class First(nn.Module):
+    """One layer with ReLU."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(size, width)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the features."""
+        del c
+        return functional.relu(self.hidden(x.flatten(1)))
 
 
 def ours(data: pf.Dataset, steps: int) -> float:
     """Return samples per second of the library's loop."""
     assert isinstance(data.schema.space, Image)
     torch.manual_seed(0)
-    settings = Settings(f"{steps} steps", batch=BATCH, ema=0.0)
-    loop = Loop(MlpVAE(data.schema.space), data, settings, None, identify("", {}, settings, data))
+    settings = Settings(f"{steps} steps", batch_size=BATCH, ema=0.0)
+    options = {"latent": LATENT, "likelihood": "bernoulli", "networks": Mlp, "width": HIDDEN}
+    model = build("vae", data.schema, options, 0, torch.device("cpu"))
+    config = new_config("vae", options, asdict(settings), data)
+    loop = Loop(model, data, settings, None, config)
     return timed(loop.round, steps)
 
 

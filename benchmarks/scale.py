@@ -123,10 +123,12 @@ def fit(arguments: argparse.Namespace) -> Found:
 def sample(arguments: argparse.Namespace) -> Found:
     """Generate as many rows into a Parquet file."""
     import pushforward as pf
+    from pushforward.sampling.request import SampleRequest
 
     fitted = pf.load(arguments.folder / "run", device="cpu")
     idle, start = memory(), time.perf_counter()
-    path = fitted.sampling(arguments.rows, 0).write(arguments.folder / "generated.parquet")
+    request = SampleRequest(fitted.network(), fitted.schema, arguments.rows, seed=0)
+    path = request.write(arguments.folder / "generated.parquet")
     seconds = time.perf_counter() - start
     return {
         "rows": pl.scan_parquet(path).select(pl.len()).collect().item(),

@@ -107,7 +107,7 @@ def ours(judge: Judge, what: str, seed: int) -> Row:
     fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
     seconds = time.perf_counter() - start
     fake = fitted.sample(len(judge.train), seed=seed)
-    costs = {"seconds": seconds, "steps": fitted.config["steps"]}
+    costs = {"seconds": seconds, "steps": fitted.steps}
     terms = next(record["terms"] for record in reversed(fitted.history) if record["terms"])
     return judge(fake) | costs | {k: terms[k] for k in terms if k.endswith("rate")}
 

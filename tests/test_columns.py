@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from pushforward.families.model import Model
 from pushforward.models import find
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood
-from pushforward.nn.segments import Raking, Segments, draw
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments, draw
 from pushforward.space import Cells
 
 SIZES = (2, 3, 1, 4)
@@ -21,6 +23,8 @@ SPACE = Cells(SIZES)
 N = 40_000
 EVERY = torch.tensor(list(itertools.product(*map(range, SIZES))))
 SHARE = torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.8, 1.0, 0.0, 0.3, 1.0])
+
+SMALL: dict[str, Any] = {"latent": 4, "width": 16}
 
 
 def chain() -> Autoregressive:
@@ -158,7 +162,7 @@ def test_raking_moves_no_logit_by_more_than_one() -> None:
 @pytest.mark.parametrize("name", ["vae", "r3gan"])
 def test_an_untrained_model_that_has_settled_has_the_columns_of_the_data(name: str) -> None:
     torch.manual_seed(7)
-    model = find(name)(SPACE, latent=4, width=16).eval()
+    model = find(name)(SPACE, **SMALL).eval()
     shares = [torch.tensor(p) for p in ([0.6, 0.4], [0.2, 0.4, 0.4], [1.0], [0.1, 0.3, 0.3, 0.3])]
     cells = torch.stack([torch.multinomial(p, N, replacement=True) for p in shares], 1)
     rows = Segments(SIZES).one_hot(cells)
@@ -171,7 +175,7 @@ def test_an_untrained_model_that_has_settled_has_the_columns_of_the_data(name: s
 
 def test_a_model_that_only_generates_is_restricted_by_its_rows() -> None:
     """The default of `Model.cells`: the cells of generated rows, allowed as far as each cell is."""
-    model = find("r3gan")(SPACE, latent=4, width=16).eval()
+    model = find("r3gan")(SPACE, **SMALL).eval()
     torch.manual_seed(8)
     with torch.no_grad():
         cells, chance = Model.cells(model, model.prior.sample(50), None, SHARE)

@@ -72,7 +72,7 @@ def test_a_model_fits_samples_conditions_saves_and_loads(
     name: str, kind: str, condition: bool, tmp_path: Path
 ) -> None:
     data = pf.read(raw(kind, tmp_path), condition=CONDITION[kind] if condition else None)
-    fitted = pf.fit(data, name, budget="12 steps", batch=32, latent=4, width=32, seed=1)
+    fitted = pf.fit(data, name, budget="12 steps", batch_size=32, latent=4, width=32, seed=1)
     given = data.raw("train")
 
     # samples come in the data's own form, the same for the same seed, others for another
@@ -93,8 +93,8 @@ def test_a_model_fits_samples_conditions_saves_and_loads(
     # a condition is kept to, and one that is not known is refused
     wanted = CLASS[kind] if condition else None
     if condition:
-        chosen, labels = fitted.sample_labelled(70, seed=5, condition=wanted)
-        classes = list(chosen["kind"]) if kind == "table" else labels
+        chosen, info = fitted.sample(70, seed=5, condition=wanted, return_info=True)
+        classes = list(chosen["kind"]) if kind == "table" else info.labels
         assert classes == [wanted] * 70
         with pytest.raises(pf.ModelError, match="no class 'zebra'"):
             fitted.sample(3, condition="zebra")
@@ -139,7 +139,7 @@ def test_a_conditioned_model_learns_the_class(name: str, tmp_path: Path) -> None
     labels = np.arange(600) % 2
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(600, 2)) + 4 * labels[:, None], y=labels)
     data = pf.read(tmp_path / "d.npz", condition="label")
-    fitted = pf.fit(data, name, budget="400 steps", batch=128, latent=2, width=64, seed=0)
+    fitted = pf.fit(data, name, budget="400 steps", batch_size=128, latent=2, width=64, seed=0)
     for label in (0, 1):
         side = fitted.sample(300, seed=0, condition=label).mean(1) > 2
         assert (side == bool(label)).mean() > 0.9

@@ -39,7 +39,7 @@ def redrawn(dataset: Any, seed: int = 0) -> Any:
 def assert_trains(data: Any) -> None:
     """A step of either family, and rows that look like the user's."""
     for model in ("vae", "gan"):
-        fake = pf.fit(data, model, budget="1 step", batch=64).sample(5, seed=0)
+        fake = pf.fit(data, model, budget="1 step", batch_size=64).sample(5, seed=0)
         assert fake.columns == list(data.schema.order)
 
 
@@ -148,7 +148,7 @@ def test_two_thousand_columns() -> None:
     schema, dataset = table(frame)
     assert schema.expand(dataset.rows).sum(1).tolist() == [2000.0] * 60
     assert_frame_equal(schema.decode(dataset.rows), frame)
-    fitted = pf.fit(dataset, "vae", budget="1 step", batch=16)
+    fitted = pf.fit(dataset, "vae", budget="1 step", batch_size=16)
     assert fitted.sample(3, seed=0).shape == (3, 2000)
 
 

@@ -20,7 +20,7 @@ from pushforward.data import TableSchema, load, read
 from pushforward.data.split import shuffled
 from pushforward.data.tables import stream
 from pushforward.errors import DataError
-from pushforward.training.turn_optimizer import Batches, _compact
+from pushforward.training.batches import Batches, _compact
 
 N = 3000
 CPU = torch.device("cpu")

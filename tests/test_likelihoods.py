@@ -133,11 +133,11 @@ def test_an_unknown_likelihood_names_the_nearest() -> None:
 
 
 def test_a_writer_gives_the_size_asked_for_whatever_it_is() -> None:
-    from pushforward.nn import Reader, Writer
+    from pushforward.nn.trunks import ImageReader, ImageWriter
 
     for size in ((8, 8), (9, 17), (28, 28), (33, 40), (64, 64)):
         space = Image(3, *size)
-        x = Writer(space, 4, 2, 0, 32, 1)(torch.randn(2, 4))
+        x = ImageWriter(space, 4, 2, 0, 32, 1)(torch.randn(2, 4))
         assert x.shape == (2, 6, *size)
-        features: nn.Module = Reader(space, 0, 32, 1)
+        features: nn.Module = ImageReader(space, 0, 32, 1)
         assert features(x[:, :3]).shape == (2, 32)

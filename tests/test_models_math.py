@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,21 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pushforward.data import read
-from pushforward.families.components import Code, Decoder, kl
+from pushforward.families.codes import Code, kl
+from pushforward.families.decoders import Decoder
+from pushforward.families.model import Model, Terms, Turn
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.models.r3gan import R3GAN
 from pushforward.models.vae import VAE
 from pushforward.nn.likelihoods import Gaussian
 from pushforward.nn.priors import Mixture, Uniform
-from pushforward.runs.fitted import build, identify
+from pushforward.runs.fitted import build
+from pushforward.runs.folder import new_config
 from pushforward.space import Cells, Image, Space, Vector
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
-from pushforward.training.turn_optimizer import Seat
+from pushforward.training.turn_optimizer import TurnOptimizer
 
 SPACES: dict[str, Space] = {
     "vector": Vector(3),
@@ -44,6 +48,17 @@ def rows(space: Space, n: int, seed: int = 0) -> Tensor:
     return x.tanh() if isinstance(space, Image) else x
 
 
+def small(name: str) -> dict[str, Any]:
+    """Options of a model that is quickly played: the small latent dimension where it has one."""
+    return {"latent": 4} if "latent" in all_models()[name].options() else {}
+
+
+def play(model: Model, turn: Turn, x: Tensor) -> Terms:
+    """The terms of one turn."""
+    terms: Terms = getattr(model, turn.name)(x if turn.data else len(x), None)
+    return terms
+
+
 # --- turns
 
 
@@ -51,11 +66,13 @@ def rows(space: Space, n: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("kind", SPACES)
 def test_each_turn_moves_its_own_players_and_nobody_else(name: str, kind: str) -> None:
     torch.manual_seed(0)
-    model = all_models()[name](SPACES[kind], 2, latent=4)
+    model = all_models()[name](SPACES[kind], 2, **small(name))
     c = nn.functional.one_hot(torch.arange(8) % 2, 2).float()
     for turn in model.turns():
         before = {n: p.clone() for n, p in model.named_parameters()}
-        Seat(model, turn, None).move(rows(SPACES[kind], 8), c, 1.0, None)
+        TurnOptimizer(model, turn, None).step(
+            rows(SPACES[kind], 8) if turn.data else 8, c, 1.0, None
+        )
         moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
         owners = {n.split(".")[0] for n in moved}
         movers = {p for p in turn.players if list(model.player(p).parameters())}
@@ -69,13 +86,13 @@ def test_a_turn_gives_one_value_a_row_and_nothing_depends_on_other_rows(
 ) -> None:
     """A turn is a pure function of parameters, batch and random state."""
     torch.manual_seed(0)
-    model = all_models()[name](SPACES[kind], latent=4)
+    model = all_models()[name](SPACES[kind], **small(name))
     x = rows(SPACES[kind], 6)
     for turn in model.turns():
         torch.manual_seed(1)
-        first = getattr(model, turn.name)(x, None)
+        first = play(model, turn, x)
         torch.manual_seed(1)
-        again = getattr(model, turn.name)(x, None)
+        again = play(model, turn, x)
         for term, value in first.items():
             assert value.shape == (6,)
             torch.testing.assert_close(value, again[term], rtol=0, atol=0)
@@ -131,13 +148,13 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca() -> None:
         size=(n, d)
     )
     data = read(raw)
-    settings = Settings(3000, batch=800, ema=0.0, rate=5e-3)
-    config = identify("vae", {"latent": latent}, settings, data)
+    settings = Settings(3000, batch_size=800, ema=0.0, learning_rate=5e-3)
+    config = new_config("vae", {"latent": latent}, asdict(settings), data)
     torch.manual_seed(0)
     model = build("vae", data.schema, {"latent": latent}, 0, torch.device("cpu"))
     assert isinstance(model, VAE)
     model.encoder = LinearEncoder(d, latent)  # type: ignore[assignment]  # a stand-in player
-    model.decoder.trunk = Unconditional(nn.Linear(latent, d))  # type: ignore[assignment]  # likewise
+    model.decoder.trunk = Unconditional(nn.Linear(latent, d))  # likewise
     model.decoder.likelihood.raw = nn.Parameter(torch.zeros(1))  # one sigma, as in the theory
     Loop(model, data, settings, None, config).run()
     x = data.part("train")[0].double()
@@ -270,7 +287,7 @@ def dirac(model: GAN | R3GAN, steps: int = 2000, rate: float = 0.1) -> tuple[flo
     for _ in range(steps):
         for turn in model.turns():
             movers = [p for name in turn.players for p in model.player(name).parameters()]
-            loss = torch.stack([t.mean() for t in getattr(model, turn.name)(x, None).values()])
+            loss = torch.stack([t.mean() for t in play(model, turn, x).values()])
             for p, g in zip(movers, torch.autograd.grad(loss.sum(), movers), strict=True):
                 p.data.sub_(rate * g)
         theta, psi = point.theta.item(), slope.psi.item()

@@ -23,12 +23,12 @@ from plotly.offline import get_plotlyjs
 from pushforward.comparison.compare import Comparison, baseline
 from pushforward.data import Dataset, read
 from pushforward.errors import RunError
-from pushforward.families.model import Panel
+from pushforward.families.panels import Panel
 from pushforward.files import write_json, write_tensors
 from pushforward.measures import CAVEAT, Measurement, Scorecard
 from pushforward.report import write_report
 from pushforward.report.measures import scale
-from pushforward.runs.fitted import Folder, identify
+from pushforward.runs.folder import Folder, new_config
 from pushforward.training.settings import Settings
 
 EVIL = "<script>alert(1)</script>"
@@ -144,8 +144,8 @@ def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comp
         for seed in range(3):
             run = Folder(folder / "runs" / f"{model}-{seed}")
             settings = Settings("100 steps", seed)
-            config = identify(model, {}, settings, data) | {"steps": 100}
-            run.claim(config, data.schema)
+            config = new_config(model, {}, asdict(settings), data) | {"steps": 100}
+            run.open_or_create(config, data.schema)
             run.write_history(history())
             write_json(run.anatomy, [asdict(panel) for panel in panels])
     return result

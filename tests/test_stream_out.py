@@ -24,7 +24,10 @@ from pushforward.data import read_raw
 from pushforward.data.tables.distinct_strings import Series, permuted
 from pushforward.data.write import write_stream
 from pushforward.runs.fitted import Fitted
-from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size, even, regrouped
+from pushforward.sampling.balanced import even
+from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size
+from pushforward.sampling.request import SampleRequest
+from pushforward.sampling.streams import regrouped
 
 
 def frame(n: int = 400) -> pl.DataFrame:
@@ -95,8 +98,8 @@ def test_a_stream_writes_what_a_sample_holds(tmp_path: Path, ending: str, make: 
     one, other = tmp_path / f"one.{ending}", tmp_path / "deep" / f"other.{ending}"
     pf.write(fitted.sample(700, seed=1), one, schema=fitted.schema)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pushforward.sampling.sampling.STREAMED", 300)
-        assert fitted.sampling(700, 1).write(other) == other
+        patch.setattr("pushforward.sampling.request.CHUNK", 300)
+        assert SampleRequest(fitted.network(), fitted.schema, 700, 1).write(other) == other
     if ending == "parquet":
         a, b = pl.read_parquet(one), pl.read_parquet(other)
         assert a.drop("never").equals(b.drop("never"))
@@ -109,7 +112,7 @@ def test_a_stream_writes_what_a_sample_holds(tmp_path: Path, ending: str, make: 
 
 def test_a_matrix_streams_too(tmp_path: Path) -> None:
     fitted = trained("ring")
-    path = fitted.sampling(50, 1).write(tmp_path / "m.csv")
+    path = SampleRequest(fitted.network(), fitted.schema, 50, 1).write(tmp_path / "m.csv")
     np.testing.assert_allclose(pl.read_csv(path).to_numpy(), fitted.sample(50, seed=1))
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -20,18 +21,20 @@ import pushforward as pf
 from pushforward.errors import DivergedError
 from pushforward.families.model import Model, Terms, turn
 from pushforward.files import read_tensors
-from pushforward.runs.fitted import Fitted, Folder, build, identify
+from pushforward.runs.fitted import Fitted, build
+from pushforward.runs.folder import Folder, new_config
 from pushforward.space import Space
 from pushforward.training.loop import Loop, due, schedule
+from pushforward.training.moving_average import MovingAverage
 from pushforward.training.settings import Budget, Settings
-from pushforward.training.turn_optimizer import Average, Seat
+from pushforward.training.turn_optimizer import TurnOptimizer
 
 
 def ring_loop(model: Model, settings: Settings, folder: Folder | None = None) -> Loop:
     data = pf.read("ring")
-    config = identify(model.name, {}, settings, data)
+    config = new_config(model.name, {}, asdict(settings), data)
     if folder is not None:
-        config = folder.claim(config, data.schema)
+        config = folder.open_or_create(config, data.schema)
     return Loop(model, data, settings, folder, config)
 
 
@@ -70,9 +73,9 @@ def test_other_budgets_are_refused(text: str) -> None:
 
 
 def test_a_budget_in_samples_counts_the_rows_that_are_drawn() -> None:
-    fitted = pf.fit("ring", "gan", budget="5000 samples", batch=100)
+    fitted = pf.fit("ring", "gan", budget="5000 samples", batch_size=100)
     # a round of the GAN draws 100 rows for each of its two turns
-    assert fitted.config["steps"] == 25
+    assert fitted.steps == 25
     assert fitted.history[-2]["samples"] == 5000
 
 
@@ -88,8 +91,8 @@ def test_things_are_due_so_often_and_at_the_end() -> None:
 
 def test_a_budget_in_seconds_becomes_steps_that_repeat_the_run(tmp_path: Path) -> None:
     timed = pf.fit("ring", "vae", budget="1s", width=16, out=tmp_path / "run")
-    steps = json.loads((tmp_path / "run" / "config.json").read_text())["steps"]
-    assert steps == timed.config["steps"] == timed.history[-1]["step"] > 10
+    steps = json.loads((tmp_path / "run" / "config.json").read_text())["schedule"][0]["steps"]
+    assert steps == timed.steps == timed.history[-1]["step"] > 10
     assert_same(weights(timed), weights(pf.fit("ring", "vae", budget=f"{steps} steps", width=16)))
 
 
@@ -117,12 +120,12 @@ def test_a_seat_moves_as_adam_does() -> None:
     ours, theirs = (
         build("vae", pf.read("ring").schema, {"latent": 2}, 0, torch.device("cpu")) for _ in "ab"
     )
-    seat = Seat(ours, ours.turns()[0], None)
+    turn = TurnOptimizer(ours, ours.turns()[0], None)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-3, fused=False)
     x = pf.read("ring").part("train")[0][:64]
     for step in range(5):
         torch.manual_seed(step)
-        seat.move(x, None, 1.0, None)
+        turn.step(x, None, 1.0, None)
         torch.manual_seed(step)
         loss = torch.stack([t.mean() for t in theirs.elbo(x, None).values()]).sum()  # type: ignore[operator]  # a turn
         optimizer.zero_grad()
@@ -135,24 +138,26 @@ def test_a_seat_moves_as_adam_does() -> None:
 def test_clipping_bounds_the_gradient_that_is_applied() -> None:
     torch.manual_seed(0)
     model = build("vae", pf.read("ring").schema, {"latent": 2}, 0, torch.device("cpu"))
-    seat = Seat(model, model.turns()[0], None)
+    turn = TurnOptimizer(model, model.turns()[0], None)
     seen: list[float] = []
-    step = seat.optimizer.step
+    step = turn.optimizer.step
 
     def watched(*args: Any) -> Any:
         seen.append(
-            float(torch.cat([p.grad.flatten() for p in seat.movers if p.grad is not None]).norm())
+            float(
+                torch.cat([p.grad.flatten() for p in turn.parameters if p.grad is not None]).norm()
+            )
         )
         return step(*args)
 
-    seat.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
-    seat.move(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
+    turn.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
+    turn.step(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
 
 def test_the_average_is_the_exponential_one() -> None:
     model = build("gan", pf.read("ring").schema, {"latent": 2}, 0, torch.device("cpu"))
-    average, decay = Average(model, 0.9), 0.9
+    average, decay = MovingAverage(model, 0.9), 0.9
     own = dict(model.named_parameters())["generator.trunk.first.weight"]
     expected = own.detach().clone().double()
     for step in range(1, 30):
@@ -206,7 +211,7 @@ class Counted(Model):
 
 def test_turns_are_repeated_and_skipped_as_they_say() -> None:
     model = Counted(pf.read("ring").schema.space, latent=2)
-    ring_loop(model, Settings(4, batch=8)).run()
+    ring_loop(model, Settings(4, batch_size=8)).run()
     assert model.log == [*["often"] * 3, "seldom", *["often"] * 3] * 2
 
 
@@ -214,7 +219,7 @@ def test_a_number_that_is_not_finite_names_turn_step_and_term(tmp_path: Path) ->
     model = Counted(pf.read("ring").schema.space, latent=2, astray=26)  # played in step 51
     folder = Folder(tmp_path / "run")
     with pytest.raises(DivergedError, match=r"turn 'seldom', step 51: bad is not finite"):
-        ring_loop(model, Settings(100, batch=8), folder).run()
+        ring_loop(model, Settings(100, batch_size=8), folder).run()
     assert not folder.finished
     best, _ = read_tensors(folder.weights("best"))
     assert all(bool(t.isfinite().all()) for t in best.values())
@@ -233,7 +238,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     data = pf.read(tmp_path / "d.npz", condition="label")
     settings = Settings(5)
     model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
-    loop = Loop(model, data, settings, None, identify("vae", {}, settings, data))
+    loop = Loop(model, data, settings, None, new_config("vae", {}, asdict(settings), data))
     rows, codes = data.part("validation")
     assert codes is not None
     monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)

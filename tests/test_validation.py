@@ -13,14 +13,15 @@ import torch
 
 import pushforward as pf
 from pushforward.errors import ModelError
-from pushforward.nn import Critic
+from pushforward.nn import Critic, Trunks
 from pushforward.nn.trunks import ReadCells
 from pushforward.report.training import best_check
 from pushforward.runs.fitted import build
 from pushforward.space import Cells, Vector
+from pushforward.training.batches import Batches
 from pushforward.training.selection import Validation
 from pushforward.training.settings import Settings
-from pushforward.training.turn_optimizer import Batches, Seat, precision
+from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=300)
@@ -37,7 +38,7 @@ def test_the_loss_is_that_of_the_turn_without_what_training_leaves_out() -> None
         torch.manual_seed(3)
         terms = model.elbo(rows, None)  # type: ignore[operator]  # a VAE's turn
     expected = sum(float(term.mean()) for term in terms.values())
-    assert Validation(data, 3).loss(model, model.turns()[0]) == pytest.approx(expected, rel=1e-6)
+    assert Validation(data, 3).loss(model) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_loss_that_is_no_number_displaces_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,11 +104,11 @@ def test_a_precision_that_there_is_not(bad: Any) -> None:
 def test_only_tables_are_trained_in_half_precision_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert precision("auto", Cells((2, 3)), cpu) == "bfloat16"
-    assert precision("auto", Vector(2), cpu) == "float32"
-    assert precision("float32", Cells((2, 3)), cpu) == "float32"
+    assert resolve_precision("auto", Cells((2, 3)), cpu) == "bfloat16"
+    assert resolve_precision("auto", Vector(2), cpu) == "float32"
+    assert resolve_precision("float32", Cells((2, 3)), cpu) == "float32"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert precision("auto", Cells((2, 3)), cpu) == "float32"
+    assert resolve_precision("auto", Cells((2, 3)), cpu) == "float32"
 
 
 @pytest.mark.parametrize("model", ["vae", "r3gan"])
@@ -117,14 +118,14 @@ def test_half_precision_takes_nearly_the_same_first_step(model: str) -> None:
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         network = build(model, data.schema, {"width": 64}, 0, torch.device("cpu"))
-        seat = Seat(network, network.turns()[0], None, dtype)
+        optimizer = TurnOptimizer(network, network.turns()[0], None, dtype)
         batch = Batches(data, 128, 0, torch.device("cpu"), 0)()
         torch.manual_seed(0)
-        seat.move(*batch, 0.0, None)
-        found.append(seat.means[0])
-        assert all(mean.dtype == torch.float32 for mean in seat.means)
+        optimizer.step(*batch, 0.0, None)
+        found.append(optimizer.means[0])
+        assert all(mean.dtype == torch.float32 for mean in optimizer.means)
     torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=1e-4)
 
 
 def test_packs_of_rows_keep_embeddings() -> None:
-    assert isinstance(Critic(Cells((4000, 5)), 0, 32, 1, pack=2).trunk.first, ReadCells)
+    assert isinstance(Critic(Cells((4000, 5)), 0, Trunks(32, 1), pack=2).trunk.first, ReadCells)

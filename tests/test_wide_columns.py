@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from pushforward.nn import Reader, Writer
 from pushforward.nn.segments import Segments
-from pushforward.nn.trunks import EMBEDDING, WIDE, ReadCells, WriteCells, stretches
+from pushforward.nn.trunks import (
+    EMBEDDING,
+    WIDE,
+    ReadCells,
+    VectorReader,
+    VectorWriter,
+    WriteCells,
+    stretches,
+)
 from pushforward.space import Cells
 
 SPACE = Cells((3, 5, WIDE + 1, 2, 2, 4000, 4000))
@@ -39,7 +46,7 @@ def test_logits_of_a_wide_column_have_the_rank_of_an_embedding() -> None:
 
 def test_only_tables_with_wide_columns_take_the_detour() -> None:
     for space, wide in ((SPACE, True), (Cells((WIDE, 3)), False)):
-        reader, writer = Reader(space, 0, 32, 1), Writer(space, 8, 1, 0, 32, 1)
+        reader, writer = VectorReader(space, 0, 32, 1), VectorWriter(space, 8, 1, 0, 32, 1)
         assert isinstance(reader.first, ReadCells) == wide
         assert isinstance(writer.rest[-1], WriteCells) == wide
         rows = torch.zeros(4, sum(space.sizes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, cast
 
@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder, Code
+from pushforward.families.codes import Code
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Model
-from pushforward.runs.fitted import Fitted, identify
-from pushforward.sampling.blocks import forked
+from pushforward.random import derived_seed, isolated
+from pushforward.runs.folder import new_config
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
 
@@ -42,7 +43,7 @@ class Scale:
     second_data: bool
     readings: int  # of the measures of statement 8, through training
     permutations: int
-    rate: float | None = None  # learning rate; None: each turn's own
+    learning_rate: float | None = None  # None: each turn's own
 
 
 FULL = Scale(
@@ -70,7 +71,7 @@ QUICK = Scale(
     second_data=False,
     readings=10,
     permutations=199,
-    rate=3e-3,
+    learning_rate=3e-3,
 )
 
 
@@ -96,17 +97,18 @@ def rows(name: str, part: str = "test") -> Tensor:
 
 
 @cache
-def trained(name: str, model: str, steps: int, seed: int, rate: float | None, **own: Any) -> Fitted:
-    """Return a fitted model with its final weights; the same arguments are trained once."""
-    options = {**SIZES[name], **own}
+def trained(
+    name: str, model: str, steps: int, seed: int, learning_rate: float | None, **own: Any
+) -> Model:
+    """Return a model with its final weights; the same arguments are trained once."""
+    options = {"learning_rate": learning_rate, **SIZES[name], **own}
     budget = f"{steps} steps"
-    fitted = pf.fit(data(name), model, budget=budget, seed=seed, rate=rate, ema=0.99, **options)
-    return fitted.load("final")
+    return pf.fit(data(name), model, budget=budget, seed=seed, ema=0.99, **options).network("final")
 
 
 def imagined(model: Model, n: int = 1000, seed: int = 1) -> Tensor:
     """Return n rows X = g(Z)."""
-    with torch.no_grad(), forked(CPU, seed):
+    with torch.no_grad(), isolated(CPU, seed):
         return model.imagine(n)
 
 
@@ -118,13 +120,13 @@ def score(model: Model, name: str, permutations: int = 1) -> pf.Measurement:
 @torch.no_grad()
 def codes(model: Model, x: Tensor) -> Code:
     """Return q(z|x) for rows x."""
-    assert isinstance(model, Autoencoder)
+    assert isinstance(model, WithEncoder)
     return model.encode(x)
 
 
 def drawn(q: Code, seed: int = 2) -> Tensor:
     """Return z = mu + sigma * eps."""
-    with forked(CPU, seed):
+    with isolated(CPU, seed):
         return q.rsample()
 
 
@@ -135,11 +137,11 @@ def sigma(q: Code) -> Tensor:
 
 def watched(model: Model, name: str, settings: Settings, every: int) -> Iterator[tuple[int, Model]]:
     """Train a model in the library's loop, and show it every so many steps and at the end."""
-    loop = Loop(model, data(name), settings, None, identify("", {}, settings, data(name)))
+    loop = Loop(model, data(name), settings, None, new_config("", {}, asdict(settings), data(name)))
     while True:
         if loop.step % every == 0 or loop.step == loop.total:
             yield loop.step, loop.model
         if loop.step == loop.total:
             return
-        with forked(CPU, settings.seed * 1_000_003 + loop.step):
+        with isolated(CPU, derived_seed(settings.seed, loop.step)):
             loop.round()

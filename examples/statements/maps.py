@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder
+from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Model
-from pushforward.nn.priors import prior as make_prior
-from pushforward.sampling.blocks import forked
+from pushforward.nn.priors import continuous_prior
+from pushforward.random import isolated
 from statements import figures as draw
 from statements.common import (
     CPU,
@@ -33,7 +33,9 @@ def one_map(scale: Scale) -> Shown:
     pictures = []
     for prior in scale.priors:
         models = {
-            kind: trained("moons", kind, steps, 0, scale.rate, prior=prior).model
+            kind: trained("moons", kind, steps, 0, scale.learning_rate, prior=prior).network(
+                "final"
+            )
             for kind, steps in (("vae", scale.toy), ("gan", scale.game))
         }
         table += [_map_row(kind, prior, imagined(model)) for kind, model in models.items()]
@@ -58,14 +60,14 @@ def _map_row(kind: str, prior: str, x: Tensor) -> Row:
 
 def _unmoved(prior: str) -> Row:
     """Measure the prior itself, before any map."""
-    with forked(CPU, 1):
-        return _map_row("Z itself", prior, make_prior(prior, 2).sample(1000))
+    with isolated(CPU, 1):
+        return _map_row("Z itself", prior, continuous_prior(prior, 2).sample(1000))
 
 
 @torch.no_grad()
 def _map_picture(prior: str, models: dict[str, Model]) -> Picture:
     """Return draws of z, lines through them, and where each model carries both."""
-    with forked(CPU, 3):
+    with isolated(CPU, 3):
         z = models["vae"].prior.sample(1500)
     lines = _circles() if prior == "normal" else _squares()
     carried = {
@@ -77,14 +79,14 @@ def _map_picture(prior: str, models: dict[str, Model]) -> Picture:
 
 def imagine_at(model: Model, z: Tensor) -> Tensor:
     """Return X = g(z); a VAE's g also draws from p(x|z)."""
-    with forked(CPU, 4):
+    with isolated(CPU, 4):
         return model.generate(z)
 
 
 def mean_at(model: Model, z: Tensor) -> Tensor:
     """Return the map without its noise: for a VAE the mean of p(x|z)."""
-    if isinstance(model, Autoencoder):
-        return cast(Tensor, model.decoder(z).mean())
+    if isinstance(model, WithDecoder):
+        return model.mean(z)
     return model.generate(z)
 
 
@@ -122,7 +124,7 @@ def _refusal() -> str:
 def _shifted(shift: float, permutations: int) -> Row:
     """Compare N(0, 1) with N(shift, 1): by their densities, and by 1,000 draws of each."""
     p, q = Normal(0.0, 1.0), Normal(shift, 1.0)
-    with forked(CPU, 5):
+    with isolated(CPU, 5):
         x, y = torch.randn(1000, 1), shift + torch.randn(1000, 1)
     energy = pf.measures.energy(x, y, permutations=permutations, seed=0)
     mmd = pf.measures.mmd(x, y, bandwidth=1.0, permutations=permutations, seed=0)

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import pushforward as pf
-from pushforward.families.components import Adversarial
+from pushforward.families.critics import WithCritic
 from pushforward.families.model import Model
 from pushforward.models.gan import GAN
+from pushforward.random import isolated
 from pushforward.runs.fitted import build
-from pushforward.sampling.blocks import forked
 from pushforward.training.settings import Settings
 from statements import figures as draw
 from statements.common import (
@@ -42,7 +42,7 @@ def _game(scale: Scale, seed: int) -> list[Row]:
     """Play a GAN's game, and read four measures on the same samples every so often."""
     options = {**SIZES["moons"], "gamma": 0.02}
     model = build("gan", data("moons").schema, options, seed, CPU)
-    settings = Settings(scale.game, seed=seed, rate=scale.rate, ema=0.0)
+    settings = Settings(scale.game, seed=seed, learning_rate=scale.learning_rate, ema=0.0)
     every = max(1, scale.game // scale.readings)
     return [_read(step, seen) for step, seen in watched(model, "moons", settings, every)]
 
@@ -61,7 +61,7 @@ def _read(step: int, model: Model) -> Row:
 
 
 @torch.no_grad()
-def critic_bound(model: Adversarial, real: Tensor, fake: Tensor) -> float:
+def critic_bound(model: WithCritic, real: Tensor, fake: Tensor) -> float:
     """Return log 2 - 1/2 (E softplus(-D(x)) + E softplus(D(g(z)))) <= Jensen-Shannon, in nats."""
     loss = softplus(-model.critic(real)).mean() + softplus(model.critic(fake)).mean()
     return math.log(2) - 0.5 * float(loss)
@@ -71,7 +71,7 @@ def _best_response(model: GAN, steps: int = 60) -> GAN:
     """Return a copy whose critic has moved on while the generator stands still."""
     model, x = copy.deepcopy(model), rows("moons", "train")
     adam = torch.optim.Adam(model.critic.parameters(), 2e-3, (0.0, 0.99), fused=True)
-    with forked(CPU, 7):
+    with isolated(CPU, 7):
         for _ in range(steps):
             terms = model.measure(x[torch.randint(len(x), (256,))], None)
             loss = torch.stack([term.mean() for term in terms.values()]).sum()

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder, Code
+from pushforward.families.codes import Code
 from pushforward.families.model import Model
+from pushforward.models.vae import VAE
+from pushforward.random import isolated
 from pushforward.runs.fitted import build
-from pushforward.sampling.blocks import forked
 from pushforward.training.settings import Settings
 from statements import figures as draw
 from statements.common import (
@@ -45,7 +46,7 @@ def own_code(scale: Scale) -> Shown:
 def plane(scale: Scale, beta: float) -> Model:
     """Return a VAE of digits with codes in the plane, from two separate encoders."""
     own = {"latent": 2, "separate_encoders": True, "beta": beta}
-    return trained("digits", "vae", scale.digits, 0, scale.rate, **own).model
+    return trained("digits", "vae", scale.digits, 0, scale.learning_rate, **own)
 
 
 def labels() -> Tensor:
@@ -82,7 +83,7 @@ def _sigma_run(scale: Scale, beta: float, seed: int) -> tuple[list[tuple[int, fl
     """Train with weight beta on the KL; return sigma against steps, the end's scores, samples."""
     options = {**SIZES["digits"], "beta": beta}
     model = build("vae", data("digits").schema, options, seed, CPU)
-    settings = Settings(scale.digits, seed=seed, rate=scale.rate, ema=0.0)
+    settings = Settings(scale.digits, seed=seed, learning_rate=scale.learning_rate, ema=0.0)
     x, curve = rows("digits"), []
     for step, seen in watched(model, "digits", settings, max(1, scale.digits // 30)):
         q = codes(seen, x)
@@ -92,7 +93,7 @@ def _sigma_run(scale: Scale, beta: float, seed: int) -> tuple[list[tuple[int, fl
 
 def _ends(model: Model, q: Code, level: float) -> Row:
     """Return sigma, the noise's share of the codes' variance, and both scores of the decoder."""
-    assert isinstance(model, Autoencoder)
+    assert isinstance(model, VAE)
     noise, signal = sigma(q).square().mean(0), q.mean.var(0)
     with torch.no_grad():
         again = pf.measures.energy(rows("digits"), model.generate(drawn(q)), permutations=1)
@@ -113,7 +114,7 @@ def aggregate(scale: Scale) -> Shown:
     """If every p(Z|X) is near N(0, I), then so is p(Z) = sum_X p(Z|X) p(X)."""
     betas = (0.0, 1.0, 10.0)
     q = {beta: codes(plane(scale, beta), rows("digits", "train")) for beta in betas}
-    with forked(CPU, 6):
+    with isolated(CPU, 6):
         prior = torch.randn_like(q[0.0].mean)
     table = [_aggregate_row(beta, code, prior, scale.permutations) for beta, code in q.items()]
     clouds = {beta: drawn(code) for beta, code in q.items()}

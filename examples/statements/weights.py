@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, cast
 
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.families.components import Autoencoder, Code
+from pushforward.families.codes import Code
+from pushforward.families.decoders import WithDecoder
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Model, Terms, turn
-from pushforward.runs.fitted import identify
-from pushforward.sampling.blocks import forked
+from pushforward.models.vae import VAE
+from pushforward.random import isolated
+from pushforward.runs.folder import new_config
 from pushforward.space import Space
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
@@ -34,7 +38,7 @@ from statements.common import (
 )
 
 
-class SplitKL(Autoencoder):
+class SplitKL(WithDecoder, WithEncoder):
     """Reconstruction + 1/2 |mu|^2 + weight/2 sum(sigma^2 - log sigma^2 - 1); the KL at weight 1."""
 
     name: ClassVar[str] = "split-kl"
@@ -102,18 +106,20 @@ def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Mo
     options = {**SIZES[name], **pictures, "weight": weight}
     steps = scale.digits if name == "digits" else scale.toy // 2
     if loss == "direct":
-        return trained(name, "direct-vae", steps, seed, scale.rate, beta=0.5, **options).model
-    with forked(CPU, seed):
+        return trained(name, "direct-vae", steps, seed, scale.learning_rate, beta=0.5, **options)
+    with isolated(CPU, seed):
         model = SplitKL(data(name).schema.space, **cast(Any, options))
-    settings = Settings(steps, seed=seed, rate=scale.rate, ema=0.99)
-    config = identify("", {}, settings, data(name))
-    return Loop(model, data(name), settings, None, config).run().load("final").model
+    settings = Settings(steps, seed=seed, learning_rate=scale.learning_rate, ema=0.99)
+    config = new_config("", {}, asdict(settings), data(name))
+    return Loop(model, data(name), settings, None, config).run().network("final")
 
 
 def tug_of_war(scale: Scale) -> Shown:
     """Reconstruction wants no noise, the KL wants unit noise: rate and distortion over beta."""
     models = {
-        beta: trained("digits", "vae", scale.digits, 0, scale.rate, beta=beta).model
+        beta: trained("digits", "vae", scale.digits, 0, scale.learning_rate, beta=beta).network(
+            "final"
+        )
         for beta in scale.betas
     }
     table = _slopes([_rate_row(beta, model) for beta, model in models.items()])
@@ -136,7 +142,7 @@ def _slopes(table: list[Row]) -> list[Row]:
 @torch.no_grad()
 def _rate_row(beta: float, model: Model) -> Row:
     """Return rate, distortion and noise on the rows that the loss is about."""
-    assert isinstance(model, Autoencoder)
+    assert isinstance(model, VAE)
     x = rows("digits", "train")
     q = codes(model, x)
     loss = [-model.decode(drawn(q, seed)).log_prob(x).mean() for seed in range(8)]

@@ -18,7 +18,7 @@ from pushforward.families.model import Model, turn
 from pushforward.measures import Measurement, Scorecard, measure
 from pushforward.report import Comparison, compare
 from pushforward.runs.fitted import Fitted, load
-from pushforward.training.loop import fit
+from pushforward.training.fit import fit
 
 __all__ = [
     "Comparison",

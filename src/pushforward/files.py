@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,79 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import RunError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Work alone in a folder; RunError while another process does.
+
+    A file `.lock` holds the host, the process id and the process's start. A lock is stale, and is
+    taken over, when that process of this host is gone. Locks of other hosts count until the file is
+    deleted.
+    """
+    path = folder / ".lock"
+    own = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _take(path, own)
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror or error}"
+        raise RunError(msg) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _take(path: Path, own: Mapping[str, Any]) -> None:
+    """Create the lock, or take over a stale one."""
+    for _ in range(2):
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(own, file)
+        except FileExistsError:
+            holder = _holder(path)
+            if holder is not None and _works(holder):
+                msg = (
+                    f"process {holder['pid']} on {holder['host']} works in {path.parent}; wait for "
+                    f"it, or delete {path} if it is gone"
+                )
+                raise RunError(msg) from None
+            path.unlink(missing_ok=True)
+        else:
+            return
+    msg = f"another process just took {path.parent}; try again"
+    raise RunError(msg)
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Return who holds a lock; None for a lock that is torn or gone."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return holder if isinstance(holder, dict) and {"host", "pid"} <= holder.keys() else None
+
+
+def _works(holder: Mapping[str, Any]) -> bool:
+    """Tell whether a lock's process may still be there."""
+    if holder["host"] != platform.node():
+        return True
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return holder.get("started") in (None, _started(int(holder["pid"])))
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in the system's ticks: ids are used again. None if unknown."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return None
 
 
 @contextmanager
@@ -63,6 +137,17 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError) as error:
         msg = f"{path} is broken ({error}); restore it, or delete the folder and train again"
         raise RunError(msg) from error
+
+
+def read_text(path: Path) -> str:
+    """Return the text that goes with the tensors of a file, without reading these."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    except (OSError, ValueError, struct.error, OverflowError, MemoryError) as error:
+        msg = f"{path} is truncated or broken ({error}); restore it or train again"
+        raise RunError(msg) from error
+    return str(header.get("__metadata__", {}).get("text", ""))
 
 
 def digest(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from pushforward.data import Dataset
-from pushforward.families.model import Panel
+from pushforward.families.panels import Panel
 from pushforward.measures.selftest import Result, sanity
 from pushforward.measures.selftest.sanity import Verdict
 from pushforward.runs.fitted import Fitted

@@ -25,7 +25,7 @@ from pushforward.errors import MeasureError, ModelError, PushforwardError, neare
 if TYPE_CHECKING:
     from pushforward.comparison.result import Comparison
     from pushforward.data import Dataset
-    from pushforward.runs.fitted import Checkpoint
+    from pushforward.runs import Checkpoint
 
 app = typer.Typer(
     add_completion=False,
@@ -51,10 +51,10 @@ RareValues = Annotated[
 ]
 Metadata = Annotated[Path | None, typer.Option(help="What a table's columns are, as SDV has it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Batch = Annotated[int | None, typer.Option(help="Rows a batch. [by kind of data]")]
+BatchSize = Annotated[int | None, typer.Option(help="Rows a batch. [by kind of data]")]
 Ema = Annotated[float, typer.Option(help="Decay of the generating players' average; 0: none.")]
-Clip = Annotated[float | None, typer.Option(help="Clip a turn's gradient to this norm.")]
-Rate = Annotated[float | None, typer.Option(help="Learning rate. [each model's own]")]
+ClipGradNorm = Annotated[float | None, typer.Option(help="Clip a turn's gradient to this norm.")]
+LearningRate = Annotated[float | None, typer.Option(help="Learning rate. [each model's own]")]
 Precision = Annotated[str, typer.Option(help="Networks train in auto, float32 or bfloat16.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -81,10 +81,10 @@ def compare(
     rare: RareValues = "draw",
     metadata: Metadata = None,
     device: Device = "auto",
-    batch: Batch = None,
+    batch_size: BatchSize = None,
     ema: Ema = 0.999,
-    clip: Clip = None,
-    rate: Rate = None,
+    clip_grad_norm: ClipGradNorm = None,
+    learning_rate: LearningRate = None,
     precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -98,8 +98,9 @@ def compare(
     shared, own = model_options(context.args, names)
     dataset = _read(data, condition, key, constraint, rare, metadata)
     folder = out_folder or Path("runs") / Path(data).stem
-    settings: dict[str, Any] = {"budget": budget, "batch": batch, "ema": ema}
-    settings |= {"clip": clip, "rate": rate, "precision": precision}
+    settings: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "ema": ema}
+    settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
+    settings |= {"precision": precision}
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(
@@ -156,10 +157,10 @@ def fit(
     rare: RareValues = "draw",
     metadata: Metadata = None,
     device: Device = "auto",
-    batch: Batch = None,
+    batch_size: BatchSize = None,
     ema: Ema = 0.999,
-    clip: Clip = None,
-    rate: Rate = None,
+    clip_grad_norm: ClipGradNorm = None,
+    learning_rate: LearningRate = None,
     precision: Precision = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -167,12 +168,18 @@ def fit(
 
     Options of the model follow by name, e.g. --latent 16 --beta 0.5 (see `pushforward models`).
     """
-    from pushforward.training.loop import fit as train
-    from pushforward.training.settings import Settings
+    from pushforward.training.fit import fit as train
 
     options, _ = model_options(context.args, [model])
     dataset = _read(data, condition, key, constraint, rare, metadata)
-    settings = Settings(budget, seed, batch, ema, clip, rate, precision)
+    settings: dict[str, Any] = {
+        "budget": budget,
+        "seed": seed,
+        "batch_size": batch_size,
+        "ema": ema,
+    }
+    settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
+    settings |= {"precision": precision}
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         fitted = train(
@@ -180,8 +187,8 @@ def fit(
             model,
             out=run,
             device=device,
-            settings=settings,
             progress=lambda record: display.told(f"{model}, seed {seed}", record),
+            **settings,
             **options,
         )
     if as_json:
@@ -214,7 +221,7 @@ def sample(
     Tables are written in chunks, however many rows they have.
     """
     from pushforward.runs.fitted import load
-    from pushforward.sampling.sampling import spoken
+    from pushforward.sampling.request import SampleRequest, spoken
 
     if checkpoint not in {"best", "final"}:
         msg = f"unknown checkpoint {checkpoint!r}: {nearest(checkpoint, ['best', 'final'])}"
@@ -222,9 +229,11 @@ def sample(
     fitted = load(run, device=device)
     wanted = spoken(where or [], fitted.schema)
     chosen: Checkpoint = "best" if checkpoint == "best" else "final"
-    sampling = fitted.sampling(n, seed, condition, wanted, balance, chosen)
+    sampling = SampleRequest(
+        fitted.network(chosen), fitted.schema, n, seed, condition, wanted, balance
+    )
     out.print(f"{n} samples: {escape(str(sampling.write(target)))}", soft_wrap=True)
-    for told in (*sampling.told, *sampling.doubts):
+    for told in (*([str(sampling.hits)] if sampling.hits else []), *sampling.doubts):
         out.print(escape(told), soft_wrap=True)
 
 

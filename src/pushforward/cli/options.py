@@ -47,7 +47,17 @@ def _unknown_option(
 
 COMMON = (
     *("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device"),
-    *("constraint", "rare", "metadata", "batch", "ema", "clip", "rate", "precision", "json"),
+    *(
+        "constraint",
+        "rare",
+        "metadata",
+        "batch-size",
+        "ema",
+        "clip-grad-norm",
+        "learning-rate",
+        "precision",
+        "json",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ on test rows. What is finished is kept in the folder and reused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
-from pushforward.comparison.references import ceiling_rows, first_rows, floor_rows
+from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
+from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
 from pushforward.data import Dataset
 from pushforward.families.model import Model
@@ -24,8 +25,10 @@ from pushforward.files import digest, read_json, write_json
 from pushforward.measures import Scorecard, Scorer
 from pushforward.measures._inputs import Featurise, described
 from pushforward.measures._selection import Only
-from pushforward.runs.fitted import Checkpoint, Fitted, choose_device
-from pushforward.training.loop import fit
+from pushforward.runs import Checkpoint, Fitted
+from pushforward.runs.fitted import choose_device
+from pushforward.sampling.request import SampleRequest
+from pushforward.training.fit import fit
 from pushforward.training.settings import Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
@@ -107,6 +110,25 @@ class Bench:
             device=choose_device(self.device),
         )
 
+    def run(
+        self,
+        models: Mapping[str, type[Model]],
+        seeds: Sequence[int],
+        settings: Settings,
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> Scorecards:
+        """Train and measure every model on every seed; settings are the same for all."""
+        self.prepare(list(models), seeds)
+        cards: Scorecards = {name: {} for name in models}
+        for seed in seeds:
+            for name, model in models.items():
+                fitted = self.fit(model, replace(settings, seed=seed), options[name])
+                for checkpoint, card in self.score(fitted, name, seed).items():
+                    cards[name].setdefault(checkpoint, []).append(card)
+                if seed == seeds[0]:
+                    self.keep_sample(fitted, name, seed)
+        return cards
+
     def prepare(self, models: Sequence[str], seeds: Sequence[int]) -> None:
         """Make the scorer if any run still needs it, so that a wrong choice fails before training.
 
@@ -116,18 +138,16 @@ class Bench:
         if not all(path.exists() for path in files):
             _ = self.scorer
 
-    def fit(
-        self, model: str, source: str | type[Model], settings: Settings, options: Mapping[str, Any]
-    ) -> Fitted:
-        """Train one model (its name, and where it comes from) on one seed, or load its run."""
-        stage = f"{model}, seed {settings.seed}"
+    def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
+        """Train one model on one seed, or load its run."""
+        stage = f"{model.name}, seed {settings.seed}"
         return fit(
             self.data,
-            source,
-            out=self.folder.run(model, settings.seed).path,
+            model,
+            out=self.folder.run(model.name, settings.seed).path,
             device=self.device,
             progress=lambda record: self.progress(stage, record),
-            settings=settings,
+            **asdict(settings),
             **options,
         )
 
@@ -143,7 +163,7 @@ class Bench:
         return {name: stored[name] for name in CHECKPOINTS}
 
     def _score(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> Scorecard:
-        fake = fitted.draw(len(self.test[0]), seed=seed, checkpoint=checkpoint)
+        fake = self._draw(fitted, seed, checkpoint)
         return self.scorer.score(self.test, fake, seed=seed)
 
     def references(self) -> tuple[Scorecard, Scorecard]:
@@ -168,8 +188,12 @@ class Bench:
         """Keep rows of a model's best checkpoint for the report."""
         path, origin = self.folder.sample(model), f"{_weights(fitted, 'best')} {seed}"
         if not has_origin(path, origin):
-            rows = fitted.draw(len(self.test[0]), seed=seed, checkpoint="best")
-            write_sample(path, self.data, rows, origin)
+            write_sample(path, self.data, self._draw(fitted, seed, "best"), origin)
+
+    def _draw(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> LabelledRows:
+        """Return as many generated rows as there are test rows."""
+        network = fitted.network(checkpoint)
+        return SampleRequest(network, fitted.schema, len(self.test[0]), seed).draw()
 
     def _origin(self, **measured: Any) -> dict[str, Any] | None:
         """Return what scorecards depend on beside the data; None where that cannot be said."""

@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any
 
 from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
 from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
-from pushforward.comparison.result import Comparison, Scorecards
-from pushforward.data import Dataset, read
-from pushforward.errors import DataError, ModelError, nearest
+from pushforward.comparison.result import Comparison
+from pushforward.data import Dataset
+from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.files import write_json
 from pushforward.measures._inputs import Featurise
 from pushforward.measures._selection import Only
 from pushforward.models import find
-from pushforward.training.settings import Settings
+from pushforward.training.fit import as_dataset, recorded_name
+from pushforward.training.settings import Settings, split_keywords
 
 MODELS = ("vae", "gan")
-
-ModelSource = str | type[Model]  # a name, or a class
 
 
 def compare(
     data: Any,
-    models: Sequence[ModelSource] = MODELS,
+    models: Sequence[str | type] = MODELS,
     *,
     seeds: int | Sequence[int] = 3,
     out: str | Path | None = None,
@@ -49,7 +47,8 @@ def compare(
 
     Args:
         data: as `fit` takes it.
-        models: names from `pushforward models`, and subclasses of `Model`, in any mixture.
+        models: names from `pushforward models`, subclasses of `Model`, and where one is
+            (`my_models.py:MyModel`), in any mixture.
         seeds: how many (0, 1, ... are used), or which ones. Fewer than 2 allow no recommendation.
         out: a folder; finished runs and scorecards in it are reused, so that another seed or model
             costs only its own training. A temporary folder by default.
@@ -75,46 +74,24 @@ def compare(
         RunError: the folder holds a comparison on other data, or training failed.
 
     """
-    sources, seeds = find_models(models), list_seeds(seeds)
-    settings = take_settings(keywords)
-    own_options = share_options(models, keywords, options or {})
+    classes, seeds = find_models(models), list_seeds(seeds)
+    given, shared = split_keywords(keywords, classes.values())
+    settings, own_options = _settings(given), share_options(models, shared, options or {})
     dataset = as_dataset(data, condition=condition)
     choice = MeasureChoice(measures, target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
     bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
-    description = describe(dataset, sources) | choice.to_json()
+    sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
+    description = describe(dataset) | {"sources": sources} | choice.to_json()
     bench.folder.open_or_create(description)
-    bench.prepare(list(sources), seeds)
-    cards: Scorecards = {model: {} for model in sources}
-    for seed in seeds:
-        for model, source in sources.items():
-            fitted = bench.fit(model, source, replace(settings, seed=seed), own_options[model])
-            for checkpoint, card in bench.score(fitted, model, seed).items():
-                cards[model].setdefault(checkpoint, []).append(card)
-            if seed == seeds[0]:
-                bench.keep_sample(fitted, model, seed)
-    result = Comparison(folder, list(sources), seeds, cards, *bench.references())
+    cards = bench.run(classes, seeds, settings, own_options)
+    result = Comparison(folder, list(classes), seeds, cards, *bench.references())
     write_json(bench.folder.comparison, description | result.to_json())
     return result
 
 
 def _silent(stage: str, record: Mapping[str, Any]) -> None:
     """Show nothing."""
-
-
-def as_dataset(data: Any, **reading: Any) -> Dataset:
-    """Return data as a `Dataset`, read with those arguments of `read` that are not None.
-
-    DataError for such an argument beside a `Dataset`, which has been read already.
-    """
-    given = {name: value for name, value in reading.items() if value is not None}
-    if not isinstance(data, Dataset):
-        return read(data, **given)
-    if given:
-        names = ", ".join(f"{name}=" for name in given)
-        msg = f"{names} was given with a Dataset, which has been read already: give it to pf.read"
-        raise DataError(msg)
-    return data
 
 
 def list_seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -136,8 +113,8 @@ def list_seeds(seeds: int | Sequence[int]) -> list[int]:
     return listed
 
 
-def find_models(models: Sequence[ModelSource]) -> dict[str, ModelSource]:
-    """Return where each model comes from (what was given for it), by the model's own name.
+def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
+    """Return the models' classes by their names.
 
     ModelError for an unknown model, none at all, one that is named twice, and anything but a list.
     """
@@ -146,34 +123,25 @@ def find_models(models: Sequence[ModelSource]) -> dict[str, ModelSource]:
         example = [name.strip() for name in text.split(",")]
         msg = f"models must be a list, such as {example}, got {models!r}"
         raise ModelError(msg)
-    names = [model_class(source).name for source in models]
+    classes = [find(model) for model in models]
+    names = [cls.name for cls in classes]
     if len(set(names)) < len(names) or not names:
         msg = f"name each model once, and at least one; got {', '.join(names) or 'none'}"
         raise ModelError(msg)
     if reserved := {REAL, CEILING, FLOOR}.intersection(names):
         msg = f"a model cannot be called {min(reserved)!r}: reports use this name for a reference"
         raise ModelError(msg)
-    return dict(zip(names, models, strict=True))
-
-
-def model_class(source: ModelSource) -> type[Model]:
-    """Return the class of a model that is given by its name or as a class."""
-    if not isinstance(source, type):
-        return find(source)
-    if not issubclass(source, Model) or not source.name:
-        msg = f"{source.__name__} must be a subclass of pushforward.Model that has a name"
-        raise ModelError(msg)
-    return source
+    return dict(zip(names, classes, strict=True))
 
 
 def share_options(
-    models: Sequence[ModelSource], shared: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
+    models: Sequence[str | type], shared: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Return each model's options, by its name: the shared ones that it has, and its own.
 
     ModelError when an option fits no model, or belongs to a model that is not compared.
     """
-    classes = {name: model_class(source) for name, source in find_models(models).items()}
+    classes = find_models(models)
     known = {name: cls.options() for name, cls in classes.items()}
     every = {option for options in known.values() for option in options}
     for option in shared:
@@ -188,21 +156,19 @@ def share_options(
         model: {n: v for n, v in shared.items() if n in known[model]} | dict(own.get(model, {}))
         for model in known
     }
-    for model, cls in classes.items():
-        cls.check(options_of[model])
-    return options_of
+    return {model: cls.check(options_of[model]) for model, cls in classes.items()}
 
 
-def take_settings(keywords: dict[str, Any]) -> Settings:
-    """Take how to train out of the keywords; ModelError for a wrong value."""
-    if "seed" in keywords:
-        msg = f"a comparison trains on several seeds: use seeds=[{keywords['seed']!r}], not seed="
+def _settings(given: Mapping[str, Any]) -> Settings:
+    """Return how to train; ModelError for a wrong value, and for `seed` beside `seeds`."""
+    if "seed" in given:
+        msg = f"a comparison trains on several seeds: use seeds=[{given['seed']!r}], not seed="
         raise ModelError(msg)
-    return Settings(**{k: keywords.pop(k) for k in Settings.__dataclass_fields__ if k in keywords})
+    return Settings(**given)
 
 
-def describe(data: Dataset, sources: Mapping[str, ModelSource]) -> dict[str, Any]:
-    """Return what `comparison.json` says about the data, and where each model comes from."""
+def describe(data: Dataset) -> dict[str, Any]:
+    """Return what `comparison.json` says about the data."""
     condition = data.schema.condition
     return {
         "data": data.name,
@@ -211,10 +177,9 @@ def describe(data: Dataset, sources: Mapping[str, ModelSource]) -> dict[str, Any
         "notes": list(data.notes),
         "rows": data.sizes,
         "condition": None if condition is None else condition.name,
-        "sources": {name: _text(source) for name, source in sources.items()},
     }
 
 
-def _text(source: ModelSource) -> str:
-    """Return what names a model in a command: its name, or the class and where it is."""
-    return source if isinstance(source, str) else f"{source.__module__}:{source.__qualname__}"
+def source_of(model: str | type) -> str:
+    """Return what a command calls a model: what was given, or where the class is."""
+    return model if isinstance(model, str) else recorded_name(find(model))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pushforward.errors import RunError
 from pushforward.files import read_json, write_json
-from pushforward.runs.fitted import Folder
+from pushforward.runs.folder import Folder
 
 REAL, CEILING, FLOOR = "real", "ceiling", "floor"  # sources of rows beside the models
 

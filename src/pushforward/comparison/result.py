@@ -18,7 +18,7 @@ from pushforward.comparison.table import ComparisonTable
 from pushforward.errors import RunError
 from pushforward.files import read_json
 from pushforward.measures import Scorecard
-from pushforward.runs.fitted import Checkpoint
+from pushforward.runs import Checkpoint
 
 Scorecards = dict[str, dict[Checkpoint, list[Scorecard]]]
 Renderer = Callable[[Path, str | Path | None], Path]

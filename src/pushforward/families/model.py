@@ -9,129 +9,153 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import ModelError, nearest
-from pushforward.nn import latent_size, trunk_size
-from pushforward.nn.priors import prior as make_prior
+from pushforward.errors import ModelError
+from pushforward.families.lookup import resolve
+from pushforward.families.options import Option, at_least, check_options, options_of
+from pushforward.families.panels import Panel
+from pushforward.nn.priors import Prior
+from pushforward.nn.roles import DEPTH, WIDTH
+from pushforward.nn.trunks import Networks, Trunks
 from pushforward.space import Cells, Space
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor | None]  # rows x, and their conditions c
-PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Terms])
+Play = TypeVar("Play", bound=Callable[..., Terms])
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Who moves, how often, and with which optimizer (Adam).
+    """Who moves, how often, with which optimizer (Adam), and in which phase of the training.
 
     Args:
         name: the method's name.
         players: attributes of the model that move.
+        data: whether the method takes rows x; else it takes how many rows n, and draws none.
         repeat: how many times in a row, each with a fresh batch.
         every: play only every so many rounds.
-        rate: Adam's learning rate at its highest.
+        learning_rate: Adam's learning rate at its highest.
         betas: Adam's averaging of gradient and squared gradient.
+        start: the share of the steps after which the turn is played, in [0, 1).
+        end: the share of the steps until which it is played, in (start, 1].
     """
 
     name: str
     players: tuple[str, ...]
+    data: bool = True
     repeat: int = 1
     every: int = 1
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What `turn` writes on a method; a setting that is text names the model's attribute."""
+
+    players: tuple[str, ...]
+    settings: Mapping[str, Any]
 
 
 def turn(
     *players: str,
-    repeat: int = 1,
-    every: int = 1,
-    rate: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-) -> Callable[[PlayFunction], PlayFunction]:
-    """Mark a method `(self, x, c) -> dict of terms (n,)` as a turn in which `players` move."""
+    data: bool = True,
+    repeat: int | str = 1,
+    every: int | str = 1,
+    learning_rate: float | str = 1e-3,
+    betas: tuple[float, float] | str = (0.9, 0.999),
+    start: float | str = 0.0,
+    end: float | str = 1.0,
+) -> Callable[[Play], Play]:
+    """Mark a method as a turn in which `players` move: see `Turn`.
 
-    def mark(play: PlayFunction) -> PlayFunction:
-        name = getattr(play, "__name__", "turn")
-        vars(play)["turn"] = Turn(name, players, repeat, every, rate, betas)
+    The method takes `(x, c)` and returns a dict of terms, each one value a row (n,). With
+    `data=False` it takes `(n, c)` instead, so that no rows are drawn for it. A setting may be the
+    name of the attribute that holds it: `@turn("critic", repeat="n_critic")`.
+    """
+    settings: dict[str, Any] = {
+        "data": data,
+        "repeat": repeat,
+        "every": every,
+        "learning_rate": learning_rate,
+    }
+    settings |= {"betas": betas, "start": start, "end": end}
+
+    def mark(play: Play) -> Play:
+        vars(play)["turn"] = _Mark(players, settings)
         return play
 
     return mark
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One thing that a model can tell about its own measure, ready to be drawn.
-
-    Args:
-        title: what is shown.
-        kind: `"bars"` and `"lines"` draw `series` over `x`; `"histogram"` bins each series; a
-            `"table"` has the series as columns.
-        series: named lists of numbers (in a table also text).
-        x: positions or names, shared by all series; not used by a histogram.
-        x_title: the axis below, with its unit.
-        y_title: the axis at the left, with its unit.
-        note: one or two sentences that say how to read it.
-    """
-
-    title: str
-    kind: Literal["bars", "lines", "histogram", "table"]
-    series: Mapping[str, list[Any]]
-    x: list[Any] = field(default_factory=list)
-    x_title: str = ""
-    y_title: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One keyword argument of a model's constructor: its configuration."""
-
-    name: str
-    type: type
-    default: Any
-    optional: bool
-    help: str
-
-
 class Model(nn.Module, ABC):
     """A map X = g(Z) that carries a prior onto the data, and the turns that train it.
 
-    Its annotated keyword arguments are its configuration. A final class sets `name` and `place`.
+    A variant inherits from the components that its paper has (`WithEncoder`, `WithDecoder`,
+    `WithGenerator`, `WithCritic`, ...), and adds its turns. The annotated keyword arguments of its
+    constructor are its configuration. A final class sets `name` and `place`.
 
     Args:
         space: the sample space of the (expanded) data.
         classes: how many classes the condition c has; 0 without a condition.
     """
 
-    name: ClassVar[str] = ""
-    place: ClassVar[tuple[str, str]]  # where its measure sits, and the kind of measure
+    name: ClassVar[str] = ""  # the class's own name by default
+    place: ClassVar[tuple[str, str]] = ("", "")  # where its measure sits, and the kind of measure
     reference: ClassVar[str] = ""
     averaged: ClassVar[tuple[str, ...]] = ()  # players whose moving average generates
+    # What chooses its checkpoint: its loss on validation rows, where all turns lower one objective;
+    # or, of a game whose measure moves, the energy distance between those rows and generated ones.
+    selection: ClassVar[Literal["loss", "distance"]] = "distance"
+
+    prior: Prior
+    given: Mapping[str, Any] = {}  # the options that were given
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        """Remember the options, for people."""
+        model = super().__new__(cls)
+        model.__dict__["given"] = options
+        return model
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not vars(cls).get("name"):
+            cls.name = cls.__name__
 
     def __init__(
         self,
         space: Space,
         classes: int = 0,
         *,
-        latent: Annotated[int | None, "dimension of z; by kind of data"] = None,
-        prior: Annotated[str, "p(z): normal, uniform or mixture"] = "normal",
-        width: Annotated[int | None, "width of the trunks; by kind of data"] = None,
-        depth: Annotated[int | None, "residual blocks of the trunks; by kind of data"] = None,
+        width: Annotated[
+            int | None, "Width of the networks. [by kind of data]", at_least(1)
+        ] = None,
+        depth: Annotated[
+            int | None, "Residual blocks of each network. [by kind of data]", at_least(0)
+        ] = None,
+        networks: Annotated[
+            type | str | None, "Your own networks: a class, or my_networks.py:MyNetworks."
+        ] = None,
     ) -> None:
         super().__init__()
         self.space = space
         self.classes = classes
-        self.prior = make_prior(prior, latent_size(space) if latent is None else latent)
-        self.size = trunk_size(space, width, depth)  # of every trunk: width and residual blocks
+        build: Any = Trunks if networks is None else resolve(networks)
+        self.networks: Networks = build(
+            WIDTH[type(space)] if width is None else width,
+            DEPTH[type(space)] if depth is None else depth,
+        )
 
     @abstractmethod
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return rows X = g(z) in expanded form (n, *space.shape), for codes z (n, latent)."""
+        """Return rows X = g(z) in expanded form (n, *space.shape), for codes z of the prior."""
 
     def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x|z): what `generate` gives, where that is no draw."""
@@ -149,7 +173,7 @@ class Model(nn.Module, ABC):
         for a model whose rows are no cells.
         """
         if not isinstance(self.space, Cells):
-            msg = f"model {self.name!r} draws no cells here: only those of tables do"
+            msg = f"model {self.name!r} draws cells of tables only"
             raise ModelError(msg)
         sizes = list(self.space.sizes)
         cells = torch.stack([x.argmax(1) for x in self.generate(z, c).split(sizes, 1)], 1)
@@ -159,7 +183,15 @@ class Model(nn.Module, ABC):
 
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n generated rows: g(Z) with Z drawn from the prior."""
-        return self.generate(self.prior.sample(n), c)
+        return self.generate(self.prior.sample(n, c), c)
+
+    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the loss of rows (n,): the sum of the terms of all turns that take data."""
+        plays = [getattr(self, turn.name)(x, c) for turn in self.turns() if turn.data]
+        return torch.stack([term for terms in plays for term in terms.values()]).sum(0)
+
+    def after_step(self, turn: str) -> None:
+        """Do what follows a step of that turn, without gradient: clip weights, say."""
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Fit what is fitted once after training, from batches (x, c); by default nothing."""
@@ -169,33 +201,35 @@ class Model(nn.Module, ABC):
         del x, c
         return []
 
-    @classmethod
-    def turns(cls) -> list[Turn]:
+    def turns(self) -> list[Turn]:
         """Return the turns in the order in which they are defined, base classes first."""
-        found: dict[str, Turn] = {}
-        for base in reversed(cls.__mro__):
-            marked = {n: vars(f)["turn"] for n, f in vars(base).items() if _is_turn(f)}
-            found.update(marked)
-        return list(found.values())
+        return [self._turn(name, mark) for name, mark in _marks(type(self)).items()]
+
+    def _turn(self, name: str, mark: _Mark) -> Turn:
+        settings = {
+            key: getattr(self, value) if isinstance(value, str) else value
+            for key, value in mark.settings.items()
+        }
+        made = Turn(name, mark.players, **settings)
+        if not 0 <= made.start < made.end <= 1:
+            msg = f"turn {name!r} of {self.name!r} needs 0 <= start < end <= 1, got {made}"
+            raise ModelError(msg)
+        return made
 
     @classmethod
     def options(cls) -> dict[str, Option]:
         """Return the keyword arguments of the constructors, own first, by name."""
-        found: dict[str, Option] = {}
+        known: dict[str, Option] = {}
         for base in cls.__mro__:
             if issubclass(base, Model) and "__init__" in vars(base):
-                for option in _keywords(base):
-                    found.setdefault(option.name, option)
-        return found
+                for option in options_of(vars(base)["__init__"]).values():
+                    known.setdefault(option.name, option)
+        return known
 
     @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Raise ModelError for an option that the model does not have, and name the nearest."""
-        known = cls.options()
-        for name in options:
-            if name not in known:
-                msg = f"model {cls.name!r} has no option {name!r}: {nearest(name, known)}"
-                raise ModelError(msg)
+    def check(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options as their types; ModelError when one is unknown or does not fit."""
+        return check_options(f"model {cls.name!r}", cls.options(), options)
 
     @property
     def device(self) -> torch.device:
@@ -204,31 +238,37 @@ class Model(nn.Module, ABC):
 
     def player(self, name: str) -> nn.Module:
         """Return the player of that name."""
-        found = getattr(self, name, None)
-        if not isinstance(found, nn.Module):
+        module = getattr(self, name, None)
+        if not isinstance(module, nn.Module):
             msg = f"model {self.name!r} names a player {name!r} that it does not have"
             raise ModelError(msg)
-        return found
+        return module
+
+    def check_players(self) -> None:
+        """Raise ModelError for a parameter that no turn moves: it would keep its random start."""
+        moved = {
+            id(p) for t in self.turns() for n in t.players for p in self.player(n).parameters()
+        }
+        still = {n.split(".")[0] for n, p in self.named_parameters() if id(p) not in moved}
+        if still:
+            msg = (
+                f"no turn of model {self.name!r} moves its {' and '.join(sorted(still))} "
+                f"(built with {dict(self.given)}): name it in a turn, or choose options that "
+                "leave nothing to be learned there"
+            )
+            raise ModelError(msg)
+
+    def __repr__(self) -> str:
+        """Say the name and the options that were given, not every weight."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
+        return f"{self.name}({options}) of {self.space}"
 
 
-def _is_turn(attribute: object) -> bool:
-    return inspect.isfunction(attribute) and isinstance(vars(attribute).get("turn"), Turn)
-
-
-def _keywords(cls: type[Model]) -> list[Option]:
-    """Read the annotated keyword-only parameters of one class's own constructor."""
-    constructor = vars(cls)["__init__"]
-    hints = get_type_hints(constructor, include_extras=True)
-    return [
-        _option(name, hints[name], parameter.default)
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-
-
-def _option(name: str, hint: Any, default: Any) -> Option:
-    """Return an option for `name: Annotated[T | None, help] = default`."""
-    base, text = get_args(hint) if get_origin(hint) is Annotated else (hint, "")
-    choices = get_args(base)
-    plain = next((t for t in choices if t is not type(None)), base)
-    return Option(name, plain, default, type(None) in choices, text)
+def _marks(cls: type[Model]) -> dict[str, _Mark]:
+    """Return the marked methods by name, base classes first."""
+    marks: dict[str, _Mark] = {}
+    for base in reversed(cls.__mro__):
+        for name, attribute in vars(base).items():
+            if inspect.isfunction(attribute) and "turn" in vars(attribute):
+                marks[name] = vars(attribute)["turn"]
+    return marks

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from pushforward.families.components import Autoencoder
+from pushforward.families.decoders import WithDecoder
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
+from pushforward.families.options import at_least
 from pushforward.space import Space
 
 
-class DirectVAE(Autoencoder):
+class DirectVAE(WithDecoder, WithEncoder):
     """Reconstruction, plus |f1(x)|^2 + weight |f2(x)|^2: mean and log-variance pulled to 0.
 
     Like the KL it is 0 only where q(z|x) = N(0, I), but the weight between its two parts has no
@@ -21,14 +23,16 @@ class DirectVAE(Autoencoder):
     name: ClassVar[str] = "direct-vae"
     place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
     reference: ClassVar[str] = "the naive regulariser, for comparison"
+    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
+    selection: ClassVar[Literal["loss", "distance"]] = "loss"
 
     def __init__(
         self,
         space: Space,
         classes: int = 0,
         *,
-        beta: Annotated[float, "weight of both direct losses"] = 1.0,
-        weight: Annotated[float, "weight of |f2|^2 beside |f1|^2"] = 1.0,
+        beta: Annotated[float, "Weight of both direct losses.", at_least(0)] = 1.0,
+        weight: Annotated[float, "Weight of |f2|^2 beside |f1|^2.", at_least(0)] = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from pushforward.families.components import Autoencoder, kl
+from pushforward.families.codes import kl
+from pushforward.families.decoders import WithDecoder
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
+from pushforward.families.options import at_least
 from pushforward.space import Space
 
 
-class VAE(Autoencoder):
+class VAE(WithDecoder, WithEncoder):
     """Reconstruction plus the KL of each code from the prior (Kingma & Welling 2014).
 
     -ELBO = E_q[-log p(x|z)] + beta KL(q(z|x) || p(z)), q(z|x) = N(f1(x), exp f2(x)), in nats;
@@ -21,13 +24,15 @@ class VAE(Autoencoder):
     name: ClassVar[str] = "vae"
     place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
     reference: ClassVar[str] = "Kingma & Welling 2014; Higgins et al. 2017"
+    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "prior")
+    selection: ClassVar[Literal["loss", "distance"]] = "loss"
 
     def __init__(
         self,
         space: Space,
         classes: int = 0,
         *,
-        beta: Annotated[float, "weight of the rate"] = 1.0,
+        beta: Annotated[float, "Weight of the rate.", at_least(0)] = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
@@ -37,8 +42,8 @@ class VAE(Autoencoder):
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Lower the distortion -log p(x|z) and the rate KL(q || p) together."""
         q = self.encode(x, c)
-        e = q.rsample()
+        z = q.rsample()
         return {
-            "distortion": -self.decode(e, c).log_prob(x),
-            "rate": self.beta * kl(q, self.prior, e),
+            "distortion": -self.decode(z, c).log_prob(x),
+            "rate": self.beta * kl(q, self.prior, z, c),
         }

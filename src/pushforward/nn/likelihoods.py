@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplus
 
 from pushforward.errors import ModelError, nearest
-from pushforward.nn.segments import Raking, Segments, draw
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments, draw, gumbel
+from pushforward.nn.straight_through import straight_through
 from pushforward.space import Cells, Image, Space, Vector, values
 
 LEVELS = 255  # steps between the grey values of 8-bit images
@@ -34,12 +36,15 @@ class Observation:
     Args:
         log_prob: from rows x to log p(x|z), (n,).
         sample: a draw of x.
+        rsample: a draw of x through which gradients flow: reparametrised, or straight through a
+            relaxation where x is discrete. What a critic or a measure in data space looks at.
         mean: the mean of x; of columns that hear each other, given a draw of those before.
         cells: of a table, a draw of each column's cell under a condition (see `Segments.draw`).
     """
 
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[], Tensor]
+    rsample: Callable[[], Tensor]
     mean: Callable[[], Tensor]
     cells: Draw | None = None
 
@@ -82,10 +87,10 @@ class Gaussian(Likelihood):
             each = -0.5 * standard.square() - log_sigma - 0.5 * math.log(2 * math.pi)
             return each.flatten(1).sum(1)
 
-        def sample() -> Tensor:
+        def rsample() -> Tensor:
             return outputs + log_sigma.exp() * torch.randn_like(outputs)
 
-        return Observation(log_prob, sample, lambda: outputs)
+        return Observation(log_prob, rsample, rsample, lambda: outputs)
 
 
 class Bernoulli(Likelihood):
@@ -111,7 +116,10 @@ class Bernoulli(Likelihood):
         def sample() -> Tensor:
             return 2 * outputs.sigmoid().bernoulli() - 1
 
-        return Observation(log_prob, sample, lambda: 2 * outputs.sigmoid() - 1)
+        def mean() -> Tensor:
+            return 2 * outputs.sigmoid() - 1
+
+        return Observation(log_prob, sample, lambda: straight_through(sample(), mean()), mean)
 
 
 class DiscretisedLogistic(Likelihood):
@@ -137,11 +145,11 @@ class DiscretisedLogistic(Likelihood):
         def log_prob(x: Tensor) -> Tensor:
             return _log_interval(x, mean, log_scale).flatten(1).sum(1)
 
-        def sample() -> Tensor:
+        def rsample() -> Tensor:
             u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
             return (mean + log_scale.exp() * u.logit()).clamp(-1.0, 1.0)
 
-        return Observation(log_prob, sample, lambda: mean.clamp(-1.0, 1.0))
+        return Observation(log_prob, rsample, rsample, lambda: mean.clamp(-1.0, 1.0))
 
 
 def _log_interval(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -176,9 +184,20 @@ class Categorical(Likelihood):
         return Observation(
             lambda x: _chosen(self.segments, x, outputs),
             lambda: self.segments.one_hot(cells(None)[0]),
+            lambda: relaxed(self.segments, outputs),
             lambda: self.segments.softmax(outputs),
             cells,
         )
+
+
+def relaxed(segments: Segments, logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return one-hot rows from softmax(logits), straight through the Gumbel-softmax.
+
+    Forward, each column is a draw; backward, softmax((logits + Gumbel noise) / temperature) (Jang
+    et al. 2017).
+    """
+    soft, hard = segments.gumbel_softmax(logits, temperature)
+    return straight_through(hard, soft)
 
 
 def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
@@ -220,13 +239,14 @@ class Autoregressive(Likelihood):
     DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
     SLOPE = 0.2
 
-    def __init__(self, space: Cells) -> None:
+    def __init__(self, space: Cells, units: int = UNITS) -> None:
         super().__init__()
+        self.units = units
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
         owner = self.segments.owner
         # unit i reads the columns up to last[i]; in ascending order
-        last = torch.arange(self.UNITS) * max(len(space.sizes) - 1, 1) // self.UNITS
+        last = torch.arange(units) * max(len(space.sizes) - 1, 1) // units
         self.read = Masked(owner <= last[:, None])
         self.tell = Masked(last < owner[:, None])
         nn.init.zeros_(self.tell.weight)
@@ -251,14 +271,29 @@ class Autoregressive(Likelihood):
         return Observation(
             lambda x: _chosen(self.segments, x, outputs + self.context(x)),
             sample,
+            lambda: self._relaxed(outputs),
             lambda: self.segments.softmax(outputs + self.context(sample())),
             cells,
         )
 
+    def _relaxed(self, outputs: Tensor) -> Tensor:
+        """Draw column after column, straight through: later columns pass their gradient back."""
+        read, tell = self.read.masked, self.tell.masked
+        heard = outputs.new_zeros(len(outputs), self.units)
+        columns = []
+        bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
+        for first, end in bounds:
+            logits = outputs[:, first:end] + leaky_relu(heard, self.SLOPE) @ tell[first:end].T
+            soft = (logits + gumbel(logits)).softmax(1)
+            hard = torch.nn.functional.one_hot(soft.argmax(1), end - first).to(soft)
+            columns.append(straight_through(hard, soft))
+            heard = heard + columns[-1] @ read[:, first:end].T
+        return torch.cat(columns, 1)
+
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw column after column; the first `ready[j]` units have read all they need for j."""
         read, tell = self.read.masked.T.contiguous(), self.tell.masked
-        heard = outputs.new_zeros(len(outputs), self.UNITS)
+        heard = outputs.new_zeros(len(outputs), self.units)
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
         for ready, (first, end) in zip(self.ready, bounds, strict=True):

@@ -1,9 +1,11 @@
-"""Priors p(z): the simple distributions that a model carries onto the data.
+"""Priors p(z|c): the simple distributions that a model carries onto the data.
 
-Each is written in *normal coordinates*: a point e of R^latent and a map `carry` to the code z that
-the decoder or generator reads. For the standard normal the map is the identity. For the uniform it
-is the normal's distribution function, a bijection, and a KL divergence does not change under one:
-so a VAE with a uniform prior keeps the closed form.
+Continuous ones are written in *normal coordinates*: a point e of R^latent and a map `carry` to the
+code z that the decoder or generator reads. For the standard normal the map is the identity. For the
+uniform it is the normal's distribution function, a bijection, and a KL divergence does not change
+under one: so a VAE with a uniform prior keeps the closed form.
+
+Discrete ones are distributions over tuples of integers, which a model embeds by its codebook.
 """
 
 from __future__ import annotations
@@ -13,34 +15,55 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from pushforward.errors import ModelError, nearest
+from pushforward.nn.likelihoods import Autoregressive, Observation
+from pushforward.space import Cells
 
 
 class Prior(nn.Module, ABC):
+    """p(z|c) over codes z."""
+
+    anchor: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # An empty buffer moves with the model and so knows its device.
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where codes are drawn."""
+        return self.anchor.device
+
+    @abstractmethod
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Return n codes z (n, ...) for conditions c (n, classes), or for none."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return log p(z|c), (n,), in nats; of a continuous prior in normal coordinates."""
+
+
+class ContinuousPrior(Prior, ABC):
     """p(z) on R^latent."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
         self.latent = latent
-        # An empty buffer moves with the model and so knows its device.
-        self.register_buffer("anchor", torch.empty(0), persistent=False)
 
     def normal(self, n: int) -> Tensor:
         """Return N(0, I) noise (n, latent) from torch's global random state."""
         return torch.randn(n, self.latent, device=self.device)
 
-    @property
-    def device(self) -> torch.device:
-        """Where random numbers are drawn."""
-        return self.get_buffer("anchor").device
-
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n codes z (n, latent)."""
-        return self.carry(self.draw(n))
+        return self.carry(self.draw(n, c))
 
-    def draw(self, n: int) -> Tensor:
+    def draw(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n points e in normal coordinates (n, latent)."""
+        del c
         return self.normal(n)
 
     def carry(self, e: Tensor) -> Tensor:
@@ -52,17 +75,14 @@ class Prior(nn.Module, ABC):
         """Whether the prior is N(0, I) in normal coordinates, so that the KL has a closed form."""
         return True
 
-    @abstractmethod
-    def log_prob(self, e: Tensor) -> Tensor:
-        """Return log p(e) in normal coordinates, (n,), in nats."""
 
-
-class Normal(Prior):
+class Normal(ContinuousPrior):
     """N(0, I)."""
 
-    def log_prob(self, e: Tensor) -> Tensor:
-        """Return -1/2 sum(e^2 + log 2 pi)."""
-        return -0.5 * (e.square() + math.log(2 * math.pi)).sum(-1)
+    def log_prob(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return -1/2 sum(e^2 + log 2 pi) for e in normal coordinates."""
+        del c
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
 
 
 class Uniform(Normal):
@@ -73,7 +93,7 @@ class Uniform(Normal):
         return math.sqrt(3) * torch.erf(e * math.sqrt(0.5))
 
 
-class Mixture(Prior):
+class Mixture(ContinuousPrior):
     """A mixture of `components` Gaussians of equal weight, with learnable means and scales.
 
     A turn that names `prior` among its players moves them; in other turns they stand still.
@@ -91,26 +111,67 @@ class Mixture(Prior):
         """A mixture has no closed-form KL."""
         return False
 
-    def draw(self, n: int) -> Tensor:
+    def draw(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return means + scales * N(0, I), of components drawn uniformly."""
+        del c
         component = torch.randint(len(self.means), (n,), device=self.means.device)
         return self.means[component] + self.log_scales[component].exp() * self.normal(n)
 
-    def log_prob(self, e: Tensor) -> Tensor:
-        """Return log 1/K sum_k N(e; mean_k, scale_k^2)."""
-        standard = (e[:, None] - self.means) * (-self.log_scales).exp()
+    def log_prob(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return log 1/K sum_k N(z; mean_k, scale_k^2)."""
+        del c
+        standard = (z[:, None] - self.means) * (-self.log_scales).exp()
         each = -0.5 * (standard.square() + math.log(2 * math.pi)) - self.log_scales
         return each.sum(-1).logsumexp(-1) - math.log(len(self.means))
 
 
-PRIORS: dict[str, type[Prior]] = {"normal": Normal, "uniform": Uniform, "mixture": Mixture}
+class DiscretePrior(Prior):
+    """p(z|c) over tuples z of integers: each given those before it (MADE, Germain et al. 2015).
+
+    p(z_j | c, z_<j) = softmax(a_j(c) + V_j act(W z_<j)), as in `likelihoods.Autoregressive`, with
+    a linear in the condition.
+
+    Args:
+        positions: how many integers a code has.
+        levels: each lies in 0 .. levels - 1.
+        classes: of the condition; 0 without one.
+        units: hidden units.
+    """
+
+    def __init__(self, positions: int, levels: int, classes: int = 0, units: int = 512) -> None:
+        super().__init__()
+        self.levels = levels
+        self.chain = Autoregressive(Cells((levels,) * positions), units)
+        self.logits = nn.Parameter(torch.zeros(positions * levels))
+        self.shift = nn.Linear(classes, positions * levels, bias=False) if classes else None
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Return n codes z (n, positions), int64."""
+        observation = self._given(n, c)
+        assert observation.cells is not None
+        return observation.cells(None)[0]
+
+    def log_prob(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return log p(z|c) of codes z (n, positions), (n,), in nats."""
+        rows = one_hot(z, self.levels).flatten(1).float()
+        return self._given(len(z), c).log_prob(rows)
+
+    def _given(self, n: int, c: Tensor | None) -> Observation:
+        logits = self.logits.expand(n, -1)
+        shifted = logits if self.shift is None or c is None else logits + self.shift(c).float()
+        observation: Observation = self.chain(shifted)
+        return observation
 
 
-def prior(name: str, latent: int) -> Prior:
+PRIORS: dict[str, type[ContinuousPrior]] = {
+    "normal": Normal,
+    "uniform": Uniform,
+    "mixture": Mixture,
+}
+
+
+def continuous_prior(name: str, latent: int) -> ContinuousPrior:
     """Return the prior of that name; ModelError suggests the nearest for an unknown one."""
-    if latent < 1:
-        msg = f"latent must be at least 1, got {latent}"
-        raise ModelError(msg)
     if name not in PRIORS:
         msg = f"unknown prior {name!r}: {nearest(name, PRIORS)}"
         raise ModelError(msg)

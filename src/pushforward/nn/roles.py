@@ -6,28 +6,15 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from pushforward.errors import ModelError
-from pushforward.nn.segments import Raking, Segments
-from pushforward.nn.trunks import Reader, Writer
+from pushforward.nn.likelihoods import relaxed
+from pushforward.nn.raking import Raking
+from pushforward.nn.segments import Segments
+from pushforward.nn.trunks import Networks
 from pushforward.space import Cells, Image, Space, Vector, values
 
 WIDTH = {Vector: 256, Cells: 256, Image: 128}
 DEPTH = {Vector: 2, Cells: 2, Image: 1}
 LATENT = {Vector: 32, Cells: 64, Image: 32}
-
-
-def latent_size(space: Space) -> int:
-    """Return the dimension of z that is the default for the kind of data."""
-    return LATENT[type(space)]
-
-
-def trunk_size(space: Space, width: int | None, depth: int | None) -> tuple[int, int]:
-    """Return width and depth, where None means the default for the kind of data."""
-    size = width or WIDTH[type(space)], DEPTH[type(space)] if depth is None else depth
-    if size[0] < 1 or size[1] < 0:
-        msg = f"width must be at least 1 and depth at least 0, got {size[0]} and {size[1]}"
-        raise ModelError(msg)
-    return size
 
 
 class Encoder(nn.Module):
@@ -37,13 +24,13 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, space: Space, latent: int, classes: int, width: int, depth: int, *, separate: bool
+        self, space: Space, latent: int, classes: int, networks: Networks, *, separate: bool
     ) -> None:
         super().__init__()
-        self.trunk = Reader(space, classes, width, depth)
-        self.second_trunk = Reader(space, classes, width, depth) if separate else None
-        self.f1 = nn.Linear(width, latent)
-        self.f2 = nn.Linear(width, latent)
+        self.trunk = networks.reader(space, classes)
+        self.second_trunk = networks.reader(space, classes) if separate else None
+        self.f1 = nn.Linear(networks.width, latent)
+        self.f2 = nn.Linear(networks.width, latent)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean f1(x) and the log-variance f2(x), each (n, latent)."""
@@ -53,11 +40,7 @@ class Encoder(nn.Module):
 
 
 class Relaxation(nn.Module):
-    """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017).
-
-    Forward, each column's segment is a one-hot draw from softmax(logits); backward, it is
-    softmax((logits + Gumbel noise) / temperature).
-    """
+    """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017)."""
 
     def __init__(self, space: Cells, temperature: float) -> None:
         super().__init__()
@@ -67,8 +50,7 @@ class Relaxation(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return rows (n, cells) that are one-hot in each column."""
-        soft, hard = self.segments.gumbel_softmax(self.raking(logits), self.temperature)
-        return soft + (hard - soft).detach()
+        return relaxed(self.segments, self.raking(logits), self.temperature)
 
     def cells(self, logits: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw cells under a condition; see `Segments.draw`."""
@@ -80,13 +62,13 @@ class Relaxation(nn.Module):
 
 
 class Generator(nn.Module):
-    """X = g(Z): a `Writer` whose output lies in the sample space."""
+    """X = g(Z): a writer whose output lies in the sample space."""
 
     def __init__(
-        self, space: Space, latent: int, classes: int, width: int, depth: int, *, temperature: float
+        self, space: Space, latent: int, classes: int, networks: Networks, *, temperature: float
     ) -> None:
         super().__init__()
-        self.trunk = Writer(space, latent, 1, classes, width, depth)
+        self.trunk = networks.writer(space, latent, 1, classes)
         self.output: nn.Module = nn.Identity()
         # Images come out linear and are clipped when they become bytes: a tanh saturates at the
         # black and white that most pixels of a drawing have, and then learns no more.
@@ -106,17 +88,21 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1)."""
 
-    def __init__(self, space: Space, classes: int, width: int, depth: int, *, pack: int) -> None:
+    def __init__(self, space: Space, classes: int, networks: Networks, *, pack: int) -> None:
         super().__init__()
         self.pack = pack
-        self.trunk = Reader(packed(space, pack), classes * pack, width, depth)
-        self.head = nn.Linear(width, 1)
+        self.trunk = networks.reader(packed(space, pack), classes * pack)
+        self.head = nn.Linear(networks.width, 1)
+
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return what the last layer sees, (n // pack, width); rows that fill no pack are left."""
+        rows = together(x, self.pack)
+        conditions = None if c is None else together(c, self.pack)
+        return cast(Tensor, self.trunk(rows, conditions))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the logits (n // pack,); rows that fill no pack are left out."""
-        rows = together(x, self.pack)
-        conditions = None if c is None else together(c, self.pack)
-        return cast(Tensor, self.head(self.trunk(rows, conditions))).squeeze(-1).float()
+        return cast(Tensor, self.head(self.features(x, c))).squeeze(-1).float()
 
 
 def packed(space: Space, pack: int) -> Space:

@@ -1,6 +1,6 @@
 """The two directions that every network of the library is made of.
 
-`Reader` carries a row to a feature vector (encoders, critics), `Writer` carries a code to a row
+A reader carries a row to a feature vector (encoders, critics), a writer carries a code to a row
 (decoders, generators). One architecture a kind of data, shared by both families of models, so
 that a comparison compares measures and not networks. No layer keeps running statistics, since the
 turn of one player must not change another. Networks may compute in half precision (autocast); what
@@ -9,14 +9,15 @@ they say is float32.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeGuard, cast
+from typing import Protocol, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.space import Cells, Image, Space, values
+from pushforward.space import Cells, Image, Space, Vector, values
 
 WIDE = 256  # cells from which on a table's column goes by way of an embedding ...
 EMBEDDING = 32  # ... of so many dimensions
@@ -150,37 +151,55 @@ class Condition(nn.Module):
         return h + shift.reshape(*shift.shape, *(1,) * (h.dim() - 2))
 
 
-class Reader(nn.Module):
-    """Carries rows x (n, *space.shape), and their condition c, to features (n, width)."""
+class MapReader(nn.Module):
+    """Carries images x (n, channels, height, width) to maps of features (n, width, h, w).
 
-    def __init__(self, space: Space, classes: int, width: int, depth: int) -> None:
+    h and w are the last of `pyramid`.
+    """
+
+    def __init__(self, space: Image, classes: int, width: int, depth: int) -> None:
         super().__init__()
-        self.first: nn.Module
-        first_width = width
-        if isinstance(space, Image):
-            sizes = pyramid(space)[1:]
-            channels = widths(len(sizes), width)
-            first_width = channels[0]
-            self.first = nn.Conv2d(space.channels, channels[0], 3, stride=2, padding=1)
-            strided: list[nn.Module] = []
-            for wide, wider in pairwise(channels):
-                strided += [nn.LeakyReLU(0.2), nn.Conv2d(wide, wider, 3, stride=2, padding=1)]
-            area = sizes[-1][0] * sizes[-1][1]
-            self.rest = nn.Sequential(
-                *strided,
-                residual_conv(width, depth),
-                nn.Flatten(),
-                nn.Linear(width * area, width),
-                nn.LeakyReLU(0.2),
-            )
-        else:
-            self.first = _first(space, width)
-            self.rest = residual_mlp(width, depth)
-        self.condition = Condition(classes, first_width)
+        channels = widths(len(pyramid(space)) - 1, width)
+        self.first = nn.Conv2d(space.channels, channels[0], 3, stride=2, padding=1)
+        strided: list[nn.Module] = []
+        for wide, wider in pairwise(channels):
+            strided += [nn.LeakyReLU(0.2), nn.Conv2d(wide, wider, 3, stride=2, padding=1)]
+        self.rest = nn.Sequential(*strided, residual_conv(width, depth))
+        self.condition = Condition(classes, channels[0])
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the map of features (n, width, h, w)."""
+        return cast(Tensor, self.rest(self.condition(self.first(x), c)))
+
+
+class VectorReader(nn.Module):
+    """Carries rows x (n, size) of vectors or cells to features (n, width)."""
+
+    def __init__(self, space: Vector | Cells, classes: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.first = ReadCells(space, width) if _has_wide(space) else _linear(space, width)
+        self.rest = residual_mlp(width, depth)
+        self.condition = Condition(classes, width)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the features (n, width)."""
         return cast(Tensor, self.rest(self.condition(self.first(x), c)))
+
+
+class ImageReader(nn.Module):
+    """Carries images x to features (n, width): a map, flattened and joined by a linear layer."""
+
+    def __init__(self, space: Image, classes: int, width: int, depth: int) -> None:
+        super().__init__()
+        height, wide = pyramid(space)[-1]
+        self.map = MapReader(space, classes, width, depth)
+        self.join = nn.Sequential(
+            nn.Flatten(), nn.Linear(width * height * wide, width), nn.LeakyReLU(0.2)
+        )
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the features (n, width)."""
+        return cast(Tensor, self.join(self.map(x, c)))
 
 
 class Double(nn.Module):
@@ -196,54 +215,140 @@ class Double(nn.Module):
         return cast(Tensor, self.up(h))[..., : self.size[0], : self.size[1]]
 
 
-class Writer(nn.Module):
-    """Carries codes z (n, latent), and a condition c, to `outputs` numbers for each value of a row.
-
-    The result is (n, outputs * size) for vectors and cells, (n, outputs * channels, height, width)
-    for images.
-    """
+class VectorWriter(nn.Module):
+    """Carries codes z (n, latent) to `outputs` numbers for each value of a vector or a cell."""
 
     def __init__(
-        self, space: Space, latent: int, outputs: int, classes: int, width: int, depth: int
+        self,
+        space: Vector | Cells,
+        latent: int,
+        outputs: int,
+        classes: int,
+        width: int,
+        depth: int,
     ) -> None:
         super().__init__()
         self.first = nn.Linear(latent, width)
         self.condition = Condition(classes, width)
-        self.rest = (
-            _image_writer(space, outputs, width, depth)
-            if isinstance(space, Image)
-            else nn.Sequential(residual_mlp(width, depth), _last(space, outputs, width))
-        )
+        self.rest = nn.Sequential(residual_mlp(width, depth), _last(space, outputs, width))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the outputs, in the shape that the class describes."""
+        """Return the outputs (n, outputs * size)."""
         return cast(Tensor, self.rest(self.condition(self.first(z), c))).float()
 
 
-def _first(space: Space, width: int) -> nn.Module:
-    """Return the first layer of a reader of vectors or cells."""
-    return ReadCells(space, width) if _has_wide(space) else nn.Linear(values(space), width)
+class MapWriter(nn.Module):
+    """Carries maps of codes z (n, latent, h, w) to images (n, outputs * channels, height, width).
+
+    h and w are the last of `pyramid`.
+    """
+
+    def __init__(
+        self, space: Image, latent: int, outputs: int, classes: int, width: int, depth: int
+    ) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(latent, width, 1)
+        self.condition = Condition(classes, width)
+        self.rest = _doubled(space, outputs, width, depth)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the images of outputs."""
+        return cast(Tensor, self.rest(self.condition(self.first(z), c))).float()
 
 
-def _last(space: Space, outputs: int, width: int) -> nn.Module:
+class ImageWriter(nn.Module):
+    """Carries codes z (n, latent) to images (n, outputs * channels, height, width)."""
+
+    def __init__(
+        self, space: Image, latent: int, outputs: int, classes: int, width: int, depth: int
+    ) -> None:
+        super().__init__()
+        height, wide = pyramid(space)[-1]
+        self.first = nn.Linear(latent, width)
+        self.condition = Condition(classes, width)
+        self.rest = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, width * height * wide),
+            nn.Unflatten(1, (width, height, wide)),
+            _doubled(space, outputs, width, depth),
+        )
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the images of outputs."""
+        return cast(Tensor, self.rest(self.condition(self.first(z), c))).float()
+
+
+def _linear(space: Vector | Cells, width: int) -> nn.Module:
+    return nn.Linear(values(space), width)
+
+
+def _last(space: Vector | Cells, outputs: int, width: int) -> nn.Module:
     """Return the last layer of a writer of vectors or cells."""
     if _has_wide(space):
         return WriteCells(space, width)
     return nn.Linear(width, outputs * values(space))
 
 
-def _image_writer(space: Image, outputs: int, width: int, depth: int) -> nn.Sequential:
-    """Return the strided trunk of `Reader`, the other way round."""
+def _doubled(space: Image, outputs: int, width: int, depth: int) -> nn.Sequential:
+    """Return the strided part of `MapReader`, the other way round."""
     sizes = pyramid(space)
     channels = [outputs * space.channels, *widths(len(sizes) - 1, width)]
-    height, wide = sizes[-1]
     doubled: list[nn.Module] = []
     for level in range(len(sizes) - 2, -1, -1):
         doubled += [Double(channels[level + 1], channels[level], sizes[level]), nn.LeakyReLU(0.2)]
-    return nn.Sequential(
-        nn.LeakyReLU(0.2),
-        nn.Linear(width, width * height * wide),
-        nn.Unflatten(1, (width, height, wide)),
-        residual_conv(width, depth),
-        *doubled[:-1],
-    )
+    return nn.Sequential(residual_conv(width, depth), *doubled[:-1])
+
+
+class Networks(Protocol):
+    """What builds the trunks of a model's players: the library's own, or a user's.
+
+    A class is called with `(width, depth)`; conditions c are one-hot rows (n, classes), or None.
+    """
+
+    @property
+    def width(self) -> int:
+        """The width of the features."""
+
+    def reader(self, space: Space, classes: int) -> nn.Module:
+        """Return a module that carries (x, c) to features (n, width)."""
+
+    def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
+        """Return a module that carries (z, c), z (n, latent), to outputs for each value of a row.
+
+        Their shape is (n, outputs * size) for vectors and cells, and (n, outputs * channels,
+        height, width) for images.
+        """
+
+    def map_reader(self, space: Image, classes: int) -> nn.Module:
+        """Return a module that carries images to maps (n, width, h, w), for codes that are maps."""
+
+    def map_writer(self, space: Image, latent: int, outputs: int, classes: int) -> nn.Module:
+        """Return a module that carries maps (n, latent, h, w) to outputs for each value."""
+
+
+@dataclass(frozen=True)
+class Trunks:
+    """The library's own networks: residual MLPs, and strided convolutions for images."""
+
+    width: int
+    depth: int
+
+    def reader(self, space: Space, classes: int) -> nn.Module:
+        """Return what carries rows x, and their condition c, to features (n, width)."""
+        if isinstance(space, Image):
+            return ImageReader(space, classes, self.width, self.depth)
+        return VectorReader(space, classes, self.width, self.depth)
+
+    def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
+        """Return what carries codes z (n, latent), and a condition c, to outputs."""
+        if isinstance(space, Image):
+            return ImageWriter(space, latent, outputs, classes, self.width, self.depth)
+        return VectorWriter(space, latent, outputs, classes, self.width, self.depth)
+
+    def map_reader(self, space: Image, classes: int) -> nn.Module:
+        """Return what carries images x, and their condition c, to maps (n, width, h, w)."""
+        return MapReader(space, classes, self.width, self.depth)
+
+    def map_writer(self, space: Image, latent: int, outputs: int, classes: int) -> nn.Module:
+        """Return what carries maps z (n, latent, h, w), and a condition c, to outputs."""
+        return MapWriter(space, latent, outputs, classes, self.width, self.depth)

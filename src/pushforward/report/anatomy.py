@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.families.model import Panel
+from pushforward.families.panels import Panel
 from pushforward.report.figures import PALETTE, Figure, Json, TextTable, axis, label, layout
 from pushforward.report.numbers import significant
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
 from pushforward.data import Schema, schema_from_json
-from pushforward.families.model import Panel
+from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
-from pushforward.runs.fitted import Json
+from pushforward.runs.folder import Json
 
 
 @dataclass(frozen=True)

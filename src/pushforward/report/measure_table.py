@@ -18,7 +18,7 @@ from pushforward.comparison.result import Comparison
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report.figures import TextTable
 from pushforward.report.numbers import decimals_for, fixed, significant
-from pushforward.runs.fitted import Checkpoint
+from pushforward.runs import Checkpoint
 
 DIRECTIONS = {
     "lower": "↓ lower is better",

@@ -12,7 +12,7 @@ from pushforward.data import TableSchema
 from pushforward.report.figures import TextTable
 from pushforward.report.folder import FolderContents, Run
 from pushforward.report.numbers import duration, memory, quantity
-from pushforward.runs.fitted import Json
+from pushforward.runs.folder import Json, steps_of
 from pushforward.training.settings import Settings
 
 MISSING = "–"
@@ -143,7 +143,7 @@ def _are_first(seeds: Sequence[int]) -> bool:
 
 
 def _steps(run: Run) -> int:
-    return int(run.config["steps"] or 0)
+    return steps_of(run.config)
 
 
 def _settings(run: Run, *without: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,18 +30,12 @@ from pushforward.data import TableSchema
 from pushforward.data.tables.where import Restriction
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
-from pushforward.sampling.blocks import (
-    BLOCK,
-    Part,
-    block_seed,
-    block_size,
-    even,
-    forked,
-    propose,
-    sliced,
-)
+from pushforward.random import Stream, derived_seed, isolated
+from pushforward.sampling.balanced import even
+from pushforward.sampling.blocks import BLOCK, Block, block_size, propose
+from pushforward.sampling.streams import sliced
 
-LEAST = 2**20  # draws that are made for however few rows, and ...
+FEWEST_DRAWS = 2**20  # draws that are made for however few rows, and ...
 PER_ROW = 100  # ... draws that are made for a row, before rejection gives up
 PILOT = 8 * BLOCK  # draws after which the hit rate is known well enough to choose
 PORTION = 2**16  # rows that are resampled at once
@@ -50,12 +44,12 @@ RARE = 1e-6  # the hit rate below which a condition counts as never met
 
 def allowance(n: int) -> int:
     """Return how many draws are made at most for n rows."""
-    return max(LEAST, PER_ROW * n)
+    return max(FEWEST_DRAWS, PER_ROW * n)
 
 
 @dataclass
 class Tally:
-    """What was found on the way.
+    """What the draws so far came to.
 
     Args:
         native: the probability of the allowed classes, to which the condition was kept exactly.
@@ -103,7 +97,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Hits:
-    """How rows under a condition were come by.
+    """How rows under a condition were obtained.
 
     Args:
         hit_rate: P(where) under the model: how often a row meets the condition by itself.
@@ -125,13 +119,6 @@ class Hits:
             f"hit rate {self.hit_rate:.3g} ± {self.error:.1g} ({self.independent:.3g} if columns "
             f"were independent), {self.draws} draws, {self.effective:.0f} independent rows"
         )
-
-
-@dataclass(frozen=True)
-class Conditional(Hits):
-    """Rows under a condition, as the data came in, and how they were come by."""
-
-    frame: Any
 
 
 @dataclass(frozen=True)
@@ -168,7 +155,7 @@ class Conditioner:
         schema: its table's.
         restriction: the condition.
         seed: the rows depend on it alone.
-        tally: what was found so far.
+        tally: what the draws so far came to.
     """
 
     model: Model
@@ -184,7 +171,7 @@ class Conditioner:
             whole = sum(self.schema.condition.frequencies)
             self.tally.native = float(self.restriction.classes.sum()) / whole
 
-    def rows(self, n: int) -> Iterator[Part]:
+    def rows(self, n: int) -> Iterator[Block]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
         missing = n
         limit = allowance(n)
@@ -198,38 +185,38 @@ class Conditioner:
 
     def _hopeless(self, missing: int, limit: int) -> bool:
         """Tell whether rejection would take more draws than are allowed."""
-        found = self.tally
-        left = limit - found.draws
-        return found.draws >= PILOT and found.rate * left < missing
+        tally = self.tally
+        left = limit - tally.draws
+        return tally.draws >= PILOT and tally.rate * left < missing
 
     @torch.no_grad()
-    def _accepted(self) -> Part:
+    def _accepted(self) -> Block:
         """Draw one block, and accept each draw with probability w."""
         with self._next_block():
-            found = self._draw()
-            keep = torch.rand_like(found.chance) < found.chance
-            return self._checked(*self._finished(found.take(keep.nonzero()[:, 0])))
+            draws = self._draw()
+            keep = torch.rand_like(draws.chance) < draws.chance
+            return self._checked(*self._finished(draws.take(keep.nonzero()[:, 0])))
 
     @torch.no_grad()
-    def _resampled(self, n: int, draws: int) -> Part:
+    def _resampled(self, n: int, limit: int) -> Block:
         """Draw n rows, each chosen in proportion to w among so many draws.
 
         After each block, every row is replaced with probability (w of the block) / (w so far).
         """
         own = Tally()
-        held: Part | None = None
-        while own.draws < draws:
+        held: Block | None = None
+        while own.draws < limit:
             with self._next_block():
-                found = self._draw()
-                own.add(found.chance)
-                if not found.chance.any():
+                draws = self._draw()
+                own.add(draws.chance)
+                if not draws.chance.any():
                     continue
-                share = float(found.chance.sum()) / own.total
+                share = float(draws.chance.sum()) / own.total
                 swap = (torch.rand(n) < share).nonzero()[:, 0]
                 if not len(swap):
                     continue
-                index = torch.multinomial(found.chance, len(swap), replacement=True)
-                held = _replaced(held, swap, self._finished(found.take(index)))
+                index = torch.multinomial(draws.chance, len(swap), replacement=True)
+                held = _replaced(held, swap, self._finished(draws.take(index)))
             self._refuse_never(own)
         self.tally.resampled += min(n, own.total**2 / max(own.squares, 1e-300))
         if held is None:
@@ -238,19 +225,18 @@ class Conditioner:
 
     @property
     def hits(self) -> Hits:
-        """What was found so far."""
-        found = self.tally
-        independent = self.restriction.independent
-        return Hits(found.hit_rate, found.error, found.effective, found.draws, independent)
+        """What the draws so far came to."""
+        tally, independent = self.tally, self.restriction.independent
+        return Hits(tally.hit_rate, tally.error, tally.effective, tally.draws, independent)
 
     @property
     def names(self) -> list[str]:
         """The restricted columns, the condition's own left out."""
-        found = [self.schema.columns[i].name for i in self.restriction.columns]
-        return [*found, *(name for name in self.restriction.checked if name not in found)]
+        names = [self.schema.columns[i].name for i in self.restriction.columns]
+        return [*names, *(name for name in self.restriction.checked if name not in names)]
 
     def _refuse_never(self, own: Tally) -> None:
-        if own.draws >= LEAST and own.rate < RARE:
+        if own.draws >= FEWEST_DRAWS and own.rate < RARE:
             raise self._never(own.draws)
 
     def _never(self, draws: int) -> ModelError:
@@ -261,9 +247,10 @@ class Conditioner:
             "widen the condition, or drop part of it"
         )
 
-    def _next_block(self) -> forked:
+    def _next_block(self) -> AbstractContextManager[None]:
         self.blocks += 1
-        return forked(self.model.device, block_seed(self.seed, self.blocks - 1))
+        seed = derived_seed(self.seed, Stream.BLOCKS, self.blocks - 1)
+        return isolated(self.model.device, seed)
 
     def _draw(self) -> _Draws:
         """Draw n rows' cells, kept to what is allowed."""
@@ -271,31 +258,31 @@ class Conditioner:
         labels = None if own.classes is None else torch.multinomial(own.classes, n, True)
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
-        found = self._seen(_Draws(cells, labels, chance))
-        self.tally.add(found.chance)
-        return found
+        draws = self._kept_by_rows(_Draws(cells, labels, chance))
+        self.tally.add(draws.chance)
+        return draws
 
-    def _seen(self, found: _Draws) -> _Draws:
+    def _kept_by_rows(self, draws: _Draws) -> _Draws:
         """Draw the rows and look at them, where only the user's own table tells what is allowed."""
         if not self.restriction.checked:
-            return found
-        rows, labels = self._finished(found)
+            return draws
+        rows, labels = self._finished(draws)
         kept = self.restriction.holds_in(self.schema.frame(rows, labels))
-        return replace(found, chance=found.chance * kept.to(found.chance), rows=rows)
+        return replace(draws, chance=draws.chance * kept.to(draws.chance), rows=rows)
 
-    def _finished(self, found: _Draws) -> Part:
+    def _finished(self, draws: _Draws) -> Block:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""
-        if found.rows is not None:
-            return found.rows, found.labels
-        return self.restriction.tables.draw_in_cells(found.cells).cpu(), found.labels
+        if draws.rows is not None:
+            return draws.rows, draws.labels
+        return self.restriction.tables.draw_in_cells(draws.cells).cpu(), draws.labels
 
-    def _checked(self, rows: Tensor, labels: Tensor | None) -> Part:
+    def _checked(self, rows: Tensor, labels: Tensor | None) -> Block:
         """Drop rows that rounding to a column's grid has carried out of the condition."""
         kept = self.restriction.holds(rows)
         return rows[kept], None if labels is None else labels[kept]
 
 
-def _replaced(held: Part | None, at: Tensor, fresh: Part) -> Part:
+def _replaced(held: Block | None, at: Tensor, fresh: Block) -> Block:
     """Return rows, in which those at these places are fresh."""
     if held is None:
         return fresh

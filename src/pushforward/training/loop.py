@@ -2,7 +2,8 @@
 
 A run depends on its seed alone. The loop owns the random state, derives each batch from (seed,
 position), and turns a budget in seconds into steps early on; so an interrupted run goes on to the
-very weights that it would have had.
+very weights that it would have had. A run that is trained on gets another stage: the learning rate
+rises and falls again, from the weights and the optimizers' state that were kept.
 """
 
 from __future__ import annotations
@@ -11,35 +12,31 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from pushforward.data import Dataset, read
-from pushforward.errors import DivergedError
-from pushforward.families.model import Model, Panel
+from pushforward.data import Dataset
+from pushforward.errors import DivergedError, RunError
+from pushforward.families.model import Model, Turn
+from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
-from pushforward.runs.fitted import (
-    Checkpoint,
-    Fitted,
-    Folder,
-    bond,
-    build,
-    choose_device,
-    identify,
-    load,
-)
-from pushforward.sampling.blocks import forked
+from pushforward.random import isolated
+from pushforward.runs.fitted import Fitted, weights_text
+from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
+from pushforward.sampling.blocks import one_hot
 from pushforward.space import Image, Vector
+from pushforward.training.batches import Batches
 from pushforward.training.memory import PeakMemory
+from pushforward.training.moving_average import MovingAverage
 from pushforward.training.selection import Validation
 from pushforward.training.settings import Budget, Settings
-from pushforward.training.turn_optimizer import Average, Batches, Seat, State, one_hot, precision
+from pushforward.training.turn_optimizer import State, TurnOptimizer, resolve_precision
 
 WARM_UP = 50  # steps over which the learning rate rises
-CHECKS = 10  # times that the validation measure is read
+CHECKS = 10  # times that validation rows are looked at
 SAVES = 20  # times that the state is written
 RECORDS = 200  # entries of the history
 ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its measure
@@ -49,51 +46,7 @@ FEWEST_LAPS = 8  # steps that must have been timed by then
 Progress = Callable[[Mapping[str, Any]], None]
 
 
-def fit(
-    data: Any,
-    model: str = "vae",
-    *,
-    out: str | Path | None = None,
-    condition: str | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-    settings: Settings | None = None,
-    **keywords: Any,
-) -> Fitted:
-    """Train one model on a user's data and return it.
-
-    Args:
-        data: a path, DataFrame, array, tensor, built-in name, or a `Dataset` that was read.
-        model: a name from `pushforward models`.
-        out: the run's folder. A finished run in it is loaded, an interrupted one goes on, another
-            run's folder is a RunError.
-        condition: the column or labels to condition on (for data that are not yet a `Dataset`).
-        device: "auto", "cpu", "cuda", ...
-        progress: called with each record.
-        settings: how to train; or give its fields as keywords (`budget="60s"`, `seed=0`,
-            `batch`, `ema`, `clip`, `rate`, `precision`).
-        **keywords: those, and the options of the model (`latent`, `beta`, `gamma`, ...).
-
-    Raises:
-        DataError, ModelError: the data, the model or an option do not fit.
-        RunError: the folder is not this run's, or training left the finite numbers.
-
-    """
-    dataset = data if isinstance(data, Dataset) else read(data, condition=condition)
-    if settings is None:
-        own = {k: keywords.pop(k) for k in Settings.__dataclass_fields__ if k in keywords}
-        settings = Settings(**own)
-    network = build(model, dataset.schema, keywords, settings.seed, choose_device(device))
-    config = identify(model, keywords, settings, dataset)
-    folder = None if out is None else Folder(Path(out))
-    if folder is not None:
-        config = folder.claim(config, dataset.schema)
-        if folder.finished:
-            return load(folder.path, device=device)
-    return Loop(network, dataset, settings, folder, config, progress).run()
-
-
-def default_batch(data: Dataset) -> int:
+def default_batch_size(data: Dataset) -> int:
     """Return the rows of a batch for a kind of data."""
     return {Image: 128, Vector: 256}.get(type(data.schema.space), 512)
 
@@ -112,6 +65,16 @@ def due(step: int, total: int, times: int) -> bool:
     return step == total or step % math.ceil(total / times) == 0
 
 
+def phase(turn: Turn, length: int | None) -> tuple[int, int | None]:
+    """Return the steps of a stage (of so many) at which a turn's phase begins and ends.
+
+    Until the length is known, only what is played from the start on is played.
+    """
+    if length is None:
+        return (0 if turn.start == 0 else 2**62), None
+    return round(turn.start * length), round(turn.end * length)
+
+
 class Loop:
     """Plays one model's game on one data set, from its start or from a saved state."""
 
@@ -121,23 +84,28 @@ class Loop:
         data: Dataset,
         settings: Settings,
         folder: Folder | None,
-        config: dict[str, Any],
+        config: Json,
         progress: Progress | None = None,
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.config, self.progress = folder, config, progress
-        self.device, self.budget = model.device, Budget.parse(settings.budget)
-        batch = settings.batch or default_batch(data)
-        self.batches = Batches(data, batch, settings.seed, self.device, model.classes)
-        config["precision"] = config["precision"] or precision(
+        self.device = model.device
+        batch_size = settings.batch_size or default_batch_size(data)
+        self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes)
+        config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device
         )
         dtype: torch.dtype = getattr(torch, config["precision"])
-        self.seats = [Seat(model, turn, settings.rate, dtype) for turn in model.turns()]
-        self.average = Average(model, settings.ema)
-        self.step, self.total = 0, self._known_steps()
+        self.optimizers = [
+            TurnOptimizer(model, turn, settings.learning_rate, dtype) for turn in model.turns()
+        ]
+        self.average = MovingAverage(model, settings.ema)
+        self.stage = config["schedule"][-1]
+        self.budget = Budget.parse(self.stage["budget"])
+        self.first = steps_of(config) - (self.stage["steps"] or 0)  # of this stage
+        self.step, self.length = 0, self._known_length()
         self.best_value, self.best = math.inf, self.average.weights()
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Json] = []
         self.validation = Validation(data, settings.seed)
         self.memory = PeakMemory(self.device)
         self.before, self.started = 0.0, time.perf_counter()
@@ -145,22 +113,34 @@ class Loop:
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
-        with forked(self.device, self.settings.seed):
+        with isolated(self.device, self.settings.seed):
             self._resume()
             while self.total is None or self.step < self.total:
                 self.round()
-                self._keep_books()
+                self._log()
             return self._finish()
 
     def round(self) -> None:
         """Play every turn that is due, in order, then move the averages."""
-        scale = schedule(self.step, self.total)
-        for seat in self.seats:
-            if self.step % seat.turn.every == 0:
-                for _ in range(seat.turn.repeat):
-                    seat.move(*self.batches(), scale, self.settings.clip)
+        position = self.step - self.first
+        for optimizer in self.optimizers:
+            turn = optimizer.turn
+            begin, end = phase(turn, self.length)
+            if begin <= position < (end or 2**62) and position % turn.every == 0:
+                scale = schedule(position - begin, None if end is None else end - begin)
+                for _ in range(turn.repeat):
+                    optimizer.step(*self._batch(turn), scale, self.settings.clip_grad_norm)
         self.step += 1
         self.average.follow(self.step)
+
+    def _batch(self, turn: Turn) -> tuple[Tensor | int, Tensor | None]:
+        """Return the next rows and their conditions; for a turn without data, how many of them."""
+        return self.batches() if turn.data else (self.batches.size, self.batches.conditions())
+
+    @property
+    def total(self) -> int | None:
+        """The step at which the run ends, once it is fixed."""
+        return None if self.length is None else self.first + self.length
 
     def seconds(self) -> float:
         """Return the seconds spent so far, those before an interruption counted in."""
@@ -168,19 +148,20 @@ class Loop:
 
     # The budget.
 
-    def _known_steps(self) -> int | None:
-        """Return the number of steps, if the budget or an earlier start has fixed it."""
-        if self.config["steps"] is not None:
-            return int(self.config["steps"])
+    def _known_length(self) -> int | None:
+        """Return this stage's number of steps, if its budget or an earlier start has fixed it."""
+        if self.stage["steps"] is not None:
+            return int(self.stage["steps"])
         if self.budget.unit == "seconds":
             return None
-        a_round = self.batches.size * sum(seat.turn.repeat / seat.turn.every for seat in self.seats)
-        unit = 1.0 if self.budget.unit == "steps" else a_round
-        return self._fix_steps(math.ceil(self.budget.amount / unit))
+        drawing = [o.turn for o in self.optimizers if o.turn.data]
+        rows = self.batches.size * sum(t.repeat / t.every * (t.end - t.start) for t in drawing)
+        unit = 1.0 if self.budget.unit == "steps" else rows
+        return self._fix_length(math.ceil(self.budget.amount / unit))
 
-    def _fix_steps(self, steps: int) -> int:
+    def _fix_length(self, steps: int) -> int:
         """Record the number of steps: from here on, nothing depends on the clock."""
-        self.config["steps"] = steps
+        self.stage["steps"] = steps
         if self.folder is not None:
             write_json(self.folder.config, self.config)
         return steps
@@ -192,42 +173,67 @@ class Loop:
         other work on the machine comes in bursts that should not fix the length of the whole run.
         """
         self._wait()
-        now = self.seconds()
+        now = self.seconds() - self.before
         self.laps.append(now - sum(self.laps))
         if len(self.laps) < FEWEST_LAPS or now < CALIBRATION * self.budget.amount:
             return
-        a_step = quantiles(self.laps, n=4)[0]
+        a_step = quantiles(self.laps, n=4)[0] * self._later_steps()
+        start = self.seconds()
         self.check()
-        checks = CHECKS * (self.seconds() - now)
-        left = self.budget.amount - self.seconds() - checks
-        self.total = self._fix_steps(max(4 * self.step, self.step + int(left / a_step)))
+        checks = CHECKS * (self.seconds() - start)
+        left = self.budget.amount - (self.seconds() - self.before) - checks
+        played = self.step - self.first
+        self.length = self._fix_length(max(4 * played, played + int(left / a_step)))
+
+    def _later_steps(self) -> float:
+        """Return how long the average step of the stage takes, in units of the steps so far.
+
+        Not 1 where turns have phases of their own: then each is rehearsed and timed.
+        """
+        if all(o.turn.start == 0 and o.turn.end == 1 for o in self.optimizers):
+            return 1.0
+        costs = {o: self._rehearsed(o) * o.turn.repeat / o.turn.every for o in self.optimizers}
+        so_far = sum(cost for o, cost in costs.items() if o.turn.start == 0)
+        return sum(cost * (o.turn.end - o.turn.start) for o, cost in costs.items()) / so_far
+
+    def _rehearsed(self, optimizer: TurnOptimizer) -> float:
+        """Return the seconds of one play of a turn, by rehearsals that change nothing."""
+        drawn, seconds = self.batches.drawn, []
+        with isolated(self.device, self.settings.seed):
+            for _ in range(FEWEST_LAPS):
+                start = time.perf_counter()
+                optimizer.rehearse(*self._batch(optimizer.turn))
+                self._wait()
+                seconds.append(time.perf_counter() - start)
+        self.batches.drawn = drawn
+        return quantiles(seconds, n=4)[0]
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    # The books: records, validation, state.
+    # The log: records, validation, state.
 
-    def _keep_books(self) -> None:
-        """Fix the budget, write a record, read the measure, save the state: each when it is due."""
-        if self.total is None:
+    def _log(self) -> None:
+        """Fix the budget, write a record, look at validation rows, save: each when it is due."""
+        if self.length is None:
             self._calibrate()
-        total = self.total or 0
-        checked = total > 0 and due(self.step, total, CHECKS)
-        saved = total > 0 and due(self.step, total, SAVES)
-        if checked or saved or self.step % max(10, total // RECORDS) == 0:
+        position, length = self.step - self.first, self.length or 0
+        checked = length > 0 and due(position, length, CHECKS)
+        saved = length > 0 and due(position, length, SAVES)
+        if checked or saved or position % max(10, length // RECORDS) == 0:
             self._record(self.check() if checked else None)
         if saved and self.folder is not None:
             self._save(self.folder)
 
     def _record(self, validation: float | None) -> None:
         """Write down the terms' means; the only place where the device is waited for."""
-        self._demand_finite_terms()
+        self._check_finite_terms()
         terms: dict[str, float] = {}
-        for seat in self.seats:
-            terms |= seat.account()
+        for optimizer in self.optimizers:
+            terms |= optimizer.take_means()
         samples = self.batches.drawn * self.batches.size
-        record: dict[str, Any] = {"step": self.step, "samples": samples}
+        record: Json = {"step": self.step, "samples": samples}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
         if validation is not None:
             record |= {"validation": validation, **self._choose(validation)}
@@ -241,12 +247,12 @@ class Loop:
         """Return the energy distance between validation rows and as many generated ones."""
         return self.validation.distance(self.average.catch_up())
 
-    def _choose(self, distance: float) -> dict[str, Any]:
+    def _choose(self, distance: float) -> Json:
         """Keep the averaged weights if none so far were better, past the first quarter; say so.
 
         Of weights that validation cannot tell apart, those that were trained longest are kept.
         """
-        self._demand_finite()
+        self._check_finite_weights()
         if 4 * self.step < (self.total or 0):
             return {}
         value, slack = self.validation.choice(self.average.catch_up(), distance)
@@ -255,23 +261,27 @@ class Loop:
         if kept:
             self.best = self.average.weights()
             if self.folder is not None:
-                write_tensors(self.folder.weights("best"), self.best, bond(self.config))
+                write_tensors(self.folder.weights("best"), self.best, weights_text(self.config))
         return {"chosen_by": value, "kept": kept}
 
-    def _demand_finite_terms(self) -> None:
+    def _check_finite_terms(self) -> None:
         """Raise DivergedError for the first term of any turn that left the finite numbers."""
-        strays = [found for seat in self.seats if (found := seat.stray(self.step)) is not None]
-        if strays:
+        first = [o.first_nonfinite(self.step) for o in self.optimizers]
+        diverged = [step_and_terms for step_and_terms in first if step_and_terms is not None]
+        if diverged:
             msg = (
-                f"{min(strays)[1]} is not finite; lower the learning rate or clip the gradient; "
-                "the last good checkpoint is kept"
+                f"training failed: {min(diverged)[1]} is not finite; lower the learning rate or "
+                "clip the gradient; the last good checkpoint is kept"
             )
             raise DivergedError(msg)
 
-    def _demand_finite(self) -> None:
+    def _check_finite_weights(self) -> None:
         for name, weight in self.model.named_parameters():
             if not bool(weight.isfinite().all()):
-                msg = f"step {self.step}: {name} is not finite; the last good checkpoint is kept"
+                msg = (
+                    f"training failed: {name} is not finite at step {self.step}; the last good "
+                    "checkpoint is kept"
+                )
                 raise DivergedError(msg)
 
     def _save(self, folder: Folder) -> None:
@@ -279,8 +289,9 @@ class Loop:
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.weights().items()}
         tensors |= {f"best.{n}": t for n, t in self.best.items()}
-        for seat in self.seats:
-            tensors |= {f"turn {seat.turn.name}.{n}": t for n, t in seat.state().items()}
+        for optimizer in self.optimizers:
+            name = optimizer.turn.name
+            tensors |= {f"turn {name}.{n}": t for n, t in optimizer.state().items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -296,16 +307,19 @@ class Loop:
     def _resume(self) -> None:
         """Go on from the saved state, if there is one; it says itself where it stands."""
         if self.folder is None or not self.folder.state.exists():
+            if self.first > 0:
+                msg = "this run has no saved state (it was saved from memory), so it cannot go on"
+                raise RunError(msg)
             return
         tensors, text = read_tensors(self.folder.state)
         position = json.loads(text)
         self.model.load_state_dict(_under("model.", tensors))
         self.average.model.load_state_dict(_under("average.", tensors))
-        self.best = _under("best.", tensors)
-        for seat in self.seats:
-            seat.restore(_under(f"turn {seat.turn.name}.", tensors))
+        self.best = {n: t.to(self.device) for n, t in _under("best.", tensors).items()}
+        for optimizer in self.optimizers:
+            optimizer.restore(_under(f"turn {optimizer.turn.name}.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.step, self.batches.drawn = position["step"], position["drawn"]
         self.before, self.best_value = position["seconds"], position["best"]
@@ -314,7 +328,7 @@ class Loop:
 
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
-        self._demand_finite()
+        self._check_finite_weights()
         model, final = self.average.catch_up(), self.average.weights()
         same = all(torch.equal(final[name], self.best[name]) for name in final)
         settled = self._settled(final)
@@ -324,9 +338,9 @@ class Loop:
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = self._anatomy(model)
+        fitted.panels = self._anatomy(fitted.model)
         if self.folder is not None:
-            fitted.save_results(self.folder)
+            fitted.write(self.folder)
         return fitted
 
     def _settled(self, weights: State) -> State:

@@ -1,9 +1,9 @@
 """What validation rows say of a model while it is trained, and which checkpoint they choose.
 
-A model of one turn is a minimisation: its own loss on rows that it does not learn from falls as
-long as it learns the distribution, and rises when it learns rows by heart. A game of several turns
-has no such loss, since its measures move; there the energy distance between validation rows and as
-many generated ones decides.
+Of a model that lowers one objective, the loss on rows that it does not learn from falls as long as
+it learns the distribution, and rises when it learns rows by heart. A game whose measure moves has
+no such loss; there the energy distance between validation rows and as many generated ones decides.
+Each model says which of the two it is (`Model.selection`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.families.model import Model, Turn
+from pushforward.families.model import Model
 from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy, energy_statistic
-from pushforward.sampling.blocks import forked, imagine
-from pushforward.training.turn_optimizer import one_hot
+from pushforward.random import isolated
+from pushforward.sampling.blocks import imagine, one_hot
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
 NULLS = 99  # random splits of real rows that say how much of a reading is noise
@@ -38,24 +38,22 @@ class Validation:
 
         `distance` is the model's, as read. A value that is no number is infinitely bad.
         """
-        turns = model.turns()
-        alone = len(turns) == 1
-        value, slack = (self.loss(model, turns[0]), 0.0) if alone else (distance, self.noise)
+        by_loss = model.selection == "loss"
+        value, slack = (self.loss(model), 0.0) if by_loss else (distance, self.noise)
         return (value if math.isfinite(value) else math.inf), slack
 
     @torch.no_grad()
-    def loss(self, model: Model, turn: Turn) -> float:
-        """Return the mean of a turn's loss over the rows."""
+    def loss(self, model: Model) -> float:
+        """Return the mean of a model's loss over the rows."""
         device = model.device
         x = self.data.schema.expand(self.rows.to(device))
         c = None if self.labels is None else one_hot(self.labels, model.classes, device)
-        with forked(device, self.seed):
-            terms = getattr(model, turn.name)(x, c)
-        return float(sum(term.mean() for term in terms.values()))
+        with isolated(device, self.seed):
+            return float(model.loss(x, c).mean())
 
     def distance(self, model: Model) -> float:
         """Return the energy distance to generated rows; infinite where those are not finite."""
-        with forked(model.device, self.seed):
+        with isolated(model.device, self.seed):
             fake = imagine(model, self.data.schema, len(self.rows), self.labels)
         seen = self._view(fake, self.labels)
         if not bool(seen.isfinite().all()):
@@ -70,8 +68,8 @@ class Validation:
         if n < 3:
             return 0.0
         other = self._view(rows[:n], None if labels is None else labels[:n])
-        found = energy(self._view(self.rows, self.labels), other, permutations=NULLS)
-        return float(found.extra["null_95"])
+        same = energy(self._view(self.rows, self.labels), other, permutations=NULLS)
+        return float(same.extra["null_95"])
 
     @cached_property
     def _spread(self) -> float:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pushforward.errors import ModelError, nearest
+from pushforward.families.options import Option, above, at_least, between, check_value
+
+if TYPE_CHECKING:
+    from pushforward.families.model import Model
 
 Unit = Literal["seconds", "steps", "samples"]
 UNITS: dict[str, tuple[float, Unit]] = {
@@ -36,7 +41,7 @@ class Budget:
             amount = float(match[1]) * factor
             if 0 < amount < math.inf:
                 return cls(amount, unit)
-        msg = f"budget {text!r}: wanted e.g. '60s', '2m', '500 steps' or '1e6 samples'"
+        msg = f"budget {text!r}: expected for example '60s', '2m', '500 steps' or '1e6 samples'"
         raise ModelError(msg)
 
 
@@ -46,37 +51,58 @@ class Settings:
 
     Args:
         budget: see `Budget.parse`.
-        seed: of the start, the batches and all noise.
-        batch: rows a batch; by kind of data when None.
+        seed: of initial weights, batches and noise.
+        batch_size: rows in a batch; by kind of data when None.
         ema: decay of the moving average of the players that generate; 0 for none.
-        clip: largest norm of a turn's gradient, or None.
-        rate: learning rate of every turn; each turn's own when None.
+        clip_grad_norm: largest norm of a turn's gradient, or None.
+        learning_rate: of every turn; each turn's own when None.
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
-            which takes bfloat16 for tables (whose networks say logits) on machines that are faster
+            which takes bfloat16 for tables (whose networks give logits) on machines that are faster
             at it.
     """
 
     budget: str | int = "60s"
     seed: int = 0
-    batch: int | None = None
+    batch_size: int | None = None
     ema: float = 0.999
-    clip: float | None = None
-    rate: float | None = None
+    clip_grad_norm: float | None = None
+    learning_rate: float | None = None
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
-        checks = {
-            "batch": self.batch is None or self.batch >= 2,
-            "ema": 0 <= self.ema < 1,
-            "clip": self.clip is None or self.clip > 0,
-            "rate": self.rate is None or self.rate > 0,
-            "seed": 0 <= self.seed < 2**31,
-        }
-        for name, fine in checks.items():
-            if not fine:
-                msg = f"{name}={getattr(self, name)!r} is out of range"
-                raise ModelError(msg)
+        for option in OPTIONS:
+            object.__setattr__(self, option.name, check_value(option, getattr(self, option.name)))
         if self.precision not in PRECISIONS:
-            msg = f"precision {self.precision!r}: {nearest(str(self.precision), PRECISIONS)}"
+            msg = f"precision {self.precision!r}: {nearest(self.precision, PRECISIONS)}"
             raise ModelError(msg)
+
+
+OPTIONS = (
+    Option("seed", int, 0, False, "", between(0, 2**63 - 1)),
+    Option("batch_size", int, None, True, "", at_least(2)),
+    Option("ema", float, 0.999, False, "", between(0, 1, high_open=True)),
+    Option("clip_grad_norm", float, None, True, "", above(0)),
+    Option("learning_rate", float, None, True, "", above(0)),
+    Option("precision", str, "auto", False, ""),
+)
+
+
+def split_keywords(
+    keywords: Mapping[str, Any], models: Iterable[type[Model]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings and the models' options among keywords.
+
+    ModelError for a model one of whose options has the name of a setting: neither may hide the
+    other.
+    """
+    settings = Settings.__dataclass_fields__
+    for model in models:
+        both = sorted(settings.keys() & model.options())
+        if both:
+            msg = (
+                f"model {model.name!r} has an option {both[0]!r}, which training has too: rename it"
+            )
+            raise ModelError(msg)
+    own = {name: value for name, value in keywords.items() if name in settings}
+    return own, {name: value for name, value in keywords.items() if name not in settings}

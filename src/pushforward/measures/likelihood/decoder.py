@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
-from pushforward.nn.priors import Normal, Prior
+from pushforward.nn.priors import ContinuousPrior, Normal
 
 AT_ONCE = 2**22  # numbers that one call of a decoder may write
 
@@ -46,7 +46,7 @@ class Decoder:
         mean: Callable[[Tensor], Any],
         latent: int,
         *,
-        prior: Prior | None = None,
+        prior: ContinuousPrior | None = None,
         encoder: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
         rows: Callable[[Any], Tensor] | None = None,
         dtype: torch.dtype | None = None,

@@ -1,6 +1,6 @@
 """What a user asks of a sample: how many rows, of which class, under which condition, how balanced.
 
-Whatever is asked becomes one stream of encoded rows, in parts; it is taken whole, in chunks of any
+Whatever is asked becomes one stream of encoded rows, in blocks; it is taken whole, in chunks of any
 size, or into a file, and is the same each time.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,43 @@ from pushforward.data.tables.where import spoken as spoken_of_table
 from pushforward.data.write import streams, write_stream
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
-from pushforward.sampling.blocks import (
-    BLOCK,
-    Part,
-    block_seed,
-    chosen_labels,
-    even,
-    even_labels,
-    imagined,
-    joined,
-    regrouped,
-    shuffled,
-)
-from pushforward.sampling.conditional import Conditional, Conditioner, Hits
+from pushforward.families.options import Option, at_least, between, check_value
+from pushforward.random import Stream, derived_seed, fresh_seed, generator
+from pushforward.sampling.balanced import even, even_labels, mixed
+from pushforward.sampling.blocks import Block, chosen_labels, imagined
+from pushforward.sampling.conditional import Conditioner, Hits
+from pushforward.sampling.streams import joined, regrouped
 
-STREAMED = 2**16  # rows that are turned into a data frame at once
+CHUNK = 2**16  # rows that are turned into a data frame at once
 FEW = 0.1  # effective rows, as a share of the rows, below which a sample is doubtful
+COUNT = Option("n", int, 1, optional=False, help="How many rows.", bounds=at_least(1))
+SEED = Option("seed", int, None, optional=True, help="", bounds=between(0, 2**63 - 1))
+
+
+@dataclass(frozen=True)
+class SampleInfo:
+    """What is known of a sample besides its rows.
+
+    Args:
+        seed: the seed that gives the same rows again.
+        labels: the class of each row where the rows do not hold it (images, arrays), or None.
+        hits: for rows under a condition on columns, how they were obtained, or None.
+    """
+
+    seed: int
+    labels: list[Any] | None
+    hits: Hits | None
 
 
 @dataclass
-class Sampling:
+class SampleRequest:
     """One sample of a model, not drawn yet.
 
     Args:
         model: the network, with the weights to draw from.
         schema: how its rows become the user's data.
         n: how many rows.
-        seed: they depend on it alone.
+        seed: they depend on it alone; None draws one.
         condition: one class, or a sequence of n.
         where: which values are wanted, by column: see `Fitted.sample`.
         balance: the column whose categories shall all be equally frequent.
@@ -58,15 +68,17 @@ class Sampling:
     model: Model
     schema: Schema
     n: int
-    seed: int
+    seed: int | None = None
     condition: Any = None
     where: Where | None = None
     balance: str | None = None
     conditioners: list[tuple[Conditioner, int]] = field(default_factory=list)
+    source: int = field(init=False)  # the seed that is used
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ModelError(f"the number of samples must be at least 1, got {self.n}")
+        self.n = check_value(COUNT, self.n)
+        seed = check_value(SEED, self.seed)
+        self.source = fresh_seed() if seed is None else seed
         if self.condition is not None and (self.where or self.balance):
             msg = "condition= goes with neither where= nor balance=; name its column in where"
             raise ModelError(msg)
@@ -74,37 +86,36 @@ class Sampling:
             msg = f"where= takes tables, got {self.schema.kind} data; name a class by condition="
             raise ModelError(msg)
 
-    def parts(self) -> Iterator[Part]:
-        """Return the encoded rows and their labels, in parts of any size."""
+    def blocks(self) -> Iterator[Block]:
+        """Return the encoded rows and their labels, in blocks of any size."""
         self.conditioners = []
         if self.balance is not None:
             return self._balanced(self.balance)
         if self.where:
-            return self._restricted(self.where, self.n, self.seed)
+            return self._restricted(self.where, self.n, self.source)
         own = self.condition
         labels = None if own is None else chosen_labels(self.schema.condition, self.n, own)
-        return imagined(self.model, self.schema, self.n, self.seed, labels)
+        return imagined(self.model, self.schema, self.n, self.source, labels)
 
-    def draw(self) -> Part:
+    def draw(self) -> Block:
         """Return all encoded rows."""
-        return joined(self.parts())
+        return joined(self.blocks())
 
-    def labelled(self) -> tuple[Any, list[Any] | None]:
-        """Return raw data, and each row's class where the rows do not hold it."""
+    def take(self) -> tuple[Any, SampleInfo]:
+        """Return raw data as the data came in, and what is known of them."""
         rows, labels = self.draw()
         raw = self.schema.decode(rows, labels, self._fresh())
         self._warn()
-        known = self.schema.condition
-        if labels is None or known is None or self.schema.kind == "table":
-            return raw, None
-        return raw, [known.classes[int(code)] for code in labels]
+        return raw, SampleInfo(self.source, self._classes(labels), self.hits)
 
-    def conditional(self) -> Conditional:
-        """Return raw data, and how they were come by."""
-        frame, _ = self.labelled()
-        return Conditional(**asdict(self.hits), frame=frame)
+    def _classes(self, labels: Tensor | None) -> list[Any] | None:
+        """Return the classes of codes; None for tables, whose rows hold them."""
+        condition = self.schema.condition
+        if labels is None or condition is None or self.schema.kind == "table":
+            return None
+        return [condition.classes[int(code)] for code in labels]
 
-    def stream(self, chunk: int = STREAMED) -> Iterator[Any]:
+    def stream(self, chunk: int = CHUNK) -> Iterator[Any]:
         """Yield raw data, `chunk` rows at a time."""
         for part in self._chunks(chunk):
             yield self.schema.make.restore(part) if isinstance(self.schema, TableSchema) else part
@@ -113,23 +124,17 @@ class Sampling:
     def write(self, path: str | Path) -> Path:
         """Write raw data by the ending of the path; tables and arrays with flat memory.
 
-        Afterwards `told` and `doubts` say how rows under a condition were come by.
+        Afterwards `hits` and `doubts` say how rows under a condition were obtained.
         """
         if streams(path) and self.schema.kind != "image":
-            return write_stream(self._chunks(STREAMED), path, self.schema)
-        raw, labels = self.labelled()
-        return write(raw, path, labels, self.schema)
+            return write_stream(self._chunks(CHUNK), path, self.schema)
+        raw, info = self.take()
+        return write(raw, path, info.labels, self.schema)
 
     @property
-    def told(self) -> list[str]:
-        """How rows under one condition were come by, once they are drawn, for people."""
-        return [str(self.hits)] if len(self.conditioners) == 1 else []
-
-    @property
-    def hits(self) -> Hits:
-        """How rows under one condition were come by, once they are drawn."""
-        ((conditioner, _),) = self.conditioners
-        return conditioner.hits
+    def hits(self) -> Hits | None:
+        """How rows under one condition were obtained, once they are drawn."""
+        return self.conditioners[0][0].hits if len(self.conditioners) == 1 else None
 
     @property
     def doubts(self) -> list[str]:
@@ -152,7 +157,7 @@ class Sampling:
         if chunk < 1:
             raise ModelError(f"a chunk must hold at least 1 row, got {chunk}")
         first = 0
-        for rows, labels in regrouped(self.parts(), itertools.repeat(chunk)):
+        for rows, labels in regrouped(self.blocks(), itertools.repeat(chunk)):
             if isinstance(self.schema, TableSchema):
                 yield self.schema.frame(rows, labels, self._fresh(), first)
             else:
@@ -161,52 +166,39 @@ class Sampling:
 
     def _fresh(self) -> torch.Generator:
         """Return what identifiers are drawn from: the same for every chunk."""
-        return torch.Generator().manual_seed(self.seed)
+        return generator(self.source)
 
-    def _restricted(self, where: Where, n: int, seed: int) -> Iterator[Part]:
+    def _restricted(self, where: Where, n: int, seed: int) -> Iterator[Block]:
         """Return n rows under a condition."""
         schema = self._table("where")
         conditioner = Conditioner(self.model, schema, restrict(schema, where), seed)
         self.conditioners.append((conditioner, n))
         return conditioner.rows(n)
 
-    def _balanced(self, name: str) -> Iterator[Part]:
+    def _balanced(self, name: str) -> Iterator[Block]:
         """Return as many rows of each category of a column, in any order."""
         condition, where = self.schema.condition, self.where or {}
         if condition is not None and condition.name == name and not where:
-            labels = even_labels(condition, self.n, self.seed)
-            return imagined(self.model, self.schema, self.n, self.seed, labels)
+            labels = even_labels(condition, self.n, self.source)
+            return imagined(self.model, self.schema, self.n, self.source, labels)
         if name in where:
             raise ModelError(f"balance: column {name!r} is restricted by where= already")
         values = levels(self._table("balance"), name)
         shares = zip(values, even(self.n, len(values)), strict=True)
         counts = [(value, n) for value, n in shares if n]
         sources = [
-            self._restricted({**where, name: value}, n, block_seed(self.seed, k, 0))
+            self._restricted(
+                {**where, name: value}, n, derived_seed(self.source, Stream.CATEGORIES, k)
+            )
             for k, (value, n) in enumerate(counts)
         ]
-        return self._mixed(sources, [n for _, n in counts])
-
-    def _mixed(self, sources: list[Iterator[Part]], counts: list[int]) -> Iterator[Part]:
-        """Yield the rows of all sources, a share of each at a time, in random order."""
-        blocks = -(-self.n // BLOCK)
-        taps = [
-            regrouped(source, even(n, blocks)) for source, n in zip(sources, counts, strict=True)
-        ]
-        for k, some in enumerate(zip(*taps, strict=True)):
-            rows, labels = joined(some)
-            order = shuffled(len(rows), block_seed(self.seed, k, 1))
-            yield rows[order], _ordered(labels, order)
+        return mixed(sources, [n for _, n in counts], self.source)
 
     def _table(self, what: str) -> TableSchema:
         if isinstance(self.schema, TableSchema):
             return self.schema
         msg = f"{what}= takes a table's column, got {self.schema.kind} data"
         raise ModelError(f"{msg}; fit with condition= to balance by its classes")
-
-
-def _ordered(labels: Tensor | None, order: Tensor) -> Tensor | None:
-    return None if labels is None else labels[order]
 
 
 def spoken(texts: Sequence[str], schema: Schema) -> Where | None:

@@ -1,0 +1,85 @@
+"""Codes: what an encoder says of a row. Gaussian ones, and those of a codebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.measures.closed_form import gaussian_rate
+from pushforward.nn.priors import ContinuousPrior
+from pushforward.nn.straight_through import straight_through
+
+
+def _identity(e: Tensor) -> Tensor:
+    return e
+
+
+@dataclass(frozen=True)
+class Code:
+    """q(z|x) = N(mean, exp(log_var)), each (n, latent), in the prior's normal coordinates.
+
+    `carry` is the prior's map from these to the codes that a decoder reads.
+    """
+
+    mean: Tensor
+    log_var: Tensor
+    carry: Callable[[Tensor], Tensor] = _identity
+
+    def rsample(self) -> Tensor:
+        """Return the reparametrised draw: mean + sigma * eps, eps ~ N(0, I), carried."""
+        return self.carry(self.mean + (0.5 * self.log_var).exp() * torch.randn_like(self.mean))
+
+    def log_prob(self, e: Tensor) -> Tensor:
+        """Return log q(e), (n,), in nats."""
+        squares = (e - self.mean).square() * (-self.log_var).exp()
+        return -0.5 * (squares + self.log_var + math.log(2 * math.pi)).sum(-1)
+
+
+def kl(q: Code, prior: ContinuousPrior, z: Tensor, c: Tensor | None = None) -> Tensor:
+    """Return KL(q || prior) of each row (n,), in nats.
+
+    Closed form where the prior is N(0, I) in normal coordinates; else log q(z) - log p(z) at the
+    draw z ~ q, whose expectation is the KL.
+    """
+    if prior.standard:
+        return gaussian_rate(q.mean, q.log_var)
+    return q.log_prob(z) - prior.log_prob(z, c)
+
+
+class Codebook(nn.Module):
+    """`levels` vectors e_k of `size` numbers, in place of which an encoder's vectors are put.
+
+    Nearest by angle: both sides are scaled to length sqrt(size) first, which keeps all vectors in
+    reach and so in use (Yu et al. 2022, vector-quantised image modelling).
+    """
+
+    def __init__(self, levels: int, size: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(levels, size))
+
+    @property
+    def scaled(self) -> Tensor:
+        """The vectors e_k (levels, size)."""
+        return scaled(self.vectors)
+
+    def nearest(self, z_e: Tensor) -> Tensor:
+        """Return k = argmin_j |z_e - e_j| for vectors (n, positions, size): (n, positions)."""
+        return (z_e @ self.scaled.T).argmax(-1)
+
+    def forward(self, k: Tensor) -> Tensor:
+        """Return e_k for indices (n, positions): (n, positions, size)."""
+        return nn.functional.embedding(k, self.scaled)
+
+
+def scaled(vectors: Tensor) -> Tensor:
+    """Return vectors (..., size) at length sqrt(size)."""
+    return nn.functional.normalize(vectors, dim=-1) * math.sqrt(vectors.shape[-1])
+
+
+def quantise(z_e: Tensor, e: Tensor) -> Tensor:
+    """Return z_q: e forward, the gradient straight to z_e (van den Oord et al. 2017)."""
+    return straight_through(e, z_e)

@@ -1,0 +1,101 @@
+"""The component of models that have a decoder: a distribution over rows for each code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from torch import Tensor, nn
+
+from pushforward.families.model import Batch, Model
+from pushforward.families.raking import rake
+from pushforward.nn.likelihoods import Observation, likelihood
+from pushforward.nn.trunks import Networks
+from pushforward.space import Image, Space
+
+
+class Decoder(nn.Module):
+    """p(x|z): a writer and the likelihood head that reads its outputs.
+
+    `code_shape` is (latent,) for codes that are vectors, (latent, h, w) for maps.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        code_shape: tuple[int, ...],
+        classes: int,
+        networks: Networks,
+        head: str,
+    ) -> None:
+        super().__init__()
+        self.likelihood = likelihood(head, space)
+        outputs = self.likelihood.outputs
+        if isinstance(space, Image) and len(code_shape) > 1:
+            self.trunk = networks.map_writer(space, code_shape[0], outputs, classes)
+        else:
+            self.trunk = networks.writer(space, code_shape[0], outputs, classes)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Observation:
+        """Return the distribution over rows for codes z (n, *code_shape)."""
+        observation: Observation = self.likelihood(self.trunk(z, c))
+        return observation
+
+
+class WithDecoder(Model):
+    """A model with a decoder p(x|z); what comes before it in the class says what codes are."""
+
+    code_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        likelihood: Annotated[
+            str,
+            "p(x|z): auto, gaussian; images also bernoulli, logistic; tables autoregressive, "
+            "categorical.",
+        ] = "auto",
+        noise: Annotated[bool, "Draw images from p(x|z) instead of showing its mean."] = False,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.noise = noise
+        self.decoder = Decoder(space, self.code_shape, classes, self.networks, likelihood)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Observation:
+        """Return p(x|z) for codes z of the prior."""
+        observation: Observation = self.decoder(z, c)
+        return observation
+
+    @property
+    def shows_mean(self) -> bool:
+        """Whether generated rows are means: images are, unless `noise`."""
+        return isinstance(self.space, Image) and not self.noise
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return a draw from p(x|z); for images its mean, unless `noise`."""
+        p = self.decode(z, c)
+        return p.mean() if self.shows_mean else p.sample()
+
+    def show(self, p: Observation) -> Tensor:
+        """Return what `generate` gives for p(x|z), so that gradients flow through it."""
+        return p.mean() if self.shows_mean else p.rsample()
+
+    def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z)."""
+        return self.decode(z, c).mean()
+
+    def cells(
+        self, z: Tensor, c: Tensor | None = None, share: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the cells of rows from p(x|z), under a condition."""
+        p = self.decode(z, c)
+        return super().cells(z, c, share) if p.cells is None else p.cells(share)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Rake a table's columns."""
+        raking = getattr(self.decoder.likelihood, "raking", None)
+        if raking is not None:
+            rake(raking, self.prior, self.mean, batches)

@@ -1,0 +1,107 @@
+"""From a name to a user's own class: `my_models.py:MyModel` or `package.module:MyModel`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pushforward.errors import ModelError
+
+FROM_FILE = "pushforward_user_"  # begins the module names of files that were named by their path
+
+
+def resolve(spec: str | type) -> Any:
+    """Return the class of that name, or the class itself.
+
+    `path/to/file.py:Name` runs the file, `package.module:Name` imports the module. ModelError says
+    what is missing.
+    """
+    if isinstance(spec, type):
+        return spec
+    source, colon, name = spec.rpartition(":")
+    if not colon or not source or not name:
+        msg = f"{spec!r}: expected my_file.py:MyClass or package.module:MyClass"
+        raise ModelError(msg)
+    module = _from_file(Path(source)) if source.endswith(".py") else _imported(source)
+    return _attribute(module, name, spec)
+
+
+def resolve_imported(spec: str, folder: Path) -> Any:
+    """Return the class that a run's config names, without running anything from files.
+
+    Only what Python can import by itself counts, and nothing that lies in the run's own folder.
+    ModelError when it cannot be imported.
+    """
+    source, _, name = spec.rpartition(":")
+    if source in sys.modules:
+        return _attribute(sys.modules[source], name, spec)
+    top = None if source.endswith(".py") else _spec_of(source.split(".")[0])
+    homes = [] if top is None else [top.origin, *(top.submodule_search_locations or [])]
+    inside = any(home and folder.resolve() in Path(home).resolve().parents for home in homes)
+    if top is None or inside:
+        msg = f"{spec!r} cannot be imported"
+        raise ModelError(msg)
+    return _attribute(_imported(source), name, spec)
+
+
+def name_of(cls: type) -> str:
+    """Return `module:Name`, or `file.py:Name` for a class of a file that was named by its path."""
+    module = sys.modules.get(cls.__module__)
+    if cls.__module__.startswith(FROM_FILE) and module is not None and module.__file__:
+        return f"{Path(module.__file__).name}:{cls.__qualname__}"
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _spec_of(package: str) -> Any:
+    try:
+        return importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        msg = f"cannot import {module!r}: {error}"
+        raise ModelError(msg) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    """Run a file as a module, once for each content."""
+    if not path.is_file():
+        msg = f"no such file: {path}"
+        raise ModelError(msg)
+    name = f"{FROM_FILE}{path.stem}"
+    known = sys.modules.get(name)
+    stamp = (str(path.resolve()), path.stat().st_mtime_ns)
+    if known is not None and getattr(known, "stamp", None) == stamp:
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        msg = f"{path} cannot be run: {type(error).__name__}: {error}"
+        raise ModelError(msg) from error
+    vars(module)["stamp"] = stamp
+    return module
+
+
+def _attribute(module: ModuleType, name: str, spec: str) -> Any:
+    value: Any = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    if not isinstance(value, type):
+        classes = [n for n, v in vars(module).items() if isinstance(v, type)]
+        msg = f"{spec!r} names no class; there are: {', '.join(sorted(classes)) or 'none'}"
+        raise ModelError(msg)
+    return value

@@ -1,0 +1,49 @@
+"""What a model can tell about its own measure, as numbers that are ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture or table.
+
+    Args:
+        title: what is shown.
+        kind: `"bars"` and `"lines"` draw `series` over `x`; `"histogram"` bins each series; a
+            `"table"` has the series as columns.
+        series: named lists of numbers (in a table also text).
+        x: positions or names, shared by all series; not used by a histogram.
+        x_title: the axis below, with its unit.
+        y_title: the axis at the left, with its unit.
+        note: one or two sentences that say how to read it.
+    """
+
+    title: str
+    kind: Literal["bars", "lines", "histogram", "table"]
+    series: Mapping[str, list[Any]]
+    x: list[Any] = field(default_factory=list)
+    x_title: str = ""
+    y_title: str = ""
+    note: str = ""
+
+    def figure(self) -> Any:
+        """Return the panel as a plotly figure."""
+        from plotly import graph_objects as go
+
+        traces = [self._trace(go, name, values) for name, values in self.series.items()]
+        if self.kind == "table":
+            columns = {self.x_title: self.x, **self.series} if self.x else dict(self.series)
+            cells = {"values": list(columns.values())}
+            traces = [go.Table(header={"values": list(columns)}, cells=cells)]
+        figure = go.Figure(traces)
+        axes = {"xaxis_title": self.x_title, "yaxis_title": self.y_title}
+        return figure.update_layout(title=self.title, barmode="overlay", **axes)
+
+    def _trace(self, go: Any, name: str, values: list[Any]) -> Any:
+        if self.kind == "histogram":
+            return go.Histogram(x=values, name=name, histnorm="probability", opacity=0.6)
+        return (go.Bar if self.kind == "bars" else go.Scatter)(x=self.x, y=values, name=name)

@@ -1,0 +1,30 @@
+"""The component of models whose codes are points of R^latent: a continuous prior."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pushforward.families.model import Model
+from pushforward.families.options import at_least
+from pushforward.nn.priors import ContinuousPrior, continuous_prior
+from pushforward.nn.roles import LATENT
+from pushforward.space import Space
+
+
+class WithPrior(Model):
+    """A model with a continuous prior p(z) on R^latent."""
+
+    prior: ContinuousPrior
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        latent: Annotated[int | None, "Dimension of z. [by kind of data]", at_least(1)] = None,
+        prior: Annotated[str, "p(z): normal, uniform or mixture."] = "normal",
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.prior = continuous_prior(prior, LATENT[type(space)] if latent is None else latent)
+        self.code_shape: tuple[int, ...] = (self.prior.latent,)
