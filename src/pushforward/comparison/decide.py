@@ -239,20 +239,20 @@ def _use(leader: str, differences: Sequence[Difference], seeds: int) -> str:
     others.remove(leader)
     sentence = (
         f"Use {leader}: over {seeds} seeds it is better by "
-        f"{_list(_wins(leader, differences, others))}, each with a 95 % interval of the difference "
-        "that excludes 0"
+        f"{_list(_wins(leader, differences, others))} "
+        "(the 95 % interval of each difference excludes 0)"
     )
     wins = {model: _wins(model, differences, [leader]) for model in others}
     ahead = [f"{model} is better by {_list(names)}" for model, names in wins.items() if names]
-    return f"{sentence}; but {'; '.join(ahead)}." if ahead else f"{sentence}, and worse by none."
+    return f"{sentence}, but {'; '.join(ahead)}." if ahead else f"{sentence}, and worse by none."
 
 
 def _evidence(a: str, b: str, differences: Sequence[Difference]) -> str:
     """Count the measures on either side of one pair of models."""
     winners = [d.better for d in differences if {d.first, d.second} == {a, b}]
     return (
-        f"{a} against {b}: of {len(winners)} measures, {winners.count(a)} for {a}, "
-        f"{winners.count(b)} for {b}, {winners.count(None)} without a significant difference."
+        f"{a} against {b}: {a} is better by {winners.count(a)} of {len(winners)} measures, {b} by "
+        f"{winners.count(b)}; {winners.count(None)} show no significant difference."
     )
 
 

@@ -17,7 +17,7 @@ ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better v
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A text; bold where a model is significantly better than another."""
 
     text: str
@@ -52,19 +52,19 @@ class ComparisonTable:
         """The names of the columns."""
         return ["measure", *self.cards, "ceiling", "floor"]
 
-    def rows(self) -> list[list[Cell]]:
+    def rows(self) -> list[list[TableCell]]:
         """Return one row for each measure."""
         return [self._row(name, measured) for name, measured in self.ceiling.items()]
 
-    def _row(self, name: str, ceiling: Measurement) -> list[Cell]:
+    def _row(self, name: str, ceiling: Measurement) -> list[TableCell]:
         better = {d.better for d in self.differences if d.measure == name}
         measured = {m: [c[name].value for c in own if name in c] for m, own in self.cards.items()}
         floor = [self.floor[name].value] if name in self.floor else []
         return [
-            Cell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
-            *(Cell(_mean(values), model in better) for model, values in measured.items()),
-            Cell(short(ceiling.value)),
-            Cell(_mean(floor)),
+            TableCell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
+            *(TableCell(_mean(values), model in better) for model, values in measured.items()),
+            TableCell(short(ceiling.value)),
+            TableCell(_mean(floor)),
         ]
 
     def __rich__(self) -> Table:
@@ -86,7 +86,7 @@ class ComparisonTable:
         )
 
 
-def _html(cell: Cell) -> str:
+def _html(cell: TableCell) -> str:
     text = escape(cell.text)
     return f"<td><b>{text}</b></td>" if cell.bold else f"<td>{text}</td>"
 

@@ -28,7 +28,7 @@ DIRECTIONS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeasureCell:
     """One model by one measure: mean over the seeds, half an interval, whether it is the best."""
 
     text: str
@@ -38,13 +38,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasureRow:
     """One measure. Models and floor have a position on its scale, where there is one."""
 
     name: str
     unit: str
     direction: str
-    cells: list[Cell]
+    cells: list[MeasureCell]
     null: str
     ceiling: str
     floor: str
@@ -69,7 +69,7 @@ class Scale:
         return (self.worst - value) / self.span
 
 
-def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[Row]:
+def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[MeasureRow]:
     """Return the table of one checkpoint, by the measures with a vote."""
     cards = {model: comparison.cards[model][checkpoint] for model in comparison.models}
     differences = paired_differences(cards)
@@ -79,13 +79,13 @@ def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[Row]:
 
 def _row(
     name: str, comparison: Comparison, checkpoint: Checkpoint, differences: Sequence[Difference]
-) -> Row:
+) -> MeasureRow:
     models = comparison.models
     measured = [[card[name] for card in comparison.cards[m][checkpoint]] for m in models]
     decimals = _decimals([[m.value for m in by_seed] for by_seed in measured])
     winner = best(name, models, differences)
     nulls = [m.null for by_seed in measured for m in by_seed if m.null is not None]
-    return Row(
+    return MeasureRow(
         measure_label(name),
         measured[0][0].unit,
         DIRECTIONS[measured[0][0].better],
@@ -117,11 +117,11 @@ def _mean(values: Sequence[float], decimals: int) -> str:
     return fixed(fmean(values), min(decimals, decimals_for(values))) if values else ""
 
 
-def _cell(measured: Sequence[Measurement], decimals: int, is_best: bool) -> Cell:
+def _cell(measured: Sequence[Measurement], decimals: int, is_best: bool) -> MeasureCell:
     values = [m.value for m in measured]
     bounds = interval(values)
     margin = "" if bounds is None else f"{(bounds[1] - bounds[0]) / 2:,.{decimals}f}"
-    return Cell(fixed(fmean(values), decimals), margin, is_best, measured[0].reading)
+    return MeasureCell(fixed(fmean(values), decimals), margin, is_best, measured[0].reading)
 
 
 def best(name: str, models: Sequence[str], differences: Sequence[Difference]) -> str | None:

@@ -11,7 +11,7 @@ from pushforward.comparison.result import Comparison
 from pushforward.measures import CAVEAT, PRIVACY, Measurement
 from pushforward.report.numbers import decimals_for, fixed
 
-WHAT = {
+MEANINGS = {
     "exact_matches": "generated rows that equal a training row",
     "closest_record": "generated rows that are closer to training rows than to as many new rows",
     "membership_inference": "how well the best of five attacks separates training rows from "
@@ -20,7 +20,7 @@ WHAT = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrivacyCell:
     """One model by one measure: mean over the seeds, mean interval, whether it leaks rows."""
 
     text: str
@@ -30,12 +30,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class PrivacyRow:
     """One measure, and what new real rows give."""
 
     name: str
     what: str
-    cells: list[Cell]
+    cells: list[PrivacyCell]
     null: str
 
 
@@ -43,7 +43,7 @@ class Row:
 class Privacy:
     """The panel: its rows, a verdict for each model, and what these measures cannot show."""
 
-    rows: list[Row]
+    rows: list[PrivacyRow]
     verdicts: list[str]
     caveat: str
 
@@ -64,16 +64,16 @@ def _no_leak(model: str) -> str:
     return f"{model}: none of these measures finds training rows in its samples."
 
 
-def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> Row:
+def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> PrivacyRow:
     nulls = [m.null for by_seed in measured for m in by_seed if m.null is not None]
     percent = measured[0][0].unit == "share"
     null = _number(fmean(nulls), percent, decimals_for([100 * fmean(nulls)], 2) if percent else 1)
-    return Row(
-        measure_label(name), WHAT[name], [_cell(by_seed, percent) for by_seed in measured], null
+    return PrivacyRow(
+        measure_label(name), MEANINGS[name], [_cell(by_seed, percent) for by_seed in measured], null
     )
 
 
-def _cell(measured: Sequence[Measurement], percent: bool) -> Cell:
+def _cell(measured: Sequence[Measurement], percent: bool) -> PrivacyCell:
     value = fmean(m.value for m in measured)
     ends = [m.interval for m in measured if m.interval is not None]
     low, high = (fmean(end[i] for end in ends) if ends else value for i in (0, 1))
@@ -81,7 +81,7 @@ def _cell(measured: Sequence[Measurement], percent: bool) -> Cell:
     decimals = decimals_for([scale * (high - low) / 2], 2) if high > low else 3
     interval = " – ".join(fixed(scale * end, decimals) for end in (low, high))
     text = _number(value, percent, decimals)
-    return Cell(text, interval if ends else "", leaks_rows(measured), measured[0].reading)
+    return PrivacyCell(text, interval if ends else "", leaks_rows(measured), measured[0].reading)
 
 
 def _number(value: float, percent: bool, decimals: int) -> str:
