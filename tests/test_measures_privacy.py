@@ -288,6 +288,6 @@ def test_privacy_has_no_vote_and_leaks_are_named() -> None:
     assert told is None
     named = privacy_warning("a", leaky)
     assert named is not None
-    assert named.startswith("a gives training rows away, by membership inference:")
+    assert named.startswith("a leaks training rows, by membership inference:")
     assert privacy_warning("b", tight) is None
     assert privacy_warning("b", [Scorecard({})]) is None
