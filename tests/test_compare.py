@@ -230,7 +230,7 @@ def test_nothing_is_made_before_the_arguments_are_checked(tmp_path: Path) -> Non
     data = pf.read(orders(), condition="kind")
     for wrong in ({"budget": "soon"}, {"seeds": -1}, {"gama": 1.0}, {"condition": "kind"}):
         with pytest.raises(pf.PushforwardError):
-            pf.compare(data, ["vae"], out=tmp_path / "out", **wrong)  # type: ignore[arg-type]  # on purpose
+            pf.compare(data, ["vae"], out=tmp_path / "out", **wrong)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from pushforward.measures import Measurement, Scorecard
 GOOD, BAD = (0.1, 0.9, 1.0), (0.5, 0.5, 0.4)  # mmd, coverage, density
 
 
-def card(values: Sequence[float]) -> Scorecard:
+def card(values: Iterable[float]) -> Scorecard:
     mmd, coverage, density = values
     return scorecard(mmd=mmd, coverage=coverage, density=density)
 
