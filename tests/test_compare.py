@@ -287,6 +287,21 @@ def test_a_wrong_measure_fails_before_training(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_comparison_on_cuda_agrees_with_the_cpu_on_the_references(tmp_path: Path) -> None:
+    on_cpu, on_cuda = (
+        pf.compare(
+            "ring", ["vae", "gan"], seeds=2, out=tmp_path / device, measures=TWO, device=device,
+            **QUICK,
+        )
+        for device in ("cpu", "cuda")
+    )  # fmt: skip
+    for name in TWO:
+        assert on_cuda.floor[name].value == pytest.approx(on_cpu.floor[name].value, rel=1e-3)
+    assert on_cuda.report().exists()
+
+
 # What a comparison shows.
 
 

@@ -40,25 +40,23 @@ def _plot(comparison: Comparison, pair: tuple[str, str], colours: dict[str, str]
         _trace([d for d in scaled if d.better == who], text, colours.get(who or "", GREY))
         for who, text in names.items()
     ]
-    height = 96 + 26 * len(scaled)
-    order = [label(measure_label(d.measure)) for d in scaled]
-    reach = _reach(scaled)
-    style = layout(
-        height=height,
-        showlegend=True,
-        xaxis=axis(
-            f"← {label(pair[0])} better {SPACE} {label(pair[1])} better →",
-            range=[-reach, reach],
-            zeroline=True,
-            zerolinecolor=GREY,
-            zerolinewidth=1.5,
-        ),
-        yaxis=axis(
-            categoryorder="array", categoryarray=order[::-1], range=[-0.7, len(order) - 0.3]
-        ),
-    )
     alt = f"Differences between {pair[0]} and {pair[1]} by {len(scaled)} measures, with intervals"
-    return Figure([t for t in traces if t["x"]], style, alt, f"{pair[0]} against {pair[1]}")
+    title = f"{pair[0]} against {pair[1]}"
+    return Figure([t for t in traces if t["x"]], _layout(scaled, pair), alt, title)
+
+
+def _layout(differences: Sequence[Difference], pair: tuple[str, str]) -> Json:
+    order = [label(measure_label(d.measure)) for d in differences]
+    reach = _reach(differences)
+    x_axis = axis(
+        f"← {label(pair[0])} better {SPACE} {label(pair[1])} better →",
+        range=[-reach, reach],
+        zeroline=True,
+        zerolinecolor=GREY,
+        zerolinewidth=1.5,
+    )
+    y_axis = axis(categoryorder="array", categoryarray=order[::-1], range=[-0.7, len(order) - 0.3])
+    return layout(height=96 + 26 * len(order), showlegend=True, xaxis=x_axis, yaxis=y_axis)
 
 
 def _scaled(d: Difference, unit: Scale | None) -> Difference | None:

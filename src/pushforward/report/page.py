@@ -68,7 +68,7 @@ def _context(contents: FolderContents) -> dict[str, Any]:
     colour = colours(contents.models)
     return {
         "description": contents.description,
-        "name": _short(contents.description["data"]),
+        "name": _short_name(contents.description["data"]),
         "kind": KINDS[contents.schema.kind],
         "comparison": contents.comparison,
         "choice": _choice(contents),
@@ -110,7 +110,7 @@ def _listing(measures: str | list[str] | None) -> str:
     return ", ".join(map(measure_label, names))
 
 
-def _short(name: str) -> str:
+def _short_name(name: str) -> str:
     """Return a path's last part, or the last two of a folder; another name as it is."""
     parts = Path(name).parts
     return "/".join(parts[-1 if Path(name).suffix else -2 :]) if len(parts) > 1 else name

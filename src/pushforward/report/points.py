@@ -23,25 +23,27 @@ def scatters(contents: FolderContents, colours: dict[str, str]) -> list[Figure]:
     background = [] if density is None else [_contour(contents)]
     if len(clouds[REAL][0]) < 2:
         return []
-    (x_low, y_low), (x_high, y_high) = _frame(clouds[REAL])
+    low, high = _frame(clouds[REAL])
+    style = layout(
+        height=330,
+        xaxis=axis(names[0], range=[low[0], high[0]]),
+        yaxis=axis(names[1], range=[low[1], high[1]], scaleanchor="x"),
+        showlegend=False,
+    )
+    real = _points(clouds[REAL], GREY, 0.35)
     figures = []
     for name, points in clouds.items():
-        behind = background or ([] if name == REAL else [_points(clouds[REAL], GREY, 0.35)])
-        own = layout(
-            height=330,
-            xaxis=axis(names[0], range=[x_low, x_high]),
-            yaxis=axis(names[1], range=[y_low, y_high], scaleanchor="x"),
-            showlegend=False,
-        )
-        cloud = _points(points, colours.get(name, GREY), 0.55)
-        outside = np.any((points < (x_low, y_low)) | (points > (x_high, y_high)), axis=1).mean()
-        note = f"{len(points):,} points" + (
-            f", {share(float(outside))} outside the frame" if outside else ""
-        )
+        behind = background or ([] if name == REAL else [real])
+        traces = [*behind, _points(points, colours.get(name, GREY), 0.55)]
+        outside = np.any((points < low) | (points > high), axis=1).mean()
         title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
         alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
-        figures.append(Figure([*behind, cloud], own, alt, title, note))
+        figures.append(Figure(traces, style, alt, title, _note(len(points), float(outside))))
     return figures
+
+
+def _note(n: int, outside: float) -> str:
+    return f"{n:,} points" + (f", {share(outside)} outside the frame" if outside else "")
 
 
 def _clouds(contents: FolderContents) -> tuple[dict[str, Floats], tuple[str, str]]:
