@@ -408,7 +408,7 @@ def test_a_fitted_model_is_measured_on_the_data_as_they_came(model: str) -> None
 
 def test_a_fitted_model_of_classes_is_measured_for_one() -> None:
     labels = np.arange(200) % 2
-    data = pf.read(rows(200, seed=33).numpy(), target=labels, condition="label")
+    data = pf.read(rows(200, seed=33).numpy(), labels=labels, condition="label")
     fitted = pf.fit(data, "gan", budget="5 steps", width=16, depth=1, latent=2, device="cpu")
     with pytest.raises(ModelError, match="condition="):
         fitted.decoder()

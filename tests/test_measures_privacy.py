@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.decide import beside_floor, beside_privacy, differences
+from pushforward.comparison.decide import floor_warning, paired_differences, privacy_warning
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     CAVEAT,
@@ -283,11 +283,11 @@ def card(**values: float) -> Scorecard:
 def test_privacy_has_no_vote_and_leaks_are_named() -> None:
     leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.57, 0.52)]
     tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
-    assert {d.measure for d in differences({"a": leaky, "b": tight})} == {"mmd"}
-    told = beside_floor("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
+    assert {d.measure for d in paired_differences({"a": leaky, "b": tight})} == {"mmd"}
+    told = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
     assert told is None
-    named = beside_privacy("a", leaky)
+    named = privacy_warning("a", leaky)
     assert named is not None
-    assert named.startswith("a gives training rows away, by membership inference:")
-    assert beside_privacy("b", tight) is None
-    assert beside_privacy("b", [Scorecard({})]) is None
+    assert named.startswith("a leaks training rows, by membership inference:")
+    assert privacy_warning("b", tight) is None
+    assert privacy_warning("b", [Scorecard({})]) is None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.data.schema import Kind
+from pushforward.data.schema import DataKind
 from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, Scorer, measure, register
 from pushforward.measures._registry import DEFAULT, MEASURES
@@ -50,7 +50,7 @@ def images(seed: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).integers(256, size=(60, 8, 8), dtype=np.uint8)
 
 
-SAMPLES: dict[Kind, tuple[Any, Any]] = {
+SAMPLES: dict[DataKind, tuple[Any, Any]] = {
     "table": (table(0), table(1)),
     "image": (images(0), images(1)),
     "array": (matrix(0), matrix(1)),
@@ -71,7 +71,7 @@ def test_a_registered_measure_is_applied_to_the_features() -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_a_registered_measure_is_one_of_all_and_not_of_the_default(kind: Kind) -> None:
+def test_a_registered_measure_is_one_of_all_and_not_of_the_default(kind: DataKind) -> None:
     register(mean_shift)
     assert "mean_shift" in selected("all", kind, copies=False)[0]
     assert "mean_shift" not in selected(None, kind, copies=True)[0]

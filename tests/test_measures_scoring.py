@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from pushforward.data import Dataset, read
-from pushforward.data.schema import Kind
+from pushforward.data.schema import DataKind
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     PCA,
@@ -54,7 +54,7 @@ def digits() -> np.ndarray[Any, Any]:
     return images[np.random.default_rng(0).permutation(len(images))]
 
 
-SAMPLES: dict[Kind, Any] = {
+SAMPLES: dict[DataKind, Any] = {
     "table": (table(120, 0), table(100, 1)),
     "image": (digits()[:120], digits()[120:220]),
     "array": tuple(np.random.default_rng(i).normal(size=(100 + i, 3)) for i in range(2)),
@@ -65,7 +65,7 @@ SAMPLES: dict[Kind, Any] = {
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_measure_chooses_what_suits_the_data(kind: Kind) -> None:
+def test_measure_chooses_what_suits_the_data(kind: DataKind) -> None:
     card = measure(*SAMPLES[kind])
     assert list(card) == list(DEFAULT[kind])
     (note,) = card.notes
@@ -107,7 +107,7 @@ def test_features_that_fail_are_told() -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_only_what_was_asked_for_in_that_order(kind: Kind) -> None:
+def test_only_what_was_asked_for_in_that_order(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
@@ -117,7 +117,7 @@ def test_only_what_was_asked_for_in_that_order(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_all_measures_of_a_kind_in_one_call(kind: Kind) -> None:
+def test_all_measures_of_a_kind_in_one_call(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, train=real[:50], only="all")
     left_out = {note.split()[0] for note in card.notes if " is left out: " in note}
@@ -223,7 +223,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
         ("table", "utilities", "did you mean 'utility'"),
     ],
 )
-def test_unknown_measures_are_refused(kind: Kind, name: str, message: str) -> None:
+def test_unknown_measures_are_refused(kind: DataKind, name: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
         measure(*SAMPLES[kind], only=[name])
 
@@ -349,7 +349,7 @@ TRAINED |= {"classifier_test": 0.02}
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_a_gpu_gives_the_numbers_of_the_cpu(kind: Kind) -> None:
+def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
 
     def pixels(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import pushforward as pf
 from pushforward.errors import ModelError
 from pushforward.nn import Critic, Trunks
 from pushforward.nn.trunks import ReadCells
-from pushforward.report.training import chosen
+from pushforward.report.training import best_check
 from pushforward.runs.fitted import build
 from pushforward.space import Cells, Vector
 from pushforward.training.batches import Batches
@@ -73,7 +73,7 @@ def test_the_report_marks_the_checkpoint_that_was_kept(model: str) -> None:
     series = [(r["step"], r["validation"], r["seconds"]) for r in found if "validation" in r]
     kept = [r["step"] for r in found if r.get("kept")]
     assert kept
-    assert chosen(series, kept)[0] == kept[-1]
+    assert best_check(series, kept)[0] == kept[-1]
 
 
 def test_the_distance_is_read_once_a_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from rich.table import Table
 from pushforward.cli.console import (
     Display,
     anatomy_tables,
-    comparison_table,
     sanity_table,
     selftest_table,
 )
@@ -24,7 +23,7 @@ from pushforward.cli.options import model_options
 from pushforward.errors import MeasureError, ModelError, PushforwardError, nearest
 
 if TYPE_CHECKING:
-    from pushforward.comparison.compare import Comparison
+    from pushforward.comparison.result import Comparison
     from pushforward.data import Dataset
     from pushforward.runs import Checkpoint
 
@@ -93,7 +92,7 @@ def compare(
 
     Options of a model follow as --latent 16, or as --vae.beta 0.5 for one model alone.
     """
-    from pushforward.comparison.compare import compare as run
+    from pushforward.report import compare as run
 
     names = [name.strip() for name in models.split(",") if name.strip()]
     shared, own = model_options(context.args, names)
@@ -110,7 +109,7 @@ def compare(
             seeds=seeds,
             out=folder,
             device=device,
-            told=display.told,
+            progress=display.told,
             options=own,
             **settings,
             **shared,
@@ -139,7 +138,7 @@ def _read(
 
 
 def _print_comparison(result: Comparison, report: Path) -> None:
-    out.print(comparison_table(result))
+    out.print(result.table)
     out.print(escape(str(result.recommendation)), soft_wrap=True)
     out.print(f"Report: {escape(str(report))}", soft_wrap=True)
 
@@ -277,7 +276,7 @@ def report(
     ] = None,
 ) -> None:
     """Render a comparison's report again."""
-    from pushforward.comparison.compare import Comparison
+    from pushforward.report import Comparison
 
     out.print(f"Report: {Comparison.load(folder).report(target)}", soft_wrap=True)
 

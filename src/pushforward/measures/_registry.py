@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, get_args, overload
 
-from pushforward.data.schema import Kind
+from pushforward.data.schema import DataKind
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._applied import (
     Applied,
@@ -48,7 +48,7 @@ from pushforward.measures.samples import (
 from pushforward.measures.tables import column_shapes, pair_trends, utility
 
 ALL = "all"
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[DataKind, ...] = get_args(DataKind)
 Function = TypeVar("Function", bound=MeasureFunction)
 
 
@@ -85,7 +85,7 @@ SHARED: dict[str, Apply] = {
     "memorisation": _by_neighbours(memorisation),
     "authenticity": _by_neighbours(authenticity),
 }
-MEASURES: dict[Kind, dict[str, Apply]] = {
+MEASURES: dict[DataKind, dict[str, Apply]] = {
     "table": {
         "column_shapes": Applied(column_shapes, "frame"),
         "pair_trends": Applied(pair_trends, "frame"),
@@ -107,7 +107,7 @@ MEASURES: dict[Kind, dict[str, Apply]] = {
         "histogram_kl": Applied(histogram_kl),
     },
 }
-DEFAULT: dict[Kind, tuple[str, ...]] = {
+DEFAULT: dict[DataKind, tuple[str, ...]] = {
     "table": (
         *("column_shapes", "pair_trends", "utility", "classifier_test", "energy", "mmd"),
         *NEIGHBOURS,
@@ -121,12 +121,12 @@ DEFAULT: dict[Kind, tuple[str, ...]] = {
 }
 # Where training rows are given. An encoder of images has seen them, so that pictures of these lie
 # elsewhere than new ones: what attacks find there may be the encoder's doing.
-COPIES: dict[Kind, tuple[str, ...]] = {
+COPIES: dict[DataKind, tuple[str, ...]] = {
     "table": PRIVACY,
     "image": ("closest_record",),
     "array": ("closest_record",),
 }
-WHY: dict[Kind, str] = {
+WHY: dict[DataKind, str] = {
     "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
     "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
     "image": "Chosen for images: kernels, transport, a Gaussian fit, a classifier and neighbours "
@@ -140,7 +140,7 @@ def register(
     function: Function,
     *,
     name: str | None = None,
-    kinds: Iterable[Kind] | None = None,
+    kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
 ) -> Function: ...
@@ -151,7 +151,7 @@ def register(
     function: None = None,
     *,
     name: str | None = None,
-    kinds: Iterable[Kind] | None = None,
+    kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
 ) -> Callable[[Function], Function]: ...
@@ -161,7 +161,7 @@ def register(
     function: Any = None,
     *,
     name: str | None = None,
-    kinds: Iterable[Kind] | None = None,
+    kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
 ) -> Any:
@@ -211,7 +211,7 @@ def register(
     return function
 
 
-def _kinds(kinds: Iterable[Kind] | None, view: str) -> list[Kind]:
+def _kinds(kinds: Iterable[DataKind] | None, view: str) -> list[DataKind]:
     if view not in get_args(View):
         raise MeasureError(f"unknown view {view!r}; {nearest(str(view), get_args(View))}")
     if kinds is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pushforward.data.schema import Kind
+from pushforward.data.schema import DataKind
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._applied import Apply, MeasureFunction, UserMeasure, user_measure
 from pushforward.measures._registry import ALL, COPIES, DEFAULT, MEASURES, WHY
@@ -13,7 +13,7 @@ from pushforward.measures._registry import ALL, COPIES, DEFAULT, MEASURES, WHY
 Only = str | MeasureFunction | Iterable[str | MeasureFunction] | None
 
 
-def selected(only: Only, kind: Kind, *, copies: bool) -> tuple[dict[str, Apply], bool]:
+def selected(only: Only, kind: DataKind, *, copies: bool) -> tuple[dict[str, Apply], bool]:
     """Return the measures for a kind of data by name, and whether they were named one by one.
 
     Args:
@@ -36,7 +36,7 @@ def selected(only: Only, kind: Kind, *, copies: bool) -> tuple[dict[str, Apply],
     return dict(_named(item, kind) for item in items), True
 
 
-def _named(item: str | MeasureFunction, kind: Kind) -> tuple[str, Apply]:
+def _named(item: str | MeasureFunction, kind: DataKind) -> tuple[str, Apply]:
     known = MEASURES[kind]
     if not isinstance(item, str) and not _is_ours(item):
         return _own(item, known)
@@ -67,7 +67,7 @@ def _normalised(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
-def reason(kind: Kind, *, trained: bool) -> str:
+def reason(kind: DataKind, *, trained: bool) -> str:
     """Return why the default measures are these, and how to have others."""
     copies = f"; {', '.join(COPIES[kind])}, as training rows are given" if trained else ""
     registered = [n for n in DEFAULT[kind] if isinstance(MEASURES[kind][n], UserMeasure)]

@@ -129,7 +129,7 @@ def _target(name: str | None, schema: Schema) -> str | None:
             f"target names a column of a table; given {name!r} for data of kind {schema.kind}"
         )
     identifiers = {identifier.name for identifier in schema.identifiers}
-    columns = [column for column in schema.order if column not in identifiers]
+    columns = [column for column in schema.column_names if column not in identifiers]
     if name not in columns:
         raise MeasureError(f"unknown target {name!r}; {nearest(name, columns)}")
     return name

@@ -19,12 +19,12 @@ from pushforward.measures.neighbours import prdc
 from pushforward.measures.selftest.sanity._shapes import Need, Shape
 from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Either
 
-Kind = Literal["fidelity", "diversity"]
+DataKind = Literal["fidelity", "diversity"]
 Outcome = Literal["passes", "low", "high", "fails"]
 Evaluate = Callable[[Tensor, Tensor], Mapping[str, float]]
 Curves = NDArray[np.float64]  # (repetitions, places on the axis)
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, DataKind] = {
     "precision": "fidelity",
     "recall": "diversity",
     "density": "fidelity",
@@ -56,7 +56,7 @@ class Verdict:
     check: str
     desideratum: str
     measure: str
-    kind: Kind
+    kind: DataKind
     outcome: Outcome
     expected: str
     axis: str
@@ -177,7 +177,7 @@ def _judged(check: Check, desideratum: str, measure: str, curves: list[Curves]) 
     )
 
 
-def _readings(check: Check, desideratum: str, kind: Kind) -> dict[Outcome, list[list[Shape]]]:
+def _readings(check: Check, desideratum: str, kind: DataKind) -> dict[Outcome, list[list[Shape]]]:
     """Return the shapes that each case demands, for each legitimate reading of the measure."""
     wanted = [
         [getattr(c, kind) for c in case.criteria if c.desideratum == desideratum]
