@@ -101,4 +101,4 @@ def test_what_is_printed_is_short() -> None:
     data = pf.read("wine")
     fitted = pf.fit(data, "vae", budget=8, width=8, depth=0)
     assert repr(data) == "Dataset 'wine': 178 rows (train 142, validation 18, test 18) of a table"
-    assert repr(fitted).startswith("Fitted 'vae' on 'wine': 8 steps, best at ")
+    assert repr(fitted).startswith("Fitted vae(width=8, depth=0) on 'wine': 8 steps, best at ")
