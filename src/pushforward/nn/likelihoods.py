@@ -225,7 +225,7 @@ class Autoregressive(Likelihood):
         super().__init__()
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
-        owner = self.segments.owner
+        owner = self.segments.segment_ids
         # unit i reads the columns up to last[i]; in ascending order
         last = torch.arange(self.UNITS) * max(len(space.sizes) - 1, 1) // self.UNITS
         self.read = Masked(owner <= last[:, None])
