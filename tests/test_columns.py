@@ -22,7 +22,7 @@ SIZES = (2, 3, 1, 4)
 SPACE = Cells(SIZES)
 N = 40_000
 EVERY = torch.tensor(list(itertools.product(*map(range, SIZES))))
-SHARE = torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.8, 1.0, 0.0, 0.3, 1.0])
+ALLOWED = torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.8, 1.0, 0.0, 0.3, 1.0])
 
 SMALL: dict[str, Any] = {"latent": 4, "width": 16}
 
@@ -30,9 +30,9 @@ SMALL: dict[str, Any] = {"latent": 4, "width": 16}
 def chain() -> Autoregressive:
     """A chain whose context matters: its last layer starts at 0."""
     torch.manual_seed(0)
-    found = Autoregressive(SPACE).eval()
-    nn.init.normal_(found.tell.weight)
-    return found
+    head = Autoregressive(SPACE).eval()
+    nn.init.normal_(head.tell.weight)
+    return head
 
 
 HEADS: dict[str, Callable[[], Likelihood]] = {
@@ -58,19 +58,19 @@ def test_the_probabilities_of_all_rows_sum_to_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-@pytest.mark.parametrize("share", [None, SHARE], ids=["free", "restricted"])
-def test_rows_are_drawn_as_often_as_the_likelihood_says(name: str, share: Tensor | None) -> None:
-    """Accepted with the probability that comes with it, a row has its probability times shares."""
+@pytest.mark.parametrize("allowed", [None, ALLOWED], ids=["free", "restricted"])
+def test_rows_are_drawn_as_often_as_the_likelihood_says(name: str, allowed: Tensor | None) -> None:
+    """Accepted with the probability that comes with it, a row has p times what is allowed of it."""
     head = HEADS[name]()
     exact = table_of(head)
-    if share is not None:
-        allowed = [share[o + i] for o, i in zip((0, 2, 5, 6), EVERY.T, strict=True)]
-        exact = exact * torch.stack(allowed).prod(0)
+    if allowed is not None:
+        factors = [allowed[o + i] for o, i in zip((0, 2, 5, 6), EVERY.T, strict=True)]
+        exact = exact * torch.stack(factors).prod(0)
     torch.manual_seed(2)
     with torch.no_grad():
         p = head(outputs().expand(N, -1))
         assert p.cells is not None
-        cells, chance = p.cells(share)
+        cells, chance = p.cells(allowed)
     kept = cells[torch.rand(N) < chance]
     index = (kept[:, None] == EVERY).all(2).float().mean(0) * len(kept) / N
     # a binomial share has the standard error sqrt(p (1 - p) / N); 4.5 of them for 24 rows
@@ -86,7 +86,7 @@ def test_a_column_hears_only_of_those_before_it() -> None:
     slope = torch.autograd.functional.jacobian(
         lambda x: head.context(x[None])[0], torch.rand(sum(SIZES))
     )
-    owner = Segments(SIZES).owner
+    owner = Segments(SIZES).segment_ids
     before = owner[None, :] < owner[:, None]
     assert float(slope[~before].abs().max()) == 0
     # ... and of all of those
@@ -119,16 +119,16 @@ def test_its_units_are_left_out_in_training_alone() -> None:
 
 def test_segments_draw_one_segment_as_the_function_does() -> None:
     logits = torch.randn(N, 5, generator=torch.Generator().manual_seed(3))
-    share = torch.tensor([1.0, 0.0, 0.2, 1.0, 0.7])
-    expected = logits.double().softmax(1) * share
+    allowed = torch.tensor([1.0, 0.0, 0.2, 1.0, 0.7])
+    expected = logits.double().softmax(1) * allowed
+    frequency = (expected / expected.sum(1, keepdim=True)).mean(0)
     for drawn in (Segments((5,)).draw, draw):
         torch.manual_seed(4)
-        entry, chance = drawn(logits, share)
+        entry, chance = drawn(logits, allowed)
         torch.testing.assert_close(chance, expected.sum(1), rtol=1e-5, atol=1e-6)
-        wanted = (expected / expected.sum(1, keepdim=True)).mean(0)
-        found = torch.bincount(entry.flatten(), minlength=5) / N
-        assert float((found - wanted).abs().max()) < 4.5 * math.sqrt(0.25 / N)
-        assert found[1] == 0
+        observed = torch.bincount(entry.flatten(), minlength=5) / N
+        assert float((observed - frequency).abs().max()) < 4.5 * math.sqrt(0.25 / N)
+        assert observed[1] == 0
 
 
 def test_sums_of_segments_are_exact_in_half_precision() -> None:
@@ -139,17 +139,17 @@ def test_sums_of_segments_are_exact_in_half_precision() -> None:
         torch.testing.assert_close(segments.logsumexp(logits), expected)
 
 
-def test_raking_gives_each_column_the_shares_that_are_wanted() -> None:
+def test_raking_gives_each_column_the_shares_of_the_training_rows() -> None:
     """As many codes as there are rows: after it, expected shares are those of the data."""
     segments, raking, rows = Segments(SIZES), Raking(sum(SIZES)), 2000
     logits = 0.5 * torch.randn(rows, sum(SIZES), generator=torch.Generator().manual_seed(6))
-    wanted = torch.tensor([0.4, 0.6, 0.2, 0.3, 0.5, 1.0, 0.25, 0.15, 0.3, 0.3])
+    observed = torch.tensor([0.4, 0.6, 0.2, 0.3, 0.5, 1.0, 0.25, 0.15, 0.3, 0.3])
     before = segments.softmax(logits).mean(0)
-    raking.fit(wanted, lambda: segments.softmax(raking(logits)).mean(0), rows)
-    found = segments.softmax(raking(logits)).mean(0)
-    assert float((before - wanted).abs().max()) > 0.1
-    # what is left after five rounds, and of one row in 2,000 that smooths both sides
-    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-3)
+    raking.fit(observed, lambda: segments.softmax(raking(logits)).mean(0), rows)
+    raked = segments.softmax(raking(logits)).mean(0)
+    assert float((before - observed).abs().max()) > 0.1
+    # what is left after five iterations, and of one row in 2,000 that smooths both sides
+    torch.testing.assert_close(raked, observed, rtol=0, atol=2e-3)
 
 
 def test_raking_moves_no_logit_by_more_than_one() -> None:
@@ -168,9 +168,9 @@ def test_an_untrained_model_that_has_settled_has_the_columns_of_the_data(name: s
     rows = Segments(SIZES).one_hot(cells)
     model.settle((part, None) for part in rows.split(10_000))
     with torch.no_grad():
-        found = model.imagine(N).mean(0)
+        generated = model.imagine(N).mean(0)
     # two binomial shares of N rows, and the codes that were drawn for the fit
-    assert float((found - rows.mean(0)).abs().max()) < 4.5 * math.sqrt(0.75 / N)
+    assert float((generated - rows.mean(0)).abs().max()) < 4.5 * math.sqrt(0.75 / N)
 
 
 def test_a_model_that_only_generates_is_restricted_by_its_rows() -> None:
@@ -178,9 +178,9 @@ def test_a_model_that_only_generates_is_restricted_by_its_rows() -> None:
     model = find("r3gan")(SPACE, **SMALL).eval()
     torch.manual_seed(8)
     with torch.no_grad():
-        cells, chance = Model.cells(model, model.prior.sample(50), None, SHARE)
+        cells, chance = Model.cells(model, model.prior.sample(50), None, ALLOWED)
     expected = [
-        math.prod(float(SHARE[o + c]) for o, c in zip((0, 2, 5, 6), row, strict=True))
+        math.prod(float(ALLOWED[o + c]) for o, c in zip((0, 2, 5, 6), row, strict=True))
         for row in cells.tolist()
     ]
     torch.testing.assert_close(chance, torch.tensor(expected).double(), rtol=1e-6, atol=0)

@@ -244,7 +244,7 @@ class Autoregressive(Likelihood):
         self.units = units
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
-        owner = self.segments.owner
+        owner = self.segments.segment_ids
         # unit i reads the columns up to last[i]; in ascending order
         last = torch.arange(units) * max(len(space.sizes) - 1, 1) // units
         self.read = Masked(owner <= last[:, None])

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 class Raking(nn.Module):
     """Offsets of a table's logits, 0 until they are fitted.
 
-    After training, columns shall have the shares that they have in the training rows: iterative
-    proportional fitting (Deming & Stephan 1940) of what a model is expected to generate, by
-    offset += log(wanted / expected). No offset goes beyond `MOST`, so that what is never generated
-    is not put anywhere.
+    After training, they give each column the shares that it has in the training rows, by iterative
+    proportional fitting (Deming & Stephan 1940): offset += log(observed / expected), where the
+    expected shares are those of generated rows. Offsets are clamped to [-MAX_OFFSET, MAX_OFFSET],
+    so that a cell that is never generated is not forced.
     """
 
-    ROUNDS = 5
-    MOST = 1.0
+    ITERATIONS = 5
+    MAX_OFFSET = 1.0
 
     offset: Tensor
 
@@ -31,14 +31,14 @@ class Raking(nn.Module):
         return logits + self.offset
 
     @torch.no_grad()
-    def fit(self, wanted: Tensor, expected: Callable[[], Tensor], rows: int) -> None:
+    def fit(self, observed: Tensor, expected: Callable[[], Tensor], rows: int) -> None:
         """Fit the offsets.
 
         Args:
-            wanted: the shares (cells,) in the training rows.
+            observed: the shares (cells,) in the training rows.
             expected: generates rows anew and returns their shares (cells,).
-            rows: how many they are; one of them smooths both shares.
+            rows: the number of training rows; 1 / rows is added to both shares, against log(0).
         """
-        for _ in range(self.ROUNDS):
-            change = ((wanted + 1 / rows) / (expected() + 1 / rows)).log()
-            self.offset.copy_((self.offset + change).clamp(-self.MOST, self.MOST))
+        for _ in range(self.ITERATIONS):
+            change = ((observed + 1 / rows) / (expected() + 1 / rows)).log()
+            self.offset.copy_((self.offset + change).clamp(-self.MAX_OFFSET, self.MAX_OFFSET))
