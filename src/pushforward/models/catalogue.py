@@ -47,6 +47,14 @@ class Entry:
     reference: str
     options: Mapping[str, Option]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values."""
+        options = {
+            name: {"type": o.type.__name__, "default": o.default, "help": o.help}
+            for name, o in self.options.items()
+        }
+        return {"place": list(self.place), "reference": self.reference, "options": options}
+
 
 class _UnreadableError(Exception):
     """A source file says something that has to be run to be known."""
