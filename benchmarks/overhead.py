@@ -110,7 +110,7 @@ def ours(data: pf.Dataset, steps: int) -> float:
 def bare(data: pf.Dataset, steps: int, *, fused: bool) -> float:
     """Return samples per second of the loop that people write."""
     torch.manual_seed(0)
-    rows = data.part("train")[0].flatten(1).float() / 255
+    rows = data.subset("train")[0].flatten(1).float() / 255
     encoder, decoder = MlpEncoder(), MlpTrunk()
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True if fused else None)

@@ -3,23 +3,58 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.compare import Comparison, baseline
-from pushforward.files import read_tensors
+from comparisons import MODELS, SEEDS, VALUES, Page, fabricate, orders
+from pushforward.comparison import result as results
+from pushforward.comparison.compare import compare, find_models, list_seeds, share_options
+from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.references import floor_rows, gaussian_draws
+from pushforward.comparison.result import Comparison
+from pushforward.files import digest, read_tensors
+from pushforward.models.gan import GAN
 
-QUICK = {"budget": 30, "latent": 4, "width": 32}
+QUICK: dict[str, Any] = {"budget": 30, "latent": 4, "width": 32}
+TWO = ["energy", "coverage"]  # measures that take little time
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     out = tmp_path_factory.mktemp("compare") / "ring"
-    return pf.compare("ring", ["vae", "gan"], seeds=2, out=out, **QUICK)  # type: ignore[arg-type]  # keywords
+    return pf.compare("ring", ["vae", GAN], seeds=2, out=out, measures=TWO, **QUICK)
+
+
+def stages(*args: Any, **keywords: Any) -> list[str]:
+    """Compare, and return the stages that were announced."""
+    seen: list[str] = []
+
+    def progress(stage: str, record: Mapping[str, Any]) -> None:
+        seen.append(stage)
+
+    pf.compare(*args, progress=progress, **keywords)
+    return list(dict.fromkeys(seen))
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """Return a hash of each run's final weights."""
+    files = folder.glob("runs/*/weights.safetensors")
+    return {path.parent.name: digest(read_tensors(path)[0], "") for path in files}
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """Return when each run's final weights were written."""
+    files = folder.glob("runs/*/weights.safetensors")
+    return {path.parent.name: path.stat().st_mtime_ns for path in files}
 
 
 def test_everything_is_there(compared: Comparison) -> None:
@@ -30,8 +65,9 @@ def test_everything_is_there(compared: Comparison) -> None:
 
 def test_all_runs_share_split_batch_budget_and_trunk(compared: Comparison) -> None:
     configs = [json.loads(p.read_text()) for p in (compared.folder / "runs").glob("*/config.json")]
+    assert len(configs) == 4
     assert len({c["identity"]["data"] for c in configs}) == 1
-    assert len({c["steps"] for c in configs}) == 1
+    assert len({json.dumps(c["schedule"]) for c in configs}) == 1
     settings = [{**c["identity"]["settings"], "seed": 0} for c in configs]
     assert all(s == settings[0] for s in settings)
     decoder = pf.load(compared.folder / "runs" / "vae-0").model.get_submodule("decoder.trunk")
@@ -41,7 +77,7 @@ def test_all_runs_share_split_batch_budget_and_trunk(compared: Comparison) -> No
 
 
 def test_the_ceiling_is_better_than_the_floor(compared: Comparison) -> None:
-    """Eight Gaussians on a ring are no single Gaussian: energy must tell by far."""
+    """Eight Gaussians on a ring are far from a single Gaussian, by energy."""
     floor, ceiling = compared.floor["energy"], compared.ceiling["energy"]
     assert floor.p_value is not None
     assert floor.p_value < 0.02 < (ceiling.p_value or 0)
@@ -49,20 +85,47 @@ def test_the_ceiling_is_better_than_the_floor(compared: Comparison) -> None:
 
 
 def test_a_comparison_is_loaded_as_it_was(compared: Comparison) -> None:
-    again = Comparison.load(compared.folder)
-    assert again.to_json() == compared.to_json()
+    assert Comparison.load(compared.folder).to_json() == compared.to_json()
 
 
-def test_runs_are_reused_and_a_lost_one_is_made_again(compared: Comparison) -> None:
-    kept = compared.folder / "runs" / "vae-0" / "weights.safetensors"
-    lost = compared.folder / "runs" / "gan-1"
-    before, stamp = read_tensors(lost / "weights.safetensors")[0], kept.stat().st_mtime_ns
-    shutil.rmtree(lost)
-    again = pf.compare("ring", ["vae", "gan"], seeds=2, out=compared.folder, **QUICK)  # type: ignore[arg-type]  # keywords
-    assert kept.stat().st_mtime_ns == stamp
-    after = read_tensors(lost / "weights.safetensors")[0]
-    assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert again.to_json() == compared.to_json()
+def test_a_finished_comparison_is_neither_trained_nor_measured_again(compared: Comparison) -> None:
+    before = stamps(compared.folder)
+    assert stages("ring", ["vae", "gan"], seeds=2, out=compared.folder, measures=TWO, **QUICK) == []
+    assert stamps(compared.folder) == before
+
+
+def test_more_seeds_reuse_the_runs(compared: Comparison) -> None:
+    before = stamps(compared.folder)
+    arguments: dict[str, Any] = {"out": compared.folder, "measures": TWO, **QUICK}
+    again = stages("ring", ["vae", "gan"], seeds=[2, 1, 0], **arguments)
+    assert not [stage for stage in again if "seed 0" in stage or "seed 1" in stage]
+    assert {"vae, seed 2", "gan, seed 2"} <= set(again)
+    after = stamps(compared.folder)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2
+    assert Comparison.load(compared.folder).seeds == [2, 1, 0]
+
+
+def test_the_sample_is_that_of_the_first_seed(compared: Comparison) -> None:
+    path = ComparisonFolder(compared.folder).sample("vae")
+    for seed in (1, 0):
+        seeds = [seed, 1 - seed]
+        pf.compare("ring", ["vae"], seeds=seeds, out=compared.folder, measures=TWO, **QUICK)
+        fitted = pf.load(compared.folder / "runs" / f"vae-{seed}")
+        expected = fitted.sample(1000, seed=seed)
+        kept = fitted.schema.decode(read_tensors(path)[0]["rows"])
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_lost_run_is_made_again(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, "measures": ["energy"], **QUICK}
+    first = pf.compare("ring", ["vae"], **arguments)
+    before = weights(tmp_path)
+    for path in (tmp_path / "runs" / "vae-0").iterdir():
+        path.unlink()
+    again = pf.compare("ring", ["vae"], **arguments)
+    assert weights(tmp_path) == before
+    assert again.to_json() == first.to_json()
 
 
 def test_a_folder_of_other_data_is_refused(compared: Comparison) -> None:
@@ -72,15 +135,256 @@ def test_a_folder_of_other_data_is_refused(compared: Comparison) -> None:
         pf.compare("ring", ["vae"], seeds=1, out=compared.folder, budget=5)
 
 
-def test_an_option_must_fit_a_model() -> None:
-    with pytest.raises(pf.ModelError, match="did you mean 'gamma'"):
-        pf.compare("ring", ["vae", "gan"], seeds=1, budget=5, gama=1.0)
+# Seeds and models.
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [(2, [0, 1]), ([3, 1], [3, 1]), (np.arange(2), [0, 1]), (np.int64(1), [0]), (range(2), [0, 1])],
+)
+def test_seeds_are_a_number_or_a_sequence(seeds: Any, expected: list[int]) -> None:
+    assert list_seeds(seeds) == expected
+
+
+@pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1, 0], "3", [0.5], 2.5, None, ["a"]])
+def test_other_seeds_are_refused(seeds: Any) -> None:
+    with pytest.raises(pf.ModelError, match="seeds must"):
+        list_seeds(seeds)
+
+
+def test_seed_is_not_taken_for_seeds(tmp_path: Path) -> None:
+    with pytest.raises(pf.ModelError, match=r"seeds=\[3\]"):
+        pf.compare("ring", ["vae"], seed=3, out=tmp_path, budget=5)
+
+
+@pytest.mark.parametrize("models", ["vae,gan", "vae", GAN])
+def test_models_must_be_a_list(models: Any) -> None:
+    with pytest.raises(pf.ModelError, match=r"must be a list, such as \["):
+        find_models(models)
+
+
+@pytest.mark.parametrize("models", [["vae", "vae"], ["gan", GAN], []])
+def test_each_model_is_named_once(models: Any) -> None:
+    with pytest.raises(pf.ModelError, match="each model once"):
+        find_models(models)
+
+
+@pytest.mark.parametrize("models", [["vea"], [object], [3], ["vae", None]])
+def test_what_is_no_model_is_refused(models: Any) -> None:
+    with pytest.raises(pf.ModelError):
+        find_models(models)
+
+
+class Shifted(GAN):
+    """A user's own model: a GAN whose samples are shifted."""
+
+    name: ClassVar[str] = "shifted"
+
+    def __init__(
+        self, *args: Any, shift: Annotated[float, "Added to each value."] = 5.0, **shared: Any
+    ) -> None:
+        super().__init__(*args, **shared)
+        self.shift = shift
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return super().generate(z, c) + self.shift
+
+
+def test_a_users_own_class_is_compared(tmp_path: Path) -> None:
+    result = pf.compare(
+        "ring", ["gan", Shifted], seeds=2, out=tmp_path, measures=["energy"], shift=100.0, **QUICK
+    )
+    assert result.models == ["gan", "shifted"]
+    energy = [[c["energy"].value for c in result.cards[m]["best"]] for m in result.models]
+    assert min(energy[1]) > 10 * max(energy[0])
+    assert f"['gan', '{__name__}:Shifted']" in Page(result.report().read_text()).text
+
+
+def test_a_reference_is_no_models_name() -> None:
+    with pytest.raises(pf.ModelError, match="'floor'"):
+        find_models([type("Floor", (Shifted,), {"name": "floor"})])
+
+
+def test_options_go_to_the_models_that_have_them() -> None:
+    options = share_options(["vae", GAN], {"beta": 2.0, "latent": 3}, {"gan": {"latent": 4}})
+    assert options == {"vae": {"beta": 2.0, "latent": 3}, "gan": {"latent": 4}}
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "words"),
+    [
+        ({"gama": 1.0}, {}, "did you mean 'gamma'"),
+        ({}, {"vea": {}}, "did you mean 'vae'"),
+        ({}, {"gan": {"gama": 1.0}}, "did you mean 'gamma'"),
+        ({"latent": "many"}, {}, "latent"),
+    ],
+)
+def test_an_option_must_fit_a_model(
+    shared: dict[str, Any], own: dict[str, dict[str, Any]], words: str
+) -> None:
+    with pytest.raises(pf.ModelError, match=words):
+        share_options(["vae", "gan"], shared, own)
+
+
+def test_nothing_is_made_before_the_arguments_are_checked(tmp_path: Path) -> None:
+    data = pf.read(orders(), condition="kind")
+    for wrong in ({"budget": "soon"}, {"seeds": -1}, {"gama": 1.0}, {"condition": "kind"}):
+        with pytest.raises(pf.PushforwardError):
+            pf.compare(data, ["vae"], out=tmp_path / "out", **wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_condition_beside_a_dataset_is_refused() -> None:
+    with pytest.raises(pf.DataError, match="condition="):
+        pf.compare(pf.read(orders()), ["vae"], condition="kind", budget=5)
+
+
+# The measures.
+
+
+def doubled(x: Tensor) -> Tensor:
+    return 2 * x.flatten(1)
+
+
+def test_measures_target_and_features_are_chosen(tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"measures": ["column_shapes", "utility"], "target": "count"}
+    result = pf.compare(orders(300), ["vae"], seeds=1, out=tmp_path, **chosen, **QUICK)
+    card = result.cards["vae"]["best"][0]
+    assert list(card) == list(result.floor) == ["column_shapes", "utility"]
+    assert card["utility"].extra["target"] == "count"
+    stored = json.loads((tmp_path / "comparison.json").read_text())
+    assert {name: stored[name] for name in chosen} == chosen
+    page = Page(result.report().read_text())
+    assert "column shapes, utility" in page.text
+    assert "--measures column_shapes,utility --target count" in page.text
+
+
+def test_other_measures_are_measured_on_the_same_runs(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, **QUICK}
+    first = pf.compare("ring", ["vae"], measures=["energy"], **arguments)
+    before = stamps(tmp_path)
+    second = pf.compare("ring", ["vae"], measures=["mmd"], **arguments)
+    assert list(second.cards["vae"]["best"][0]) == list(second.ceiling) == ["mmd"]
+    assert stamps(tmp_path) == before
+    third = pf.compare("ring", ["vae"], measures=["energy"], **arguments)
+    assert third.to_json() == first.to_json()
+
+
+def test_features_are_measured_with_and_recognised_by_their_digest(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, "measures": ["energy"], **QUICK}
+    plain = pf.compare("ring", ["vae"], **arguments).ceiling["energy"].value
+    wide = pf.compare("ring", ["vae"], features=doubled, **arguments)
+    assert wide.ceiling["energy"].value != plain
+    assert "vae, seed 0: measuring" in stages("ring", ["vae"], features=doubled, **arguments)
+    known = pf.measures.PCA.fit(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)), 1)
+    pf.compare("ring", ["vae"], features=known, **arguments)
+    assert stages("ring", ["vae"], features=known, **arguments) == []
+
+
+def test_a_wrong_measure_fails_before_training(tmp_path: Path) -> None:
+    with pytest.raises(pf.MeasureError, match="did you mean 'energy'"):
+        pf.compare("ring", ["vae"], seeds=1, out=tmp_path, measures=["enrgy"], **QUICK)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_comparison_on_cuda_agrees_with_the_cpu_on_the_references(tmp_path: Path) -> None:
+    on_cpu, on_cuda = (
+        pf.compare(
+            "ring", ["vae", "gan"], seeds=2, out=tmp_path / device, measures=TWO, device=device,
+            **QUICK,
+        )
+        for device in ("cpu", "cuda")
+    )  # fmt: skip
+    for name in TWO:
+        assert on_cuda.floor[name].value == pytest.approx(on_cpu.floor[name].value, rel=1e-3)
+    assert on_cuda.report().exists()
+
+
+# What a comparison shows.
+
+
+def test_the_frame_is_tidy(tmp_path: Path) -> None:
+    result = fabricate(tmp_path, pf.read(orders()))
+    frame = result.frame()
+    rows = len(MODELS) * len(SEEDS) * 2 * len(VALUES) + 2 * len(VALUES)
+    assert frame.height == rows
+    assert frame.select("model", "seed", "checkpoint", "measure").is_unique().all()
+    for name, by_model in VALUES.items():
+        for model, values in by_model.items():
+            own = frame.filter(
+                pl.col("measure") == name, pl.col("model") == model, pl.col("checkpoint") == "best"
+            )
+            assert own.sort("seed")["value"].to_list() == list(values)
+    floor = frame.filter(pl.col("model") == "floor", pl.col("measure") == "energy")
+    columns = ("value", "null", "seed", "checkpoint")
+    assert floor.select(columns).row(0) == (0.5, 0.0, None, None)
+    assert {"low", "high", "p_value", "n", "m"} <= set(frame.columns)
+
+
+def test_a_notebook_shows_the_terminals_table(tmp_path: Path) -> None:
+    result = fabricate(tmp_path, pf.read(orders()))
+    page = Page(result._repr_html_())
+    assert page.text.startswith(result.recommendation.sentence)
+    cells = [[cell.text for cell in row] for row in result.table.rows()]
+    shown = [[text for _, text in row] for row in page.rows]
+    assert shown == [result.table.head, *cells]
+    energy = next(row for row in shown if row[0].startswith("energy"))
+    means = [fmean(VALUES["energy"][model]) for model in MODELS]
+    assert [float(text.split(" ± ")[0]) for text in energy[1:3]] == pytest.approx(means, rel=0.01)
+    assert energy[3:] == ["0.01", "0.5"]
+    bold = {cell.text for row in result.table.rows() for cell in row if cell.bold}
+    assert bold == {energy[2], next(row for row in shown if row[0].startswith("mmd"))[2]}
+
+
+def test_a_measure_that_some_lack_is_a_dash(tmp_path: Path) -> None:
+    result = fabricate(tmp_path, pf.read(orders()))
+    for card in result.cards["vae"]["best"]:
+        del card._measurements["mmd"]
+    row = next(row for row in result.table.rows() if row[0].text.startswith("mmd"))
+    assert row[1].text == "–"
+
+
+def test_a_comparison_prints_in_a_line(compared: Comparison) -> None:
+    assert repr(compared).count("\n") == 0
+    assert "vae, gan" in repr(compared)
+
+
+def test_without_a_renderer_a_report_is_refused(
+    compared: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results.Comparison, "renderer", None)
+    with pytest.raises(pf.RunError, match=r"pushforward\.report"):
+        compared.report()
+
+
+def test_the_public_compare_is_the_comparisons_own() -> None:
+    assert pf.compare is compare
+    assert pf.Comparison is Comparison
+
+
+# The references.
+
+
+def test_gaussian_draws_have_the_mean_and_the_covariance() -> None:
+    x = (
+        torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).double()
+        @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.5]]).double()
+    )
+    draws = gaussian_draws(x.float(), 200_000, torch.Generator().manual_seed(1)).double()
+    deviations = x.std(0)
+    error = 4 * float(deviations.max()) / np.sqrt(200_000)
+    torch.testing.assert_close(draws.mean(0), x.mean(0), atol=error, rtol=0)
+    # standard errors: s / sqrt(n) of a mean, at most sqrt(2 / n) s^2 of a covariance
+    bound = 4 * np.sqrt(2) * float(deviations.max()) ** 2 / np.sqrt(200_000)
+    torch.testing.assert_close(torch.cov(draws.T), torch.cov(x.T), atol=bound, rtol=0)
 
 
 def test_the_gaussian_floor_has_the_datas_mean_and_covariance() -> None:
     data = pf.read("moons")
-    rows, _ = baseline(data, 20_000, torch.Generator().manual_seed(0))
-    x, y = rows.double().numpy(), data.part("train")[0][:5000].double().numpy()
+    rows, _ = floor_rows(data, 20_000, torch.Generator().manual_seed(0))
+    x, y = rows.double().numpy(), data.subset("train")[0][:5000].double().numpy()
     # standard errors at n = 20,000: s / sqrt(n) of means, sqrt(2) s^2 / sqrt(n) of variances
     np.testing.assert_allclose(x.mean(0), y.mean(0), atol=4 / np.sqrt(20_000))
     np.testing.assert_allclose(np.cov(x.T), np.cov(y.T), atol=4 * np.sqrt(2 / 20_000))
@@ -88,7 +392,7 @@ def test_the_gaussian_floor_has_the_datas_mean_and_covariance() -> None:
 
 def test_the_table_floor_keeps_marginals_and_breaks_pairs() -> None:
     data = pf.read("breast-cancer")
-    fake = data.schema.decode(baseline(data, 500, torch.Generator().manual_seed(0))[0])
+    fake = data.schema.decode(floor_rows(data, 500, torch.Generator().manual_seed(0))[0])
     real = data.raw("train")
     assert pf.measures.column_shapes(real, fake).value < 0.1
     correlation = np.corrcoef(fake["mean radius"], fake["mean area"])[0, 1]

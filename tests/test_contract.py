@@ -14,6 +14,7 @@ import pytest
 
 import pushforward as pf
 from pushforward.models import all_models
+from pushforward.space import Vector
 
 N = 240
 
@@ -124,12 +125,25 @@ def assert_file_holds(path: Path, wanted: Any) -> None:
         assert theirs.to_list() == mine
 
 
-@pytest.mark.parametrize("prior", ["normal", "uniform", "mixture"])
-@pytest.mark.parametrize("name", all_models())
+def priors(name: str) -> list[str]:
+    """The priors that a model takes: a mixture only where a turn moves it."""
+    model = all_models()[name]
+    if "prior" not in model.options():
+        return []
+    moved = {p for turn in model(Vector(2)).turns() for p in turn.players}
+    return ["normal", "uniform", *(["mixture"] if "prior" in moved else [])]
+
+
+@pytest.mark.parametrize(("name", "prior"), [(n, p) for n in all_models() for p in priors(n)])
 def test_every_prior_trains_every_model(name: str, prior: str) -> None:
     fitted = pf.fit("ring", name, budget="12 steps", prior=prior, latent=2, width=16)
     assert np.isfinite(fitted.sample(20, seed=0)).all()
     assert all(panel.title and panel.series for panel in fitted.panels)
+
+
+def test_a_mixture_that_no_turn_moves_is_refused() -> None:
+    with pytest.raises(pf.ModelError, match="moves its prior"):
+        pf.fit("ring", "direct-vae", budget=1, prior="mixture")
 
 
 @pytest.mark.parametrize("name", all_models())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -99,7 +100,7 @@ def test_truth_values_and_wide_integers_are_images_too() -> None:
         (np.zeros((10, 8, 8, 2), np.uint8), "C = 1, 3 or 4"),
         (np.zeros((10, 8, 8, 3, 1), np.uint8), "1 or 2 dimensions, images 3 or 4"),
         (np.full((10, 8, 8), 300), "must lie in 0..255"),
-        (np.full((10, 8, 8), np.nan), "640 of its 640 are NaN or infinite"),
+        (np.full((10, 8, 8), np.nan), "got 640 of 640 that are NaN or infinite"),
         (np.full((10, 8, 8), "a"), "must hold numbers"),
     ],
 )
@@ -139,14 +140,12 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     data = read(tmp_path)
     order = [*range(0, 12, 2), *range(1, 12, 2)]
     np.testing.assert_array_equal(data.schema.decode(data.rows), pixels[order])
-    assert data.target is not None
-    assert data.target.tolist() == [0] * 6 + [1] * 6
+    assert data.labels is None
     conditioned = read(tmp_path, condition="folder")
     assert conditioned.schema.condition is not None
     assert conditioned.schema.condition.classes == ("a", "b")
     assert conditioned.labels is not None
-    assert torch.equal(conditioned.labels, data.target)
-    assert conditioned.target is None
+    assert conditioned.labels.tolist() == [0] * 6 + [1] * 6
 
 
 def test_modes_are_brought_to_the_richest(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         read(tmp_path)
     whole = (tmp_path / "00.png").read_bytes()
     (tmp_path / "05.png").write_bytes(whole[:40])
-    with pytest.raises(DataError, match=r"05\.png is not an image that can be read"):
+    with pytest.raises(DataError, match=r"05\.png cannot be read as an image"):
         read(tmp_path)
     (tmp_path / "05.png").write_bytes(b"hello")
     with pytest.raises(DataError, match=r"05\.png .*unknown format"):
@@ -241,7 +240,7 @@ def test_training_rows_are_standardised_column_by_column() -> None:
     array = RNG.normal(size=(500, 3)) * [1e-9, 1.0, 1e9] + [0, 50, -1e12]
     array[:, 1] = 0.1  # a constant: its mean is not exactly 0.1 in floating point
     data = read(array)
-    train = data.part("train")[0].double()
+    train = data.subset("train")[0].double()
     assert train.mean(0).numpy() == pytest.approx([0, 0, 0], abs=1e-4)
     assert train.std(0, correction=0).numpy() == pytest.approx([1, 0, 1], abs=1e-4)
     assert (data.schema.decode(data.rows)[:, 1] == 0.1).all()
@@ -255,7 +254,7 @@ def test_a_vector_is_a_column() -> None:
     np.testing.assert_allclose(data.schema.decode(data.rows), vector, atol=1e-6)
 
 
-def test_hardening_moves_integers_to_integers() -> None:
+def test_quantising_rounds_to_integers() -> None:
     data = read(RNG.integers(0, 9, (200, 2)))
     drawn = data.schema.quantise(torch.randn(50, 2))
     assert isinstance(data.schema, ArraySchema)
@@ -268,7 +267,7 @@ def test_hardening_moves_integers_to_integers() -> None:
     [
         (
             np.array([[1.0, np.nan]] * 10),
-            r"10 of its 20 are NaN or infinite, the first at .*\(0, 1\)",
+            r"got 10 of 20 that are NaN or infinite, .*\(0, 1\)",
         ),
         (np.array([[1.0, -np.inf]] * 10), "NaN or infinite"),
         (np.full((10, 2), 1e200), "numbers up to 1e"),
@@ -293,33 +292,45 @@ def test_rows_of_another_width_do_not_fit() -> None:
 # --- labels
 
 
-def test_labels_are_the_target_or_the_condition() -> None:
+def test_labels_are_the_condition() -> None:
     images, labels = RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8), np.arange(40) % 4 + 5
-    plain = read(images, target=labels)
-    assert plain.target is not None
-    assert plain.target.tolist() == (labels - 5).tolist()
-    assert plain.labels is None
-    conditioned = read(images, target=torch.from_numpy(labels), condition="label")
-    found = conditioned.schema.condition
-    assert isinstance(conditioned.schema, ImageSchema)
-    assert found is not None
-    assert found.classes == (5, 6, 7, 8)
-    _, train = conditioned.part("train")
+    dataset = read(images, labels=torch.from_numpy(labels))
+    condition = dataset.schema.condition
+    assert isinstance(dataset.schema, ImageSchema)
+    assert condition is not None
+    assert (condition.name, condition.classes) == ("label", (5, 6, 7, 8))
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == (labels - 5).tolist()
+    _, train = dataset.subset("train")
     assert train is not None
-    assert found.frequencies == pytest.approx(np.bincount(train, minlength=4) / len(train))
-    assert rebuilt(conditioned.schema).condition == found
+    assert condition.frequencies == pytest.approx(np.bincount(train, minlength=4) / len(train))
+    assert rebuilt(dataset.schema).condition == condition
+    named = read(images, labels=labels, condition="species").schema.condition
+    assert named is not None
+    assert (named.name, named.classes) == ("species", condition.classes)
 
 
 @pytest.mark.parametrize(
-    ("labels", "condition", "message"),
+    ("labels", "message"),
     [
-        (None, "label", "these data have none"),
-        (np.zeros(40, int), "lable", "did you mean 'label'"),
-        (np.zeros(39, int), "label", r"shape \(40,\), got shape \(39,\)"),
-        (np.linspace(0, 1, 40), "label", "integers, truth values or text"),
-        (np.arange(40).reshape(20, 2), "label", "one a row"),
+        (None, "these data have none"),
+        (np.zeros(39, int), r"shape \(40,\), got shape \(39,\)"),
+        (np.linspace(0, 1, 40), "integers, truth values or text"),
+        (np.arange(40).reshape(20, 2), "one per row"),
+        (np.full(40, None), "integers, truth values or text"),
+        ([f"w{i}" for i in range(39)], "one per row"),
     ],
 )
-def test_labels_that_do_not_fit(labels: Any, condition: str, message: str) -> None:
+def test_labels_that_do_not_fit(labels: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read(np.zeros((40, 8, 8), np.uint8), target=labels, condition=condition)
+        read(np.zeros((40, 8, 8), np.uint8), labels=labels, condition="label")
+
+
+def test_labels_have_a_thousand_classes_at_most() -> None:
+    with pytest.raises(DataError, match="at most 1000 classes, got 1001"):
+        read(np.zeros((1001, 2)), labels=np.arange(1001))
+
+
+def test_labels_of_a_table_are_one_of_its_columns() -> None:
+    with pytest.raises(DataError, match="labels= are for images and arrays"):
+        read(pl.DataFrame({"v": range(20)}), labels=np.zeros(20, int))

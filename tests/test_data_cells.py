@@ -1,9 +1,8 @@
-"""Cells: the distribution of a column survives them, and they tell of no single row."""
+"""Cells: they preserve the distribution of a column, and reveal no single row."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,30 +11,16 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from pushforward.data import TableSchema, read
-
-ADULT = Path(__file__).parents[2] / "shared" / "data" / "adult-train.csv"
-needs_adult = pytest.mark.skipif(not ADULT.exists(), reason=f"no {ADULT.name} beside the project")
-
-
-def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
-    dataset = read(data, **keywords)
-    assert isinstance(dataset.schema, TableSchema)
-    return dataset.schema, dataset
-
-
-def redrawn(dataset: Any, seed: int = 0) -> Any:
-    """The same rows with what `expand` discards drawn anew, raw."""
-    schema = dataset.schema
-    hard = schema.quantise(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
-    return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
+from pushforward.data.tables.cell_table import CellTable
+from pushforward.data.tables.quantile_table import QuantileTable
+from read_tables import ADULT, needs_adult, quantised_rows, read_table
 
 
 def test_an_atom_is_generated_as_often_as_it_occurs() -> None:
     rng = np.random.default_rng(0)
     gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.lognormal(8, 2, 20_000))
-    _, dataset = table(pl.DataFrame({"gain": gain}))
-    assert (redrawn(dataset)["gain"] == 0).sum() == (gain == 0).sum()
+    _, dataset = read_table(pl.DataFrame({"gain": gain}))
+    assert (quantised_rows(dataset)["gain"] == 0).sum() == (gain == 0).sum()
 
 
 @pytest.mark.parametrize(
@@ -52,16 +37,16 @@ def test_an_atom_is_generated_as_often_as_it_occurs() -> None:
 )
 def test_redrawing_leaves_the_distribution_alone(name: str, draw: Any) -> None:
     values = draw(np.random.default_rng(1))
-    _, dataset = table(pl.DataFrame({"v": values}))
-    again = redrawn(dataset)["v"].to_numpy()
+    _, dataset = read_table(pl.DataFrame({"v": values}))
+    again = quantised_rows(dataset)["v"].to_numpy()
     assert ks_2samp(values, again).statistic < 0.003
     assert again.mean() == pytest.approx(values.mean(), rel=0.02, abs=0.02 * values.std())
 
 
 @needs_adult
 def test_adult_survives_its_cells() -> None:
-    schema, dataset = table(ADULT)
-    real, fake = schema.decode(dataset.rows), redrawn(dataset)
+    schema, dataset = read_table(ADULT)
+    real, fake = schema.decode(dataset.rows), quantised_rows(dataset)
     errors = {}
     for column in schema.columns:
         a, b = real[column.name], fake[column.name]
@@ -78,14 +63,14 @@ def test_adult_survives_its_cells() -> None:
     assert (fake["capital-gain"] == 0).mean() == (real["capital-gain"] == 0).mean()
 
 
-def test_no_piece_of_a_bin_tells_of_fewer_than_twenty_rows() -> None:
+def test_no_piece_of_a_bin_pools_fewer_than_twenty_rows() -> None:
     values = np.random.default_rng(0).normal(size=4000)
-    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    schema, dataset = read_table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
     cells = schema.columns[0].partition
-    train = len(dataset.parts["train"])
+    train = len(dataset.splits["train"])
     pieces = cells.mass[cells.mass > 0] * train
     assert np.isnan(cells.atom).all()
-    # a lopsided segment is cut in two at its mean, which adds nothing that is not pooled
+    # a skewed segment is cut in two at its mean, which adds nothing that is not pooled
     assert np.add.reduceat(pieces, np.arange(0, len(pieces) - 1, 2)).min() > 19.9
     assert schema.space.sizes == (64,)
     assert cells.shares.min() * train > 40
@@ -93,7 +78,7 @@ def test_no_piece_of_a_bin_tells_of_fewer_than_twenty_rows() -> None:
 
 def test_a_rare_value_is_no_atom() -> None:
     values = np.concatenate([np.zeros(3000), np.arange(1, 400), [57.0] * 18])
-    schema, _ = table(pl.DataFrame({"v": values}))
+    schema, _ = read_table(pl.DataFrame({"v": values}))
     assert set(schema.columns[0].partition.atom[~np.isnan(schema.columns[0].partition.atom)]) == {0}
 
 
@@ -102,15 +87,15 @@ def test_a_bin_does_not_generate_the_atom_it_surrounds() -> None:
     sparse = np.repeat([5, 6, 8, 9], 8)  # fewer than 20 rows each: pooled, around the atom 7
     values = np.concatenate([np.full(2000, 7), np.full(2000, 1), sparse])
     rng.shuffle(values)
-    _, dataset = table(pl.DataFrame({"v": values}))
-    fake = redrawn(dataset)["v"]
+    _, dataset = read_table(pl.DataFrame({"v": values}))
+    fake = quantised_rows(dataset)["v"]
     assert (fake == 7).sum() == 2000
     assert set(fake.to_list()) <= {1, 5, 6, 7, 8, 9}
 
 
 def test_integers_are_rounded_without_bias() -> None:
     values = np.tile(np.arange(1000), 20)
-    schema, dataset = table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    schema, dataset = read_table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
     x = schema.expand(dataset.rows).repeat(20, 1)
     drawn = schema.quantise(x, torch.Generator().manual_seed(0))[:, 0].long()
     counts = np.bincount(drawn.numpy(), minlength=1000)
@@ -119,7 +104,7 @@ def test_integers_are_rounded_without_bias() -> None:
 
 
 def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:
-    schema, _ = table(pl.DataFrame({"v": np.random.default_rng(0).normal(size=500)}))
+    schema, _ = read_table(pl.DataFrame({"v": np.random.default_rng(0).normal(size=500)}))
     strange = pl.DataFrame({"v": [-1e9, 1e9]})
     rows = schema.encode(strange)
     assert schema.decode(rows).equals(strange)
@@ -127,8 +112,8 @@ def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:
     assert (first, last) == (0, schema.space.sizes[0] - 1)
 
 
-def test_hardening_a_relaxed_row_takes_the_likeliest_cell() -> None:
-    schema, dataset = table(pl.DataFrame({"c": ["a", "b", "c"] * 40, "v": np.arange(120) % 6}))
+def test_quantising_a_relaxed_row_takes_the_most_probable_cell() -> None:
+    schema, dataset = read_table(pl.DataFrame({"c": ["a", "b", "c"] * 40, "v": np.arange(120) % 6}))
     x = schema.expand(dataset.rows)
     noisy = 0.6 * x + 0.4 * torch.softmax(torch.randn(x.shape), 1)
     assert torch.equal(schema.cells(schema.quantise(noisy)), schema.cells(dataset.rows))
@@ -144,7 +129,7 @@ def test_features_count_each_column_alike() -> None:
             "holes": [None if hole else v for v, hole in enumerate(rng.random(4000) < 0.2)],
         }
     )
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     features = schema.features(dataset.rows)
     assert features.shape == (4000, 3 + 2 + 1)  # three ranks, a coin, a flag for the holes
 
@@ -163,7 +148,7 @@ def test_features_count_each_column_alike() -> None:
 
 
 def test_an_atom_has_its_middle_rank() -> None:
-    schema, dataset = table(pl.DataFrame({"v": [0.5] * 600 + [1.5] * 400}))
+    schema, dataset = read_table(pl.DataFrame({"v": [0.5] * 600 + [1.5] * 400}))
     low, high = (schema.features(dataset.rows)[i, 0].item() / math.sqrt(6) for i in (0, 999))
     share = schema.columns[0].partition.shares
     assert low == pytest.approx(share[0] / 2, abs=1e-6)
@@ -173,8 +158,84 @@ def test_an_atom_has_its_middle_rank() -> None:
 def test_the_schema_holds_no_row() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(2000, 2))
-    schema, _ = table(pl.DataFrame(values, schema=["a", "b"]))
+    schema, _ = read_table(pl.DataFrame(values, schema=["a", "b"]))
     stored = set()
     for column in schema.columns:
         stored |= set(column.partition.bounds.tolist()) | set(column.partition.atom.tolist())
     assert not any(a in stored and b in stored for a, b in values.tolist())
+
+
+# --- lookup tables
+
+
+def mixed(n: int = 900, levels: int = 300) -> pl.DataFrame:
+    """Narrow and wide columns side by side, with and without missing values."""
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=n)
+    return pl.DataFrame(
+        {
+            "normal": normal,
+            "word": [f"w{i % levels}" for i in range(n)],
+            "flag": [None if i % 7 == 0 else i % 3 == 0 for i in range(n)],
+            "void": [None] * n,
+            "holes": [None if v > 1 else v for v in normal],
+            "count": rng.poisson(3, n),
+        }
+    )
+
+
+FRAMES = {
+    "all kinds": mixed(),
+    "categories": mixed()[["word", "flag", "void"]],
+    "numbers": mixed()[["normal", "holes", "count"]],
+    "nothing": mixed()[["void"]],
+    "no number at all": pl.DataFrame({"v": pl.Series([None] * 30, dtype=pl.Float64)}),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_cells_are_those_of_each_partition(name: str) -> None:
+    schema, dataset = read_table(FRAMES[name])
+    cells = schema.cells(dataset.rows).numpy()
+    for j, column in enumerate(schema.columns):
+        p, values = column.partition, dataset.rows[:, j].numpy()
+        piece = (np.searchsorted(p.bounds, values, side="right") - 1).clip(0, len(p.cell) - 1)
+        expected = np.where(np.isnan(values), 0, p.cell[piece] if len(p.cell) else 0)
+        np.testing.assert_array_equal(cells[:, j], expected)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_values_are_drawn_by_the_quantile_function_of_each_partition(name: str) -> None:
+    schema, dataset = read_table(FRAMES[name])
+    cells = schema.cells(dataset.rows)
+    drawn = schema.draw_in_cells(cells, torch.Generator().manual_seed(0)).numpy()
+    uniform = torch.rand(cells.mT.shape, generator=torch.Generator().manual_seed(0)).double()
+    for j, column in enumerate(schema.columns):
+        p = column.partition
+        for i in range(0, len(cells), 10):
+            cell, u = int(cells[i, j]), float(uniform[j, i]) + 2.0**-25
+            if p.missing is not None and cell == 0:
+                assert np.isnan(drawn[i, j])
+                continue
+            own = np.flatnonzero((p.cell == cell) & (p.mass > 0))
+            total = np.cumsum(p.mass[own]) / p.mass[own].sum()
+            k = int(np.searchsorted(total, u))
+            within = (u - (total[k - 1] if k else 0)) * p.mass[own].sum() / p.mass[own[k]]
+            low, high = p.bounds[own[k]], p.bounds[own[k] + 1]
+            exact = low + within * (high - low) if np.isnan(p.atom[own[k]]) else p.atom[own[k]]
+            if column.decimals is not None:
+                exact = np.round(exact * 10**column.decimals) / 10**column.decimals
+            assert drawn[i, j] == pytest.approx(np.clip(exact, *p.extent), rel=1e-9, abs=1e-9)
+
+
+def test_lookup_tables_grow_with_the_pieces_alone() -> None:
+    """A column of 20,000 levels does not make those beside it wide."""
+    n = 40_000
+    numbers = {f"n{i}": np.random.default_rng(i).normal(size=n) for i in range(10)}
+    frame = pl.DataFrame({**numbers, "word": [f"w{i % 20_000}" for i in range(n)]})
+    schema, _ = read_table(frame, overrides={"word": "categorical"})
+    pieces = sum(len(column.partition.cell) + 1 for column in schema.columns)
+    partitions = [column.partition for column in schema.columns]
+    decimals = [column.decimals for column in schema.columns]
+    for table in (CellTable.of(schema.columns), QuantileTable.of(partitions, decimals)):
+        assert max(tensor.numel() for tensor in vars(table).values()) <= 2 * pieces

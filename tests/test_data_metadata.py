@@ -1,4 +1,4 @@
-"""The metadata of SDV: types and dates that a user keeps, clear errors for what does not fit."""
+"""The metadata of SDV: kinds and time formats of columns, clear errors for what does not fit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def without(key: str, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in HOTEL.items() if name != key} | changes
 
 
-def test_types_and_dates_are_those_of_the_metadata(tmp_path: Path) -> None:
+def test_kinds_and_time_formats_are_those_of_the_metadata(tmp_path: Path) -> None:
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(HOTEL))
     dataset = pf.read(hotel(), metadata=path)
@@ -83,9 +83,9 @@ def test_types_and_dates_are_those_of_the_metadata(tmp_path: Path) -> None:
         "visit",
     }
     fake = dataset.raw("train")
-    first = hotel()[dataset.parts["train"].tolist()]
-    wanted = first["checkin_date"].str.strptime(pl.Date, "%d %b %Y")
-    assert_frame_equal(fake.select("checkin_date"), pl.DataFrame({"checkin_date": wanted}))
+    first = hotel()[dataset.splits["train"].tolist()]
+    expected = first["checkin_date"].str.strptime(pl.Date, "%d %b %Y")
+    assert_frame_equal(fake.select("checkin_date"), pl.DataFrame({"checkin_date": expected}))
     assert fake["made"].dt.strftime("%Y%m%d").cast(pl.Int64).equals(first["made"])
     assert dataset.raw("train")["visit"].str.contains(r"^V_\d{3}$").all()
     assert pf.read(hotel(), metadata=HOTEL).digest == dataset.digest
@@ -109,9 +109,9 @@ def test_dates_of_a_csv_file_are_written_as_they_were(tmp_path: Path) -> None:
 
 
 def test_all_versions_of_the_format_say_the_same() -> None:
-    told = read_metadata(HOTEL)
+    expected = read_metadata(HOTEL)
     newer = {"METADATA_SPEC_VERSION": "V1", "tables": {"guests": without("METADATA_SPEC_VERSION")}}
-    assert read_metadata(newer) == told
+    assert read_metadata(newer) == expected
     old = {
         "fields": {
             "guest_email": {"type": "id", "subtype": "string", "regex": "[a-z]+"},
@@ -126,7 +126,7 @@ def test_all_versions_of_the_format_say_the_same() -> None:
         **{"guest_email": "identifier", "age": "numeric", "checkin": "datetime"},
         **{"name": "identifier", "kind": "categorical"},
     }
-    assert read_metadata(old).formats == {"checkin": "%Y-%m-%d"}
+    assert read_metadata(old).time_formats == {"checkin": "%Y-%m-%d"}
     assert read_metadata({"tables": {"one": old}}) == read_metadata(old)
 
 
@@ -147,7 +147,7 @@ def test_the_demonstration_of_sdmetrics_is_read() -> None:
     assert list(row.columns) == list(real.columns)
 
 
-def test_what_the_user_says_goes_before_the_metadata() -> None:
+def test_overrides_take_precedence_over_the_metadata() -> None:
     dataset = pf.read(
         hotel(), metadata=HOTEL, overrides={"floor": "integer", "visit": "categorical"}
     )
@@ -157,7 +157,7 @@ def test_what_the_user_says_goes_before_the_metadata() -> None:
     assert (kinds["floor"], kinds["visit"]) == ("numeric", "categorical")
 
 
-def test_what_is_not_used_is_told() -> None:
+def test_notes_say_what_is_not_used() -> None:
     columns = {n: HOTEL["columns"][n] for n in ("visit", "floor")}
     columns["lat"] = {"sdtype": "latitude", "pii": True}
     metadata = {"columns": columns, "sequence_key": "visit", "sequence_index": "floor"}
@@ -171,8 +171,8 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "several tables": ({"tables": {"a": HOTEL, "b": HOTEL}}, r"describe 2 \('a', 'b'\)"),
     "no table": ({"tables": {}}, r"describe 0 \(none\)"),
     "no columns": ({"METADATA_SPEC_VERSION": "SINGLE_TABLE_V1"}, "describe no columns"),
-    "no sdtype": ({"columns": {"a": {}}}, "no sdtype of the column 'a'"),
-    "a strange key": (without("primary_key", primary_key="mail"), "key 'mail' is no column"),
+    "no sdtype": ({"columns": {"a": {}}}, "have no sdtype of the column 'a'"),
+    "a strange key": (without("primary_key", primary_key="mail"), "key 'mail' is not a column"),
     "a column too many": (
         without("columns", columns=HOTEL["columns"] | {"flor": {"sdtype": "id"}}),
         "describe a column 'flor' that the table lacks; did you mean 'floor'",
@@ -190,7 +190,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
             "columns",
             columns=HOTEL["columns"] | {"made": {"sdtype": "datetime", "datetime_format": "%d.%m"}},
         ),
-        "'made' must hold times as in '%d.%m'",
+        "'made' must hold times in the format '%d.%m'",
     ),
 }
 

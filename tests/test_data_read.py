@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from pushforward.data import Dataset, TableSchema, builtin, read, read_raw
+from pushforward.data import Dataset, builtin, read, read_raw
 from pushforward.errors import DataError
+from read_tables import ADULT, needs_adult
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 TEXT = "a,b\n" + "".join(f"{i},w{i % 3}\n" for i in range(20))
 
 
@@ -109,14 +109,12 @@ def test_a_single_column_may_have_blank_lines(tmp_path: Path) -> None:
     assert values == [1, None, 2] * 5
 
 
+@needs_adult
 def test_a_written_adult_is_adult(tmp_path: Path) -> None:
-    source = SHARED / "adult-train.csv"
-    if not source.exists():
-        pytest.skip("no adult-train.csv beside the project")
-    data = read(source)
+    data = read(ADULT)
     whole = data.schema.decode(data.rows)
     whole.write_csv(tmp_path / "again.csv")
-    assert (tmp_path / "again.csv").read_bytes() == source.read_bytes().replace(b"\r\n", b"\n")
+    assert (tmp_path / "again.csv").read_bytes() == ADULT.read_bytes().replace(b"\r\n", b"\n")
     assert data.notes == ()
 
 
@@ -158,8 +156,8 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "blank": (lambda d: csv(d, " \n\n"), "is empty"),
     "mark only": (lambda d: csv(d, "\ufeff"), "is empty"),
     "header": (lambda d: csv(d, "a,b\n"), "header only"),
-    "long row": (lambda d: csv(d, TEXT + "1,2,3\n"), "line 22: 3 fields, .* 2 columns"),
-    "short row": (lambda d: csv(d, TEXT.replace("4,w1", "4")), "line 6: 1 fields"),
+    "long row": (lambda d: csv(d, TEXT + "1,2,3\n"), "line 22: got 3 fields, .* 2 columns"),
+    "short row": (lambda d: csv(d, TEXT.replace("4,w1", "4")), "line 6: got 1 fields"),
     "open quote": (lambda d: csv(d, TEXT + '"1,2\n3,4\n'), "line 23|cannot be read"),
     "same names": (lambda d: csv(d, TEXT.replace("b", "a", 1)), "'a' occurs twice"),
     "binary": (lambda d: csv(d, BINARY), "binary file"),
@@ -203,9 +201,15 @@ def test_bad_input_gives_one_clear_error(
     assert "\n" not in str(caught.value)
 
 
-def test_overrides_need_columns() -> None:
-    with pytest.raises(DataError, match="these data are an array"):
-        read(ROWS, overrides={"x": "numeric"})
+@pytest.mark.parametrize(
+    "argument",
+    [{"overrides": {"x": "numeric"}}, {"rare": "name"}, {"constraints": "x <= y"}],
+    ids=lambda argument: next(iter(argument)),
+)
+def test_arguments_of_tables_need_columns(argument: dict[str, Any]) -> None:
+    name = next(iter(argument))
+    with pytest.raises(DataError, match=f"{name} apply to .* these data are an array"):
+        read(ROWS, **argument)
 
 
 # --- NPZ
@@ -226,11 +230,11 @@ def test_the_usual_array_is_taken_and_the_others_are_named(tmp_path: Path) -> No
     assert len(data) == 20
     assert data.labels is not None
     assert data.labels.tolist() == labels.tolist()
-    assert "took x_train" in data.notes[0]
+    assert "read x_train" in data.notes[0]
     assert "x_test (12, 8, 8)" in data.notes[0]
-    test = read(path, key="x_test")
-    assert test.target is not None
-    assert test.target.tolist() == labels[:12][::-1].tolist()
+    test = read(path, key="x_test", condition="label")  # the first labels: those of the same suffix
+    assert test.labels is not None
+    assert test.labels.tolist() == labels[:12][::-1].tolist()
     assert test.notes == ()
     with pytest.raises(DataError, match="did you mean 'x_test'"):
         read(path, key="x_tset")
@@ -240,29 +244,30 @@ def test_the_usual_array_is_taken_and_the_others_are_named(tmp_path: Path) -> No
 
 def test_one_array_beside_labels_needs_no_key(tmp_path: Path) -> None:
     labels = np.array(["u", "v"] * 10)
-    data = read(archive(tmp_path, points=np.random.default_rng(0).normal(size=(20, 2)), y=labels))
-    assert data.target is not None
-    assert data.target.tolist() == [0, 1] * 10
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    data = read(archive(tmp_path, points=points, y=labels), condition="y")
+    assert data.labels is not None
+    assert data.labels.tolist() == [0, 1] * 10
 
 
-def test_labels_that_are_no_classes_are_left_aside(tmp_path: Path) -> None:
+def test_numbers_are_no_classes_unless_they_are_integers(tmp_path: Path) -> None:
     path = archive(tmp_path, x=ROWS + np.arange(20)[:, None], y=np.linspace(0, 1, 20))
-    data = read(path)
-    assert data.target is None
-    assert "left aside" in data.notes[0]
+    assert read(path).labels is None
+    with pytest.raises(DataError, match="integers, truth values or text"):
+        read(path, condition="y")
 
 
 # --- built-ins
 
 
 def test_digits_are_bytes_with_labels() -> None:
-    data, bunch = read("digits"), load_digits()
+    data, bunch = read("digits", condition="label"), load_digits()
     images = data.schema.decode(data.rows)
     assert images.dtype == np.uint8
     assert set(np.unique(images)) == {round(v * 255 / 16) for v in range(17)}
     np.testing.assert_allclose(images / 255, bunch.images / 16, atol=0.5 / 255)
-    assert data.target is not None
-    assert data.target.tolist() == bunch.target.tolist()
+    assert data.labels is not None
+    assert data.labels.tolist() == bunch.target.tolist()
 
 
 def test_tables_of_scikit_learn() -> None:
@@ -300,38 +305,38 @@ FRAME = pl.DataFrame({"v": np.random.default_rng(0).normal(size=300), "k": ["a",
 
 def test_parts_are_disjoint_and_whole() -> None:
     data = read(FRAME)
-    sizes = [len(data.parts[name]) for name in ("train", "validation", "test")]
+    sizes = [len(data.splits[name]) for name in ("train", "validation", "test")]
     assert sizes == [240, 30, 30]
-    everything = torch.cat(list(data.parts.values()))
+    everything = torch.cat(list(data.splits.values()))
     assert sorted(everything.tolist()) == list(range(300))
-    rows, _ = data.part("test")
-    assert torch.equal(rows, data.rows[data.parts["test"]])
-    assert data.raw("validation").equals(FRAME[data.parts["validation"].tolist()])
+    rows, _ = data.subset("test")
+    assert torch.equal(rows, data.rows[data.splits["test"]])
+    assert data.raw("validation").equals(FRAME[data.splits["validation"].tolist()])
 
 
 def test_the_seed_alone_makes_the_split() -> None:
     first, again, other = read(FRAME), read(FRAME), read(FRAME, seed=1)
-    assert torch.equal(first.parts["test"], again.parts["test"])
-    assert not torch.equal(first.parts["test"], other.parts["test"])
+    assert torch.equal(first.splits["test"], again.splits["test"])
+    assert not torch.equal(first.splits["test"], other.splits["test"])
     assert first.digest == again.digest != other.digest
 
 
 @pytest.mark.parametrize("n", [10, 11, 19])
 def test_each_part_has_a_row(n: int) -> None:
-    parts = read(FRAME[:n]).parts
+    parts = read(FRAME[:n]).splits
     assert min(len(index) for index in parts.values()) >= 1
     assert len(parts["train"]) >= n - 4
 
 
 @pytest.mark.parametrize("split", [(0.8, 0.2, 0.0), (0.5, 0.4, 0.2), (1.2, -0.1, -0.1)])
-def test_shares_that_are_none(split: tuple[float, float, float]) -> None:
+def test_shares_that_are_not_a_split(split: tuple[float, float, float]) -> None:
     with pytest.raises(DataError, match="three positive shares"):
         read(FRAME, split=split)
 
 
 def test_the_schema_learns_how_often_from_training_rows_only() -> None:
     data = read(FRAME)
-    held = [*data.parts["test"].tolist(), *data.parts["validation"].tolist()]
+    held = [*data.splits["test"].tolist(), *data.splits["validation"].tolist()]
     shifted = FRAME.with_columns(
         v=pl.when(pl.int_range(300).is_in(held)).then(pl.col("v") * 100).otherwise("v")
     )
@@ -340,7 +345,7 @@ def test_the_schema_learns_how_often_from_training_rows_only() -> None:
 
 def test_the_hash_sees_every_value() -> None:
     digest = read(FRAME).digest
-    at = int(read(FRAME).parts["test"][0])
+    at = int(read(FRAME).splits["test"][0])
     changed = FRAME["v"].to_list()
     changed[at] += 1e-9
     assert read(FRAME.with_columns(v=pl.Series(changed))).digest != digest
@@ -365,20 +370,25 @@ def test_the_hash_does_not_depend_on_the_process() -> None:
     assert run.stdout.strip() == read("wine", condition="target").digest
 
 
-def test_a_dataset_is_returned_as_it_is() -> None:
+def test_a_dataset_is_returned_unchanged() -> None:
     data = read(FRAME)
     assert isinstance(data, Dataset)
     assert read(data) is data
+    assert read(data, split=(0.8, 0.1, 0.1), rare="draw") is data  # the defaults
 
 
-def test_the_target_of_a_table() -> None:
-    data = read(FRAME, target="k")
-    assert data.target is not None
-    assert data.target.tolist() == [0, 1, 2] * 100
-    assert isinstance(data.schema, TableSchema)
-    assert len(data.schema.columns) == 2  # it is modelled all the same
-    with pytest.raises(DataError, match="for the target"):
-        read(FRAME, target="q")
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *({"condition": "k"}, {"labels": np.zeros(300, int)}, {"key": "x"}, {"seed": 1}),
+        *({"split": (0.6, 0.2, 0.2)}, {"overrides": {}}, {"rare": "keep"}, {"name": "n"}),
+        *({"constraints": []}, {"metadata": {}}),
+    ],
+    ids=lambda argument: next(iter(argument)),
+)
+def test_a_dataset_takes_no_other_argument(argument: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(argument))}= cannot change a Dataset"):
+        read(read(FRAME), **argument)
 
 
 def test_a_name_of_a_built_in_goes_before_a_folder(

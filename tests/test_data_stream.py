@@ -16,15 +16,14 @@ import torch
 from polars.testing import assert_frame_equal
 
 import pushforward as pf
-from pushforward.data import TableSchema, load, read
-from pushforward.data.split import shuffled
+from pushforward.data import TableSchema, read, sources
+from pushforward.data.split import shuffled_indices
 from pushforward.data.tables import stream
 from pushforward.errors import DataError
 from pushforward.training.batches import Batches, _compact
 
 N = 3000
 CPU = torch.device("cpu")
-ADULT = Path(__file__).parents[2] / "shared" / "data" / "adult-train.csv"
 
 
 def everything(n: int = N) -> pl.DataFrame:
@@ -65,10 +64,10 @@ def everything(n: int = N) -> pl.DataFrame:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Parquet file is large, and read in some ten batches and groups of columns."""
-    monkeypatch.setattr(load, "LARGE", 0)
-    monkeypatch.setattr(sys.modules["pushforward.data.read"], "LARGE", 0)
-    monkeypatch.setattr(stream, "ROWS", 257)
-    monkeypatch.setattr(stream, "SAMPLED", 5 * N)
+    monkeypatch.setattr(sources, "MAX_ROWS_IN_MEMORY", 0)
+    monkeypatch.setattr(sys.modules["pushforward.data.read"], "MAX_ROWS_IN_MEMORY", 0)
+    monkeypatch.setattr(stream, "BATCH_ROWS", 257)
+    monkeypatch.setattr(stream, "SAMPLE_VALUES", 5 * N)
 
 
 def parquet(frame: pl.DataFrame, folder: Path) -> Path:
@@ -83,27 +82,29 @@ def test_a_streamed_table_is_the_table_that_is_held(
     tmp_path: Path, condition: str | None, rare: Any
 ) -> None:
     frame = everything().with_columns(pl.col("words, holes").str.slice(0, 2))
-    held = read(frame, condition=condition, rare=rare, target="level")
-    found = read(parquet(frame, tmp_path), condition=condition, rare=rare, target="level")
-    assert found.schema.to_json() == held.schema.to_json()
-    assert found.digest == held.digest
-    assert torch.equal(found.rows.nan_to_num(-1), held.rows.nan_to_num(-1))
-    assert {n: p.tolist() for n, p in found.parts.items()} == {
-        n: p.tolist() for n, p in held.parts.items()
+    in_memory = read(frame, condition=condition, rare=rare)
+    streamed = read(parquet(frame, tmp_path), condition=condition, rare=rare)
+    assert streamed.schema.to_json() == in_memory.schema.to_json()
+    assert streamed.digest == in_memory.digest
+    assert torch.equal(streamed.rows.nan_to_num(-1), in_memory.rows.nan_to_num(-1))
+    assert {n: p.tolist() for n, p in streamed.splits.items()} == {
+        n: p.tolist() for n, p in in_memory.splits.items()
     }
-    for a, b in ((found.labels, held.labels), (found.target, held.target)):
-        assert (a is None and b is None) or (a is not None and b is not None and torch.equal(a, b))
-    assert found.notes[1:] == held.notes
-    assert len(found) == len(held)
-    assert found.sizes == held.sizes
-    assert found.streamed is not None
-    order = held.parts["train"].sort().values
-    assert torch.equal(found.streamed.codes, held.schema.compact(held.rows[order]))
-    if held.labels is not None and found.streamed.labels is not None:
-        assert found.streamed.labels.tolist() == held.labels[order].tolist()
+    assert (streamed.labels is None) == (in_memory.labels is None) == (condition is None)
+    if streamed.labels is not None and in_memory.labels is not None:
+        assert torch.equal(streamed.labels, in_memory.labels)
+    assert streamed.notes[1:] == in_memory.notes
+    assert len(streamed) == len(in_memory)
+    assert streamed.sizes == in_memory.sizes
+    assert streamed.streamed is not None
+    order = in_memory.splits["train"].sort().values
+    assert torch.equal(streamed.streamed.codes, in_memory.schema.compact(in_memory.rows[order]))
+    if in_memory.labels is not None and streamed.streamed.labels is not None:
+        assert streamed.streamed.labels.tolist() == in_memory.labels[order].tolist()
     if rare == "draw":
         assert_frame_equal(
-            found.raw("test").drop("id", "id, holes"), held.raw("test").drop("id", "id, holes")
+            streamed.raw("test").drop("id", "id, holes"),
+            in_memory.raw("test").drop("id", "id, holes"),
         )
 
 
@@ -113,13 +114,13 @@ def test_a_lazy_frame_is_streamed_and_a_small_one_held(
 ) -> None:
     path = parquet(everything(), tmp_path)
     query = pl.scan_parquet(path).filter(pl.col("counts") > 8).select("normal", "words", "day")
-    found = read(query)
-    held = read(query.collect())
-    assert found.streamed is not None
-    assert found.digest == held.digest
-    monkeypatch.setattr(sys.modules["pushforward.data.read"], "LARGE", N)
+    streamed = read(query)
+    in_memory = read(query.collect())
+    assert streamed.streamed is not None
+    assert streamed.digest == in_memory.digest
+    monkeypatch.setattr(sys.modules["pushforward.data.read"], "MAX_ROWS_IN_MEMORY", N)
     assert read(query).streamed is None
-    assert read(query).digest == held.digest
+    assert read(query).digest == in_memory.digest
     with pytest.raises(DataError, match=r"the lazy frame cannot be read: .*nowhere"):
         read(query.select("nowhere"))
 
@@ -129,22 +130,23 @@ def test_what_is_held_of_a_large_table_is_capped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frequencies from a sample: quantiles within the DKW bound, and all training rows encoded."""
-    monkeypatch.setattr(stream, "HELD", 100)
-    monkeypatch.setattr(stream, "SAMPLE", 1000)
+    monkeypatch.setattr(stream, "MAX_ROWS_PER_SPLIT", 100)
+    monkeypatch.setattr(stream, "MAX_SAMPLE_ROWS", 1000)
     frame = everything()
-    found = read(parquet(frame, tmp_path))
-    assert {name: len(index) for name, index in found.parts.items()} == dict.fromkeys(
+    streamed = read(parquet(frame, tmp_path))
+    assert {name: len(index) for name, index in streamed.splits.items()} == dict.fromkeys(
         ("train", "validation", "test"), 100
     )
-    assert found.sizes == {"train": N - 200, "validation": 100, "test": 100}
-    assert (len(found), len(found.rows)) == (N, 300)
-    assert "3,000 rows are streamed: 2,800 are trained on" in found.notes[0]
-    order = shuffled(N, 0, np.int64)
-    held = np.sort(np.concatenate([order[:100], order[2800:]]))
+    assert streamed.sizes == {"train": N - 200, "validation": 100, "test": 100}
+    assert (len(streamed), len(streamed.rows)) == (N, 300)
+    assert "3,000 rows are streamed: 2,800 for training" in streamed.notes[0]
+    order = shuffled_indices(N, 0, np.int64)
+    in_memory = np.sort(np.concatenate([order[:100], order[2800:]]))
     assert_frame_equal(
-        found.schema.decode(found.rows).drop("id", "id, holes"), frame[held].drop("id", "id, holes")
+        streamed.schema.decode(streamed.rows).drop("id", "id, holes"),
+        frame[in_memory].drop("id", "id, holes"),
     )
-    cells = found.schema.columns[0].partition  # type: ignore[attr-defined]
+    cells = streamed.schema.columns[0].partition  # type: ignore[attr-defined]
     everyone = np.sort(frame["normal"].to_numpy()[order[:2800]])
     below = np.searchsorted(everyone, cells.bounds[1:-1]) / 2800
     # DKW: 2 exp(-2 n e^2) = 1e-4 at n = 1000 is e = 0.07; a piece pools 20 of these rows
@@ -155,12 +157,12 @@ def test_what_is_held_of_a_large_table_is_capped(
 def test_batches_come_from_all_training_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HELD", 50)
+    monkeypatch.setattr(stream, "MAX_ROWS_PER_SPLIT", 50)
     frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
-    found = read(parquet(frame, tmp_path), condition="c")
+    streamed = read(parquet(frame, tmp_path), condition="c")
     for most in (10**9, 0):  # shuffled, and drawn anew
         monkeypatch.setattr("pushforward.training.turn_optimizer.SHUFFLED", most)
-        batches = Batches(found, 300, 0, CPU, 2)
+        batches = Batches(streamed, 300, 0, CPU, 2)
         drawn = [batches() for _ in range(20)]
         x = torch.cat([x for x, _ in drawn])
         c = torch.cat([c for _, c in drawn if c is not None])
@@ -168,11 +170,11 @@ def test_batches_come_from_all_training_rows(
         # 6,000 rows, 120 of each value: binomial sd 11, so five of them, and the split's own 5
         assert bool(((seen[:50] - 120).abs() < 60).all())
         assert float(c.mean(0)[1]) == pytest.approx(2 / 3, abs=0.03)
-        again = Batches(found, 300, 0, CPU, 2)
+        again = Batches(streamed, 300, 0, CPU, 2)
         again.drawn = 19
         assert torch.equal(again()[0], drawn[-1][0])
     everyone = torch.cat([x for x, _ in batches.epoch()])
-    assert len(everyone) == found.sizes["train"]
+    assert len(everyone) == streamed.sizes["train"]
     monkeypatch.setattr("pushforward.training.turn_optimizer.ENOUGH", 600)
     assert sum(len(x) for x, _ in batches.epoch()) == 600
 
@@ -180,8 +182,8 @@ def test_batches_come_from_all_training_rows(
 @pytest.mark.usefixtures("small")
 def test_a_model_is_trained_on_a_streamed_table(tmp_path: Path) -> None:
     frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
-    found = read(parquet(frame, tmp_path))
-    fitted = pf.fit(found, "vae", budget="20 steps", out=tmp_path / "run")
+    streamed = read(parquet(frame, tmp_path))
+    fitted = pf.fit(streamed, "vae", budget="20 steps", out=tmp_path / "run")
     assert fitted.sample(10).schema == frame.schema
 
 
@@ -190,8 +192,9 @@ def test_a_streamed_file_is_gone_with_its_dataset(tmp_path: Path) -> None:
     parquet(pl.DataFrame({"v": np.arange(N)}), tmp_path)
     code = (
         "import os, sys, tempfile; from pathlib import Path\n"
-        "from pushforward.data import load, read\n"
-        "load.LARGE = 0; folder = Path(sys.argv[1]); tempfile.tempdir = str(folder)\n"
+        "from pushforward.data import read, sources\n"
+        "sources.MAX_ROWS_IN_MEMORY = 0\n"
+        "folder = Path(sys.argv[1]); tempfile.tempdir = str(folder)\n"
         "data = read(folder / 't.parquet')\n"
         "assert data.streamed is not None and [p.name for p in folder.iterdir()] == ['t.parquet']\n"
     )
@@ -206,7 +209,6 @@ def test_a_streamed_file_is_gone_with_its_dataset(tmp_path: Path) -> None:
         (pl.DataFrame({"t": [1.0] * 15 + [np.inf]}), {}, "row 16 is inf"),
         (pl.DataFrame({"t": [[1]] * 20}), {}, "'t' must hold numbers, text"),
         (pl.DataFrame({"t": range(200)}), {"condition": "t"}, "at most 100 classes, got 200"),
-        (pl.DataFrame({"t": range(20)}), {"target": "s"}, "no column 's' for the target"),
         (pl.DataFrame({"t": range(20)}), {"condition": "s"}, "no column 's'"),
         (pl.DataFrame({"t": range(5)}), {}, "at least 10 rows"),
     ],
@@ -218,7 +220,7 @@ def test_large_tables_that_cannot_be_read(
     keywords: dict[str, Any],
     message: str,
 ) -> None:
-    monkeypatch.setattr(stream, "ROWS", 7)
+    monkeypatch.setattr(stream, "BATCH_ROWS", 7)
     with pytest.raises(DataError, match=message):
         read(parquet(frame, tmp_path), **keywords)
 
@@ -245,7 +247,7 @@ def test_compact_rows_expand_as_the_encoded_ones(levels: int) -> None:
 def test_other_data_are_compact_as_they_are(name: str) -> None:
     data = read(name)
     assert data.schema.compact(data.rows) is data.rows
-    assert torch.equal(_compact(data)[0], data.part("train")[0])
+    assert torch.equal(_compact(data)[0], data.subset("train")[0])
 
 
 def test_chunks_of_compact_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,4 +256,4 @@ def test_chunks_of_compact_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(data.schema, TableSchema)
     rows, _ = _compact(data)
     assert rows.dtype == torch.int16  # 1000 words and more share their rare cell: 256, and NaN
-    assert torch.equal(rows, data.schema.compact(data.part("train")[0]))
+    assert torch.equal(rows, data.schema.compact(data.subset("train")[0]))

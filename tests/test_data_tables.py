@@ -1,4 +1,4 @@
-"""Tables: exact round trips, honest cells, identifiers that are never stored."""
+"""Tables: exact round trips, cells, identifiers that are never stored."""
 
 from __future__ import annotations
 
@@ -16,23 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pushforward.data import TableSchema, read, schema_from_json
+from pushforward.data import read, schema_from_json
 from pushforward.errors import DataError
+from read_tables import quantised_rows, read_table
 
 GENTLE = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def table(data: Any, **keywords: Any) -> tuple[TableSchema, Any]:
-    dataset = read(data, **keywords)
-    assert isinstance(dataset.schema, TableSchema)
-    return dataset.schema, dataset
-
-
-def redrawn(dataset: Any, seed: int = 0) -> Any:
-    """The same rows with what `expand` discards drawn anew, raw."""
-    schema = dataset.schema
-    hard = schema.quantise(schema.expand(dataset.rows), torch.Generator().manual_seed(seed))
-    return schema.decode(hard, dataset.labels, torch.Generator().manual_seed(seed))
 
 
 # --- round trips
@@ -78,32 +66,32 @@ def frames(draw: st.DrawFn) -> pl.DataFrame:
 @GENTLE
 @given(frames())
 def test_every_row_comes_back_exactly(frame: pl.DataFrame) -> None:
-    schema, dataset = table(
+    schema, dataset = read_table(
         frame, overrides=dict.fromkeys(set(frame.columns) & {"text"}, "categorical")
     )
     assert_frame_equal(schema.decode(dataset.rows), frame, check_exact=True)
-    again = schema_from_json(json.loads(json.dumps(schema.to_json(), allow_nan=False)))
-    assert_frame_equal(again.decode(again.encode(frame)), frame, check_exact=True)
-    assert again.to_json() == schema.to_json()
+    restored = schema_from_json(json.loads(json.dumps(schema.to_json(), allow_nan=False)))
+    assert_frame_equal(restored.decode(restored.encode(frame)), frame, check_exact=True)
+    assert restored.to_json() == schema.to_json()
 
 
 @GENTLE
 @given(frames(), st.integers(0, 9))
 def test_redrawn_rows_stay_in_their_cells_and_ranges(frame: pl.DataFrame, seed: int) -> None:
-    schema, dataset = table(
+    schema, dataset = read_table(
         frame, overrides=dict.fromkeys(set(frame.columns) & {"text"}, "categorical")
     )
     x = schema.expand(dataset.rows)
     ones = torch.split(x, list(schema.space.sizes), dim=1)
     assert all(bool((part.sum(1) == 1).all()) for part in ones)
-    again = redrawn(dataset, seed)
-    assert again.schema == frame.schema
-    train = frame[dataset.parts["train"].tolist()]
+    restored = quantised_rows(dataset, seed)
+    assert restored.schema == frame.schema
+    train = frame[dataset.splits["train"].tolist()]
     for name in [c.name for c in train.iter_columns() if c.null_count() < len(c)]:
-        assert again[name].is_null().equals(frame[name].is_null())
+        assert restored[name].is_null().equals(frame[name].is_null())
         if frame[name].dtype.is_numeric():
-            assert again[name].min() >= train[name].min()
-            assert again[name].max() <= train[name].max()
+            assert restored[name].min() >= train[name].min()
+            assert restored[name].max() <= train[name].max()
 
 
 # --- pandas
@@ -137,17 +125,17 @@ def test_pandas_comes_back_as_pandas_with_its_dtypes() -> None:
             "wide": pd.array(np.arange(n) % 4, dtype="Int64"),
         }
     )
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     pd.testing.assert_frame_equal(schema.decode(dataset.rows), frame)
-    assert list(redrawn(dataset).dtypes) == list(frame.dtypes)
-    again = schema_from_json(json.loads(json.dumps(schema.to_json())))
-    pd.testing.assert_frame_equal(again.decode(again.encode(frame)), frame)
-    assert torch.equal(again.encode(frame).nan_to_num(-1), dataset.rows.nan_to_num(-1))
+    assert list(quantised_rows(dataset).dtypes) == list(frame.dtypes)
+    restored = schema_from_json(json.loads(json.dumps(schema.to_json())))
+    pd.testing.assert_frame_equal(restored.decode(restored.encode(frame)), frame)
+    assert torch.equal(restored.encode(frame).nan_to_num(-1), dataset.rows.nan_to_num(-1))
 
 
 def test_pandas_objects_of_mixed_types_are_read_as_text() -> None:
     frame = pd.DataFrame({"m": pd.Series([1, "a", 2.5, None] * 5, dtype=object), "x": range(20)})
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     assert any("'m' mixes types" in note for note in dataset.notes)
     assert schema.decode(dataset.rows)["m"].tolist()[:3] == ["1", "a", "2.5"]
 
@@ -165,9 +153,9 @@ def test_odd_tables_are_kept() -> None:
             "nan": [float("nan"), 1.0, 2.5] * 10,
         }
     )
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     assert_frame_equal(schema.decode(dataset.rows), frame)
-    assert_frame_equal(redrawn(dataset), frame)
+    assert_frame_equal(quantised_rows(dataset), frame)
     assert schema.space.sizes == (1, 1, 1, 3, 3)
     assert any("all missing" in note for note in dataset.notes)
 
@@ -176,32 +164,32 @@ def test_times_keep_their_resolution() -> None:
     days = [date(2020, 1, 1) + timedelta(days=i * i) for i in range(200)]
     seconds = [datetime(2020, 1, 1) + timedelta(seconds=i * 977) for i in range(200)]
     half = [time(i % 24, 30 * (i % 2)) for i in range(200)]
-    _, dataset = table(pl.DataFrame({"day": days, "second": seconds, "half": half}))
-    again = redrawn(dataset)
-    assert again["day"].dtype == pl.Date
-    assert all(stamp.microsecond == 0 for stamp in again["second"])
-    assert any(stamp.second % 60 for stamp in again["second"])
-    assert all(clock.second == 0 for clock in again["half"])
+    _, dataset = read_table(pl.DataFrame({"day": days, "second": seconds, "half": half}))
+    restored = quantised_rows(dataset)
+    assert restored["day"].dtype == pl.Date
+    assert all(stamp.microsecond == 0 for stamp in restored["second"])
+    assert any(stamp.second % 60 for stamp in restored["second"])
+    assert all(clock.second == 0 for clock in restored["half"])
 
 
 def test_a_year_9999_that_means_never_costs_only_the_last_digits() -> None:
     stamps = [datetime(2024, 1, 1, microsecond=i * 123_457 % 10**6) for i in range(30)]
     frame = pl.DataFrame({"t": [*stamps, datetime(9999, 12, 31)]})
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     back = schema.decode(dataset.rows)["t"]
     assert (frame["t"] - back).dt.total_microseconds().abs().max() < 1000
     assert back[-1] == datetime(9999, 12, 31)
-    assert any("cut to fewer digits" in note for note in dataset.notes)
+    assert any("rounded down to fewer digits" in note for note in dataset.notes)
 
 
 def test_a_thousand_categories_share_their_rare_cell() -> None:
     rng = np.random.default_rng(0)
     words = [f"w{int(i)}" for i in np.minimum(rng.zipf(1.2, 40_000), 3000)]
-    schema, dataset = table(pl.DataFrame({"w": words}))
+    schema, dataset = read_table(pl.DataFrame({"w": words}))
     assert schema.space.sizes == (256,)
     assert schema.decode(dataset.rows)["w"].to_list() == words
     assert any("share one cell" in note for note in dataset.notes)
-    fake = redrawn(dataset)["w"]
+    fake = quantised_rows(dataset)["w"]
     assert (fake == "w1").sum() == words.count("w1")
     assert fake.n_unique() > 1000
 
@@ -223,7 +211,7 @@ def test_overrides_say_what_a_column_is() -> None:
         "id": "identifier",
         "bit": "boolean",
     }
-    schema, dataset = table(frame, overrides=kinds)
+    schema, dataset = read_table(frame, overrides=kinds)
     assert [c.kind for c in schema.columns] == ["categorical", "numeric", "numeric", "categorical"]
     assert schema.space.sizes[0] == 7
     back = schema.decode(dataset.rows)
@@ -259,7 +247,7 @@ def test_overrides_that_do_not_fit(overrides: dict[str, str], message: str) -> N
 def test_identifiers_are_generated_fresh_and_none_is_stored() -> None:
     names = [f"EMP-{i * 7919 % 100_000:05d}-x{i % 10}" for i in range(500)]
     frame = pl.DataFrame({"id": names, "v": np.random.default_rng(0).normal(size=500)})
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     text = json.dumps(schema.to_json())
     assert not any(name in text for name in names)
     assert any("'id' holds identifiers" in note for note in dataset.notes)
@@ -274,7 +262,7 @@ def test_identifiers_are_generated_fresh_and_none_is_stored() -> None:
 
 def test_identifiers_stay_distinct_beyond_their_pattern() -> None:
     frame = pl.DataFrame({"id": [f"a{i}" for i in range(10, 40)], "v": range(30)})
-    schema, _ = table(frame)
+    schema, _ = read_table(frame)
     many = schema.decode(schema.encode(frame)[:1].expand(5000, 1))["id"]
     assert many.n_unique() == 5000
     assert many.str.starts_with("a").all()
@@ -284,7 +272,7 @@ def test_missing_identifiers_stay_missing_about_as_often() -> None:
     frame = pl.DataFrame(
         {"id": [None if i % 4 == 0 else f"user{i}@x.org" for i in range(400)], "v": range(400)}
     )
-    schema, dataset = table(frame)
+    schema, dataset = read_table(frame)
     fresh = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(0))["id"]
     assert 60 < fresh.null_count() < 140
     assert fresh.drop_nulls().is_unique().all()
@@ -306,10 +294,11 @@ def test_a_condition_is_taken_out_and_put_back_in_place() -> None:
             "b": ["p", "q"] * 30,
         }
     )
-    schema, dataset = table(frame, condition="k")
+    schema, dataset = read_table(frame, condition="k")
     assert schema.condition is not None
     assert schema.condition.classes == ("x", "y", None)
-    labels = dataset.labels[dataset.parts["train"]]
+    _, labels = dataset.subset("train")
+    assert labels is not None
     shares = np.bincount(labels, minlength=3) / len(labels)
     assert schema.condition.frequencies == pytest.approx(shares)
     assert len(schema.columns) == 2
@@ -318,14 +307,14 @@ def test_a_condition_is_taken_out_and_put_back_in_place() -> None:
     assert swapped["k"].to_list() == ["y"] * 60
     with pytest.raises(DataError, match="needs their labels"):
         schema.decode(dataset.rows)
-    again = schema_from_json(schema.to_json())
-    assert again.condition == schema.condition
+    restored = schema_from_json(schema.to_json())
+    assert restored.condition == schema.condition
 
 
 def test_conditions_of_other_types() -> None:
     frame = pl.DataFrame({"n": np.arange(40) % 3, "b": [True, False] * 20, "v": np.arange(40) / 3})
     for name, classes in (("n", (0, 1, 2)), ("b", (False, True))):
-        schema, dataset = table(frame, condition=name)
+        schema, dataset = read_table(frame, condition=name)
         assert schema.condition is not None
         assert schema.condition.classes == classes
         assert_frame_equal(schema.decode(dataset.rows, dataset.labels), frame)
@@ -355,7 +344,7 @@ def test_conditions_that_do_not_fit(condition: str, message: str) -> None:
     ],
 )
 def test_rows_that_do_not_fit_the_schema(frame: pl.DataFrame, message: str) -> None:
-    schema, _ = table(pl.DataFrame({"c": ["a", "b"] * 10, "v": range(20)}))
+    schema, _ = read_table(pl.DataFrame({"c": ["a", "b"] * 10, "v": range(20)}))
     with pytest.raises(DataError, match=message):
         schema.encode(frame)
 

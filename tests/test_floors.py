@@ -47,10 +47,6 @@ def imports(path: Path) -> set[str]:
 def test_imports_do_not_climb(path: Path) -> None:
     own = unit(path)
     for other in imports(path):
-        # The top floor of a comparison renders its report on request: the one import that is made
-        # late, inside a method, so that nothing below needs a plotting library.
-        if (own, other) == ("compare", "report"):
-            continue
         allowed = other == own or FLOOR[other] < FLOOR[own]
         siblings = FLOOR[other] == FLOOR[own] and (
             own

@@ -21,7 +21,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, all_measures, prdc
 
 OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
-QUICK = {"permutations": 39, "resamples": 4, "splits": 2, "steps": 20}
+QUICK = {"permutations": 39, "resamples": 4, "steps": 20}
 PROBABILITIES = "inception_score"  # it takes class probabilities alone
 
 
@@ -151,7 +151,6 @@ NUMBERS = {
     "limit": (-3, 0, 1),
     "permutations": (-1,),
     "resamples": (-1,),
-    "splits": (-1,),
     "groups": (-1, 1),
     "chunk": (-1, 0),
     "k": (0,),
@@ -167,8 +166,6 @@ def test_numbers_that_make_no_sense_are_refused_by_name(name: str) -> None:
     known |= inspect.signature(prdc).parameters if "options" in known else {}
     for key, values in NUMBERS.items():
         for value in values if key in known else ():
-            if name == "authenticity" and (key, value) == ("limit", 1):
-                continue  # one generated row is enough; it has its own words for training rows
             with pytest.raises(MeasureError, match=key):
                 all_measures()[name](
                     normal(30, 2, 0), normal(30, 2, 1), **{key: value}, **needed(known)

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.decide import beside_floor, beside_privacy, differences
+from pushforward.comparison.decide import floor_warning, paired_differences, privacy_warning
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     CAVEAT,
@@ -220,16 +220,16 @@ def test_area_and_finds_are_those_of_the_roc_curve() -> None:
     rng = np.random.default_rng(0)
     scores = {"one": rng.integers(0, 12, 400).astype(float)}
     scores["one"][:200] += rng.integers(0, 4, 200)
-    judged = _attacks.judged(scores, 200)
+    selected = _attacks.select_attack(scores, 200)
     labels = np.repeat([1, 0], 100)
     false, true, _ = roc_curve(
-        labels, np.concatenate([judged.seen, judged.new]), drop_intermediate=False
+        labels, np.concatenate([selected.members, selected.others]), drop_intermediate=False
     )
-    for alarm in (0.013, 0.1, 0.5, 1.0):
-        assert judged.found_at(alarm) == pytest.approx(np.interp(alarm, false, true))
+    for rate in (0.013, 0.1, 0.5, 1.0):
+        assert selected.true_positive_rate(rate) == pytest.approx(np.interp(rate, false, true))
     half = scores["one"][:100], scores["one"][200:300]
     expected = mannwhitneyu(*half).statistic / 100**2
-    assert judged.areas == {"one": pytest.approx(expected)}
+    assert selected.areas == {"one": pytest.approx(expected)}
 
 
 def test_membership_takes_what_is_left_over_as_its_reference() -> None:
@@ -266,11 +266,11 @@ def test_the_panel_is_in_the_scorecard_of_a_table_with_training_rows() -> None:
 
 def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
     data = pf.read(people(1000, 0).with_columns(amount=np.random.default_rng(1).normal(size=1000)))
-    train, test = data.part("train"), data.part("test")
+    train, test = data.subset("train"), data.subset("test")
     scorer = pf.measures.Scorer(data, copies=True, only=["exact_matches"])
     for rows in (train[0][:100], train[0][-100:]):
         assert scorer.score(test, (rows, None))["exact_matches"].value == 1.0
-    assert scorer.score(test, data.part("validation"))["exact_matches"].value == 0.0
+    assert scorer.score(test, data.subset("validation"))["exact_matches"].value == 0.0
 
 
 def card(**values: float) -> Scorecard:
@@ -283,11 +283,11 @@ def card(**values: float) -> Scorecard:
 def test_privacy_has_no_vote_and_leaks_are_named() -> None:
     leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.57, 0.52)]
     tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
-    assert {d.measure for d in differences({"a": leaky, "b": tight})} == {"mmd"}
-    told = beside_floor("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
+    assert {d.measure for d in paired_differences({"a": leaky, "b": tight})} == {"mmd"}
+    told = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
     assert told is None
-    named = beside_privacy("a", leaky)
+    named = privacy_warning("a", leaky)
     assert named is not None
-    assert named.startswith("a gives training rows away, by membership inference:")
-    assert beside_privacy("b", tight) is None
-    assert beside_privacy("b", [Scorecard({})]) is None
+    assert named.startswith("a leaks training rows, by membership inference:")
+    assert privacy_warning("b", tight) is None
+    assert privacy_warning("b", [Scorecard({})]) is None

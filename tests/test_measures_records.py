@@ -45,7 +45,7 @@ def naive_authenticity(x: Tensor, y: Tensor) -> float:
 def test_authenticity_is_the_loop() -> None:
     x, y = normal(40, 3, 0), normal(25, 3, 1, shift=0.5)
     y[:5] = x[:5] + 1e-3
-    assert authenticity(x, y).value == pytest.approx(naive_authenticity(x, y))
+    assert authenticity(x, y, train=x).value == pytest.approx(naive_authenticity(x, y))
 
 
 def test_authenticity_looks_up_real_rows_by_real_indices() -> None:
@@ -54,8 +54,8 @@ def test_authenticity_looks_up_real_rows_by_real_indices() -> None:
     # others are not (10 < 100).
     x = torch.cat([100 * torch.arange(30.0), 1e4 + torch.arange(30.0)])[:, None]
     y = torch.cat([torch.full((20,), 1e4 + 39), 10 + 100 * torch.arange(10.0)])[:, None]
-    assert authenticity(x, y).value == pytest.approx(naive_authenticity(x, y))
-    assert authenticity(x, y).value == pytest.approx(20 / 30)
+    assert authenticity(x, y, train=x).value == pytest.approx(naive_authenticity(x, y))
+    assert authenticity(x, y, train=x).value == pytest.approx(20 / 30)
     # Others look up the spacing of the real row with the *generated* row's number.
     spacing = (x - x.T).abs().fill_diagonal_(torch.inf).min(1).values
     wrong = spacing[: len(y)] < (x - y.T).abs().min(0).values
@@ -64,9 +64,18 @@ def test_authenticity_looks_up_real_rows_by_real_indices() -> None:
 
 def test_copies_are_not_authentic_even_of_rows_that_are_there_twice() -> None:
     x = normal(50, 4, 0).repeat(2, 1)
-    found = authenticity(x, x[:30])
+    found = authenticity(x, x[:30], train=x)
     assert (found.value, found.extra["exact_copies"]) == (0.0, 1.0)
-    assert "near copies" in authenticity(normal(50, 4, 0), normal(50, 4, 0) + 1e-3).reading
+    x = normal(50, 4, 0)
+    assert "near copies" in authenticity(x, x + 1e-3, train=x).reading
+
+
+def test_authenticity_looks_at_training_rows_and_not_at_held_out_ones() -> None:
+    train, held_out, y = normal(50, 3, 0), normal(40, 3, 1), normal(30, 3, 2)
+    found = authenticity(held_out, y, train=train)
+    assert found.value == authenticity(train, y, train=train).value
+    assert (found.n, found.m, found.extra["training_rows"]) == (40, 30, 50)
+    assert authenticity(held_out, train, train=train).value == 0.0
 
 
 @pytest.mark.parametrize(("d", "share"), [(1, 2 / 3), (2, 0.62150), (3, 16 / 27)])
@@ -76,12 +85,13 @@ def test_null_of_authenticity_is_the_share_of_mutual_neighbours(d: int, share: f
     # and 0.01 for rows at the edge.
     rng = torch.Generator().manual_seed(d)
     samples = [torch.rand(4000, d, generator=rng).double() for _ in range(5)]
-    nulls = [float(authenticity(rows, rows[:2]).null or 0) for rows in samples]
+    nulls = [float(authenticity(rows, rows[:3], train=rows).null or 0) for rows in samples]
     assert np.mean(nulls) == pytest.approx(1 - share, abs=4 * 0.005 + 0.01)
 
 
 def test_null_of_authenticity_is_what_new_real_rows_give() -> None:
-    found = [authenticity(normal(60, 3, 2 * i), normal(60, 3, 2 * i + 1)) for i in range(200)]
+    samples = [(normal(60, 3, 2 * i), normal(60, 3, 2 * i + 1)) for i in range(200)]
+    found = [authenticity(y, y, train=train) for train, y in samples]
     gaps = np.array([m.value - float(m.null or 0) for m in found])
     # Four standard errors, and that the null is for 59 rows and not 60.
     assert abs(gaps.mean()) < 4 * gaps.std() / 200**0.5 + 0.002
@@ -135,7 +145,7 @@ def test_permutations_of_closest_record_are_exchanges_of_rows() -> None:
             )
         )
     near = [(torch.tensor([min(to(r, t)) for r in y]), nearest(y, t)) for t in (train, x)]
-    found = _copying.closer(near[0], near[1], 4, 500, torch.Generator().manual_seed(0))
+    found = _copying.nearer_share(near[0], near[1], 4, 500, torch.Generator().manual_seed(0))
     assert {round(v, 9) for v in found.permuted.tolist()} == shares
 
 
@@ -159,9 +169,9 @@ def test_ties_are_taken_off_the_variance() -> None:
     rng = np.random.default_rng(0)
     held, fake = rng.integers(0, 4, 40).astype(float), rng.integers(0, 4, 30).astype(float)
     p = mannwhitneyu(fake, held, alternative="less", method="asymptotic", use_continuity=False)
-    score = _copying.mann_whitney(held, fake)
+    score = _copying.mann_whitney_z(held, fake)
     assert torch.special.ndtr(torch.tensor(score)).item() == pytest.approx(p.pvalue)
-    assert _copying.mann_whitney(np.ones(30), np.ones(30)) == 0.0
+    assert _copying.mann_whitney_z(np.ones(30), np.ones(30)) == 0.0
 
 
 def left(rows: Tensor) -> Tensor:
@@ -283,7 +293,7 @@ def test_closed_form_of_closest_record_at_equal_sizes() -> None:
 def test_units_do_not_matter(unit: float) -> None:
     x, y, train = (normal(60, 2, seed).double() for seed in range(3))
     measures: list[Callable[[float], Measurement]] = [
-        lambda u: authenticity(u * train, u * y),
+        lambda u: authenticity(u * x, u * y, train=u * train),
         lambda u: closest_record(u * x, u * y, train=u * train),
         lambda u: nearest_neighbour_test(u * x, u * y),
         lambda u: memorisation(u * x, u * y, train=u * train, cells=1),
@@ -293,6 +303,7 @@ def test_units_do_not_matter(unit: float) -> None:
 
 
 WITH_TRAIN: dict[str, Callable[..., Measurement]] = {
+    "authenticity": authenticity,
     "closest_record": closest_record,
     "memorisation": memorisation,
 }
@@ -317,13 +328,13 @@ def test_bad_training_samples_are_refused(
 
 def test_other_bad_input_is_refused() -> None:
     x = normal(40, 2, 0)
-    with pytest.raises(MeasureError, match="at least 3 training rows"):
-        authenticity(x[:2], x)
+    with pytest.raises(MeasureError, match="needs 3 training rows"):
+        authenticity(x, x, train=x[:2])
     with pytest.raises(MeasureError, match="at least 5 rows on each side"):
         nearest_neighbour_test(x[:4], x)
     with pytest.raises(MeasureError, match="cells must be at least 1"):
         memorisation(x, x, train=x, cells=0)
-    with pytest.raises(MeasureError, match="no cell of 2 has 20 held-out and 20 generated rows"):
+    with pytest.raises(MeasureError, match="none of 2 cells has 20 held-out and 20 generated rows"):
         memorisation(x, x + 100, train=torch.cat([x, x + 100]), cells=2)
 
 
@@ -331,7 +342,8 @@ def test_all_rows_equal_gives_what_no_difference_gives() -> None:
     rows = torch.ones(30, 2)
     assert closest_record(rows, rows, train=rows).value == 0.5
     assert memorisation(rows, rows, train=rows).value == 0.0
-    assert authenticity(rows, rows).value == authenticity(rows, rows).null == 0.0
+    found = authenticity(rows, rows, train=rows)
+    assert found.value == found.null == 0.0
 
 
 def test_limits_and_features() -> None:
@@ -345,9 +357,8 @@ def test_limits_and_features() -> None:
 
 def test_the_verdict_on_near_copies_is_right_without_any() -> None:
     """Many generated rows do not make a verdict of what a few training rows happen to be like."""
-    readings = [
-        authenticity(normal(200, 3, 2 * i), normal(2000, 3, 2 * i + 1)).reading for i in range(60)
-    ]
+    samples = [(normal(200, 3, 2 * i), normal(2000, 3, 2 * i + 1)) for i in range(60)]
+    readings = [authenticity(y, y, train=train).reading for train, y in samples]
     # At 2.5 % a side, 7 or more of 60 have a probability of 0.03 %; the generated rows' own
     # interval alone gives 15 or more.
     assert sum("fewer" in r for r in readings) < 7

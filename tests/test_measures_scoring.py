@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from pushforward.data import Dataset, read
+from pushforward.data.schema import DataKind
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     PCA,
@@ -34,8 +35,8 @@ from pushforward.measures import (
     measure,
     mmd,
 )
-from pushforward.measures._scene import some
-from pushforward.measures._sets import CHOSEN, MEASURES
+from pushforward.measures._registry import DEFAULT, MEASURES
+from pushforward.measures._views import random_rows
 from pushforward.measures.samples import _quadratic
 
 NEIGHBOURS = ["precision", "recall", "density", "coverage"]
@@ -53,7 +54,7 @@ def digits() -> np.ndarray[Any, Any]:
     return images[np.random.default_rng(0).permutation(len(images))]
 
 
-SAMPLES: dict[str, Any] = {
+SAMPLES: dict[DataKind, Any] = {
     "table": (table(120, 0), table(100, 1)),
     "image": (digits()[:120], digits()[120:220]),
     "array": tuple(np.random.default_rng(i).normal(size=(100 + i, 3)) for i in range(2)),
@@ -64,9 +65,9 @@ SAMPLES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_measure_chooses_what_suits_the_data(kind: str) -> None:
+def test_measure_chooses_what_suits_the_data(kind: DataKind) -> None:
     card = measure(*SAMPLES[kind])
-    assert list(card) == list(CHOSEN[kind])
+    assert list(card) == list(DEFAULT[kind])
     (note,) = card.notes
     assert note.startswith(f"Chosen for {kind}s: ")
     assert f"All {len(MEASURES[kind])} measures" in note
@@ -106,7 +107,7 @@ def test_features_that_fail_are_told() -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
+def test_only_what_was_asked_for_in_that_order(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, only=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
@@ -116,7 +117,7 @@ def test_only_what_was_asked_for_in_that_order(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
-def test_all_measures_of_a_kind_in_one_call(kind: str) -> None:
+def test_all_measures_of_a_kind_in_one_call(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
     card = measure(real, fake, train=real[:50], only="all")
     left_out = {note.split()[0] for note in card.notes if " is left out: " in note}
@@ -222,7 +223,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
         ("table", "utilities", "did you mean 'utility'"),
     ],
 )
-def test_unknown_measures_are_refused(kind: str, name: str, message: str) -> None:
+def test_unknown_measures_are_refused(kind: DataKind, name: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
         measure(*SAMPLES[kind], only=[name])
 
@@ -267,10 +268,10 @@ def test_a_scorer_measures_encoded_rows() -> None:
 def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
     data = read(digits()[:200])
     scorer = Scorer(data, only=["energy"])
-    fitted = ImageEncoder.fit(data.schema.expand(data.part("train")[0]))
-    assert isinstance(scorer.lens.features, ImageEncoder)
-    assert scorer.lens.features.digest == fitted.digest
-    test = data.part("test")
+    fitted = ImageEncoder.fit(data.schema.expand(data.subset("train")[0]))
+    assert isinstance(scorer.feature_map.features, ImageEncoder)
+    assert scorer.feature_map.features.digest == fitted.digest
+    test = data.subset("test")
     card = scorer.score(test, test)
     assert card["energy"].extra["features"] == {"name": fitted.name, "hash": fitted.digest}
 
@@ -281,7 +282,7 @@ def conditioned() -> Dataset:
 
 def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
     data = conditioned()
-    rows, labels = data.part("train")
+    rows, labels = data.subset("train")
     assert labels is not None
     half = len(rows) // 2
     real, fake = (rows[:half], labels[:half]), (rows[half:], labels[half:])
@@ -300,12 +301,92 @@ def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
 def test_training_rows_are_drawn_at_random() -> None:
     # In the order of the source the first rows may be of one kind: those of a sorted table are.
     data = read(np.arange(1000.0)[:, None])
-    rows = data.part("train")[0]
-    rows_drawn = rows[some(rows, 200, seed=0)]
+    rows = data.subset("train")[0]
+    rows_drawn = rows[random_rows(rows, 200, seed=0)]
     assert len(torch.unique(rows_drawn)) == 200
     assert torch.isin(rows_drawn, rows).all()
     # The mean of 200 of 800 z-scores has a standard error of sqrt((1 / 200) (1 - 1 / 4)) = 0.06.
     assert abs(float(rows_drawn.mean() - rows.mean())) < 4 * 0.06
+
+
+def test_a_target_must_be_a_column_of_a_table() -> None:
+    real, fake = SAMPLES["table"]
+    assert measure(real, fake, only="utility", target="b")["utility"].extra["target"] == "b"
+    with pytest.raises(MeasureError, match=r"unknown target 'lable'; did you mean 'label'"):
+        measure(real, fake, target="lable")
+    with pytest.raises(MeasureError, match="unknown target 'c'"):
+        Scorer(conditioned(), target="c")
+    with pytest.raises(MeasureError, match="a column of a table; given 'b' for data of kind array"):
+        measure(*SAMPLES["array"], target="b")
+
+
+def test_the_target_of_a_scorer_takes_precedence_over_the_condition() -> None:
+    data = conditioned()
+    test, train = data.subset("test"), data.subset("train")
+    for target, expected in ((None, "label"), ("b", "b")):
+        scorer = Scorer(data, only=["utility"], target=target)
+        assert scorer.score(test, train)["utility"].extra["target"] == expected
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "c"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(MeasureError, match=f"device '{device}' is not available here"):
+        measure(*SAMPLES["array"], device=device)
+
+
+def test_the_device_of_a_scorer_is_chosen() -> None:
+    data = read(SAMPLES["array"][0])
+    assert Scorer(data).device == torch.device("cpu")
+    gpu = "cuda" if torch.cuda.is_available() else "cpu"
+    assert Scorer(data, device="auto").device == torch.device(gpu)
+
+
+# Where rounding grows: by training, and at the thresholds of trees.
+TRAINED = {"jensen_shannon": 0.1, "f_divergence": 0.3, "wasserstein_critic": 0.3}
+TRAINED |= {"classifier_test": 0.02}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
+    real, fake = SAMPLES[kind]
+
+    def pixels(x: Tensor) -> Tensor:
+        devices.add(x.device.type)
+        return x.flatten(1)
+
+    devices: set[str] = set()
+    options: dict[str, Any] = {"train": real[:50], "only": "all"}
+    options |= {"features": pixels} if kind == "image" else {}
+    on_cpu = measure(real, fake, **options)
+    states = torch.get_rng_state(), torch.cuda.get_rng_state()
+    on_gpu = measure(real, fake, device="cuda", **options)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(torch.cuda.get_rng_state(), states[1])
+    assert devices == ({"cpu", "cuda"} if kind == "image" else set())
+    assert list(on_gpu) == list(on_cpu)
+    assert on_gpu.notes == on_cpu.notes
+    for name, found in on_gpu.items():
+        tolerance = TRAINED.get(name, 1e-3)
+        assert found.value == pytest.approx(on_cpu[name].value, rel=1e-3, abs=tolerance), name
+        assert json.loads(json.dumps(found.to_json())) == found.to_json(), "plain numbers"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_scorer_trains_and_applies_its_encoder_on_the_gpu() -> None:
+    data = read(digits()[:200])
+    states = torch.get_rng_state(), torch.cuda.get_rng_state()
+    scorer = Scorer(data, only=["energy", "frechet"], device="cuda")
+    encoder = scorer.feature_map.features
+    assert isinstance(encoder, ImageEncoder)
+    assert {p.device.type for p in encoder.encoder.parameters()} == {"cuda"}
+    card = scorer.score(data.subset("test"), data.subset("validation"))
+    assert card["energy"].p_value is not None
+    assert card["energy"].p_value > 0.002, "two parts of one data set"
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert torch.equal(torch.cuda.get_rng_state(), states[1])
 
 
 # --- scorecards ---

@@ -157,7 +157,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca() -> None:
     model.decoder.trunk = Unconditional(nn.Linear(latent, d))  # likewise
     model.decoder.likelihood.raw = nn.Parameter(torch.zeros(1))  # one sigma, as in the theory
     Loop(model, data, settings, None, config).run()
-    x = data.part("train")[0].double()
+    x = data.subset("train")[0].double()
     eigenvalues = np.linalg.eigvalsh(np.cov(x.numpy().T, bias=True))[::-1]
     noise = eigenvalues[latent:].mean()
     log_det = np.log(eigenvalues[:latent]).sum() + (d - latent) * math.log(noise)

@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 def people() -> pl.DataFrame:
-    """A table in which almost every value of four columns tells who it is of."""
+    """A table in which almost every value of four columns identifies one person."""
     rng = np.random.default_rng(0)
     pay = np.exp(rng.normal(10, 1, ROWS))
     born = [datetime(1950, 1, 1) + timedelta(seconds=int(s)) for s in rng.integers(0, 2**30, ROWS)]
@@ -63,7 +63,7 @@ class Saved:
         """Encoded numbers of one row alone, without the extremes of the training rows."""
         schema = self.data.schema
         assert isinstance(schema, TableSchema)
-        both = (self.data.rows, self.data.part("train")[0])
+        both = (self.data.rows, self.data.subset("train")[0])
         pairs = zip(*(schema.numeric(rows).numpy().T for rows in both), strict=True)
         return np.concatenate([_alone(values, trained) for values, trained in pairs])
 
@@ -76,7 +76,7 @@ class Saved:
             for name in ("name", "born", "pay", "price", "account")
             for text in frame[name].cast(pl.String).drop_nulls().sort()
         }
-        trained = frame[self.data.parts["train"].tolist()]
+        trained = frame[self.data.splits["train"].tolist()]
         bounds = {str(end) for c in trained.iter_columns() for end in (c.min(), c.max())}
         # 6 characters are no coincidence in a file of digits; fewer may be.
         return {text for text in written - bounds if len(text) >= 6}
@@ -133,8 +133,8 @@ def test_what_is_searched_for_would_be_found(saved: Saved) -> None:
     assert len(saved.single) > 3 * ROWS
     assert len(saved.texts) > 4 * ROWS
     names = {p.name for p in saved.files("runs")}
-    wanted = {"config.json", "schema.json", "anatomy.json", "history.jsonl", "scorecard.json"}
-    assert wanted | {f"{n}.safetensors" for n in ("weights", "best", "state")} <= names
+    expected = {"config.json", "schema.json", "anatomy.json", "history.jsonl", "scorecard.json"}
+    assert expected | {f"{n}.safetensors" for n in ("weights", "best", "state")} <= names
     real = next(p for p in saved.files("samples") if p.stem == "real")
     assert any(np.isin(values, saved.single).any() for values in numbers_in(real))
 
@@ -142,11 +142,11 @@ def test_what_is_searched_for_would_be_found(saved: Saved) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_no_number_of_a_single_row_is_in_a_file(saved: Saved, model: str) -> None:
     rounded = np.unique(saved.single.astype(np.float32)).astype(np.float64)
-    wanted = np.concatenate([saved.single, rounded])
+    secrets = np.concatenate([saved.single, rounded])
     for path in saved.files(f"runs/{model}-0"):
         for values in numbers_in(path):
-            found = values[np.isin(values, wanted)]
-            assert not len(found), f"{path.name} holds {found[:3]}"
+            leaked = values[np.isin(values, secrets)]
+            assert not len(leaked), f"{path.name} holds {leaked[:3]}"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -160,10 +160,10 @@ def test_no_text_of_a_single_row_is_in_a_file(saved: Saved, model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_no_number_of_a_single_row_is_in_a_files_bytes(saved: Saved, model: str) -> None:
     whole = saved.single[saved.single == np.trunc(saved.single)]
-    wanted = {np.float64: saved.single, np.float32: saved.single, np.int64: whole}
+    secrets = {np.float64: saved.single, np.float32: saved.single, np.int64: whole}
     for path in saved.files(f"runs/{model}-0"):
         raw = path.read_bytes()[8:]  # safetensors begin with the length of their header
-        for kind, numbers in wanted.items():
+        for kind, numbers in secrets.items():
             held = np.frombuffer(raw[: len(raw) // 8 * 8], kind)
             with np.errstate(invalid="ignore"):
                 assert not np.isin(held, numbers.astype(kind)).any(), f"{path.name}, {kind}"
@@ -199,13 +199,13 @@ def test_no_index_of_the_training_rows_is_in_a_file(saved: Saved, model: str) ->
 
 
 def test_what_is_kept_for_the_report_holds_no_training_row(saved: Saved) -> None:
-    """The samples hold test rows and generated ones; ceiling and floor are not kept."""
-    index = saved.data.parts["train"]
+    """The samples hold test rows and generated ones; the rows of ceiling and floor are not kept."""
+    index = saved.data.splits["train"]
     train = np.unique(saved.data.rows[index].numpy())
     single = saved.single[np.isin(saved.single, train)]
     files = [*saved.files("samples"), saved.folder / "comparison.json"]
-    files += [saved.folder / "yardsticks.json"]
+    files += [saved.folder / "references.json"]
     for path in files:
         for values in numbers_in(path):
-            found = values[np.isin(values, single)]
-            assert not len(found), f"{path.name} holds {found[:3]}"
+            leaked = values[np.isin(values, single)]
+            assert not len(leaked), f"{path.name} holds {leaked[:3]}"

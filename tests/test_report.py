@@ -6,165 +6,44 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import polars as pl
 import pytest
 import torch
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from pushforward.comparison.compare import Comparison, baseline
+import pushforward as pf
+from comparisons import (
+    CEILING,
+    FLOOR,
+    MARKUP,
+    MODELS,
+    NULL,
+    VALUES,
+    Page,
+    fabricate,
+    orders,
+    scorecard,
+)
+from pushforward.comparison.decide import privacy_warning
+from pushforward.comparison.references import floor_rows
+from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import RunError
 from pushforward.families.panels import Panel
-from pushforward.files import write_json, write_tensors
-from pushforward.measures import CAVEAT, Measurement, Scorecard
-from pushforward.report import write_report
-from pushforward.report.measures import scale
-from pushforward.runs.folder import Folder, new_config
-from pushforward.training.settings import Settings
+from pushforward.files import write_json
+from pushforward.measures import CAVEAT, Measurement
+from pushforward.report import reproduce, write_report
+from pushforward.report.folder import read_folder
+from pushforward.report.measure_table import scale
 
-EVIL = "<script>alert(1)</script>"
-MODELS = ("vae", "gan")
-# Values by model and seed: on `energy` gan is lower by about 0.2 on every seed, on `coverage`
-# the differences change their sign.
-VALUES = {
-    "energy": {"vae": (0.31, 0.33, 0.32), "gan": (0.11, 0.12, 0.13)},
-    "mmd": {"vae": (0.041, 0.043, 0.042), "gan": (0.021, 0.022, 0.0231)},
-    "coverage": {"vae": (0.80, 0.90, 0.70), "gan": (0.85, 0.75, 0.80)},
-}
-YARDSTICKS = {"energy": (0.01, 0.5), "mmd": (0.001, 0.06), "coverage": (0.95, 0.4)}
-
-
-class Page(HTMLParser):
-    """What a reader sees of a page: tags with their attributes, tables, text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.scripts: list[str] = []
-        self.rows: list[list[tuple[str, str]]] = []  # of tables: (class, text)
-        self.inside: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        own = dict(attrs)
-        self.tags.append((tag, own))
-        self.inside.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in {"td", "th"}:
-            self.rows[-1].append((own.get("class") or "", ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        while self.inside and self.inside.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if "script" in self.inside:
-            self.scripts.append(data)
-            return
-        self.words.append(data)
-        if {"td", "th"} & set(self.inside):
-            kind, text = self.rows[-1][-1]
-            self.rows[-1][-1] = (kind, text + data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def row(self, name: str) -> list[tuple[str, str]]:
-        """Return the first table row whose head begins with a name."""
-        return next(row for row in self.rows if row and row[0][1].strip().startswith(name))
-
-
-def table() -> pl.DataFrame:
-    rng = np.random.default_rng(0)
-    return pl.DataFrame(
-        {
-            EVIL: rng.normal(size=80),
-            "count": rng.integers(0, 50, 80),
-            "kind": rng.choice(["a", "</script><b>bold</b>", "<i>c</i>"], 80),
-        }
-    )
-
-
-def card(model: str, seed: int) -> Scorecard:
-    better = {"coverage": "higher"}
-    return Scorecard(
-        {
-            name: Measurement(
-                name,
-                own[model][seed],
-                null=0.0 if name != "coverage" else 0.97,
-                better="higher" if name in better else "lower",
-                reading=f"{model} by {name}",
-            )
-            for name, own in VALUES.items()
-        }
-    )
-
-
-def yardstick(which: int) -> Scorecard:
-    first = card("vae", 0)
-    return Scorecard(
-        {
-            name: Measurement(name, ends[which], better=first[name].better)
-            for name, ends in YARDSTICKS.items()
-        }
-    )
-
-
-def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comparison:
-    """Write a folder as a comparison leaves it."""
-    cards = {m: [card(m, seed) for seed in range(3)] for m in MODELS}
-    both = {m: {"best": own, "final": own} for m, own in cards.items()}
-    result = Comparison(folder, list(MODELS), [0, 1, 2], both, yardstick(0), yardstick(1))  # type: ignore[arg-type]
-    about: dict[str, object] = {
-        "data": data.name,
-        "digest": data.digest,
-        "notes": [],
-        "condition": data.schema.condition and data.schema.condition.name,
-        "rows": {name: len(index) for name, index in data.parts.items()},
-    }
-    write_json(folder / "comparison.json", about | result.to_json())
-    for i, source in enumerate(("real", *MODELS, "floor")):
-        rows, labels = baseline(data, 40, torch.Generator().manual_seed(i))
-        tensors = {"rows": rows} | ({} if labels is None else {"labels": labels})
-        write_tensors(folder / "samples" / f"{source}.safetensors", tensors)
-    for model in MODELS:
-        for seed in range(3):
-            run = Folder(folder / "runs" / f"{model}-{seed}")
-            settings = Settings("100 steps", seed)
-            config = new_config(model, {}, asdict(settings), data) | {"steps": 100}
-            run.open_or_create(config, data.schema)
-            run.write_history(history())
-            write_json(run.anatomy, [asdict(panel) for panel in panels])
-    return result
-
-
-def history() -> list[dict[str, object]]:
-    records: list[dict[str, object]] = [
-        {
-            "step": step,
-            "samples": 64 * step,
-            "seconds": step / 10,
-            "terms": {"elbo.distortion": 3 / step, "elbo.rate": 0.01 * step},
-            "validation": abs(step - 60) / 100 + 0.01,
-        }
-        for step in range(10, 101, 10)
-    ]
-    cost = {"seconds": 10.0, "peak_memory": 3 * 2**20, "parameters": 1234}
-    return [*records, {"step": 100, "terms": {}, "cost": cost}]
-
+SECTIONS = {"measures", "differences", "samples", "training", "anatomy", "cost", "reproduce"}
 
 PANELS = (
     Panel("Bars", "bars", {"rate": [1.0, 2.0]}, ["z0", "z1"], note="<b>note</b>"),
@@ -177,7 +56,7 @@ PANELS = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("comparison")
-    fabricate(path, read(table()), PANELS)
+    fabricate(path, read(orders()), PANELS)
     return path
 
 
@@ -217,8 +96,8 @@ def test_page_holds_plotly_once(folder: Path) -> None:
 
 
 def test_links_lead_to_sections(page: Page) -> None:
-    wanted = {(own["href"] or "")[1:] for tag, own in page.tags if tag == "a"}
-    assert wanted <= {own.get("id") for _, own in page.tags}
+    targets = {(own["href"] or "")[1:] for tag, own in page.tags if tag == "a"}
+    assert targets <= page.ids
 
 
 def test_recommendation_is_on_the_page(folder: Path, page: Page) -> None:
@@ -230,17 +109,19 @@ def test_recommendation_is_on_the_page(folder: Path, page: Page) -> None:
 
 
 def test_markup_in_the_data_stays_text(text: str, page: Page) -> None:
-    assert EVIL not in text
+    assert MARKUP not in text
     assert "</script><b>" not in text
-    assert EVIL in page.text
+    assert MARKUP in page.text
     assert not any("alert(1)" in script and "u003c" not in script for script in page.scripts)
     assert not any(tag in {"b", "i"} for tag, _ in page.tags)
 
 
 def test_plots_are_valid_and_escape_tags(page: Page) -> None:
-    found = figures(page)
-    assert len(found) > 10
-    names = {str(name) for f in found for t in f.data if t.type == "bar" for name in (t.y or ())}
+    plots = figures(page)
+    assert len(plots) > 10
+    names = {
+        str(name) for plot in plots for t in plot.data if t.type == "bar" for name in (t.y or ())
+    }
     assert "&lt;i&gt;c&lt;/i&gt;" in names
 
 
@@ -252,7 +133,7 @@ def test_every_plot_has_words_for_it(page: Page) -> None:
     assert all("scope" in own for tag, own in page.tags if tag == "th")
 
 
-def test_best_is_bold_only_where_the_difference_is_real(page: Page) -> None:
+def test_best_is_bold_only_where_the_difference_is_significant(page: Page) -> None:
     for name in ("energy", "mmd"):
         _, vae, gan, *_ = page.row(name)
         assert (vae[0], gan[0]) == ("", "best")
@@ -265,9 +146,9 @@ def test_table_shows_the_means_of_the_scorecards(page: Page, name: str) -> None:
     for model, (_, shown) in zip(MODELS, models, strict=True):
         value = float(shown.split("±")[0])
         assert value == pytest.approx(fmean(VALUES[name][model]), rel=0.02)
-    assert float(null[1]) == pytest.approx(0.97 if name == "coverage" else 0.0)
-    assert float(ceiling[1]) == pytest.approx(YARDSTICKS[name][0], rel=0.05)
-    assert float(floor[1]) == pytest.approx(YARDSTICKS[name][1], rel=0.05)
+    assert float(null[1]) == pytest.approx(NULL[name])
+    assert float(ceiling[1]) == pytest.approx(CEILING[name], rel=0.05)
+    assert float(floor[1]) == pytest.approx(FLOOR[name], rel=0.05)
 
 
 def test_margin_is_half_of_students_interval(page: Page) -> None:
@@ -277,10 +158,10 @@ def test_margin_is_half_of_students_interval(page: Page) -> None:
 
 def test_forest_divides_by_the_measures_scale(page: Page) -> None:
     forest = next(f for f in figures(page) if "vae better" in (f.layout.xaxis.title.text or ""))
-    found = {y: x for t in forest.data for x, y in zip(t.x, t.y, strict=True)}
-    assert found["energy"] == pytest.approx(0.2 / (0.5 - 0.01), rel=1e-4)
-    assert found["coverage"] == pytest.approx(0.0, abs=1e-9)
-    assert {t.name for t in forest.data} == {"gan better", "no real difference"}
+    means = {y: x for t in forest.data for x, y in zip(t.x, t.y, strict=True)}
+    assert means["energy"] == pytest.approx(0.2 / (0.5 - 0.01), rel=1e-4)
+    assert means["coverage"] == pytest.approx(0.0, abs=1e-9)
+    assert {t.name for t in forest.data} == {"gan better", "no significant difference"}
 
 
 def test_costs_are_means_over_seeds(page: Page) -> None:
@@ -294,7 +175,7 @@ def test_costs_are_means_over_seeds(page: Page) -> None:
 def test_commands_repeat_the_comparison(page: Page) -> None:
     assert "--models vae,gan --seeds 3 --budget '100 steps'" in page.text
     line = "pf.fit('data frame', 'gan', budget='100 steps', seed=2, precision='float32')"
-    assert line in page.text.replace(read(table()).name, "data frame")
+    assert line in page.text.replace(read(orders()).name, "data frame")
 
 
 def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:
@@ -324,7 +205,7 @@ def test_grids_show_the_pixels_enlarged(tmp_path: Path) -> None:
     shown = [o["src"] for t, o in Page(write_report(tmp_path).read_text()).tags if t == "img"]
     assert len(shown) == 4  # real, both models, the floor
     grid = pixels(shown[0] or "")
-    rows, _ = baseline(data, 40, torch.Generator().manual_seed(0))
+    rows, _ = floor_rows(data, 40, torch.Generator().manual_seed(0))
     second = rows[1, 0].numpy().repeat(5, 0).repeat(5, 1)
     assert np.array_equal(grid[:40, 42:82, 0], second)
     assert np.all(grid[:40, 40:42, 3] == 0)
@@ -337,40 +218,84 @@ def cloud(d: int) -> Callable[[], Dataset]:
 @pytest.mark.parametrize("make", [cloud(2), cloud(5), lambda: read("ring")])
 def test_arrays_are_scattered(tmp_path: Path, make: Callable[[], Dataset]) -> None:
     fabricate(tmp_path, make())
-    found = figures(Page(write_report(tmp_path).read_text()))
+    plots = figures(Page(write_report(tmp_path).read_text()))
     clouds = [
-        f for f in found if f.data and f.data[-1].mode == "markers" and len(f.data[-1].x) == 40
+        f for f in plots if f.data and f.data[-1].mode == "markers" and len(f.data[-1].x) == 40
     ]
     assert len(clouds) == 4
 
 
 def test_scale_runs_from_the_worst_to_the_ceiling(tmp_path: Path) -> None:
-    result = fabricate(tmp_path, read(table()))
-    found = scale("coverage", result)
-    assert found is not None
-    assert (found.place(-0.4), found.place(-0.95)) == (0.0, 1.0)
-    result.ceiling = yardstick(1)
+    result = fabricate(tmp_path, read(orders()))
+    own = scale("coverage", result)
+    assert own is not None
+    assert (own.position(-0.4), own.position(-0.95)) == (0.0, 1.0)
+    result.ceiling = scorecard(**FLOOR)
     assert scale("coverage", result) is None
 
 
 def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: Path) -> None:
     without = Page(write_report(folder).read_text())
-    assert "privacy" not in {own.get("id") for _, own in without.tags}
-    made = fabricate(tmp_path, read(table())).to_json()
+    assert "privacy" not in without.ids
+    made = fabricate(tmp_path, read(orders())).to_json()
     shares = {"vae": (0.01, 0.0, 0.0246), "gan": (0.5, 0.45, 0.55)}
     for model, (value, low, high) in shares.items():
-        for own in made["cards"][model]["best"]:
-            found = Measurement("exact_matches", value, low, high, null=0.005, unit="share")
-            own["exact_matches"] = found.to_json()
-    about = json.loads((tmp_path / "comparison.json").read_text())
-    write_json(tmp_path / "comparison.json", about | made)
+        measurement = Measurement("exact_matches", value, low, high, null=0.005, unit="share")
+        for card in made["cards"][model]["best"]:
+            card["exact_matches"] = measurement.to_json()
+    stored = json.loads((tmp_path / "comparison.json").read_text())
+    write_json(tmp_path / "comparison.json", stored | made)
     page = Page(write_report(tmp_path).read_text())
-    head, vae, gan, null = page.row("exact matchesgenerated")
+    _, vae, gan, null = page.row("exact matchesgenerated")
     assert [kind for kind, _ in (vae, gan)] == ["", "alarm"]
     assert vae[1] == "1.0 %0 – 2.5"
     assert gan[1] == "50.0 %45.0 – 55.0"
-    assert (head[1], null[1]) == ("exact matchesgenerated rows that equal a training row", "0.50 %")
-    named = "gan gives training rows away, by exact matches: treat what it generates as you do"
-    assert page.text.count(named) == 2, "beside the recommendation, and in the panel"
-    assert "vae: none of these measures finds training rows" in page.text
+    assert null[1] == "0.50 %"
+    warning = privacy_warning("gan", Comparison.load(tmp_path).best_cards["gan"])
+    assert warning is not None
+    assert page.text.count(warning) == 2, "beside the recommendation, and in the panel"
+    assert "privacy" in page.ids
     assert CAVEAT in page.text
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> pf.Comparison:
+    """A real comparison, small."""
+    out = tmp_path_factory.mktemp("tiny")
+    return pf.compare("ring", ["vae", "gan"], seeds=2, budget="200 steps", out=out, width=32)
+
+
+def test_the_report_of_a_real_comparison_is_whole(tiny: pf.Comparison) -> None:
+    page = Page(tiny.report().read_text().replace(get_plotlyjs(), ""))
+    assert page.ids >= SECTIONS
+    attributes = [value or "" for _, own in page.tags for value in own.values()]
+    for text in (page.text, *attributes, *page.scripts):
+        assert not re.search(r"\b(None|nan|NaN|Infinity)\b", text)
+    assert len(figures(page)) >= 10
+
+
+def test_the_reports_python_lines_give_the_same_numbers(tmp_path: Path) -> None:
+    options = {"gan": {"width": 24}}
+    first = pf.compare(
+        orders(200), ["vae", "gan"], seeds=[1], budget=20, out=tmp_path / "a", condition="kind",
+        measures=["energy"], options=options, width=16, batch_size=32,
+    )  # fmt: skip
+    lines = reproduce.script(read_folder(first.folder)).replace("runs/a", str(tmp_path / "b"))
+    names: dict[str, Any] = {}
+    exec(lines.replace(repr(pf.read(orders(200)).name), "data"), {"data": orders(200)}, names)
+    assert names["result"].folder == tmp_path / "b"
+    assert names["result"].frame().equals(first.frame())
+
+
+@pytest.mark.parametrize(
+    ("seeds", "flag", "argument"),
+    [([0, 1, 2], "--seeds 3 ", "seeds=3,"), ([4, 1], "--seeds 4,1 ", "seeds=[4, 1],"),
+     ([5], "--seeds 5, ", "seeds=[5],")],
+)  # fmt: skip
+def test_seeds_are_given_as_a_number_or_one_by_one(
+    folder: Path, seeds: list[int], flag: str, argument: str
+) -> None:
+    contents = read_folder(folder)
+    contents.comparison.seeds = seeds
+    assert flag in reproduce.command(contents)
+    assert argument in reproduce.script(contents)

@@ -8,33 +8,33 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from pushforward.comparison.decide import differences
+from pushforward.comparison.decide import paired_differences
 from pushforward.measures import Measurement, Scorecard
 from pushforward.report import marginals as columns
-from pushforward.report.figures import calm_range, label, plain
-from pushforward.report.measures import best
-from pushforward.report.numbers import fixed, memory, places, significant
-from pushforward.report.training import chosen
+from pushforward.report.figures import label, plain, robust_range
+from pushforward.report.measure_table import best
+from pushforward.report.numbers import decimals_for, fixed, memory, significant
+from pushforward.report.training import best_check
 
 
 def test_marginals_agree_with_counting() -> None:
     real = nw.from_native(pl.DataFrame({"x": list("aab"), "y": [1.0, None, 3.0]}), eager_only=True)
     fake = nw.from_native(pl.DataFrame({"x": list("abb"), "y": [1.0, 2.0, 3.0]}), eager_only=True)
-    found = {m.name: m for m in columns.marginals({"real": real, "vae": fake})}
-    assert found["x"].distance("vae") == pytest.approx(1 / 3)
-    assert found["y"].missing == {"real": pytest.approx(1 / 3), "vae": 0.0}
-    assert found["y"].distance("vae") == pytest.approx(1 / 3)
+    by_name = {m.name: m for m in columns.marginals({"real": real, "vae": fake})}
+    assert by_name["x"].distance("vae") == pytest.approx(1 / 3)
+    assert by_name["y"].missing == {"real": pytest.approx(1 / 3), "vae": 0.0}
+    assert by_name["y"].distance("vae") == pytest.approx(1 / 3)
 
 
 def test_histogram_counts_every_row() -> None:
     rng = np.random.default_rng(0)
-    sides = {"real": rng.normal(size=500), "vae": 9 * rng.normal(size=500)}
+    samples = {"real": rng.normal(size=500), "vae": 9 * rng.normal(size=500)}
     frames = {
         n: nw.from_native(pl.DataFrame({"x": v, "n": (10 * v).astype(int)}), eager_only=True)
-        for n, v in sides.items()
+        for n, v in samples.items()
     }
     for marginal in columns.marginals(frames):
-        assert len(marginal.places) == len(marginal.shares["real"]) + 1
+        assert len(marginal.bins) == len(marginal.shares["real"]) + 1
         assert [own.sum() for own in marginal.shares.values()] == pytest.approx([1, 1])
 
 
@@ -50,12 +50,12 @@ def test_columns_of_every_type_are_drawn() -> None:
             "name": [f"row {i}" for i in range(n)],
         }
     )
-    sides = {name: nw.from_native(frame, eager_only=True) for name in ("real", "vae")}
-    found = {m.name: m for m in columns.marginals(sides)}
-    kinds = {name: marginal.kind for name, marginal in found.items()}
+    samples = {name: nw.from_native(frame, eager_only=True) for name in ("real", "vae")}
+    by_name = {m.name: m for m in columns.marginals(samples)}
+    kinds = {name: marginal.kind for name, marginal in by_name.items()}
     assert kinds == {"zone": "time", "flag": "category", "whole": "number", "few": "category"}
-    assert found["flag"].missing["vae"] == found["few"].missing["vae"] == 0.5
-    assert found["flag"].places == ["True"]
+    assert by_name["flag"].missing["vae"] == by_name["few"].missing["vae"] == 0.5
+    assert by_name["flag"].bins == ["True"]
 
 
 def test_only_so_many_columns_are_drawn() -> None:
@@ -70,15 +70,15 @@ def test_the_best_beats_every_other() -> None:
         m: [Scorecard({"a": Measurement("a", v + s)}) for s in (0.0, 0.01, 0.02)]
         for m, v in {"x": 0.0, "y": 1.0, "z": 2.0}.items()
     }
-    assert best("a", ["x", "y", "z"], differences(sharp)) == "x"
+    assert best("a", ["x", "y", "z"], paired_differences(sharp)) == "x"
     tied = sharp | {"y": sharp["x"]}
-    assert best("a", ["x", "y", "z"], differences(tied)) is None
+    assert best("a", ["x", "y", "z"], paired_differences(tied)) is None
 
 
 def test_best_checkpoint_is_chosen_as_the_loop_does() -> None:
     series = [(10, 0.1, 1.0), (40, 0.3, 4.0), (80, 0.2, 8.0), (100, 0.25, 10.0)]
-    assert chosen(series, [])[0] == 80
-    assert chosen(series, [40, 100])[0] == 100
+    assert best_check(series, [])[0] == 80
+    assert best_check(series, [40, 100])[0] == 100
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_fixed(value: float, decimals: int, shown: str) -> None:
 
 
 def test_numbers_have_as_many_digits_as_they_need() -> None:
-    assert places([0.0123, 0.456]) == 3
+    assert decimals_for([0.0123, 0.456]) == 3
     assert significant(1.5e-7) == "1.50·10⁻⁷"
     assert memory(1.5 * 2**30) == "1.5 GiB"
 
@@ -108,8 +108,8 @@ def test_plain_values_are_json() -> None:
     }
 
 
-def test_calm_range_leaves_out_rare_extremes() -> None:
-    assert calm_range([*np.linspace(0, 1, 200).tolist(), 1e6]) == pytest.approx(
+def test_robust_range_leaves_out_rare_extremes() -> None:
+    assert robust_range([*np.linspace(0, 1, 200).tolist(), 1e6]) == pytest.approx(
         [-0.06, 1.08], abs=0.02
     )
-    assert calm_range(np.linspace(0, 1, 200).tolist()) is None
+    assert robust_range(np.linspace(0, 1, 200).tolist()) is None

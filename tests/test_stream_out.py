@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import pushforward as pf
 from pushforward.cli.main import run_command
 from pushforward.data import read_raw
-from pushforward.data.tables.distinct_strings import Series, permuted
+from pushforward.data.tables.distinct_strings import DistinctStrings, permute
 from pushforward.data.write import write_stream
 from pushforward.runs.fitted import Fitted
 from pushforward.sampling.balanced import even
@@ -227,16 +227,16 @@ def test_even_shares() -> None:
 @given(st.integers(1, 3000), st.integers(0, 2**62))
 @settings(max_examples=50, deadline=None)
 def test_a_permutation_reaches_everything_once(size: int, key: int) -> None:
-    found = permuted(np.arange(size, dtype=np.uint64), size, key)
+    found = permute(np.arange(size, dtype=np.uint64), size, key)
     assert sorted(found.tolist()) == list(range(size))
 
 
-SERIES = Series(("ab", "xyz", "0123456789"), (0.0, 0.2, 0.8), pl.String(), 5)
+SERIES = DistinctStrings(("ab", "xyz", "0123456789"), (0.0, 0.2, 0.8), pl.String(), 5)
 
 
 def test_a_pattern_is_used_up_before_longer_texts_come() -> None:
     """Two letters: 6 texts; three: 60; then longer ones, the widest alphabet repeated."""
-    texts = SERIES.texts(0, 5000)
+    texts = SERIES.strings(0, 5000)
     assert len(set(texts)) == 5000
     assert {len(t) for t in texts[:66]} == {2, 3}
     assert sum(len(t) == 2 for t in texts) == 6
@@ -246,17 +246,17 @@ def test_a_pattern_is_used_up_before_longer_texts_come() -> None:
 
 @pytest.mark.parametrize("cuts", [[0, 30], [0, 7, 40], [3, 2000]])
 def test_texts_do_not_depend_on_the_chunks(cuts: list[int]) -> None:
-    whole = SERIES.texts(0, 3000)
+    whole = SERIES.strings(0, 3000)
     ends = [*cuts[1:], 3000]
-    found = [t for a, b in zip(cuts, ends, strict=True) for t in SERIES.texts(a, b - a)]
+    found = [t for a, b in zip(cuts, ends, strict=True) for t in SERIES.strings(a, b - a)]
     assert found == whole[cuts[0] :]
 
 
 def test_lengths_are_as_frequent_as_they_were() -> None:
-    series = Series(
+    series = DistinctStrings(
         (*["0123456789abcdef"] * 32,), (*[0.0] * 7, 0.25, *[0.0] * 23, 0.75), pl.String(), 1
     )
-    texts = series.texts(10**9, 20_000)
+    texts = series.strings(10**9, 20_000)
     share = np.mean([len(t) == 8 for t in texts])
     assert len(set(texts)) == 20_000
     assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 20_000)
@@ -269,16 +269,16 @@ def test_lengths_are_as_frequent_as_they_were() -> None:
 
 @pytest.mark.parametrize(("dtype", "fit"), [(pl.Int8(), 128), (pl.UInt8(), 256)])
 def test_whole_numbers_stay_within_their_type(dtype: pl.DataType, fit: int) -> None:
-    series = Series(("123456789", "0123456789", "0123456789"), (0.1, 0.5, 0.4), dtype, 1)
-    texts = series.texts(0, fit - 1)
+    series = DistinctStrings(("123456789", "0123456789", "0123456789"), (0.1, 0.5, 0.4), dtype, 1)
+    texts = series.strings(0, fit - 1)
     assert sorted(map(int, texts)) == list(range(1, fit))
     with pytest.raises(pf.DataError, match=f"only {fit - 1} fit"):
-        series.texts(0, fit)
+        series.strings(0, fit)
 
 
 def test_wide_integers_are_distinct() -> None:
-    series = Series(("123456789", *["0123456789"] * 18), (*[0.0] * 18, 1.0), pl.Int64(), 1)
-    numbers = pl.Series(series.texts(10**15, 1000)).cast(pl.Int64)
+    series = DistinctStrings(("123456789", *["0123456789"] * 18), (*[0.0] * 18, 1.0), pl.Int64(), 1)
+    numbers = pl.Series(series.strings(10**15, 1000)).cast(pl.Int64)
     assert numbers.n_unique() == 1000
     assert numbers.min() >= 10**18  # type: ignore[operator]
 

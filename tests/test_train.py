@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import pushforward as pf
 from pushforward.errors import DivergedError
 from pushforward.families.model import Model, Terms, turn
+from pushforward.families.priors import WithPrior
 from pushforward.files import read_tensors
 from pushforward.runs.fitted import Fitted, build
 from pushforward.runs.folder import Folder, new_config
@@ -73,9 +74,10 @@ def test_other_budgets_are_refused(text: str) -> None:
 
 
 def test_a_budget_in_samples_counts_the_rows_that_are_drawn() -> None:
-    fitted = pf.fit("ring", "gan", budget="5000 samples", batch_size=100)
-    # a round of the GAN draws 100 rows for each of its two turns
+    fitted = pf.fit("ring", "r3gan", budget="5000 samples", batch_size=100)
+    # a round of the R3GAN draws 100 rows for each of its two turns
     assert fitted.steps == 25
+    assert pf.fit("ring", "gan", budget="500 samples", batch_size=100).steps == 5  # for its critic
     assert fitted.history[-2]["samples"] == 5000
 
 
@@ -122,7 +124,7 @@ def test_a_seat_moves_as_adam_does() -> None:
     )
     turn = TurnOptimizer(ours, ours.turns()[0], None)
     optimizer = torch.optim.Adam(theirs.parameters(), 1e-3, fused=False)
-    x = pf.read("ring").part("train")[0][:64]
+    x = pf.read("ring").subset("train")[0][:64]
     for step in range(5):
         torch.manual_seed(step)
         turn.step(x, None, 1.0, None)
@@ -151,7 +153,7 @@ def test_clipping_bounds_the_gradient_that_is_applied() -> None:
         return step(*args)
 
     turn.optimizer.step = watched  # type: ignore[method-assign,assignment]  # a spy
-    turn.step(3 * pf.read("ring").part("train")[0][:64], None, 1.0, 0.5)
+    turn.step(3 * pf.read("ring").subset("train")[0][:64], None, 1.0, 0.5)
     assert seen[0] == pytest.approx(0.5, rel=1e-4)
 
 
@@ -175,7 +177,7 @@ def test_the_average_is_the_exponential_one() -> None:
 # --- turns: repeat and every
 
 
-class Counted(Model):
+class Counted(WithPrior):
     """Counts how its turns are played, and may go astray."""
 
     name: ClassVar[str] = "counted"
@@ -239,7 +241,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     settings = Settings(5)
     model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
     loop = Loop(model, data, settings, None, new_config("vae", {}, asdict(settings), data))
-    rows, codes = data.part("validation")
+    rows, codes = data.subset("validation")
     assert codes is not None
     monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)
     real, n = rows.double().numpy(), len(rows)

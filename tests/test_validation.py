@@ -15,7 +15,7 @@ import pushforward as pf
 from pushforward.errors import ModelError
 from pushforward.nn import Critic, Trunks
 from pushforward.nn.trunks import ReadCells
-from pushforward.report.training import chosen
+from pushforward.report.training import best_check
 from pushforward.runs.fitted import build
 from pushforward.space import Cells, Vector
 from pushforward.training.batches import Batches
@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"seed": 0, "width": 8, "depth": 0}
 def test_the_loss_is_that_of_the_turn_without_what_training_leaves_out() -> None:
     data = pf.read(TABLE)
     model = build("vae", data.schema, {"width": 8}, 0, torch.device("cpu")).eval()
-    rows = data.schema.expand(data.part("validation")[0])
+    rows = data.schema.expand(data.subset("validation")[0])
     noise = torch.random.fork_rng()
     with noise, torch.no_grad():
         torch.manual_seed(3)
@@ -73,7 +73,7 @@ def test_the_report_marks_the_checkpoint_that_was_kept(model: str) -> None:
     series = [(r["step"], r["validation"], r["seconds"]) for r in found if "validation" in r]
     kept = [r["step"] for r in found if r.get("kept")]
     assert kept
-    assert chosen(series, kept)[0] == kept[-1]
+    assert best_check(series, kept)[0] == kept[-1]
 
 
 def test_the_distance_is_read_once_a_check(monkeypatch: pytest.MonkeyPatch) -> None:

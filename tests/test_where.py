@@ -21,9 +21,9 @@ from torch import Tensor
 
 import pushforward as pf
 from pushforward.data import TableSchema
-from pushforward.data.tables.columns import Number
-from pushforward.data.tables.interval_set import wanted
-from pushforward.data.tables.where import cut, restrict, spoken
+from pushforward.data.tables.columns import NumericCodec
+from pushforward.data.tables.interval_set import allowed_intervals
+from pushforward.data.tables.where import parse_where, restrict, restrict_partition
 from pushforward.families.model import Model
 from pushforward.nn.priors import Normal
 from pushforward.nn.segments import Segments
@@ -121,10 +121,10 @@ def assert_conditional(fitted: Fitted, where: dict[str, Any], found: Any, column
     chance, parts = chances(fitted, where)
     at = [c.name for c in schema.columns].index(column)
     mode = chance / chance.sum()
-    wanted_shares = (parts[at] / parts[at].sum(-1, keepdim=True) * mode[..., None]).sum((0, 1))
-    levels = schema.columns[at].decode(np.arange(len(wanted_shares), dtype=float)).to_list()
+    expected = (parts[at] / parts[at].sum(-1, keepdim=True) * mode[..., None]).sum((0, 1))
+    levels = schema.columns[at].decode(np.arange(len(expected), dtype=float)).to_list()
     shares = level_shares(found.frame[column], levels)
-    truth = wanted_shares.numpy()
+    truth = expected.numpy()
     sigma = np.sqrt(truth * (1 - truth) / found.effective)
     assert (np.abs(shares - truth) < SIGMAS * sigma).all()
 
@@ -148,7 +148,7 @@ def test_rows_follow_the_conditional_distribution(where: dict[str, Any]) -> None
     spread = float(chance.std(correction=0)) / math.sqrt(found.draws)
     assert abs(found.error / spread - 1) < 0.1
     restriction = restrict(TABLE, where)
-    assert bool(restriction.holds(TABLE.encode(found.frame)).all())
+    assert bool(restriction.allows(TABLE.encode(found.frame)).all())
 
 
 def test_ranges_are_kept_in_the_users_own_values() -> None:
@@ -268,16 +268,16 @@ def test_classes_are_reweighted_by_how_often_they_meet_the_rest() -> None:
         ({"age": (None, 3)}, "never had a value"),
         ({"age": (40, 30)}, "low must not be above high, got 40 and 30"),
         ({"age": range(40, 30)}, "holds no value"),
-        ({"age": []}, "nothing is wanted of column 'age'"),
+        ({"age": []}, "no value is given for column 'age'"),
         ({"age": None}, "had no missing values"),
         ({"age": 30.5}, "takes no values"),
-        ({"age": "old"}, "holds Int64, and 'old' is none"),
+        ({"age": "old"}, "holds Int64, got 'old'"),
         ({"age": dt.date(2020, 1, 1)}, "holds Int64"),
         ({"x": 0.5}, "give a range"),
         ({"city": slice("A", "C")}, "has no order; give a list"),
-        ({"day": "soon"}, "holds Date, and 'soon' is none"),
+        ({"day": "soon"}, "holds Date, got 'soon'"),
         ({"day": range(3)}, "holds no value of type Date"),
-        ({"age": slice(1, 50, 2)}, "a slice has two ends and no step"),
+        ({"age": slice(1, 50, 2)}, "a slice must have two ends and no step"),
     ],
 )
 def test_conditions_that_make_no_sense(where: dict[str, Any], message: str) -> None:
@@ -314,15 +314,15 @@ def test_values_may_be_given_in_many_ways() -> None:
         ("city", ("Bonn", "Ulm"), ["Ulm", "Bonn"]),
     ]
     for name, one, other in same:
-        a, b = wanted(COLUMNS[name], one), wanted(COLUMNS[name], other)
+        a, b = allowed_intervals(COLUMNS[name], one), allowed_intervals(COLUMNS[name], other)
         np.testing.assert_array_equal(a.low, b.low)
         np.testing.assert_array_equal(a.high, b.high)
         assert a.missing == b.missing
 
 
-def test_the_command_lines_spelling() -> None:
+def test_conditions_of_the_command_line_are_parsed() -> None:
     texts = ["income=>50K", "age>=30", "age<=40", "x=0..1", "gap=", "gap=3,4", "city=Bonn"]
-    assert spoken(texts, TABLE) == {
+    assert parse_where(texts, TABLE) == {
         "income": [">50K"],
         "age": ("30", "40"),
         "x": [("0", "1")],
@@ -331,7 +331,7 @@ def test_the_command_lines_spelling() -> None:
     }
     for wrong in (["tempo=3"], ["age"], ["age>3"], ["age>=3", "age>=4"]):
         with pytest.raises(pf.DataError, match="--where"):
-            spoken(wrong, TABLE)
+            parse_where(wrong, TABLE)
 
 
 @given(
@@ -347,12 +347,12 @@ def test_a_cut_column_gives_nothing_but_what_is_allowed(
     schema = pf.read(pl.DataFrame({"v": rounded}), overrides={"v": "numeric"}).schema
     assert isinstance(schema, TableSchema)
     column = schema.columns[0]
-    assert isinstance(column, Number)
+    assert isinstance(column, NumericCodec)
     try:
         restriction = restrict(schema, {"v": (min(ends), max(ends))})
     except pf.DataError:
         return
-    allowed, left = cut(column.partition, restriction.wanted[0]), restriction.share
+    allowed, left = restrict_partition(column.partition, restriction.allowed[0]), restriction.share
     assert bool(((left >= 0) & (left <= 1)).all())
     assert np.isclose(
         allowed[0].mass.sum(), column.partition.mass @ allowed_pieces(allowed[1], column), atol=1e-9
@@ -360,8 +360,8 @@ def test_a_cut_column_gives_nothing_but_what_is_allowed(
     cells = left.nonzero()[:, 0].repeat_interleave(50)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        rows = restriction.tables.draw_in_cells(cells[:, None])
-    assert float(restriction.holds(rows).double().mean()) > 0.99  # rounding may carry one out
+        rows = restriction.quantile_table.draw_in_cells(cells[:, None])
+    assert float(restriction.allows(rows).double().mean()) > 0.99  # rounding may carry one out
 
 
 def allowed_pieces(share: Any, column: Any) -> Any:

@@ -92,7 +92,7 @@ def data(name: str) -> pf.Dataset:
 
 def rows(name: str, part: str = "test") -> Tensor:
     """Return rows as the networks see them, flat vectors or images in [-1, 1]."""
-    encoded, _ = data(name).part(cast(Any, part))
+    encoded, _ = data(name).subset(cast(Any, part))
     return data(name).schema.expand(encoded)
 
 

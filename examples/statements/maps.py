@@ -33,9 +33,7 @@ def one_map(scale: Scale) -> Shown:
     pictures = []
     for prior in scale.priors:
         models = {
-            kind: trained("moons", kind, steps, 0, scale.learning_rate, prior=prior).network(
-                "final"
-            )
+            kind: trained("moons", kind, steps, 0, scale.learning_rate, prior=prior)
             for kind, steps in (("vae", scale.toy), ("gan", scale.game))
         }
         table += [_map_row(kind, prior, imagined(model)) for kind, model in models.items()]

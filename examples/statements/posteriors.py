@@ -51,7 +51,7 @@ def plane(scale: Scale, beta: float) -> Model:
 
 def labels() -> Tensor:
     """Return which digit each training row shows; the models are not told."""
-    found = pf.read("digits", condition="label").part("train")[1]
+    found = pf.read("digits", condition="label").subset("train")[1]
     assert found is not None
     return found
 

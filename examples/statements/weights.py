@@ -117,9 +117,7 @@ def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Mo
 def tug_of_war(scale: Scale) -> Shown:
     """Reconstruction wants no noise, the KL wants unit noise: rate and distortion over beta."""
     models = {
-        beta: trained("digits", "vae", scale.digits, 0, scale.learning_rate, beta=beta).network(
-            "final"
-        )
+        beta: trained("digits", "vae", scale.digits, 0, scale.learning_rate, beta=beta)
         for beta in scale.betas
     }
     table = _slopes([_rate_row(beta, model) for beta, model in models.items()])

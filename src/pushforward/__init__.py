@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` says the same
     from pushforward import measures as measures
-    from pushforward.comparison.compare import Comparison as Comparison
-    from pushforward.comparison.compare import compare as compare
     from pushforward.data import Dataset as Dataset
     from pushforward.data import Schema as Schema
     from pushforward.data import read as read
@@ -33,6 +31,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` sa
     from pushforward.measures import Measurement as Measurement
     from pushforward.measures import Scorecard as Scorecard
     from pushforward.measures import measure as measure
+    from pushforward.report import Comparison as Comparison
+    from pushforward.report import compare as compare
     from pushforward.runs.fitted import Fitted as Fitted
     from pushforward.runs.fitted import load as load
     from pushforward.training.fit import fit as fit
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` sa
 # Where the public names are. A module is imported when a name of it is first used: torch, SciPy and
 # Polars take seconds, which neither `import pushforward` nor `pushforward --help` should.
 _HOMES = {
-    "comparison.compare": ("Comparison", "compare"),
+    "report": ("Comparison", "compare"),
     "data": ("Dataset", "Schema", "read", "write"),
     "errors": ("DataError", "MeasureError", "ModelError", "PushforwardError", "RunError"),
     "families.model": ("Model", "turn"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -21,7 +20,6 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pushforward.comparison.compare import Comparison
     from pushforward.data import Dataset
     from pushforward.families.panels import Panel
     from pushforward.measures.selftest import Result
@@ -88,37 +86,6 @@ def _speed_and_terms(record: Mapping[str, Any]) -> str:
     speed = record["samples"] / max(record["seconds"], 1e-9)
     terms = " ".join(f"{name}={value:.3g}" for name, value in record["terms"].items())
     return f"{speed:,.0f} rows/s  {terms}"
-
-
-def comparison_table(result: Comparison) -> Table:
-    """Return measures x models, with ceiling and floor; bold where a difference is real."""
-    table = Table(title=f"Best checkpoints on test rows, mean over {len(result.seeds)} seeds")
-    table.add_column("measure")
-    for name in (*result.models, "ceiling", "floor"):
-        table.add_column(name, justify="right")
-    better = {(d.measure, d.better) for d in result.found if d.better}
-    for measure, first in result.ceiling.items():
-        cells = [
-            _cell([card[measure].value for card in result.cards[m]["best"]], (measure, m) in better)
-            for m in result.models
-        ]
-        arrow = {"lower": "↓", "higher": "↑", "null": "→ null"}[first.better]
-        floor = result.floor[measure].value
-        table.add_row(
-            f"{measure.replace('_', ' ')} {arrow}", *cells, number(first.value), number(floor)
-        )
-    return table
-
-
-def _cell(values: list[float], bold: bool) -> str:
-    """Return a mean over seeds with the half width of its interval."""
-    from pushforward.comparison.decide import interval
-
-    bounds = interval(values)
-    text = number(fmean(values))
-    if bounds is not None:
-        text += f" ± {(bounds[1] - bounds[0]) / 2:.1g}"
-    return f"[bold]{text}[/bold]" if bold else text
 
 
 def number(value: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,6 +103,11 @@ def read_seeds(text: str) -> int | list[int]:
         )
         raise ModelError(msg)
     return seeds if "," in text else seeds[0]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, on one line."""
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 Data = Annotated[

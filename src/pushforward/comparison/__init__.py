@@ -1,1 +1,1 @@
-"""Models beside each other under equal conditions, and what the evidence allows to be said."""
+"""Models trained and measured under equal conditions, and the recommendation that follows."""

@@ -2,22 +2,21 @@
 
 from pushforward.data.arrays import ArraySchema
 from pushforward.data.images import ImageSchema
-from pushforward.data.kinds import schema_from_json
-from pushforward.data.load import read_raw
-from pushforward.data.read import read
-from pushforward.data.schema import Condition, Dataset, Kind, Part, Schema
+from pushforward.data.read import read, schema_from_json
+from pushforward.data.schema import ClassCondition, DataKind, Dataset, Schema, SplitName
+from pushforward.data.sources import read_raw
 from pushforward.data.split import split
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.write import write
 
 __all__ = [
     "ArraySchema",
-    "Condition",
+    "ClassCondition",
+    "DataKind",
     "Dataset",
     "ImageSchema",
-    "Kind",
-    "Part",
     "Schema",
+    "SplitName",
     "TableSchema",
     "read",
     "read_raw",

@@ -1,4 +1,4 @@
-"""Data sets that need no file: scikit-learn's, toys, and OpenML's where there is a network."""
+"""Data sets that need no file: scikit-learn's, toys, and OpenML's (which need a network)."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.loaded import Loaded
-from pushforward.data.toys import POINTS, TOYS
+from pushforward.data.raw_data import RawData
+from pushforward.data.toys import N_POINTS, TOYS
 from pushforward.errors import DataError
 
 OPENML = "openml:"
 
 
 def names() -> list[str]:
-    """Return the names of all built-ins, OpenML apart."""
+    """Return the names of all built-ins except OpenML's."""
     return [*SKLEARN, *TOYS]
 
 
-def load_builtin(name: str) -> Loaded:
+def load_builtin(name: str) -> RawData:
     """Return the data of a built-in."""
     if name.startswith(OPENML):
         return _openml(name.removeprefix(OPENML))
     if name in SKLEARN:
         return SKLEARN[name]()
     toy = TOYS[name]()
-    points = toy.draw(POINTS, np.random.default_rng(0)).astype(np.float32)
-    return Loaded(name, points, log_density=toy.log_density)
+    points = toy.draw(N_POINTS, np.random.default_rng(0)).astype(np.float32)
+    return RawData(name, points, log_density=toy.log_density)
 
 
-def _digits() -> Loaded:
-    """Return 1,797 handwritten digits, 8x8, their 17 grey levels spread over 0..255."""
+def _digits() -> RawData:
+    """Return 1,797 handwritten digits, 8x8, with their 17 grey levels scaled to 0..255."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    return Loaded("digits", images, labels={"label": bunch.target})
+    return RawData("digits", images, labels={"label": bunch.target})
 
 
-def _table(name: str, load: str) -> Callable[[], Loaded]:
-    """Return a loader of a table of scikit-learn's, its classes spelled out."""
+def _sklearn_table(name: str, function: str) -> Callable[[], RawData]:
+    """Return a loader of one of scikit-learn's tables, with the names of its classes."""
 
-    def loader() -> Loaded:
+    def load() -> RawData:
         from sklearn import datasets
 
-        bunch = getattr(datasets, load)()
+        bunch = getattr(datasets, function)()
         frame = pl.DataFrame(bunch.data, schema=list(bunch.feature_names))
-        names = bunch.get("target_names")
-        target = bunch.target if names is None else np.array(names)[bunch.target].tolist()
-        return Loaded(name, frame.with_columns(pl.Series("target", target)))
+        classes = bunch.get("target_names")
+        target = bunch.target if classes is None else np.array(classes)[bunch.target].tolist()
+        return RawData(name, frame.with_columns(pl.Series("target", target)))
 
-    return loader
+    return load
 
 
-SKLEARN: dict[str, Callable[[], Loaded]] = {
+SKLEARN: dict[str, Callable[[], RawData]] = {
     "digits": _digits,
-    "wine": _table("wine", "load_wine"),
-    "breast-cancer": _table("breast-cancer", "load_breast_cancer"),
-    "diabetes": _table("diabetes", "load_diabetes"),
+    "wine": _sklearn_table("wine", "load_wine"),
+    "breast-cancer": _sklearn_table("breast-cancer", "load_breast_cancer"),
+    "diabetes": _sklearn_table("diabetes", "load_diabetes"),
 }
 
 
-def _openml(name: str) -> Loaded:
-    """Return a table of OpenML."""
+def _openml(name: str) -> RawData:
+    """Return one of OpenML's tables."""
     from sklearn.datasets import fetch_openml
 
     try:
@@ -72,8 +72,8 @@ def _openml(name: str) -> Loaded:
     except ImportError:
         raise DataError(f"{OPENML}{name} needs pandas; install it") from None
     except Exception as error:
-        # the network, the server and its parser fail in many ways; all mean the same to a user
+        # network, server and parser fail in many ways, which all mean the same to a user
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = f"{OPENML}{name} cannot be fetched ({reason}); download it and give its path"
         raise DataError(msg) from None
-    return Loaded(f"{OPENML}{name}", bunch.frame)
+    return RawData(f"{OPENML}{name}", bunch.frame)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.data.numeric import Array, make_of, restore, to_numpy
-from pushforward.data.schema import Condition, Kind, Schema
+from pushforward.data.numeric import Array, from_numpy, library_of, to_numpy
+from pushforward.data.schema import ClassCondition, DataKind, Schema
 from pushforward.errors import DataError
 from pushforward.space import Image
 
-SMALLEST = 8  # pixels a side
-RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # of floats, the first that holds them all
+MIN_SIDE = 8  # pixels
+FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # the first that contains all pixels
 LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1, 3 or 4 and H, W >= 8"
 
 
@@ -30,13 +30,13 @@ class ImageSchema(Schema):
         space: channels, height and width.
         layout: `"NHW"`, `"NHWC"` or `"NCHW"`.
         dtype: the NumPy name of the raw dtype.
-        low: the value of black.
-        high: the value of white.
-        make: `"numpy"` or `"torch"`.
+        low: the value of black pixels.
+        high: the value of white pixels.
+        library: of the raw array, `"numpy"` or `"torch"`.
         condition: the classes of the labels, or None.
     """
 
-    kind: ClassVar[Kind] = "image"
+    kind: ClassVar[DataKind] = "image"
 
     def __init__(
         self,
@@ -45,19 +45,20 @@ class ImageSchema(Schema):
         dtype: str = "uint8",
         low: float = 0.0,
         high: float = 255.0,
-        make: str = "numpy",
-        condition: Condition | None = None,
+        library: str = "numpy",
+        condition: ClassCondition | None = None,
     ) -> None:
         self._space, self.layout, self.dtype = space, layout, dtype
-        self.low, self.high, self.make, self.condition = low, high, make, condition
+        self.low, self.high = low, high
+        self.library, self.condition = library, condition
 
     @classmethod
-    def fit(cls, raw: Any, condition: Condition | None = None) -> ImageSchema:
+    def fit(cls, raw: Any, condition: ClassCondition | None = None) -> ImageSchema:
         """Recognise layout and range of an array of images."""
         array = to_numpy(raw)
         layout, space = _layout(array.shape)
         low, high = _range(array)
-        return cls(space, layout, str(array.dtype), low, high, make_of(raw), condition)
+        return cls(space, layout, str(array.dtype), low, high, library_of(raw), condition)
 
     @property
     def space(self) -> Image:
@@ -72,8 +73,7 @@ class ImageSchema(Schema):
     def encode(self, raw: Any) -> Tensor:
         """Return (n, C, H, W), uint8 or float32; DataError when shape or range differ."""
         array = to_numpy(raw)
-        found = _layout(array.shape)
-        if found != (self.layout, self.space):
+        if _layout(array.shape) != (self.layout, self.space):
             msg = f"images must be {self.layout} with {self.space}, got shape {array.shape}"
             raise DataError(msg)
         if (array.dtype.kind == "f") == self.integers:
@@ -89,12 +89,12 @@ class ImageSchema(Schema):
         return rows.byte() if self.integers else self._centred(rows.double())
 
     def _centred(self, pixels: Tensor) -> Tensor:
-        """Return pixels of the user's range in [-1, 1]."""
+        """Return pixels, scaled from the user's range to [-1, 1]."""
         scale = 2 / (self.high - self.low)
         return (pixels * scale).sub_(1 + self.low * scale).float()
 
     def _pixels(self, x: Tensor) -> Tensor:
-        """Return pixels in the user's range, whole ones where they are integers."""
+        """Return pixels in the user's range, rounded where they are integers."""
         pixels = (x.double() + 1) * ((self.high - self.low) / 2) + self.low
         pixels = pixels.clamp(self.low, self.high)
         return pixels.round().byte() if self.integers else pixels
@@ -110,20 +110,20 @@ class ImageSchema(Schema):
     def decode(
         self,
         rows: Tensor,
-        labels: Tensor | None = None,  # noqa: ARG002  # they are not part of the images
+        labels: Tensor | None = None,  # noqa: ARG002  # labels are not part of the images
         generator: torch.Generator | None = None,  # noqa: ARG002  # nothing is drawn
     ) -> Any:
-        """Return images of the make, the layout and the dtype that the user gave."""
+        """Return images with the library, the layout and the dtype of the raw ones."""
         pixels = rows.detach().cpu() if self.integers else self._pixels(rows.detach().cpu())
         array = pixels.numpy()
         if self.layout == "NHW":
             array = array[:, 0]
         elif self.layout == "NHWC":
             array = array.transpose(0, 2, 3, 1)
-        return restore(np.ascontiguousarray(array).astype(self.dtype), self.make)
+        return from_numpy(np.ascontiguousarray(array).astype(self.dtype), self.library)
 
     def features(self, rows: Tensor) -> Tensor:
-        """Return the pixels in [-1, 1], one row an image."""
+        """Return the pixels in [-1, 1], one row per image."""
         return self.expand(rows).flatten(1)
 
     def to_json(self) -> dict[str, Any]:
@@ -135,26 +135,26 @@ class ImageSchema(Schema):
             "dtype": self.dtype,
             "low": self.low,
             "high": self.high,
-            "make": self.make,
+            "library": self.library,
             "condition": self.condition and self.condition.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ImageSchema:
         """Rebuild a schema from `to_json`."""
-        condition = Condition.from_json(data["condition"])
-        keys = ("layout", "dtype", "low", "high", "make")
+        condition = ClassCondition.from_json(data["condition"])
+        keys = ("layout", "dtype", "low", "high", "library")
         return cls(Image(**data["space"]), **{key: data[key] for key in keys}, condition=condition)
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[str, Image]:
-    """Return the layout of an array's shape; no shape fits two, as sides are 8 or more."""
+    """Return the layout of a shape; it is unique, because sides have at least 8 pixels."""
     match shape:
-        case (_, height, width) if min(height, width) >= SMALLEST:
+        case (_, height, width) if min(height, width) >= MIN_SIDE:
             return "NHW", Image(1, height, width)
-        case (_, height, width, 1 | 3 | 4 as channels) if min(height, width) >= SMALLEST:
+        case (_, height, width, 1 | 3 | 4 as channels) if min(height, width) >= MIN_SIDE:
             return "NHWC", Image(channels, height, width)
-        case (_, 1 | 3 | 4 as channels, height, width) if min(height, width) >= SMALLEST:
+        case (_, 1 | 3 | 4 as channels, height, width) if min(height, width) >= MIN_SIDE:
             return "NCHW", Image(channels, height, width)
         case _:
             raise DataError(f"images must have shape {LAYOUTS}, got shape {shape}")
@@ -166,9 +166,9 @@ def _range(array: Array) -> tuple[float, float]:
     if array.dtype.kind == "b":
         return 0.0, 1.0
     if array.dtype.kind == "f":
-        return next(((a, b) for a, b in RANGES if a <= low and high <= b), (low, high))
+        return next(((a, b) for a, b in FLOAT_RANGES if a <= low and high <= b), (low, high))
     if low < 0 or high > 255:
-        msg = f"pixels that are integers must lie in 0..255, got {low:g}..{high:g}"
+        msg = f"integer pixels must lie in 0..255, got {low:g}..{high:g}"
         raise DataError(f"{msg}; divide them, or give floats in [0, 1]")
     return 0.0, 255.0
 

@@ -1,4 +1,4 @@
-"""Arrays and tensors of any make become NumPy arrays, and go back to the make they came in."""
+"""The types of arrays, and arrays and tensors of the user as NumPy arrays and back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from torch import Tensor
 from pushforward.errors import DataError
 
 Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+MAX_MAGNITUDE = 1e150  # the products of two larger numbers overflow
 
 
 def to_numpy(data: Any) -> Array:
-    """Return an array of numbers; DataError for anything else."""
+    """Return an array of finite numbers; DataError for anything else."""
     array = data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
     if array.dtype.kind not in "biuf":
         msg = f"an array must hold numbers, got dtype {array.dtype}"
-        raise DataError(f"{msg}; a data frame takes text and mixed columns")
+        raise DataError(f"{msg}; use a data frame for text and mixed columns")
     refuse_infinite(array)
     return array
 
@@ -32,18 +37,18 @@ def refuse_infinite(array: Array) -> None:
     if wrong.any():
         first = tuple(int(i) for i in np.argwhere(wrong)[0])
         msg = (
-            f"an array must hold finite numbers, and {int(wrong.sum())} of its {array.size} are "
+            f"an array must hold finite numbers, got {int(wrong.sum())} of {array.size} that are "
             f"NaN or infinite, the first at index {first}; drop or fill them (a data frame may "
             "have missing values)"
         )
         raise DataError(msg)
 
 
-def make_of(data: Any) -> str:
-    """Return the library that an array comes from."""
+def library_of(data: Any) -> str:
+    """Return the library of an array: `"torch"` or `"numpy"`."""
     return "torch" if isinstance(data, Tensor) else "numpy"
 
 
-def restore(array: Array, make: str) -> Any:
-    """Return an array in its make."""
-    return torch.from_numpy(np.ascontiguousarray(array)) if make == "torch" else array
+def from_numpy(array: Array, library: str) -> Any:
+    """Return an array as one of a library."""
+    return torch.from_numpy(np.ascontiguousarray(array)) if library == "torch" else array

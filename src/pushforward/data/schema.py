@@ -1,4 +1,4 @@
-"""What every kind of data has in common: a schema that carries it to tensors and back."""
+"""What every kind of data has in common: a schema that encodes it as tensors and decodes it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from torch import Tensor
 
 from pushforward.space import Space
 
-Kind = Literal["table", "image", "array"]
-Part = Literal["train", "validation", "test"]
+DataKind = Literal["table", "image", "array"]
+SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What a model can be conditioned on: the classes of a column or of labels."""
+class ClassCondition:
+    """The classes that a model can be conditioned on: those of a column or of labels.
+
+    Args:
+        name: of the column or of the labels.
+        classes: in the order of their codes; None is the class of missing values.
+        frequencies: the share of the training rows in each class.
+    """
 
     name: str
     classes: tuple[str | int | float | bool | None, ...]
-    frequencies: tuple[float, ...]  # of the training rows
+    frequencies: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> Condition | None:
+    def from_json(cls, data: Mapping[str, Any] | None) -> ClassCondition | None:
         """Rebuild a condition from `to_json`, or None from None."""
         if data is None:
             return None
@@ -37,16 +43,16 @@ class Condition:
 
 
 class Schema(ABC):
-    """How raw data become tensors and come back. Holds no row of the data; serialises to JSON.
+    """How raw data are encoded as tensors and decoded. Holds no row; serialises to JSON.
 
-    Four forms of the same rows:
-    raw (what the user gave), encoded (a tensor from which raw comes back), compact (what lies on
-    the device for training), expanded (float: what the networks read, a batch at a time; what
-    models generate).
+    The same rows have four forms:
+    raw (what the user gave), encoded (a tensor that decodes to the raw rows), compact (what is kept
+    on the device for training), expanded (float: the input of the networks, one batch at a time,
+    and the output of the models).
     """
 
-    kind: ClassVar[Kind]
-    condition: Condition | None
+    kind: ClassVar[DataKind]
+    condition: ClassCondition | None
 
     @property
     @abstractmethod
@@ -58,7 +64,7 @@ class Schema(ABC):
         """Return the encoded rows (n, ...); DataError when `raw` does not fit."""
 
     def compact(self, rows: Tensor) -> Tensor:
-        """Return what `expand` needs of encoded rows, as small as it goes; by default they are it.
+        """Return the smallest form of encoded rows that `expand` takes; by default themselves.
 
         For every schema, `expand(compact(rows))` equals `expand(rows)`.
         """
@@ -72,7 +78,7 @@ class Schema(ABC):
     def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows for expanded (or generated, relaxed) ones; the inverse of `expand`.
 
-        What `expand` discards (the place within a quantile bin) is drawn anew from `generator`.
+        What `expand` discards (the position within a quantile bin) is drawn from `generator`.
         """
 
     @abstractmethod
@@ -82,10 +88,10 @@ class Schema(ABC):
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Any:
-        """Return raw data for encoded rows (n, ...), as the user gave it.
+        """Return raw data for encoded rows (n, ...), in the user's own format.
 
-        `labels` (n,) are codes of the condition's classes: a table's condition column is put back
-        in its place from them. `generator` draws what is generated fresh (identifiers).
+        `labels` (n,) are codes of the condition's classes: they fill the condition column of a
+        table. `generator` draws the identifiers.
         """
 
     @abstractmethod
@@ -103,71 +109,72 @@ class Schema(ABC):
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """All training rows of a table that is too large to be held.
+class StreamedRows:
+    """All training rows of a table that is too large for memory.
 
     Args:
-        codes: the compact rows (n, columns), in a memory-mapped file that goes with the tensor.
+        codes: the compact rows (n, columns), in a memory-mapped file that is deleted with the
+            tensor.
         labels: codes (n,) of the condition's classes, or None.
-        rows: how many rows the whole table has.
+        total: the number of rows of the whole table.
     """
 
     codes: Tensor
     labels: Tensor | None
-    rows: int
+    total: int
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A user's data, encoded: rows, labels, a seeded split, a content hash.
 
-    Of a streamed table (see `pushforward.data.tables.stream`), `rows` and what belongs to them
-    hold a sample of each part; all training rows, encoded for training alone, are in `streamed`.
+    For a streamed table (see `pushforward.data.tables.stream`), `rows`, `labels` and `splits` hold
+    a sample of each split; all training rows, encoded for training alone, are in `streamed`.
 
     Args:
-        name: where it came from, for people.
-        schema: how to get back.
+        name: of the source, for messages and reports.
+        schema: how the rows were encoded.
         rows: all encoded rows (N, ...), on the CPU.
         labels: codes (N,) int64 of the condition's classes, or None.
-        parts: row indices (int64) of train, validation and test.
+        splits: row indices (int64) of train, validation and test.
         digest: SHA-256 of schema, rows, labels and split, hexadecimal.
-        notes: what was noticed on reading (identifier columns, all-missing ones), for people.
-        target: codes (N,) of known classes that are not a condition (image labels), or None.
+        notes: remarks for the user (identifier columns, columns without values).
         log_density: for toys, the true log density at raw points (n, 2), or None.
-        streamed: all training rows of a table that is too large to be held, or None.
+        streamed: all training rows of a table that is too large for memory, or None.
     """
 
     name: str
     schema: Schema
     rows: Tensor
     labels: Tensor | None
-    parts: Mapping[Part, Tensor]
+    splits: Mapping[SplitName, Tensor]
     digest: str
     notes: tuple[str, ...] = ()
-    target: Tensor | None = None
     log_density: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
-    streamed: Streamed | None = None
+    streamed: StreamedRows | None = None
 
     def __len__(self) -> int:
-        return len(self.rows) if self.streamed is None else self.streamed.rows
+        return len(self.rows) if self.streamed is None else self.streamed.total
 
     def __repr__(self) -> str:
-        """Say what there is, not all of it."""
+        """Summarise the data in one line, and one line for each note."""
         rows = ", ".join(f"{name} {n:,}" for name, n in self.sizes.items())
         notes = "".join(f"\n  {note}" for note in self.notes)
         return f"Dataset {self.name!r}: {len(self):,} rows ({rows}) of a {self.schema.kind}{notes}"
 
     @property
-    def sizes(self) -> dict[Part, int]:
-        """How many rows each part has; all of them, where `parts` has a sample."""
-        held = {name: len(index) for name, index in self.parts.items()}
-        return held if self.streamed is None else held | {"train": len(self.streamed.codes)}
+    def sizes(self) -> dict[SplitName, int]:
+        """The number of rows of each split, all of them where `splits` holds a sample."""
+        in_memory = {name: len(index) for name, index in self.splits.items()}
+        return (
+            in_memory if self.streamed is None else in_memory | {"train": len(self.streamed.codes)}
+        )
 
-    def part(self, name: Part) -> tuple[Tensor, Tensor | None]:
-        """Return the encoded rows of one part, and their labels."""
-        index = self.parts[name]
+    def subset(self, name: SplitName) -> tuple[Tensor, Tensor | None]:
+        """Return the encoded rows of one split, and their labels."""
+        index = self.splits[name]
         return self.rows[index], None if self.labels is None else self.labels[index]
 
-    def raw(self, name: Part) -> Any:
-        """Return one part as the user gave it."""
-        return self.schema.decode(*self.part(name))
+    def raw(self, name: SplitName) -> Any:
+        """Return one split in the user's own format."""
+        return self.schema.decode(*self.subset(name))

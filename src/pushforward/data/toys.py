@@ -1,4 +1,4 @@
-"""Distributions in the plane whose density is known."""
+"""Two-dimensional distributions with a known density."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-POINTS = 10_000
-Floats = NDArray[np.float64]
+from pushforward.data.numeric import Floats
+
+N_POINTS = 10_000
 
 
 @dataclass(frozen=True)
 class Toy:
-    """A mixture in the plane: draw(n, rng) -> points (n, 2), and the log density of points."""
+    """A distribution in the plane: draw(n, rng) -> points (n, 2), and log densities of points."""
 
     draw: Callable[[int, np.random.Generator], Floats]
     log_density: Callable[[Tensor], Tensor]
 
 
 def _gaussians(centres: Floats, sigma: float, weights: Floats | None = None) -> Toy:
-    """Return a mixture of round Gaussians; without weights an even one."""
+    """Return a mixture of Gaussians N(centre, sigma^2 I), by default with equal weights."""
     share = np.full(len(centres), 1 / len(centres)) if weights is None else weights
 
     def draw(n: int, rng: np.random.Generator) -> Floats:
@@ -32,20 +32,20 @@ def _gaussians(centres: Floats, sigma: float, weights: Floats | None = None) -> 
         return centres[chosen] + sigma * rng.standard_normal((n, 2))
 
     def log_density(points: Tensor) -> Tensor:
-        where, log_share = torch.from_numpy(centres), torch.from_numpy(share).log()
-        parts = []
+        means, log_share = torch.from_numpy(centres), torch.from_numpy(share).log()
+        blocks = []
         for block in torch.split(points.double(), 2048):
-            squared = torch.cdist(block, where).square()
-            parts.append((log_share - squared / (2 * sigma**2)).logsumexp(1))
-        return torch.cat(parts) - math.log(2 * math.pi * sigma**2)
+            squared = torch.cdist(block, means).square()
+            blocks.append((log_share - squared / (2 * sigma**2)).logsumexp(1))
+        return torch.cat(blocks) - math.log(2 * math.pi * sigma**2)
 
     return Toy(draw, log_density)
 
 
-def _along(curve: Callable[[Floats], Floats], sigma: float, knots: int = 2000) -> Toy:
-    """Return Gaussian noise around a curve in [0, 1] -> R^2, taken at `knots` even parameters.
+def _noisy_curve(curve: Callable[[Floats], Floats], sigma: float, knots: int = 2000) -> Toy:
+    """Return Gaussian noise around a curve [0, 1] -> R^2, sampled at `knots` equidistant points.
 
-    The knots lie closer than sigma / 4, so the mixture is smooth, and its density is exact.
+    The knots are less than sigma / 4 apart, so the mixture is smooth; its density is exact.
     """
     return _gaussians(curve((np.arange(knots) + 0.5) / knots), sigma)
 
@@ -108,9 +108,9 @@ def _checkerboard() -> Toy:
         return points
 
     def log_density(points: Tensor) -> Tensor:
-        place = ((points.double() + 1) * 2).floor()
-        inside = ((place >= 0) & (place < 4)).all(1) & (place.sum(1) % 2 == 0)
-        return torch.where(inside, -math.log(len(black) / 4), -torch.inf).double()
+        square = ((points.double() + 1) * 2).floor()
+        on_black = ((square >= 0) & (square < 4)).all(1) & (square.sum(1) % 2 == 0)
+        return torch.where(on_black, -math.log(len(black) / 4), -torch.inf).double()
 
     return Toy(draw, log_density)
 
@@ -118,10 +118,10 @@ def _checkerboard() -> Toy:
 TOYS: dict[str, Callable[[], Toy]] = {
     "ring": _ring,
     "grid": _grid,
-    "moons": lambda: _along(_moons, 0.08),
-    "swiss-roll": lambda: _along(_swiss_roll, 0.03),
-    "circles": lambda: _along(_circles, 0.05),
-    "spiral": lambda: _along(_spiral, 0.03),
-    "pinwheel": lambda: _along(_pinwheel, 0.04),
+    "moons": lambda: _noisy_curve(_moons, 0.08),
+    "swiss-roll": lambda: _noisy_curve(_swiss_roll, 0.03),
+    "circles": lambda: _noisy_curve(_circles, 0.05),
+    "spiral": lambda: _noisy_curve(_spiral, 0.03),
+    "pinwheel": lambda: _noisy_curve(_pinwheel, 0.04),
     "checkerboard": _checkerboard,
 }

@@ -1,4 +1,4 @@
-"""Raw data out: CSV, Parquet, NPZ, NPY or a folder of PNGs, by the ending of the path."""
+"""Raw data to files: CSV, Parquet, NPZ, NPY or a folder of PNGs, by the ending of the path."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
     Args:
         raw: a data frame, an array or a tensor.
         path: ends in .csv, .tsv, .parquet, .npz, .npy; without an ending it is a folder of PNGs.
-        labels: one label a row: `y` of an NPZ file, the sub-folders of a folder of PNGs.
-        schema: for a CSV file, how the user's numbers and dates were spelled; for PNGs, which
-            values are black and white.
+        labels: one label per row: `y` of an NPZ file, the sub-folders of a folder of PNGs.
+        schema: for a CSV file, the format of the user's numbers and dates; for PNGs, the values of
+            black and white.
 
     Raises:
         DataError: the ending is unknown or does not fit the data.
@@ -44,30 +44,30 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
     elif ending in WRITERS:
         write_whole(path, WRITERS[ending](raw, labels, schema))
     else:
-        known = nearest(ending, WRITERS)
-        raise DataError(f"{path}: unknown ending; {known}, or none for a folder of PNGs")
+        hint = nearest(ending, WRITERS)
+        raise DataError(f"{path}: unknown ending; {hint}, or none for a folder of PNGs")
     return path
 
 
 def streams(path: str | Path) -> bool:
-    """Tell whether a file of this ending can be written in parts."""
-    return Path(path).suffix.lower() in STREAMS
+    """Whether a file with this ending can be written chunk by chunk."""
+    return Path(path).suffix.lower() in STREAM_WRITERS
 
 
-def write_stream(parts: Iterable[Any], path: str | Path, schema: Schema | None = None) -> Path:
-    """Write raw data that come in parts to one file, whole or not at all, and return the path.
+def write_stream(chunks: Iterable[Any], path: str | Path, schema: Schema | None = None) -> Path:
+    """Write raw data that come in chunks to one file, whole or not at all, and return the path.
 
     Args:
-        parts: data frames, or matrices, at least one, of equal columns and types.
+        chunks: data frames or matrices, at least one, with equal columns and types.
         path: ends in .csv, .tsv or .parquet.
-        schema: for a CSV file, how the user's numbers and dates were spelled.
+        schema: for a CSV file, the format of the user's numbers and dates.
 
     Raises:
         RunError: the file cannot be written.
     """
     path = Path(path)
     with whole(path) as file:
-        STREAMS[path.suffix.lower()]((_frame(part) for part in parts), file, schema)
+        STREAM_WRITERS[path.suffix.lower()]((_frame(chunk) for chunk in chunks), file, schema)
     return path
 
 
@@ -94,8 +94,8 @@ def _csv_stream(
     frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None, separator: str = ","
 ) -> None:
     for k, frame in enumerate(frames):
-        spelled = schema.spelled(frame) if isinstance(schema, TableSchema) else frame
-        text = spelled.write_csv(separator=separator, include_header=k == 0)
+        formatted = schema.format_text(frame) if isinstance(schema, TableSchema) else frame
+        text = formatted.write_csv(separator=separator, include_header=k == 0)
         file.write(text.encode())
 
 
@@ -104,37 +104,37 @@ def _tsv_stream(frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema |
 
 
 def _parquet_stream(frames: Iterable[pl.DataFrame], file: BinaryIO, _schema: Schema | None) -> None:
-    """Let Polars' streaming engine take frames as it wants them; it holds a few of them."""
+    """Let Polars' streaming engine pull the frames; it keeps a few of them in memory."""
     source = iter(frames)
     first = next(source)
 
-    def take(*_pushed: Any) -> Iterator[pl.DataFrame]:
+    def pull(*_pushed_down: Any) -> Iterator[pl.DataFrame]:
         yield first
         yield from source
 
     try:
-        register_io_source(take, schema=first.schema).sink_parquet(file)
+        register_io_source(pull, schema=first.schema).sink_parquet(file)
     except pl.exceptions.ComputeError as error:
         if "os error" not in str(error):
             raise
-        raise OSError(errno.EIO, str(error)) from error  # Polars' own name for a full disk
+        raise OSError(errno.EIO, str(error)) from error  # what Polars raises for a full disk
 
 
-def _at_once(ending: str) -> Writer:
-    """Return a table's writer: its stream, of one part, into memory."""
+def _whole_table_writer(ending: str) -> Writer:
+    """Return the writer of a table: its stream of a single chunk, in memory."""
 
-    def written(raw: Any, _labels: Any, schema: Schema | None) -> bytes:
+    def write_bytes(raw: Any, _labels: Any, schema: Schema | None) -> bytes:
         buffer = io.BytesIO()
-        STREAMS[ending]([_frame(raw)], buffer, schema)
+        STREAM_WRITERS[ending]([_frame(raw)], buffer, schema)
         return buffer.getvalue()
 
-    return written
+    return write_bytes
 
 
 def _npz(raw: Any, labels: Any, _schema: Schema | None) -> bytes:
     buffer = io.BytesIO()
-    named = {} if labels is None else {"y": _plain(labels)}
-    np.savez_compressed(buffer, allow_pickle=False, x=_array(raw), **named)
+    label_arrays = {} if labels is None else {"y": _label_array(labels)}
+    np.savez_compressed(buffer, allow_pickle=False, x=_array(raw), **label_arrays)
     return buffer.getvalue()
 
 
@@ -146,31 +146,31 @@ def _npy(raw: Any, _labels: Any, _schema: Schema | None) -> bytes:
 
 Writer = Callable[[Any, Any, Schema | None], bytes]
 StreamWriter = Callable[[Iterable[pl.DataFrame], BinaryIO, Schema | None], None]
-STREAMS: dict[str, StreamWriter] = {
+STREAM_WRITERS: dict[str, StreamWriter] = {
     ".csv": _csv_stream,
     ".tsv": _tsv_stream,
     ".parquet": _parquet_stream,
 }
 WRITERS: dict[str, Writer] = {
-    **{ending: _at_once(ending) for ending in STREAMS},
+    **{ending: _whole_table_writer(ending) for ending in STREAM_WRITERS},
     ".npz": _npz,
     ".npy": _npy,
 }
 
 
-def _plain(labels: Any) -> Array:
+def _label_array(labels: Any) -> Array:
     """Return labels as an array of numbers or text."""
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     return array.astype(np.str_) if array.dtype == object else array
 
 
 def _pngs(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> None:
-    """Write each image as a PNG, in a sub-folder for each class where there are labels."""
+    """Write each image as a PNG, in a sub-folder for each class if there are labels."""
     array = _array(raw)
-    known = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)
-    pixels = ((known.expand(known.encode(array)) + 1) * 127.5).round().byte()
+    image_schema = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)
+    pixels = ((image_schema.expand(image_schema.encode(array)) + 1) * 127.5).round().byte()
     images = pixels.permute(0, 2, 3, 1).squeeze(-1).numpy()
-    names = [""] * len(images) if labels is None else [str(label) for label in _plain(labels)]
+    names = [""] * len(images) if labels is None else [str(label) for label in _label_array(labels)]
     digits = len(str(max(len(images) - 1, 0)))
     for i, (image, name) in enumerate(zip(images, names, strict=True)):
         buffer = io.BytesIO()

@@ -83,3 +83,8 @@ def scaled(vectors: Tensor) -> Tensor:
 def quantise(z_e: Tensor, e: Tensor) -> Tensor:
     """Return z_q: e forward, the gradient straight to z_e (van den Oord et al. 2017)."""
     return straight_through(e, z_e)
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a - b|^2 of each row, (n,), over everything but the first axis."""
+    return (a - b).square().flatten(1).sum(1)

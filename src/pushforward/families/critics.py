@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from torch import Tensor
 from torch.func import grad
 
+from pushforward.families.codes import squared_distance
 from pushforward.families.model import Model
 from pushforward.families.options import at_least
 from pushforward.families.panels import Panel
@@ -41,6 +42,10 @@ class WithCritic(Model):
 
         slope, values = grad(total, has_aux=True)(x)
         return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
+
+    def unlike(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
+        """Return 1/2 |F(x) - F(y)|^2 of the critic's features F: -log N(F(x); F(y), I) + const."""
+        return 0.5 * squared_distance(self.critic.features(x, c), self.critic.features(y, c))
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the critic sees on held-out and on generated rows."""

@@ -38,6 +38,10 @@ class WithEncoder(WithPrior):
         mean, log_var = self.encoder(x, c)
         return Code(mean, log_var, self.prior.carry)
 
+    def codes(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return codes z ~ q(z|x) of rows, and as many z' ~ p(z), each (n, latent)."""
+        return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
+
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
         q = self.encode(x, c)

@@ -261,7 +261,7 @@ class Model(nn.Module, ABC):
     def __repr__(self) -> str:
         """Say the name and the options that were given, not every weight."""
         options = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
-        return f"{self.name}({options}) of {self.space}"
+        return f"{self.name}({options}) of {vars(self).get('space')}"
 
 
 def _marks(cls: type[Model]) -> dict[str, _Mark]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pushforward.measures._registry import register
 from pushforward.measures.closed_form import (
     frechet_gaussian,
     gaussian_rate,
@@ -32,7 +33,7 @@ from pushforward.measures.learned import (
     wasserstein_critic,
 )
 from pushforward.measures.likelihood import (
-    Decoder,
+    LatentDecoder,
     annealed_importance,
     importance_bound,
     observation_noise,
@@ -81,11 +82,11 @@ __all__ = [
     "PCA",
     "PRIVACY",
     "DINOv2",
-    "Decoder",
     "Features",
     "Identity",
     "ImageEncoder",
     "InceptionV3",
+    "LatentDecoder",
     "Measurement",
     "RandomConvolutional",
     "Scorecard",
@@ -131,6 +132,7 @@ __all__ = [
     "prdc",
     "precision",
     "recall",
+    "register",
     "sinkhorn",
     "sliced_wasserstein",
     "utility",

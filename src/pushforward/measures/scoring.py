@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from pushforward.data import Dataset
-from pushforward.errors import MeasureError
-from pushforward.measures import _sets, _together
-from pushforward.measures._inputs import Featurise
-from pushforward.measures._scene import Lens, Scene, Side, at, some
+from pushforward.data import Dataset, Schema, TableSchema
+from pushforward.errors import MeasureError, nearest
+from pushforward.measures._encoding import encode
+from pushforward.measures._inputs import FeatureFunction
+from pushforward.measures._selection import Only, reason, selected
+from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.privacy import CAVEAT, PRIVACY
@@ -22,52 +23,58 @@ TRAINING_ROWS = 200_000  # training rows that generated ones are compared with, 
 
 
 class Scorer:
-    """The measures for one kind of data, with what they need made once.
+    """The measures for one kind of data; what they need of the training rows is made once.
 
     Tables are measured as tables (column shapes, pair trends, utility) and by their ranks and
     one-hot categories; images by an encoder that is trained on the training rows alone, and by
     their pixels; arrays by their z-scores. Where the data are conditioned, the class stands beside
-    the features, so that a generator that ignores its condition is found out.
+    the features, so that a generator that ignores its condition is noticed.
 
     Args:
         data: the schema, and the training rows: images' encoder is trained on them, and a table's
             utility has its null from them.
-        only: names of measures; `"all"`, or None for those that suit the kind of data.
-        copies: whether these include a search for copies of the training rows.
+        only: the measures, by name or as functions (see `register`); `"all"`, or None for the
+            default ones of the kind of data.
+        copies: whether the default includes a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
-            (n, ...) to vectors (n, d).
+            (n, ...), tensors on `device`, to vectors (n, d).
         target: the column that `utility` predicts; None for the condition, or the last column.
         seed: of the encoder.
+        device: where features and measures are computed: `"cpu"`, `"cuda"`, or `"auto"` for a GPU
+            where there is one. What works on data frames, or with scikit-learn, stays on the CPU.
+            Measurements hold plain numbers.
 
     Raises:
-        MeasureError: for a measure that is unknown or does not suit this kind of data.
+        MeasureError: for a measure that is unknown or does not suit this kind of data, a target
+            that is no column of the table, and a device that is not available.
     """
 
     def __init__(
         self,
         data: Dataset,
         *,
-        only: Iterable[str] | None = None,
+        only: Only = None,
         copies: bool = False,
-        features: Featurise | None = None,
+        features: FeatureFunction | None = None,
         target: str | None = None,
         seed: int = 0,
+        device: str | torch.device = "cpu",
     ) -> None:
-        schema, self.training = data.schema, data.part("train")
-        self.kind, self.names = schema.kind, _sets.chosen(only, schema.kind, copies)
-        self.strict = only is not None and self.names != list(_sets.MEASURES[schema.kind])
-        condition = schema.condition
-        self.target = condition.name if target is None and condition is not None else target
+        schema, self.training = data.schema, data.subset("train")
+        self.kind, self.device = schema.kind, _device(device)
+        self.measures, self.strict = selected(only, schema.kind, copies=copies)
+        self.target = _target(target, schema)
         if features is None and schema.kind == "image":
-            features = ImageEncoder.fit(schema.expand(self.training[0]), seed=seed)
-        self.lens = Lens(schema, features, self.training[0])
+            reference = schema.expand(self.training[0].to(self.device))
+            features = ImageEncoder.fit(reference, seed=seed)
+        self.feature_map = FeatureMap(schema, features, self.training[0], self.device)
 
     @cached_property
-    def trained(self) -> Side:
+    def train(self) -> Sample:
         """The training rows, for the measures that compare with them."""
         rows, labels = self.training
-        drawn = some(rows, TRAINING_ROWS, 0)
-        return Side(self.lens, rows[drawn], at(labels, drawn))
+        drawn = random_rows(rows, TRAINING_ROWS, 0)
+        return Sample(self.feature_map, rows[drawn], at(labels, drawn))
 
     def score(self, real: Rows, fake: Rows, *, seed: int = 0) -> Scorecard:
         """Measure generated rows against real ones that no model has seen.
@@ -77,28 +84,55 @@ class Scorer:
             fake: the same of the generated ones.
             seed: of the measures.
         """
-        sides = [Side(self.lens, *given) for given in (real, fake)]
-        return self.apply(Scene(sides[0], sides[1], self.trained, self.target, seed))
+        samples = [Sample(self.feature_map, *rows) for rows in (real, fake)]
+        return self.apply(Samples(samples[0], samples[1], self.train, self.target, seed))
 
-    def apply(self, scene: Scene) -> Scorecard:
+    def apply(self, samples: Samples) -> Scorecard:
         """Apply the measures, in their order.
 
-        One that was asked for by name and that these samples do not allow raises its MeasureError;
-        else it is left out, and `notes` says why.
+        One that was named and that these samples do not allow raises its MeasureError; otherwise it
+        is left out, and `notes` says why.
         """
-        found: dict[str, Measurement] = {}
-        notes: dict[str, MeasureError] = {}
-        for name in self.names:
+        results: dict[str, Measurement] = {}
+        errors: dict[str, MeasureError] = {}
+        for name, apply in self.measures.items():
             try:
-                found |= {} if name in found else _sets.MEASURES[self.kind][name](scene)
+                results |= {} if name in results else apply(samples)
             except MeasureError as error:
                 if self.strict:
                     raise
-                notes[name] = error
-        if not found:
-            raise next(iter(notes.values()))
-        told = [f"{name} is left out: {error}" for name, error in notes.items()]
-        return Scorecard({name: found[name] for name in self.names if name in found}, told)
+                errors[name] = error
+        if not results:
+            raise next(iter(errors.values()))
+        notes = [f"{name} is left out: {error}" for name, error in errors.items()]
+        return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise MeasureError(f"device {str(name)!r} is not available here: {why}") from error
+    return device
+
+
+def _target(name: str | None, schema: Schema) -> str | None:
+    """Return the column to predict: the named one, or the condition."""
+    if name is None:
+        return None if schema.condition is None else schema.condition.name
+    if not isinstance(schema, TableSchema):
+        raise MeasureError(
+            f"target names a column of a table; given {name!r} for data of kind {schema.kind}"
+        )
+    identifiers = {identifier.name for identifier in schema.identifiers}
+    columns = [column for column in schema.column_names if column not in identifiers]
+    if name not in columns:
+        raise MeasureError(f"unknown target {name!r}; {nearest(name, columns)}")
+    return name
 
 
 def measure(
@@ -106,10 +140,11 @@ def measure(
     fake: Any,
     *,
     train: Any = None,
-    only: Iterable[str] | None = None,
-    features: Featurise | None = None,
+    only: Only = None,
+    features: FeatureFunction | None = None,
     target: str | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
 ) -> Scorecard:
     """Measure generated samples against real ones, with every measure that suits the data.
 
@@ -123,31 +158,41 @@ def measure(
             (n, d); or a `Dataset`, of which all rows are taken.
         fake: the generated sample, of the same kind.
         train: real rows that the generator was trained on, for the measures that need them.
-        only: names of measures; `"all"` for all that there are for this kind of data, None for a
-            choice, which `notes` of the scorecard explains. Of these, the ones that the samples do
-            not allow are left out, and `notes` says why.
-        features: what to measure of each row: a map from rows in the networks' form to vectors.
+        only: the measures, by name or as functions (see `register`); `"all"` for all that there are
+            for this kind of data, None for the default ones, which `notes` of the scorecard
+            explains. Of these two, measures that the samples do not allow are left out, and `notes`
+            says why.
+        features: what to measure of each row: a map from rows in the networks' form
+            (tensors on `device`) to vectors.
         target: the column that `utility` predicts; None for the last.
         seed: of everything random.
+        device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 
     Raises:
-        MeasureError: for an unknown measure (the nearest is suggested), samples that do not fit
-            each other, and one named in `only` that these samples do not allow.
+        MeasureError: for an unknown measure or target (the nearest is suggested), samples that do
+            not fit each other, a device that is not available, and a measure named in `only` that
+            these samples do not allow.
         DataError: for samples that cannot be read.
     """
-    given = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
-    found = _together.encode(given, reference="real" if train is None else "train")
+    raw = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
+    encoded = encode(raw, reference="real" if train is None else "train")
     trained = train is not None
     scorer = Scorer(
-        found.data, only=only, copies=trained, features=features, target=target, seed=seed
+        encoded.data,
+        only=only,
+        copies=trained,
+        features=features,
+        target=target,
+        seed=seed,
+        device=device,
     )
-    sides = {
-        n: Side(scorer.lens, rows, table=found.tables.get(n)) for n, rows in found.rows.items()
+    of = {
+        name: Sample(scorer.feature_map, rows, table=encoded.tables.get(name))
+        for name, rows in encoded.rows.items()
     }
-    scene = Scene(sides["real"], sides["fake"], sides.get("train"), target, seed)
-    card = scorer.apply(scene)
-    told = [_sets.why(scorer.kind, trained=trained)] if only is None else []
-    told += [CAVEAT] if any(name in card for name in PRIVACY) else []
-    fresh = [i.name for i in getattr(found.data.schema, "identifiers", ())]
-    told += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []
-    return Scorecard(card, [*told, *card.notes])
+    card = scorer.apply(Samples(of["real"], of["fake"], of.get("train"), scorer.target, seed))
+    notes = [reason(scorer.kind, trained=trained)] if only is None else []
+    notes += [CAVEAT] if any(name in card for name in PRIVACY) else []
+    fresh = [i.name for i in getattr(encoded.data.schema, "identifiers", ())]
+    notes += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []
+    return Scorecard(card, [*notes, *card.notes])

@@ -1,4 +1,4 @@
-"""What a model tells about its own measure, drawn without knowing the model."""
+"""What a model reports about its own measure, drawn without knowing the model."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from pushforward.families.panels import Panel
-from pushforward.report.figures import PALETTE, Figure, Json, Sheet, axis, label, layout
+from pushforward.report.figures import PALETTE, Figure, Json, TextTable, axis, label, layout
 from pushforward.report.numbers import significant
 
 BINS = 40
 
 
-def draw(panel: Panel, model: str) -> Figure | Sheet:
+def draw(panel: Panel, model: str) -> Figure | TextTable:
     """Return a panel as a plot, or a table."""
     title = f"{model} · {panel.title}"
     if panel.kind == "table":
-        return _sheet(panel, title)
+        return _text_table(panel, title)
     kinds: dict[str, Callable[[Panel], list[Json]]] = {
         "bars": _bars,
         "lines": _lines,
@@ -40,11 +40,11 @@ def _named(panel: Panel) -> bool:
     return any(isinstance(place, str) for place in panel.x)
 
 
-def _sheet(panel: Panel, title: str) -> Sheet:
+def _text_table(panel: Panel, title: str) -> TextTable:
     names = ([panel.x_title] if panel.x else []) + list(panel.series)
     columns = ([panel.x] if panel.x else []) + list(panel.series.values())
     rows = [[_text(value) for value in row] for row in zip(*columns, strict=False)]
-    return Sheet(names, rows, title, panel.note)
+    return TextTable(names, rows, title, panel.note)
 
 
 def _text(value: Any) -> str:

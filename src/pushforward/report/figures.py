@@ -1,4 +1,4 @@
-"""Plots and tables ready for the page: traces for plotly.js in one calm style."""
+"""Plots and tables ready for the page: traces for plotly.js in one style."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Figure:
 
     @property
     def source(self) -> Markup:
-        """The plot as JSON that may stand in a script element."""
+        """The plot as JSON that is safe inside a script element."""
         text = json.dumps(plain({"data": self.traces, "layout": self.layout}), allow_nan=False)
         return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table: a head, and rows whose first cell names them if `named`."""
+class TextTable:
+    """A table of texts: a head, and rows; the first cell of each is its heading if `named`."""
 
     head: list[str]
     rows: list[list[str]]
@@ -108,7 +108,7 @@ def layout(**own: Any) -> Json:
     return style | own
 
 
-def calm_range(values: Sequence[float]) -> list[float] | None:
+def robust_range(values: Sequence[float]) -> list[float] | None:
     """Return a range that leaves out rare extremes, or None where there are none."""
     finite = np.array([v for v in values if math.isfinite(v)])
     if len(finite) < 10:

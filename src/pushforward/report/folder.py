@@ -1,4 +1,4 @@
-"""What lies in a comparison's folder, read for its report."""
+"""What a comparison's folder holds, read for its report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.comparison.compare import Comparison
+from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.result import Comparison
 from pushforward.data import Schema, schema_from_json
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
-from pushforward.runs.folder import Folder, Json
-
-REAL, FLOOR = "real", "floor"
+from pushforward.runs.folder import Json
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleRows:
     """Rows of one source: encoded, with class codes, and the true density where it is known."""
 
     tensors: dict[str, Tensor]
@@ -70,59 +69,60 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderContents:
     """Everything that a report shows."""
 
     comparison: Comparison
-    about: Json
+    description: Json  # of the data, the models' sources, and the choice of measures
     schema: Schema
     runs: dict[str, list[Run]]
-    samples: dict[str, Sample]
+    samples: dict[str, SampleRows]
 
     @property
     def models(self) -> list[str]:
         """The models, in the order given."""
         return self.comparison.models
 
-    def sources(self) -> Iterator[tuple[str, Sample]]:
+    @property
+    def first_run(self) -> Run:
+        """The first model's run on the first seed."""
+        return self.runs[self.models[0]][0]
+
+    def sources(self) -> Iterator[tuple[str, SampleRows]]:
         """Yield the rows that were kept: real ones, each model's, the floor's."""
         for name in (REAL, *self.models, FLOOR):
             if name in self.samples:
                 yield name, self.samples[name]
 
-    def decode(self, sample: Sample) -> Any:
-        """Return rows as the user gave them."""
+    def decode(self, sample: SampleRows) -> Any:
+        """Return rows in the user's own form."""
         return self.schema.decode(sample.rows, sample.labels, torch.Generator().manual_seed(0))
 
 
-def read_folder(folder: Path) -> Found:
+def read_folder(path: Path) -> FolderContents:
     """Read a finished comparison; RunError when a part of it is missing or broken."""
-    comparison = Comparison.load(folder)
+    comparison, folder = Comparison.load(path), ComparisonFolder(path)
     runs = {
         model: [_read_run(folder, model, seed) for seed in comparison.seeds]
         for model in comparison.models
     }
-    first = Folder(_run_path(folder, comparison.models[0], comparison.seeds[0]))
-    return Found(
+    schema = folder.run(comparison.models[0], comparison.seeds[0]).schema
+    return FolderContents(
         comparison,
-        read_json(folder / "comparison.json"),
-        schema_from_json(read_json(first.schema)),
+        read_json(folder.comparison),
+        schema_from_json(read_json(schema)),
         runs,
         _read_samples(folder, comparison.models),
     )
 
 
-def _run_path(folder: Path, model: str, seed: int) -> Path:
-    return folder / "runs" / f"{model}-{seed}"
+def _read_run(folder: ComparisonFolder, model: str, seed: int) -> Run:
+    files = folder.run(model, seed)
+    stored = read_json(files.anatomy) if files.anatomy.exists() else []
+    panels = [Panel(**panel) for panel in stored]
+    return Run(model, seed, read_json(files.config), files.read_history(), panels)
 
 
-def _read_run(folder: Path, model: str, seed: int) -> Run:
-    files = Folder(_run_path(folder, model, seed))
-    panels = read_json(files.anatomy) if files.anatomy.exists() else []
-    own = [Panel(**panel) for panel in panels]
-    return Run(model, seed, read_json(files.config), files.read_history(), own)
-
-
-def _read_samples(folder: Path, models: list[str]) -> dict[str, Sample]:
-    paths = {name: folder / "samples" / f"{name}.safetensors" for name in (REAL, *models, FLOOR)}
-    return {n: Sample(read_tensors(path)[0]) for n, path in paths.items() if path.exists()}
+def _read_samples(folder: ComparisonFolder, models: list[str]) -> dict[str, SampleRows]:
+    paths = {name: folder.sample(name) for name in (REAL, *models, FLOOR)}
+    return {n: SampleRows(read_tensors(path)[0]) for n, path in paths.items() if path.exists()}

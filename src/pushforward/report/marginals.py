@@ -10,8 +10,8 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from pushforward.comparison.folder import REAL
 from pushforward.report.figures import GREY, Figure, Json, axis, label, layout
-from pushforward.report.folder import REAL
 from pushforward.report.numbers import share
 
 PANELS = 24
@@ -33,21 +33,21 @@ class Marginal:
     Args:
         name: the column.
         kind: `"number"`, `"time"` or `"category"`.
-        places: edges of the bins, or the categories.
+        bins: their edges; or the categories.
         shares: by source; they add up to 1 with the missing.
         missing: by source.
     """
 
     name: str
     kind: str
-    places: list[Any]
+    bins: list[Any]
     shares: dict[str, Floats]
     missing: dict[str, float]
 
     def distance(self, source: str) -> float:
         """Return the total variation between a source and the real rows, missing included."""
-        gaps = np.abs(self.shares[source] - self.shares[REAL]).sum()
-        return 0.5 * float(gaps + abs(self.missing[source] - self.missing[REAL]))
+        changes = np.abs(self.shares[source] - self.shares[REAL]).sum()
+        return 0.5 * float(changes + abs(self.missing[source] - self.missing[REAL]))
 
     @property
     def worst(self) -> float:
@@ -57,13 +57,15 @@ class Marginal:
 
 def marginals(frames: Mapping[str, Frame]) -> list[Marginal]:
     """Return every column that has values in common, the largest difference first."""
-    names = [n for n in frames[REAL].columns if not _names_rows(frames[REAL][n])]
-    found = [_marginal({source: frame[name] for source, frame in frames.items()}) for name in names]
-    return sorted((m for m in found if m.places), key=lambda marginal: -marginal.worst)
+    names = [n for n in frames[REAL].columns if not _identifies_rows(frames[REAL][n])]
+    columns = [
+        _marginal({source: frame[name] for source, frame in frames.items()}) for name in names
+    ]
+    return sorted((m for m in columns if m.bins), key=lambda marginal: -marginal.worst)
 
 
-def _names_rows(column: nw.Series[Any]) -> bool:
-    """Whether a column only tells rows apart: text that hardly repeats."""
+def _identifies_rows(column: nw.Series[Any]) -> bool:
+    """Whether a column only identifies rows: text that hardly repeats."""
     return not _is_number(column.dtype) and column.n_unique() > 0.5 * len(column) > 10
 
 
@@ -92,10 +94,10 @@ def _histogram(name: str, kind: str, values: Mapping[str, Floats], whole: bool) 
     edges = _edges(values[REAL][np.isfinite(values[REAL])], whole)
     shares, missing = {}, {}
     for source, numbers in values.items():
-        there = numbers[np.isfinite(numbers)]
-        counts = np.histogram(there.clip(edges[0], edges[-1]), edges)[0]
+        present = numbers[np.isfinite(numbers)]
+        counts = np.histogram(present.clip(edges[0], edges[-1]), edges)[0]
         shares[source] = counts / len(numbers)
-        missing[source] = 1 - len(there) / len(numbers)
+        missing[source] = 1 - len(present) / len(numbers)
     return Marginal(name, kind, edges.tolist(), shares, missing)
 
 
@@ -115,44 +117,44 @@ def _edges(real: Floats, whole: bool) -> Floats:
 
 
 def _bars(name: str, columns: Mapping[str, nw.Series[Any]]) -> Marginal:
-    there = {source: _texts(column) for source, column in columns.items()}
+    texts = {source: _texts(column) for source, column in columns.items()}
     sizes = {source: len(column) for source, column in columns.items()}
-    known, counts = np.unique(np.array(there[REAL], dtype=object).astype(str), return_counts=True)
+    known, counts = np.unique(np.array(texts[REAL], dtype=object).astype(str), return_counts=True)
     top = [str(known[i]) for i in np.argsort(-counts, kind="stable")[:TOP]]
     shares = {}
-    for source, own in there.items():
+    for source, own in texts.items():
         each = [own.count(category) for category in top]
         shares[source] = np.array([*each, len(own) - sum(each)]) / sizes[source]
-    missing = {s: 1 - len(own) / sizes[s] for s, own in there.items()}
+    missing = {s: 1 - len(own) / sizes[s] for s, own in texts.items()}
     if not any(own[-1] for own in shares.values()):
         return Marginal(name, "category", top, {s: own[:-1] for s, own in shares.items()}, missing)
     return Marginal(name, "category", [*top, OTHERS], shares, missing)
 
 
 def _texts(column: nw.Series[Any]) -> list[str]:
-    """Return the values that are there, as text."""
+    """Return the values that are not missing, as text."""
     pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
     return [str(value) for value, absent in pairs if not absent and value == value]  # noqa: PLR0124
 
 
-def panels(found: list[Marginal], colours: Mapping[str, str]) -> list[Figure]:
+def panels(marginals: list[Marginal], colours: Mapping[str, str]) -> list[Figure]:
     """Return a small plot for each of the first columns."""
-    return [_panel(marginal, colours) for marginal in found[:PANELS]]
+    return [_panel(marginal, colours) for marginal in marginals[:PANELS]]
 
 
 def _panel(marginal: Marginal, colours: Mapping[str, str]) -> Figure:
     categories = marginal.kind == "category"
     draw = _category_traces if categories else _number_traces
-    upright = _names(marginal) if categories else axis(tickformat=".0%", rangemode="tozero")
-    across = {"category": axis(tickformat=".0%"), "time": axis(type="date"), "number": axis()}
+    y_axis = _names(marginal) if categories else axis(tickformat=".0%", rangemode="tozero")
+    x_axes = {"category": axis(tickformat=".0%"), "time": axis(type="date"), "number": axis()}
     own = layout(
-        height=max(190, 60 + 22 * len(marginal.places)) if categories else 190,
+        height=max(190, 60 + 22 * len(marginal.bins)) if categories else 190,
         margin={"l": 40, "r": 8, "t": 4, "b": 28},
         showlegend=False,
         barmode="group",
         bargap=0.25,
-        xaxis=across[marginal.kind] | {"nticks": 6},
-        yaxis=upright,
+        xaxis=x_axes[marginal.kind] | {"nticks": 6},
+        yaxis=y_axis,
     )
     alt = f"Distribution of {marginal.name}: {', '.join(marginal.shares)}"
     return Figure(draw(marginal, colours), own, alt, marginal.name, _note(marginal))
@@ -160,8 +162,8 @@ def _panel(marginal: Marginal, colours: Mapping[str, str]) -> Figure:
 
 def _names(marginal: Marginal) -> Json:
     """Return an axis of categories, their names shortened on it."""
-    names = [label(place) for place in marginal.places]
-    short = [label(place, 18) for place in marginal.places]
+    names = [label(place) for place in marginal.bins]
+    short = [label(place, 18) for place in marginal.bins]
     return axis(autorange="reversed", type="category", tickvals=names, ticktext=short)
 
 
@@ -173,7 +175,7 @@ def _number_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Json]
             "type": "scatter",
             "mode": "lines",
             "name": label(source),
-            "x": marginal.places,
+            "x": marginal.bins,
             "y": [*own, own[-1]],
             "line": {"shape": "hv", "width": 1.6, "color": colours.get(source, GREY)},
             "hovertemplate": "%{x}: %{y:.1%}",
@@ -190,7 +192,7 @@ def _category_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Jso
             "orientation": "h",
             "name": label(source),
             "x": own,
-            "y": [label(place) for place in marginal.places],
+            "y": [label(place) for place in marginal.bins],
             "marker": {"color": colours.get(source, SHADE), "line": {"width": 0}},
             "hovertemplate": "%{y}: %{x:.1%}",
         }
@@ -200,8 +202,8 @@ def _category_traces(marginal: Marginal, colours: Mapping[str, str]) -> list[Jso
 
 def _note(marginal: Marginal) -> str:
     models = [source for source in marginal.shares if source != REAL]
-    told = " · ".join(f"{m} {marginal.distance(m):.2f}" for m in models)
+    distances = " · ".join(f"{m} {marginal.distance(m):.2f}" for m in models)
     if not any(marginal.missing.values()):
-        return told
-    lacking = " · ".join(f"{source} {share(v)}" for source, v in marginal.missing.items())
-    return f"{told}; missing: {lacking}"
+        return distances
+    missing = " · ".join(f"{source} {share(v)}" for source, v in marginal.missing.items())
+    return f"{distances}; missing: {missing}"

@@ -9,7 +9,7 @@ MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def places(values: Iterable[float], digits: int = 3) -> int:
+def decimals_for(values: Iterable[float], digits: int = 3) -> int:
     """Return how many decimals show the largest of the values with so many significant digits."""
     largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
     return 0 if largest == 0 else max(0, digits - 1 - math.floor(math.log10(largest)))
@@ -31,7 +31,7 @@ def significant(value: float, digits: int = 3) -> str:
         return "not finite"
     if value and not 1e-4 <= abs(value) < 10**15:
         return _typeset(f"{value:.{digits - 1}e}")
-    return fixed(value, places([value], digits))
+    return fixed(value, decimals_for([value], digits))
 
 
 def _typeset(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The page: every section's parts, put into one template."""
+"""The page: the parts of every section, put into one template."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from pushforward.comparison.decide import measure_label
+from pushforward.comparison.folder import FLOOR, REAL
 from pushforward.files import write_whole
 from pushforward.report import (
     anatomy,
-    forest,
+    forest_plot,
     marginals,
-    measures,
+    measure_table,
     numbers,
     pictures,
     points,
@@ -25,8 +27,8 @@ from pushforward.report import (
     rows,
     training,
 )
-from pushforward.report.figures import GREY, Figure, Sheet, colours
-from pushforward.report.folder import FLOOR, REAL, Found, read_folder
+from pushforward.report.figures import GREY, Figure, TextTable, colours
+from pushforward.report.folder import FolderContents, read_folder
 
 KINDS = {"image": "images", "table": "table", "array": "array"}
 FLOORS = {"table": "independent columns"}
@@ -36,7 +38,7 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     """Write a comparison's report as one HTML file that needs no network.
 
     Args:
-        folder: a finished comparison; nothing beside it is read.
+        folder: a finished comparison; nothing outside it is read.
         path: the file; `report.html` in the folder by default.
 
     Raises:
@@ -48,7 +50,7 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     return target
 
 
-def render(found: Found) -> str:
+def render(contents: FolderContents) -> str:
     """Return the page."""
     loader = PackageLoader("pushforward.report", "templates")
     environment = Environment(
@@ -57,67 +59,84 @@ def render(found: Found) -> str:
     environment.tests |= {"figure": lambda part: isinstance(part, Figure)}
     environment.filters |= {"quantity": numbers.quantity}
     return environment.get_template("page.html").render(
-        plotly=Markup(get_plotlyjs()), **_context(found)
+        plotly=Markup(get_plotlyjs()), **_context(contents)
     )
 
 
-def _context(found: Found) -> dict[str, Any]:
+def _context(contents: FolderContents) -> dict[str, Any]:
     """Return what the template shows."""
-    colour = colours(found.models)
+    colour = colours(contents.models)
     return {
-        "about": found.about,
-        "name": _short(found.about["data"]),
-        "kind": KINDS[found.schema.kind],
-        "comparison": found.comparison,
-        "budget": found.runs[found.models[0]][0].settings["budget"],
-        "models": found.models,
+        "description": contents.description,
+        "name": _short_name(contents.description["data"]),
+        "kind": KINDS[contents.schema.kind],
+        "comparison": contents.comparison,
+        "choice": _choice(contents),
+        "budget": contents.first_run.settings["budget"],
+        "models": contents.models,
         "colours": colour,
         "real_colour": GREY,
-        "measures": {c: measures.rows(found.comparison, c) for c in ("best", "final")},
-        "readings": measures.readings(found.comparison),
-        "floor": FLOORS.get(found.schema.kind, "a Gaussian fit"),
-        "privacy": privacy.panel(found.comparison),
-        "forests": forest.forests(found.comparison, colour),
-        "left_out": forest.left_out(found.comparison),
-        "samples": _samples(found, colour),
-        "curves": {model: training.curves(runs) for model, runs in found.runs.items()},
-        "validation": training.validation(found, colour),
-        "anatomy": {model: _anatomy(found, model) for model in found.models},
-        "costs": reproduce.costs(found),
-        "command": reproduce.command(found),
-        "script": reproduce.script(found),
-        "runs": reproduce.runs(found),
-        "versions": reproduce.versions(found),
+        "measures": {c: measure_table.rows(contents.comparison, c) for c in ("best", "final")},
+        "readings": measure_table.readings(contents.comparison),
+        "floor": FLOORS.get(contents.schema.kind, "a Gaussian fit"),
+        "privacy": privacy.panel(contents.comparison),
+        "forest_plots": forest_plot.forest_plots(contents.comparison, colour),
+        "without_scale": forest_plot.without_scale(contents.comparison),
+        "samples": _samples(contents, colour),
+        "curves": {model: training.curves(runs) for model, runs in contents.runs.items()},
+        "validation": training.validation(contents, colour),
+        "anatomy": {model: _anatomy(contents, model) for model in contents.models},
+        "costs": reproduce.costs(contents),
+        "command": reproduce.command(contents),
+        "script": reproduce.script(contents),
+        "runs": reproduce.runs(contents),
+        "versions": reproduce.versions(contents),
     }
 
 
-def _short(name: str) -> str:
+def _choice(contents: FolderContents) -> dict[str, str]:
+    """Return which measures were chosen, by what was chosen; empty where nothing was."""
+    chosen = {name: contents.description.get(name) for name in ("measures", "target", "features")}
+    texts = {
+        "Measures": _listing(chosen["measures"]),
+        "Target of utility": chosen["target"] or "",
+        "Features": (chosen["features"] or {}).get("name", ""),
+    }
+    return {name: text for name, text in texts.items() if text}
+
+
+def _listing(measures: str | list[str] | None) -> str:
+    names = [measures] if isinstance(measures, str) else measures or []
+    return ", ".join(map(measure_label, names))
+
+
+def _short_name(name: str) -> str:
     """Return a path's last part, or the last two of a folder; another name as it is."""
     parts = Path(name).parts
     return "/".join(parts[-1 if Path(name).suffix else -2 :]) if len(parts) > 1 else name
 
 
-def _anatomy(found: Found, model: str) -> list[Figure | Sheet]:
-    return [anatomy.draw(panel, model) for panel in found.runs[model][0].panels]
+def _anatomy(contents: FolderContents, model: str) -> list[Figure | TextTable]:
+    return [anatomy.draw(panel, model) for panel in contents.runs[model][0].panels]
 
 
-def _samples(found: Found, colour: dict[str, str]) -> dict[str, Any]:
+def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
     """Return the parts that show samples, by what the data are."""
     empty: dict[str, Any] = {"grids": [], "scatters": [], "marginals": [], "maps": [], "rows": []}
-    if REAL not in found.samples:
+    if REAL not in contents.samples:
         return empty
-    if found.schema.kind == "image":
-        return empty | {"grids": pictures.grids(found)}
-    if found.schema.kind == "array":
-        known = "density" in found.samples[REAL].tensors
-        return empty | {"scatters": points.scatters(found, colour), "density": known}
-    return empty | _table(found, colour)
+    if contents.schema.kind == "image":
+        return empty | {"grids": pictures.grids(contents)}
+    if contents.schema.kind == "array":
+        known = "density" in contents.samples[REAL].tensors
+        return empty | {"scatters": points.scatters(contents, colour), "density": known}
+    return empty | _table(contents, colour)
 
 
-def _table(found: Found, colour: dict[str, str]) -> dict[str, Any]:
+def _table(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
     frames = {
-        name: nw.from_native(found.decode(sample), eager_only=True)
-        for name, sample in found.sources()
+        name: nw.from_native(contents.decode(sample), eager_only=True)
+        for name, sample in contents.sources()
         if name != FLOOR
     }
     columns = marginals.marginals(frames)

@@ -1,4 +1,4 @@
-"""Samples of arrays: in the plane over the true density, else along the real principal axes."""
+"""Scatter plots of arrays: in the plane, or on the principal axes of the real rows."""
 
 from __future__ import annotations
 
@@ -7,49 +7,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pushforward.comparison.folder import FLOOR, REAL
 from pushforward.report.figures import GREY, Figure, Json, axis, layout
-from pushforward.report.folder import FLOOR, REAL, Found
+from pushforward.report.folder import FolderContents
 from pushforward.report.numbers import share
 
 Floats = NDArray[np.float64]
-SHOWN = 2000  # points a plot
+POINTS = 2000  # drawn in one plot
 
 
-def scatters(found: Found, colours: dict[str, str]) -> list[Figure]:
+def scatters(contents: FolderContents, colours: dict[str, str]) -> list[Figure]:
     """Return one plot a source, all on the same axes."""
-    clouds, names = _clouds(found)
-    density = found.samples[REAL].tensors.get("density")
-    below = [] if density is None else [_contour(found)]
+    clouds, names = _clouds(contents)
+    density = contents.samples[REAL].tensors.get("density")
+    background = [] if density is None else [_contour(contents)]
     if len(clouds[REAL][0]) < 2:
         return []
-    (x_low, y_low), (x_high, y_high) = _frame(clouds[REAL])
+    low, high = _frame(clouds[REAL])
+    style = layout(
+        height=330,
+        xaxis=axis(names[0], range=[low[0], high[0]]),
+        yaxis=axis(names[1], range=[low[1], high[1]], scaleanchor="x"),
+        showlegend=False,
+    )
+    real = _points(clouds[REAL], GREY, 0.35)
     figures = []
     for name, points in clouds.items():
-        cover = below or ([] if name == REAL else [_points(clouds[REAL], GREY, 0.35)])
-        own = layout(
-            height=330,
-            xaxis=axis(names[0], range=[x_low, x_high]),
-            yaxis=axis(names[1], range=[y_low, y_high], scaleanchor="x"),
-            showlegend=False,
-        )
-        cloud = _points(points, colours.get(name, GREY), 0.55)
-        beyond = np.any((points < (x_low, y_low)) | (points > (x_high, y_high)), axis=1).mean()
-        note = f"{len(points):,} points" + (
-            f", {share(float(beyond))} of them outside the frame" if beyond else ""
-        )
+        behind = background or ([] if name == REAL else [real])
+        traces = [*behind, _points(points, colours.get(name, GREY), 0.55)]
+        outside = np.any((points < low) | (points > high), axis=1).mean()
         title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
         alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
-        figures.append(Figure([*cover, cloud], own, alt, title, note))
+        figures.append(Figure(traces, style, alt, title, _note(len(points), float(outside))))
     return figures
 
 
-def _clouds(found: Found) -> tuple[dict[str, Floats], tuple[str, str]]:
+def _note(n: int, outside: float) -> str:
+    return f"{n:,} points" + (f", {share(outside)} outside the frame" if outside else "")
+
+
+def _clouds(contents: FolderContents) -> tuple[dict[str, Floats], tuple[str, str]]:
     """Return points (n, 2) of every source, and the axes' names."""
-    real = found.samples[REAL]
+    real = contents.samples[REAL]
     if real.rows.shape[1] == 2:
-        raw = {name: _array(found.decode(s))[:SHOWN] for name, s in found.sources()}
+        raw = {name: _array(contents.decode(s))[:POINTS] for name, s in contents.sources()}
         return raw, ("first column", "second column")
-    views = {n: _array(found.schema.features(s.rows))[:SHOWN] for n, s in found.sources()}
+    views = {n: _array(contents.schema.features(s.rows))[:POINTS] for n, s in contents.sources()}
     centre = views[REAL].mean(0)
     _, sizes, axes = np.linalg.svd(views[REAL] - centre, full_matrices=False)
     shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
@@ -80,9 +83,9 @@ def _points(points: Floats, colour: str, opacity: float) -> Json:
     }
 
 
-def _contour(found: Found) -> Json:
+def _contour(contents: FolderContents) -> Json:
     """Return the true density as filled contours."""
-    tensors = found.samples[REAL].tensors
+    tensors = contents.samples[REAL].tensors
     return {
         "type": "contour",
         "x": tensors["density_x"].numpy(),

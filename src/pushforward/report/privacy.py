@@ -1,4 +1,4 @@
-"""The privacy panel: what is given away about training rows, beside what new real rows give."""
+"""The privacy panel: how much models leak of training rows, beside what new real rows give."""
 
 from __future__ import annotations
 
@@ -6,81 +6,82 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pushforward.comparison.compare import Comparison
-from pushforward.comparison.decide import beside_privacy, gives_away
+from pushforward.comparison.decide import leaks_rows, measure_label, privacy_warning
+from pushforward.comparison.result import Comparison
 from pushforward.measures import CAVEAT, PRIVACY, Measurement
-from pushforward.report.measures import words
-from pushforward.report.numbers import fixed, places
+from pushforward.report.numbers import decimals_for, fixed
 
-WHAT = {
+MEANINGS = {
     "exact_matches": "generated rows that equal a training row",
-    "closest_record": "generated rows that lie nearer to training rows than to as many new ones",
-    "membership_inference": "how well the best of five attacks tells training rows from new ones, "
-    "as an AUC",
+    "closest_record": "generated rows that are closer to training rows than to as many new rows",
+    "membership_inference": "how well the best of five attacks separates training rows from "
+    "new ones, as an AUC",
 }
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model by one measure: mean over the seeds, mean interval, whether rows are given away."""
+class PrivacyCell:
+    """One model by one measure: mean over the seeds, mean interval, whether it leaks rows."""
 
     text: str
     interval: str
-    found: bool
+    leaks: bool
     reading: str
 
 
 @dataclass(frozen=True)
-class Row:
+class PrivacyRow:
     """One measure, and what new real rows give."""
 
     name: str
     what: str
-    cells: list[Cell]
+    cells: list[PrivacyCell]
     null: str
 
 
 @dataclass(frozen=True)
 class Privacy:
-    """The panel: its rows, a verdict for each model, and what all this cannot show."""
+    """The panel: its rows, a verdict for each model, and what these measures cannot show."""
 
-    rows: list[Row]
+    rows: list[PrivacyRow]
     verdicts: list[str]
     caveat: str
 
 
 def panel(comparison: Comparison) -> Privacy | None:
     """Return the panel of the best checkpoints; None where no scorecard has a privacy measure."""
-    cards = {model: own["best"] for model, own in comparison.cards.items()}
+    cards = comparison.best_cards
     rows = [
         _row(name, measured)
         for name in PRIVACY
         if all(measured := [[c[name] for c in cards[m] if name in c] for m in comparison.models])
     ]
-    told = [beside_privacy(m, cards[m]) or _safe(m) for m in comparison.models]
-    return Privacy(rows, told, CAVEAT) if rows else None
+    verdicts = [privacy_warning(m, cards[m]) or _no_leak(m) for m in comparison.models]
+    return Privacy(rows, verdicts, CAVEAT) if rows else None
 
 
-def _safe(model: str) -> str:
-    return f"{model}: none of these measures finds training rows among what it generates."
+def _no_leak(model: str) -> str:
+    return f"{model}: none of these measures finds training rows in its samples."
 
 
-def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> Row:
-    nulls = [m.null for own in measured for m in own if m.null is not None]
+def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> PrivacyRow:
+    nulls = [m.null for by_seed in measured for m in by_seed if m.null is not None]
     percent = measured[0][0].unit == "share"
-    null = _number(fmean(nulls), percent, places([100 * fmean(nulls)], 2) if percent else 1)
-    return Row(words(name), WHAT[name], [_cell(own, percent) for own in measured], null)
+    null = _number(fmean(nulls), percent, decimals_for([100 * fmean(nulls)], 2) if percent else 1)
+    return PrivacyRow(
+        measure_label(name), MEANINGS[name], [_cell(by_seed, percent) for by_seed in measured], null
+    )
 
 
-def _cell(measured: Sequence[Measurement], percent: bool) -> Cell:
+def _cell(measured: Sequence[Measurement], percent: bool) -> PrivacyCell:
     value = fmean(m.value for m in measured)
     ends = [m.interval for m in measured if m.interval is not None]
     low, high = (fmean(end[i] for end in ends) if ends else value for i in (0, 1))
     scale = 100 if percent else 1
-    decimals = places([scale * (high - low) / 2], 2) if high > low else 3
+    decimals = decimals_for([scale * (high - low) / 2], 2) if high > low else 3
     interval = " – ".join(fixed(scale * end, decimals) for end in (low, high))
     text = _number(value, percent, decimals)
-    return Cell(text, interval if ends else "", gives_away(measured), measured[0].reading)
+    return PrivacyCell(text, interval if ends else "", leaks_rows(measured), measured[0].reading)
 
 
 def _number(value: float, percent: bool, decimals: int) -> str:

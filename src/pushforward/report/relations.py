@@ -8,14 +8,14 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from pushforward.comparison.folder import REAL
 from pushforward.measures.tables import association
 from pushforward.report.figures import Figure, Json, label, layout
-from pushforward.report.folder import REAL
 from pushforward.report.marginals import Frame
 
 COLUMNS = 30
 SCALE = [[0, "#b5452c"], [0.25, "#e9a98f"], [0.5, "#f6f5f2"], [0.75, "#8fb4dc"], [1, "#22558f"]]
-PLACES = ((0.0, 0.29), (0.33, 0.62), (0.66, 0.95))
+DOMAINS = ((0.0, 0.29), (0.33, 0.62), (0.66, 0.95))
 
 Matrix = NDArray[np.float64]
 
@@ -26,29 +26,29 @@ def heat_maps(frames: Mapping[str, Frame]) -> list[Figure]:
     if len(names) < 2:
         return []
     real = frames[REAL].select(names)
-    wanted = _matrix(real, real)
+    associations = _matrix(real, real)
     return [
-        _triple(model, names, wanted, _matrix(frame.select(names), real))
+        _triple(model, names, associations, _matrix(frame.select(names), real))
         for model, frame in frames.items()
         if model != REAL
     ]
 
 
 def _matrix(frame: Frame, like: Frame) -> Matrix:
-    found = association(nw.to_native(frame), like=nw.to_native(like))
-    return np.nan_to_num(np.asarray(found.to_numpy(), dtype=np.float64))
+    matrix = association(nw.to_native(frame), like=nw.to_native(like))
+    return np.nan_to_num(np.asarray(matrix.to_numpy(), dtype=np.float64))
 
 
 def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:
     squares = {"real": real, model: fake, f"{model} − real": fake - real}
     keys, short = [label(name, 200) for name in names], [label(name, 18) for name in names]
     traces = [_square(matrix, keys, i, last=i == 2) for i, matrix in enumerate(squares.values())]
-    side = max(280, 120 + 12 * len(names))
-    own = layout(height=side, margin={"l": 110, "r": 6, "t": 26, "b": 8})
+    height = max(280, 120 + 12 * len(names))
+    own = layout(height=height, margin={"l": 110, "r": 6, "t": 26, "b": 8})
     own |= {"annotations": [_heading(text, i) for i, text in enumerate(squares)]}
-    for i, place in enumerate(PLACES):
+    for i, domain in enumerate(DOMAINS):
         suffix = "" if i == 0 else str(i + 1)
-        own[f"xaxis{suffix}"] = {"domain": place, "showticklabels": False, "ticks": ""}
+        own[f"xaxis{suffix}"] = {"domain": domain, "showticklabels": False, "ticks": ""}
         own[f"yaxis{suffix}"] = {
             "anchor": f"x{suffix}",
             "autorange": "reversed",
@@ -64,8 +64,8 @@ def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:
     return Figure(traces, own, alt, model, f"mean absolute difference of a pair: {error:.3f}")
 
 
-def _square(matrix: Matrix, names: list[str], place: int, *, last: bool) -> Json:
-    suffix = "" if place == 0 else str(place + 1)
+def _square(matrix: Matrix, names: list[str], position: int, *, last: bool) -> Json:
+    suffix = "" if position == 0 else str(position + 1)
     return {
         "type": "heatmap",
         "z": matrix,
@@ -82,10 +82,10 @@ def _square(matrix: Matrix, names: list[str], place: int, *, last: bool) -> Json
     }
 
 
-def _heading(text: str, place: int) -> Json:
+def _heading(text: str, position: int) -> Json:
     return {
         "text": label(text),
-        "x": sum(PLACES[place]) / 2,
+        "x": sum(DOMAINS[position]) / 2,
         "y": 1.0,
         "xref": "paper",
         "yref": "paper",

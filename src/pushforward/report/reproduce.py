@@ -1,4 +1,4 @@
-"""What training cost, and what it takes to run it again."""
+"""What training cost, and the commands that repeat it."""
 
 from __future__ import annotations
 
@@ -9,119 +9,150 @@ from statistics import fmean
 from typing import Any
 
 from pushforward.data import TableSchema
-from pushforward.report.figures import Sheet
-from pushforward.report.folder import Found, Run
+from pushforward.report.figures import TextTable
+from pushforward.report.folder import FolderContents, Run
 from pushforward.report.numbers import duration, memory, quantity
 from pushforward.runs.folder import Json, steps_of
 from pushforward.training.settings import Settings
 
+MISSING = "–"
 
-def costs(found: Found) -> Sheet:
+
+def costs(contents: FolderContents) -> TextTable:
     """Return seconds, steps, samples, parameters and memory of every model: means over seeds."""
     head = ["Model", "Training time", "Steps", "Samples seen", "Samples / s", "Parameters"]
-    rows = [[model, *_cost(runs)] for model, runs in found.runs.items()]
-    return Sheet([*head, "Peak memory"], rows)
+    rows = [[model, *_cost(runs)] for model, runs in contents.runs.items()]
+    return TextTable([*head, "Peak memory"], rows)
 
 
 def _cost(runs: Sequence[Run]) -> list[str]:
     finished = [run for run in runs if run.cost and run.records]
     if not finished:
-        return ["–"] * 6
+        return [MISSING] * 6
     seconds = fmean(run.cost["seconds"] for run in finished)
     samples = fmean(run.records[-1]["samples"] for run in finished)
     steps = fmean(run.records[-1]["step"] for run in finished)
     parameters = fmean(run.cost["parameters"] for run in finished)
     peak = fmean(run.cost["peak_memory"] for run in finished)
-    rate = quantity(samples / max(seconds, 1e-9))
-    amounts = [quantity(steps), quantity(samples), rate, quantity(parameters)]
+    per_second = quantity(samples / max(seconds, 1e-9))
+    amounts = [quantity(steps), quantity(samples), per_second, quantity(parameters)]
     return [duration(seconds), *amounts, memory(peak)]
 
 
-def command(found: Found) -> str:
-    """Return the command line of this comparison."""
-    run = _first(found)
-    flags: Json = {"models": ",".join(found.models), "seeds": len(found.comparison.seeds)}
-    flags |= {"budget": run.settings["budget"]} | _given(run, "budget")
-    flags |= {"condition": found.about["condition"]} if found.about["condition"] else {}
-    for model, runs in found.runs.items():
+def command(contents: FolderContents) -> str:
+    """Return the command line that repeats this comparison."""
+    flags: Json = {
+        "models": ",".join(_sources(contents)),
+        "seeds": _seeds(contents.comparison.seeds),
+    }
+    flags |= _arguments(contents)
+    measures = flags.get("measures")
+    flags |= {"measures": ",".join(measures)} if isinstance(measures, list) else {}
+    for model, runs in contents.runs.items():
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
-    flags["out"] = _out(found)
+    flags["out"] = _out(contents)
     words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
-    words += [f"--constraint {quote(text)}" for text in _constraints(found)]
-    return " ".join(["pushforward compare", quote(found.about["data"]), *words])
+    words += [f"--constraint {quote(text)}" for text in _constraints(contents)]
+    return " ".join(["pushforward compare", quote(contents.description["data"]), *words])
 
 
-def script(found: Found) -> str:
-    """Return the Python lines of this comparison."""
-    run = _first(found)
-    given: Json = {"seeds": len(found.comparison.seeds), "budget": run.settings["budget"]}
-    given |= {"condition": found.about["condition"]} if found.about["condition"] else {}
-    given |= _given(run, "budget")
-    options = {model: runs[0].options for model, runs in found.runs.items() if runs[0].options}
+def script(contents: FolderContents) -> str:
+    """Return the Python lines that repeat this comparison."""
+    seeds = contents.comparison.seeds
+    given: Json = {"seeds": len(seeds) if _are_first(seeds) else seeds} | _arguments(contents)
+    if _constraints(contents):  # then the data have been read already
+        given.pop("condition", None)
+    options = {model: runs[0].options for model, runs in contents.runs.items() if runs[0].options}
     given |= {"options": options} if options else {}
-    given["out"] = _out(found)
+    given["out"] = _out(contents)
+    features = contents.description.get("features")
     lines = [f"    {name}={value!r}," for name, value in given.items()]
-    call = [f"result = pf.compare(\n    {_data(found)},", f"    {found.models!r},", *lines]
-    return "\n".join(["import pushforward as pf", "", *call, ")"])
+    lines += [f"    features={features['name']},"] if features else []
+    call = [f"result = pf.compare(\n    {_data(contents)},", f"    {_sources(contents)!r},"]
+    return "\n".join(["import pushforward as pf", "", *call, *lines, ")"])
 
 
-def runs(found: Found) -> Sheet:
-    """Return the exact steps of every run, and the line that repeats it."""
+def runs(contents: FolderContents) -> TextTable:
+    """Return the steps of every run, and the line that repeats it."""
     rows = [
-        [f"{model}, seed {run.seed}", quantity(_steps(run)), _fit(found, run)]
-        for model, own in found.runs.items()
-        for run in own
+        [f"{model}, seed {run.seed}", quantity(_steps(run)), _fit(contents, run)]
+        for model, by_seed in contents.runs.items()
+        for run in by_seed
     ]
-    note = "A budget in seconds was turned into these steps, so the weights can be had again."
-    return Sheet(["Run", "Steps", "Python"], rows, note=note)
+    note = "A budget in seconds was turned into these steps, so these lines give the same weights."
+    return TextTable(["Run", "Steps", "Python"], rows, note=note)
 
 
-def versions(found: Found) -> Sheet:
+def versions(contents: FolderContents) -> TextTable:
     """Return what identifies the data and the software."""
-    run = _first(found)
-    facts = {"data (SHA-256)": str(found.about["digest"])} | run.config.get("versions", {})
-    facts |= {"networks computed in": run.config.get("precision") or "float32"}
-    return Sheet(["", ""], [[name, str(value)] for name, value in facts.items()])
+    config = contents.first_run.config
+    facts = {"data (SHA-256)": contents.description["digest"]} | config.get("versions", {})
+    facts |= {"precision of training": config.get("precision") or "float32"}
+    return TextTable(["", ""], [[name, str(value)] for name, value in facts.items()])
 
 
-def _fit(found: Found, run: Run) -> str:
-    condition = found.about["condition"]
+def _arguments(contents: FolderContents) -> Json:
+    """Return the arguments that the command line and Python share, where they are not defaults."""
+    run = contents.first_run
+    given: Json = {"budget": run.settings["budget"]}
+    for name in ("condition", "measures", "target"):
+        given |= {name: contents.description[name]} if contents.description.get(name) else {}
+    return given | _settings(run, "budget")
+
+
+def _fit(contents: FolderContents, run: Run) -> str:
+    """Return the line that trains one model on one seed again."""
+    condition = None if _constraints(contents) else contents.description["condition"]
     given: Json = {"budget": f"{_steps(run)} steps", "seed": run.seed}
-    given |= ({"condition": condition} if condition else {}) | _given(run, "budget", "seed")
+    given |= ({"condition": condition} if condition else {}) | _settings(run, "budget", "seed")
     given["precision"] = run.config.get("precision") or "float32"
     words = "".join(f", {name}={value!r}" for name, value in (given | run.options).items())
-    return f"pf.fit({_data(found)}, {run.model!r}{words})"
+    return f"pf.fit({_data(contents)}, {contents.description['sources'][run.model]!r}{words})"
 
 
-def _data(found: Found) -> str:
+def _data(contents: FolderContents) -> str:
     """Return the data as a call takes it: by name, or read with its constraints."""
-    name, said = found.about["data"], _constraints(found)
-    if not said:
+    name, constraints = contents.description["data"], _constraints(contents)
+    if not constraints:
         return repr(name)
-    condition = found.about["condition"]
-    given = f", condition={condition!r}" if condition else ""
-    return f"pf.read({name!r}{given}, constraints={said!r})"
+    condition = contents.description["condition"]
+    argument = f", condition={condition!r}" if condition else ""
+    return f"pf.read({name!r}{argument}, constraints={constraints!r})"
 
 
-def _constraints(found: Found) -> list[str]:
+def _constraints(contents: FolderContents) -> list[str]:
     """Return what must hold in every row of a table, as text."""
-    schema = found.schema
-    return list(map(str, schema.rules.statements)) if isinstance(schema, TableSchema) else []
+    schema = contents.schema
+    return (
+        list(map(str, schema.constraint_set.constraints)) if isinstance(schema, TableSchema) else []
+    )
+
+
+def _sources(contents: FolderContents) -> list[str]:
+    """Return what names each model in a command."""
+    return [contents.description["sources"][model] for model in contents.models]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Return seeds as the command line takes them: how many, or a list with commas."""
+    listed = ",".join(map(str, seeds))
+    return str(len(seeds)) if _are_first(seeds) else listed + "," * (len(seeds) == 1)
+
+
+def _are_first(seeds: Sequence[int]) -> bool:
+    """Whether the seeds are 0, 1, ..., as a number of seeds gives them."""
+    return list(seeds) == list(range(len(seeds)))
 
 
 def _steps(run: Run) -> int:
     return steps_of(run.config)
 
 
-def _first(found: Found) -> Run:
-    return found.runs[found.models[0]][0]
-
-
-def _given(run: Run, *named: str) -> dict[str, Any]:
-    """Return the settings that are not the defaults, the named ones and the seed apart."""
-    defaults = {f.name: f.default for f in fields(Settings) if f.name not in {*named, "seed"}}
+def _settings(run: Run, *without: str) -> dict[str, Any]:
+    """Return the settings of training that are not the defaults, without some and the seed."""
+    defaults = {f.name: f.default for f in fields(Settings) if f.name not in {*without, "seed"}}
     return {n: run.settings[n] for n, value in defaults.items() if run.settings.get(n) != value}
 
 
-def _out(found: Found) -> str:
-    return f"runs/{found.comparison.folder.resolve().name}"
+def _out(contents: FolderContents) -> str:
+    return f"runs/{contents.comparison.folder.resolve().name}"

@@ -1,4 +1,4 @@
-"""The first rows of a table, as they would be given to a user."""
+"""The first rows of a table, in the user's own form."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from typing import Any
 
 import narwhals as nw
 
-from pushforward.report.figures import Sheet
-from pushforward.report.folder import REAL
+from pushforward.comparison.folder import REAL
+from pushforward.report.figures import TextTable
 from pushforward.report.marginals import Frame
 
 ROWS = 8
 COLUMNS = 30
 
 
-def first_rows(frames: Mapping[str, Frame]) -> list[Sheet]:
+def first_rows(frames: Mapping[str, Frame]) -> list[TextTable]:
     """Return the first rows of the real table and of every model's."""
-    return [_sheet("real (test rows)" if n == REAL else n, frame) for n, frame in frames.items()]
+    return [
+        _text_table("real (test rows)" if n == REAL else n, frame) for n, frame in frames.items()
+    ]
 
 
-def _sheet(title: str, frame: Frame) -> Sheet:
+def _text_table(title: str, frame: Frame) -> TextTable:
     names = frame.columns[:COLUMNS]
     columns = [_texts(frame[column].head(ROWS)) for column in names]
     rows = [list(row) for row in zip(*columns, strict=True)]
     hidden = len(frame.columns) - len(names)
     note = f"{hidden} more columns are not shown" if hidden else ""
-    return Sheet(names, rows, title, note, named=False)
+    return TextTable(names, rows, title, note, named=False)
 
 
 def _texts(column: nw.Series[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Learning curves by turn and term, and the measure that chose the checkpoints."""
+"""Learning curves by turn and term, and the distance that selected the checkpoints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pushforward.report.figures import (
     Figure,
     Json,
     axis,
-    calm_range,
     label,
     layout,
+    robust_range,
 )
-from pushforward.report.folder import Found, Run
+from pushforward.report.folder import FolderContents, Run
 
 HOVER = "step %{{x}}, %{{customdata:.1f}} s: %{{y:.4g}}<extra>seed {seed}</extra>"
 
@@ -33,20 +33,20 @@ def curves(runs: Sequence[Run]) -> list[Figure]:
 def _panel(runs: Sequence[Run], turn: str, names: Sequence[str]) -> Figure:
     series = {(name, run.seed): _series(run, name) for name in names for run in runs}
     traces = [
-        _line(found, name.partition(".")[2], PALETTE[names.index(name) % len(PALETTE)], seed)
+        _line(points, name.partition(".")[2], PALETTE[names.index(name) % len(PALETTE)], seed)
         | {"showlegend": seed == runs[0].seed}
-        for (name, seed), found in series.items()
+        for (name, seed), points in series.items()
     ]
-    calm = calm_range([value for found in series.values() for _, value, _ in found])
+    clipped = robust_range([value for points in series.values() for _, value, _ in points])
     own = layout(
         height=270,
         margin={"l": 48, "r": 10, "t": 24, "b": 38},
         xaxis=axis("step"),
-        yaxis=axis() | ({"range": calm} if calm else {}),
+        yaxis=axis() | ({"range": clipped} if clipped else {}),
     )
     model = runs[0].model
     alt = f"Learning curves of {model}, turn {turn}: {', '.join(names)} by step, {len(runs)} seeds"
-    note = "extreme values leave the frame" if calm else ""
+    note = "extreme values are outside the frame" if clipped else ""
     return Figure(traces, own, alt, f"{model} · {turn}", note)
 
 
@@ -69,25 +69,25 @@ def _line(series: Series, name: str, colour: str, seed: int) -> Json:
     }
 
 
-def validation(found: Found, colours: dict[str, str]) -> Figure | None:
-    """Return the measure on validation for every run, its best checkpoint marked."""
+def validation(contents: FolderContents, colours: dict[str, str]) -> Figure | None:
+    """Return the distance to validation rows for every run, its best checkpoint marked."""
     traces: list[Json] = []
-    for model, runs in found.runs.items():
+    for model, runs in contents.runs.items():
         for run in runs:
             series = [
                 (r["step"], r["validation"], r["seconds"]) for r in run.records if "validation" in r
             ]
             if series:
-                traces += _checked(series, run, colours[model], first=run is runs[0])
+                traces += _validation_traces(series, run, colours[model], first=run is runs[0])
     values = [v for t in traces for v in t["y"] if math.isfinite(v)]
     if not values:
         return None
-    upright = _logarithmic(values) if min(values) > 0 else {}
+    y_axis = _logarithmic(values) if min(values) > 0 else {}
     own = layout(
         height=300,
         margin={"l": 56, "r": 10, "t": 24, "b": 38},
         xaxis=axis("step"),
-        yaxis=axis("energy distance", **upright),
+        yaxis=axis("energy distance", **y_axis),
     )
     alt = "Energy distance to the validation rows by step, for every run; best checkpoints marked"
     return Figure(traces, own, alt, "On validation rows")
@@ -100,10 +100,10 @@ def _logarithmic(values: Sequence[float]) -> Json:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def _checked(series: Series, run: Run, colour: str, *, first: bool) -> list[Json]:
+def _validation_traces(series: Series, run: Run, colour: str, *, first: bool) -> list[Json]:
     """Return a run's line and the mark of its best checkpoint."""
     line = _line(series, run.model, colour, run.seed) | {"showlegend": first}
-    step, value, _ = chosen(series, [r["step"] for r in run.records if r.get("kept")])
+    step, value, _ = best_check(series, [r["step"] for r in run.records if r.get("kept")])
     mark = {
         "type": "scatter",
         "mode": "markers",
@@ -117,8 +117,8 @@ def _checked(series: Series, run: Run, colour: str, *, first: bool) -> list[Json
     return [line, mark]
 
 
-def chosen(series: Series, kept: Sequence[int]) -> tuple[int, float, float]:
-    """Return the check whose weights were kept last; where none says so, the lowest late one."""
+def best_check(series: Series, kept: Sequence[int]) -> tuple[int, float, float]:
+    """Return the check whose weights were kept last, or the lowest of the last 3/4 of training."""
     last = series[-1][0]
     if kept:
         return next(check for check in series if check[0] == kept[-1])

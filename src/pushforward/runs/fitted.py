@@ -19,7 +19,7 @@ from pushforward.families.lookup import resolve_imported
 from pushforward.families.model import Model
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors, write_json, write_tensors
-from pushforward.measures import Decoder
+from pushforward.measures import LatentDecoder
 from pushforward.models import all_models, find
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import isolated
@@ -147,7 +147,7 @@ class Fitted:
         network = self.network(checkpoint)
         return SampleRequest(network, self.schema, n, seed, condition, where, balance).stream(chunk)
 
-    def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> Decoder:
+    def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> LatentDecoder:
         """Return the map from codes to rows (of one class), to measure likelihoods."""
         model, schema = self.network(checkpoint), self.schema
         if isinstance(schema.space, Cells) or not isinstance(model.prior, ContinuousPrior):
@@ -162,7 +162,7 @@ class Fitted:
             return model.mean(z, None if c is None else c.expand(len(z), -1))
 
         prior = model.prior
-        return Decoder(
+        return LatentDecoder(
             mean, prior.latent, prior=prior, rows=lambda x: schema.expand(schema.encode(x))
         )
 

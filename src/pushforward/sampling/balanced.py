@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pushforward.data.schema import Condition
+from pushforward.data.schema import ClassCondition
 from pushforward.random import Stream, derived_seed, permutation
 from pushforward.sampling.blocks import BLOCK, Block
 from pushforward.sampling.streams import joined, regrouped
@@ -18,7 +18,7 @@ def even(n: int, among: int) -> list[int]:
     return [n // among + (k < n % among) for k in range(among)]
 
 
-def even_labels(condition: Condition, n: int, seed: int) -> Tensor:
+def even_labels(condition: ClassCondition, n: int, seed: int) -> Tensor:
     """Return n codes, as many of each class that occurs (a missing one left out), in any order."""
     known = zip(condition.classes, condition.frequencies, strict=True)
     codes = [k for k, (value, share) in enumerate(known) if value is not None and share > 0]

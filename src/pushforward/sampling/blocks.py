@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
-from pushforward.data.schema import Condition
+from pushforward.data.schema import ClassCondition
 from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.random import Stream, derived_seed, generator, isolated
@@ -70,14 +70,14 @@ def imagined(
         yield rows, own
 
 
-def labels_of(condition: Condition | None, n: int) -> Tensor | None:
+def labels_of(condition: ClassCondition | None, n: int) -> Tensor | None:
     """Return n classes' codes, drawn by their frequencies; None without a condition."""
     if condition is None:
         return None
     return torch.multinomial(torch.tensor(condition.frequencies), n, replacement=True)
 
 
-def chosen_labels(condition: Condition | None, n: int, wanted: Any) -> Tensor:
+def chosen_labels(condition: ClassCondition | None, n: int, wanted: Any) -> Tensor:
     """Return the codes (n,) of one class, or of a sequence of n; ModelError when there is none."""
     if condition is None:
         raise ModelError("this model was trained without a condition: fit it with condition=...")

@@ -167,9 +167,9 @@ class Conditioner:
 
     def __post_init__(self) -> None:
         self.restriction = self.restriction.to(self.model.device)
-        if self.restriction.classes is not None and self.schema.condition is not None:
+        if self.restriction.class_frequencies is not None and self.schema.condition is not None:
             whole = sum(self.schema.condition.frequencies)
-            self.tally.native = float(self.restriction.classes.sum()) / whole
+            self.tally.native = float(self.restriction.class_frequencies.sum()) / whole
 
     def rows(self, n: int) -> Iterator[Block]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
@@ -255,7 +255,11 @@ class Conditioner:
     def _draw(self) -> _Draws:
         """Draw n rows' cells, kept to what is allowed."""
         own, n = self.restriction, block_size(self.schema)
-        labels = None if own.classes is None else torch.multinomial(own.classes, n, True)
+        labels = (
+            None
+            if own.class_frequencies is None
+            else torch.multinomial(own.class_frequencies, n, True)
+        )
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
         draws = self._kept_by_rows(_Draws(cells, labels, chance))
@@ -267,18 +271,18 @@ class Conditioner:
         if not self.restriction.checked:
             return draws
         rows, labels = self._finished(draws)
-        kept = self.restriction.holds_in(self.schema.frame(rows, labels))
+        kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
         return replace(draws, chance=draws.chance * kept.to(draws.chance), rows=rows)
 
     def _finished(self, draws: _Draws) -> Block:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""
         if draws.rows is not None:
             return draws.rows, draws.labels
-        return self.restriction.tables.draw_in_cells(draws.cells).cpu(), draws.labels
+        return self.restriction.quantile_table.draw_in_cells(draws.cells).cpu(), draws.labels
 
     def _checked(self, rows: Tensor, labels: Tensor | None) -> Block:
         """Drop rows that rounding to a column's grid has carried out of the condition."""
-        kept = self.restriction.holds(rows)
+        kept = self.restriction.allows(rows)
         return rows[kept], None if labels is None else labels[kept]
 
 

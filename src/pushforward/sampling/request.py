@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema, write
-from pushforward.data.tables.where import Where, levels, restrict
-from pushforward.data.tables.where import spoken as spoken_of_table
+from pushforward.data.tables.where import Where, observed_values, parse_where, restrict
 from pushforward.data.write import streams, write_stream
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
@@ -118,7 +117,11 @@ class SampleRequest:
     def stream(self, chunk: int = CHUNK) -> Iterator[Any]:
         """Yield raw data, `chunk` rows at a time."""
         for part in self._chunks(chunk):
-            yield self.schema.make.restore(part) if isinstance(self.schema, TableSchema) else part
+            yield (
+                self.schema.frame_format.restore(part)
+                if isinstance(self.schema, TableSchema)
+                else part
+            )
         self._warn()
 
     def write(self, path: str | Path) -> Path:
@@ -183,7 +186,7 @@ class SampleRequest:
             return imagined(self.model, self.schema, self.n, self.source, labels)
         if name in where:
             raise ModelError(f"balance: column {name!r} is restricted by where= already")
-        values = levels(self._table("balance"), name)
+        values = observed_values(self._table("balance"), name)
         shares = zip(values, even(self.n, len(values)), strict=True)
         counts = [(value, n) for value, n in shares if n]
         sources = [
@@ -201,10 +204,10 @@ class SampleRequest:
         raise ModelError(f"{msg}; fit with condition= to balance by its classes")
 
 
-def spoken(texts: Sequence[str], schema: Schema) -> Where | None:
+def where_from_texts(texts: Sequence[str], schema: Schema) -> Where | None:
     """Read `--where` options; ModelError for data that are no table."""
     if not texts:
         return None
     if not isinstance(schema, TableSchema):
         raise ModelError(f"--where takes tables, got {schema.kind} data; use --condition")
-    return spoken_of_table(texts, schema)
+    return parse_where(texts, schema)

@@ -92,7 +92,7 @@ def _compact(data: Dataset) -> Batch:
     """Return the compact training rows and their labels; a chunk at a time, to hold no copy."""
     if data.streamed is not None:
         return data.streamed.codes, data.streamed.labels
-    index, schema = data.parts["train"], data.schema
+    index, schema = data.splits["train"], data.schema
     first = schema.compact(data.rows[index[:1]])
     rows = first.new_empty((len(index), *first.shape[1:]))
     for part, chunk in zip(index.split(CHUNK), rows.split(CHUNK), strict=True):

@@ -352,7 +352,7 @@ class Loop:
 
     @torch.no_grad()
     def _anatomy(self, model: Model) -> list[Panel]:
-        rows, labels = self.data.part("validation")
+        rows, labels = self.data.subset("validation")
         x = self.data.schema.expand(rows[:ANATOMY_ROWS].to(self.device))
         c = None if labels is None else one_hot(labels, model.classes, self.device)[:ANATOMY_ROWS]
         return model.anatomy(x, c)

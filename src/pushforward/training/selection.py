@@ -29,7 +29,7 @@ class Validation:
     """Reads the same rows with the same noise each time: a change of a value is the model's."""
 
     def __init__(self, data: Dataset, seed: int) -> None:
-        rows, labels = data.part("validation")
+        rows, labels = data.subset("validation")
         self.data, self.seed = data, seed
         self.rows, self.labels = rows[:ROWS], None if labels is None else labels[:ROWS]
 
@@ -63,7 +63,7 @@ class Validation:
     @cached_property
     def noise(self) -> float:
         """What the energy distance stays below in 95 % of cases where there is no difference."""
-        rows, labels = self.data.part("train")
+        rows, labels = self.data.subset("train")
         n = min(len(rows), len(self.rows))
         if n < 3:
             return 0.0

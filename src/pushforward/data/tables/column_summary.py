@@ -1,7 +1,7 @@
-"""What all rows of a column say, gathered a batch at a time: so a table need not be held whole.
+"""What all rows say about a column, gathered in batches: the table need not fit in memory.
 
-Facts are what there is: the levels of a category, the range and the resolution of a number, what
-is missing, the pattern of names. How often each value occurs is learned from training rows.
+A summary holds what exists: the levels of a category, the range and the resolution of a number,
+missing values, the first texts. How often each value occurs is learned from training rows.
 """
 
 from __future__ import annotations
@@ -12,44 +12,43 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.tables.partition import Floats
+from pushforward.data.numeric import MAX_MAGNITUDE, Floats
 from pushforward.errors import DataError
 
-GRID = 2**51  # integers up to here are exact in float64, and so are their halves
-HUGE = 1e150  # beyond, products of two values overflow
-DECIMALS = 12  # digits after the point; a column with more has full precision
-LEVELS = 1_000_000  # most levels of a column
-NAMED = 10_000  # texts that the pattern of identifiers is learned from
-TICKS = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # in a second
-WORDS = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)  # dtypes of categories
+MAX_GRID_STEPS = 2**51  # integers up to here are exact in float64, and so are their halves
+MAX_DECIMALS = 12  # a column with more has full precision
+MAX_LEVELS = 1_000_000
+MAX_PATTERN_TEXTS = 10_000  # texts from which the pattern of identifiers is learned
+TICKS_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+CATEGORICAL_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null)
 
 
 @dataclass
-class Reals:
+class RealSummary:
     """Range and resolution of numbers with a fractional part.
 
     Args:
         largest: the largest magnitude.
-        digits: the fewest decimals that all numbers have; `DECIMALS` + 1 for full precision.
+        digits: the fewest decimals that all numbers have; `MAX_DECIMALS` + 1 for full precision.
     """
 
     largest: float = 0.0
     digits: int = 0
 
-    def add(self, values: pl.Series, before: int) -> None:
-        """Take in the next values, which so many rows precede; DataError for infinite ones."""
-        numbers = finite(values.cast(pl.Float64), before)
+    def add(self, values: pl.Series, rows_before: int) -> None:
+        """Add the next values, which `rows_before` rows precede; DataError for infinite ones."""
+        numbers = finite_floats(values.cast(pl.Float64), rows_before)
         numbers = numbers[~np.isnan(numbers)]
         if isinstance(values.dtype, pl.Decimal):
             self.digits = values.dtype.scale
             return
-        precision = np.float32 if values.dtype == pl.Float32 else np.float64
+        float_type = np.float32 if values.dtype == pl.Float32 else np.float64
         self.largest = max(self.largest, float(np.abs(numbers).max(initial=0)))
-        while self.digits <= DECIMALS:
+        while self.digits <= MAX_DECIMALS:
             scale = 10.0**self.digits
-            if self.largest * scale >= GRID:
-                self.digits = DECIMALS + 1
-            elif all(_on_grid(part, scale, precision) for part in (numbers[:1000], numbers)):
+            if self.largest * scale >= MAX_GRID_STEPS:
+                self.digits = MAX_DECIMALS + 1
+            elif all(_on_grid(some, scale, float_type) for some in (numbers[:1000], numbers)):
                 break
             else:
                 self.digits += 1
@@ -58,52 +57,54 @@ class Reals:
         """Return the number of decimals that all values have, or None for full precision."""
         if dtype.is_decimal():
             return self.digits
-        return None if self.digits > DECIMALS else max(self.digits, printed or 0)
+        return None if self.digits > MAX_DECIMALS else max(self.digits, printed or 0)
 
 
 @dataclass
-class Ticks:
+class IntegerSummary:
     """Range and resolution of integers and times.
 
+    A time is counted in ticks, the integers that Polars stores for its dtype.
+
     Args:
-        low, high: the range; None while there is no value.
-        coarseness: the position among `_units` of the coarsest in which all times are whole.
+        low, high: the range; None as long as there is no value.
+        unit_index: the position, among `_units`, of the coarsest unit that divides all ticks.
     """
 
     low: int | None = None
     high: int | None = None
-    coarseness: int = 0
+    unit_index: int = 0
 
     def add(self, ticks: pl.Series, dtype: pl.DataType) -> None:
-        """Take in the next ticks, none of them missing."""
+        """Add the next ticks, none of them missing."""
         if not len(ticks):
             return
         low, high = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]  # not empty
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
         units = _units(dtype)
-        while units[self.coarseness] > 1 and (ticks % units[self.coarseness] != 0).any():
-            self.coarseness += 1
+        while units[self.unit_index] > 1 and (ticks % units[self.unit_index] != 0).any():
+            self.unit_index += 1
 
     def unit(self, dtype: pl.DataType) -> int:
-        """Return the coarsest unit in which all ticks are whole; 1 for integers."""
-        return _units(dtype)[self.coarseness]
+        """Return the coarsest unit, in ticks, that divides all of them; 1 for integers."""
+        return _units(dtype)[self.unit_index]
 
 
 @dataclass
-class Facts:
-    """The facts of one column.
+class ColumnSummary:
+    """What all rows say about one column.
 
     Args:
-        name: its name.
+        name: of the column.
         dtype: its Polars dtype.
-        kind: what the user says that it is, or None.
+        kind: the kind that the user states, or None.
         rows, nulls, nans: how many there are.
-        levels: the distinct keys of a category; None for more than `LEVELS`.
-        texts: the first `NAMED` names, where the column may be one of identifiers.
+        levels: the distinct keys of a category; None for more than `MAX_LEVELS`.
+        texts: the first `MAX_PATTERN_TEXTS` texts, if the column may hold identifiers.
         examples: the first values.
         reals: range and resolution of numbers with a fractional part.
-        ticks: the same of integers and times.
+        integers: range and resolution of integers and times.
     """
 
     name: str
@@ -115,26 +116,26 @@ class Facts:
     levels: pl.Series | None = field(default_factory=lambda: pl.Series([], dtype=pl.Null))
     texts: pl.Series | None = None
     examples: list[Any] = field(default_factory=list)
-    reals: Reals = field(default_factory=Reals)
-    ticks: Ticks = field(default_factory=Ticks)
+    reals: RealSummary = field(default_factory=RealSummary)
+    integers: IntegerSummary = field(default_factory=IntegerSummary)
 
     @classmethod
-    def of(cls, values: pl.Series, kind: str | None) -> Facts:
-        """Return the facts of a column that is held whole."""
-        facts = cls(values.name, values.dtype, kind)
-        facts.add(values)
-        return facts
+    def of(cls, values: pl.Series, kind: str | None) -> ColumnSummary:
+        """Return the summary of a column in memory."""
+        summary = cls(values.name, values.dtype, kind)
+        summary.add(values)
+        return summary
 
     def add(self, values: pl.Series) -> None:
-        """Take the next rows in."""
+        """Add the next rows."""
         if self.kind == "identifier" or self.dtype == pl.String:
-            self._name(values)
-        if self.kind in ("categorical", "boolean") or self.dtype in WORDS:
-            self._count(values)
+            self._add_texts(values)
+        if self.kind in ("categorical", "boolean") or self.dtype in CATEGORICAL_DTYPES:
+            self._add_levels(values)
         elif is_real(self.dtype):
             self.reals.add(values, self.rows)
         else:
-            self.ticks.add(values.to_physical().drop_nulls(), self.dtype)
+            self.integers.add(values.to_physical().drop_nulls(), self.dtype)
         if len(self.examples) < 3:
             self.examples += values.drop_nulls().head(3).to_list()
         self.rows += len(values)
@@ -143,33 +144,33 @@ class Facts:
 
     @property
     def present(self) -> int:
-        """The rows with a value."""
+        """The number of rows with a value."""
         return self.rows - self.nulls - self.nans
 
-    def _name(self, values: pl.Series) -> None:
-        """Keep the first names."""
-        names = values.head(0) if self.texts is None else self.texts
-        if len(names) < NAMED:
-            found = values.drop_nulls()
-            found = found.filter(found.cast(pl.String) != "").head(NAMED - len(names))
-            names = pl.concat([names, found])
-        self.texts = names
+    def _add_texts(self, values: pl.Series) -> None:
+        """Keep the first texts."""
+        texts = values.head(0) if self.texts is None else self.texts
+        if len(texts) < MAX_PATTERN_TEXTS:
+            present = values.drop_nulls()
+            present = present.filter(present.cast(pl.String) != "")
+            texts = pl.concat([texts, present.head(MAX_PATTERN_TEXTS - len(texts))])
+        self.texts = texts
 
-    def _count(self, values: pl.Series) -> None:
+    def _add_levels(self, values: pl.Series) -> None:
         """Keep the distinct keys."""
         if self.levels is None:
             return
-        found = keys(values).unique().drop_nulls()
-        levels = pl.concat([self.levels, found]).unique() if len(self.levels) else found
-        self.levels = levels if len(levels) <= LEVELS else None
+        fresh = category_keys(values).unique().drop_nulls()
+        levels = pl.concat([self.levels, fresh]).unique() if len(self.levels) else fresh
+        self.levels = levels if len(levels) <= MAX_LEVELS else None
 
 
 def is_real(dtype: pl.DataType) -> bool:
-    """Tell whether a dtype holds numbers with a fractional part."""
+    """Whether a dtype holds numbers with a fractional part."""
     return dtype.is_float() or dtype.is_decimal()
 
 
-def keys(values: pl.Series) -> pl.Series:
+def category_keys(values: pl.Series) -> pl.Series:
     """Return categories as text, truth values or plain numbers, NaN as null."""
     if values.dtype in (pl.String, pl.Categorical, pl.Enum):
         return values.cast(pl.String)
@@ -178,33 +179,36 @@ def keys(values: pl.Series) -> pl.Series:
     return values.to_physical()
 
 
-def finite(values: pl.Series, before: int = 0) -> Floats:
-    """Return floats with NaN for missing; DataError for infinite ones, `before` rows on."""
+def finite_floats(values: pl.Series, rows_before: int = 0) -> Floats:
+    """Return floats with NaN for missing values; DataError, which names a row, for infinite ones.
+
+    `rows_before` rows of the table precede these values.
+    """
     numbers = values.to_numpy().astype(np.float64)
-    wrong = np.abs(numbers) > HUGE
+    wrong = np.abs(numbers) > MAX_MAGNITUDE
     if wrong.any():
         row = int(wrong.argmax())
         msg = (
-            f"column {values.name!r} must hold finite numbers (up to {HUGE:g}), and row "
-            f"{before + row + 1} is {numbers[row]:g} ({int(wrong.sum())} such rows); drop them or "
-            "make them missing"
+            f"column {values.name!r} must hold finite numbers (up to {MAX_MAGNITUDE:g}), and row "
+            f"{rows_before + row + 1} is {numbers[row]:g} ({int(wrong.sum())} such rows); drop "
+            "them or make them missing"
         )
         raise DataError(msg)
     return numbers
 
 
-def _on_grid(numbers: Floats, scale: float, precision: type[np.floating[Any]]) -> bool:
-    """Tell whether rounding to a grid changes nothing, at the column's precision."""
+def _on_grid(numbers: Floats, scale: float, float_type: type[np.floating[Any]]) -> bool:
+    """Whether rounding to multiples of 1 / scale changes nothing, in the column's float type."""
     rounded = np.round(numbers * scale) / scale
-    return np.array_equal(rounded.astype(precision), numbers.astype(precision))
+    return np.array_equal(rounded.astype(float_type), numbers.astype(float_type))
 
 
 def _units(dtype: pl.DataType) -> list[int]:
     """Return day, minute, second, ms, us and 1 in ticks: each a multiple of the next."""
     if dtype in (pl.Datetime, pl.Duration):
-        second = TICKS[dtype.time_unit]  # type: ignore[attr-defined]  # both have one
+        second = TICKS_PER_SECOND[dtype.time_unit]  # type: ignore[attr-defined]  # both have one
     elif dtype == pl.Time:
-        second = TICKS["ns"]
+        second = TICKS_PER_SECOND["ns"]
     else:
         return [1]
     fine = [10**k for k in (6, 3) if 10**k < second]

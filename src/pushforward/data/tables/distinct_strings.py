@@ -1,9 +1,10 @@
-"""All texts of a pattern in a random order, each of them once: text number i without the others.
+"""All strings of a pattern in a random order, each once: string number i without the others.
 
-A chunk of a table needs identifiers that are distinct from those of all other chunks, and no
-memory of them. So an index is carried to a text by bijections: a permutation of the indices (a
-Feistel network, whose rounds need not be invertible; Luby and Rackoff 1988), walked until it falls
-into the range (Black and Rogaway 2002), then digits in the mixed radix of the alphabets.
+Each chunk of a table needs identifiers that differ from those of all other chunks, without storing
+them. So an index is mapped to a string by bijections: a permutation of the indices (a Feistel
+network, whose rounds need not be invertible; Luby and Rackoff 1988), applied repeatedly until the
+result is in the range (cycle walking; Black and Rogaway 2002), then the digits in the mixed radix
+of the alphabets.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pushforward.data.numeric import Floats, Ints
 from pushforward.errors import DataError
 
 Words = NDArray[np.uint64]
 
-MOST = 2**56  # texts of one length are counted up to here; beyond, the others are chance
-ROUNDS = 4
+MAX_COUNTED = 2**56  # strings of one length are enumerated up to here; the others are hashed
+FEISTEL_ROUNDS = 4
 
 
-def mixed(words: Words, key: int) -> Words:
+def splitmix64(words: Words, key: int) -> Words:
     """Return a hash of 64-bit words (the finaliser of SplitMix64, Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         z = words + np.uint64((key * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
@@ -35,44 +37,44 @@ def mixed(words: Words, key: int) -> Words:
         return z ^ (z >> np.uint64(31))
 
 
-def indices(first: int, n: int) -> Words:
+def index_range(first: int, n: int) -> Words:
     """Return first .. first + n - 1."""
     return np.arange(first, first + n, dtype=np.uint64)
 
 
-def chances(first: int, n: int, key: int) -> NDArray[np.float64]:
-    """Return numbers in [0, 1) that depend on their index and the key alone."""
-    words = mixed(indices(first, n), key ^ 0x5DEECE66D) >> np.uint64(11)
+def hashed_uniform(first: int, n: int, key: int) -> Floats:
+    """Return numbers in [0, 1) for n indices, which depend only on the index and the key."""
+    words = splitmix64(index_range(first, n), key ^ 0x5DEECE66D) >> np.uint64(11)
     return words.astype(np.float64) * 2.0**-53
 
 
-def permuted(index: Words, size: int, key: int) -> Words:
-    """Return a permutation of 0 .. size - 1 at these indices."""
-    half = max(1, -(-(size - 1).bit_length() // 2))
-    found = _feistel(index, half, key)
-    while (out := found >= size).any():
-        found[out] = _feistel(found[out], half, key)
-    return found
+def permute(index: Words, size: int, key: int) -> Words:
+    """Return a pseudorandom permutation of 0 .. size - 1, evaluated at these indices."""
+    half_bits = max(1, -(-(size - 1).bit_length() // 2))
+    permuted = _feistel(index, half_bits, key)
+    while (outside := permuted >= size).any():
+        permuted[outside] = _feistel(permuted[outside], half_bits, key)
+    return permuted
 
 
-def _feistel(index: Words, half: int, key: int) -> Words:
-    """Return a permutation of the numbers of 2 * half bits."""
-    bits, mask = np.uint64(half), np.uint64(2**half - 1)
+def _feistel(index: Words, half_bits: int, key: int) -> Words:
+    """Return a permutation of the numbers of 2 * half_bits bits."""
+    bits, mask = np.uint64(half_bits), np.uint64(2**half_bits - 1)
     left, right = index >> bits, index & mask
-    for k in range(ROUNDS):
-        left, right = right, left ^ (mixed(right, key + k) & mask)
+    for k in range(FEISTEL_ROUNDS):
+        left, right = right, left ^ (splitmix64(right, key + k) & mask)
     return (left << bits) | right
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A stretch of the list in which texts of some lengths take turns.
+class LengthMix:
+    """A section of the list in which strings of certain lengths are mixed.
 
     Args:
-        size: how many texts it holds.
+        size: the number of strings.
         lengths: their lengths ...
         counts: ... how many there are of each ...
-        offsets: ... and how many of each came in earlier phases.
+        offsets: ... and how many of each are in earlier sections.
     """
 
     size: int
@@ -82,14 +84,14 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Series:
-    """An endless list of distinct texts.
+class DistinctStrings:
+    """An endless list of distinct strings.
 
     Args:
-        alphabets: for each position the characters that may stand there, in ascending order.
-        shares: how frequent the lengths 1, 2, ... are, as long as there are texts of them.
-        dtype: text, or the integers that the texts must be numbers of.
-        key: what the order depends on.
+        alphabets: the characters that each position may have, in ascending order.
+        shares: the shares of the lengths 1, 2, ..., until all strings of a length are used.
+        dtype: text, or the integer type that must hold the numbers that the strings spell.
+        key: determines the order.
     """
 
     alphabets: tuple[str, ...]
@@ -97,98 +99,100 @@ class Series:
     dtype: pl.DataType
     key: int
 
-    def texts(self, first: int, n: int) -> list[str]:
-        """Return the texts number first .. first + n - 1."""
-        index, start = indices(first, n), 0
+    def strings(self, first: int, n: int) -> list[str]:
+        """Return the strings number first .. first + n - 1."""
+        index, start = index_range(first, n), 0
         lengths, ranks = np.zeros(n, np.int64), np.zeros(n, np.uint64)
-        for k, phase in enumerate(self._phases()):
-            inside = (index >= start) & (index < start + phase.size)
+        for k, section in enumerate(self._sections()):
+            inside = (index >= start) & (index < start + section.size)
             if inside.any():
-                place = permuted(index[inside] - np.uint64(start), phase.size, self.key + 7 * k)
-                lengths[inside], ranks[inside] = _within(phase, place)
-            start += phase.size
+                local = index[inside] - np.uint64(start)
+                positions = permute(local, section.size, self.key + 7 * k)
+                lengths[inside], ranks[inside] = _locate(section, positions)
+            start += section.size
             if start >= first + n:
                 break
-        return self._spelled(index, lengths, ranks)
+        return self._strings_of_rank(index, lengths, ranks)
 
-    def _phases(self) -> Iterator[Phase]:
-        """Yield phases: a length drops out when all its texts are used; at last come longer ones.
+    def _sections(self) -> Iterator[LengthMix]:
+        """Yield sections: a length ends when all its strings are used; longer ones follow at last.
 
         DataError when an integer type has no more numbers.
         """
-        room = {n: self._room(n) for n, share in enumerate(self.shares, 1) if share > 0}
-        used = dict.fromkeys(room, 0)
-        while left := [n for n in room if used[n] < room[n]]:
-            rest = [room[n] - used[n] for n in left]
-            share = [self.shares[n - 1] for n in left]
-            scale = min(r / s for r, s in zip(rest, share, strict=True))
-            counts = [min(r, max(1, round(s * scale))) for r, s in zip(rest, share, strict=True)]
-            yield Phase(sum(counts), tuple(left), tuple(counts), tuple(used[n] for n in left))
-            for n, count in zip(left, counts, strict=True):
+        capacity = {n: self._capacity(n) for n, share in enumerate(self.shares, 1) if share > 0}
+        used = dict.fromkeys(capacity, 0)
+        while lengths := [n for n in capacity if used[n] < capacity[n]]:
+            free = [capacity[n] - used[n] for n in lengths]
+            share = [self.shares[n - 1] for n in lengths]
+            scale = min(f / s for f, s in zip(free, share, strict=True))
+            counts = [min(f, max(1, round(s * scale))) for f, s in zip(free, share, strict=True)]
+            offsets = tuple(used[n] for n in lengths)
+            yield LengthMix(sum(counts), tuple(lengths), tuple(counts), offsets)
+            for n, count in zip(lengths, counts, strict=True):
                 used[n] += count
         longer = len(self.alphabets) + 1
-        while size := self._room(longer):
-            yield Phase(size, (longer,), (size,), (0,))
+        while size := self._capacity(longer):
+            yield LengthMix(size, (longer,), (size,), (0,))
             used[longer] = size
             longer += 1
-        msg = f"identifiers must be distinct, and of type {self.dtype} only {sum(used.values())}"
-        raise DataError(f"{msg} fit their pattern; sample fewer rows, or widen the column")
+        msg = f"identifiers must be distinct, and only {sum(used.values())} fit {self.dtype}"
+        raise DataError(f"{msg} by their pattern; sample fewer rows, or use a wider type")
 
-    def _places(self, length: int) -> list[str]:
-        """Return what may stand at each position of a text; in long ones the widest repeats."""
-        found = list(self.alphabets)
-        at = max(range(len(found)), key=lambda i: len(found[i]))
-        widest = found[at] if len(found[at]) > 1 else string.digits
-        found[at + 1 : at + 1] = [widest] * (length - len(found))
-        return found[:length]
+    def _alphabets(self, length: int) -> list[str]:
+        """Return the alphabet of each position; in longer strings the widest one is repeated."""
+        alphabets = list(self.alphabets)
+        widest = max(range(len(alphabets)), key=lambda i: len(alphabets[i]))
+        repeated = alphabets[widest] if len(alphabets[widest]) > 1 else string.digits
+        alphabets[widest + 1 : widest + 1] = [repeated] * (length - len(alphabets))
+        return alphabets[:length]
 
-    def _room(self, length: int) -> int:
-        """Return how many texts of a length are counted."""
-        places = self._places(length)
-        every = math.prod(map(len, places))
+    def _capacity(self, length: int) -> int:
+        """Return how many strings of a length are enumerated."""
+        alphabets = self._alphabets(length)
+        total = math.prod(map(len, alphabets))
         if not self.dtype.is_integer():
-            return min(every, MOST)
-        top = int(np.iinfo(str(self.dtype).lower()).max)
-        return bisect.bisect_right(range(every), top, key=lambda rank: _nth(places, rank))
+            return min(total, MAX_COUNTED)
+        largest = int(np.iinfo(str(self.dtype).lower()).max)
+        return bisect.bisect_right(range(total), largest, key=lambda rank: _number(alphabets, rank))
 
-    def _spelled(self, index: Words, lengths: NDArray[np.int64], ranks: Words) -> list[str]:
-        """Return the texts of these lengths and ranks; `index` fills what ranks do not reach."""
-        texts = np.empty(len(index), f"<U{int(lengths.max(initial=1))}")
+    def _strings_of_rank(self, index: Words, lengths: Ints, ranks: Words) -> list[str]:
+        """Return the strings of these lengths and ranks; `index` is hashed beyond `MAX_COUNTED`."""
+        strings = np.empty(len(index), f"<U{int(lengths.max(initial=1))}")
         for length in np.unique(lengths).tolist():
-            own = lengths == length
-            rank = permuted(ranks[own], self._room(length), self.key + 1000 + length)
-            letters = self._letters(self._places(length), rank, index[own])
-            texts[own] = np.ascontiguousarray(letters).view(f"<U{length}")[:, 0]
-        found: list[str] = texts.tolist()
-        return found
+            rows = lengths == length
+            rank = permute(ranks[rows], self._capacity(length), self.key + 1000 + length)
+            characters = self._characters(self._alphabets(length), rank, index[rows])
+            strings[rows] = np.ascontiguousarray(characters).view(f"<U{length}")[:, 0]
+        listed: list[str] = strings.tolist()
+        return listed
 
-    def _letters(self, places: Sequence[str], rank: Words, index: Words) -> NDArray[np.str_]:
-        """Return the letters (n, length) of texts: digits in mixed radix, the last the lowest."""
-        letters, reach = [], 1
-        for at, alphabet in reversed(list(enumerate(places))):
+    def _characters(self, alphabets: Sequence[str], rank: Words, index: Words) -> NDArray[np.str_]:
+        """Return the characters (n, length): digits in mixed radix, the last the lowest."""
+        characters, counted = [], 1
+        for position, alphabet in reversed(list(enumerate(alphabets))):
             size = np.uint64(len(alphabet))
-            if reach < MOST or self.dtype.is_integer():
+            if counted < MAX_COUNTED or self.dtype.is_integer():
                 digit, rank = rank % size, rank // size
             else:
-                digit = mixed(index, self.key + 2000 + at) % size
-            letters.append(np.array(list(alphabet))[digit.astype(np.int64)])
-            reach *= len(alphabet)
-        return np.stack(letters[::-1], axis=1)
+                digit = splitmix64(index, self.key + 2000 + position) % size
+            characters.append(np.array(list(alphabet))[digit.astype(np.int64)])
+            counted *= len(alphabet)
+        return np.stack(characters[::-1], axis=1)
 
 
-def _nth(places: Sequence[str], rank: int) -> int:
-    """Return the number whose text has this rank."""
+def _number(alphabets: Sequence[str], rank: int) -> int:
+    """Return the number that the string of this rank spells."""
     digits = []
-    for alphabet in reversed(places):
+    for alphabet in reversed(alphabets):
         rank, digit = divmod(rank, len(alphabet))
         digits.append(alphabet[digit])
     return int("".join(reversed(digits)))
 
 
-def _within(phase: Phase, place: Words) -> tuple[NDArray[np.int64], Words]:
-    """Return the length of the texts at these places of a phase, and their rank among such."""
-    ends = np.array(phase.counts, np.uint64).cumsum(dtype=np.uint64)
-    which = np.searchsorted(ends, place, side="right")
-    below = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
-    ranks: Words = place - below[which] + np.array(phase.offsets, np.uint64)[which]
-    return np.array(phase.lengths)[which], ranks
+def _locate(section: LengthMix, positions: Words) -> tuple[Ints, Words]:
+    """Return the length of the strings at these positions, and their rank among that length."""
+    ends = np.array(section.counts, np.uint64).cumsum(dtype=np.uint64)
+    which = np.searchsorted(ends, positions, side="right")
+    starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+    ranks: Words = positions - starts[which] + np.array(section.offsets, np.uint64)[which]
+    return np.array(section.lengths)[which], ranks

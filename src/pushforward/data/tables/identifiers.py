@@ -1,4 +1,4 @@
-"""Columns of identifiers: recognised, never stored, generated fresh by their pattern."""
+"""Columns of identifiers: recognised, never stored, generated anew by their pattern."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from pushforward.data.tables.column_summary import Facts
-from pushforward.data.tables.distinct_strings import Series, chances
+from pushforward.data.tables.column_summary import ColumnSummary
+from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
 from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
 from pushforward.errors import DataError
 
-LEAST = 20  # rows from which on a column of distinct texts is taken for identifiers
-CROWDED = 1000  # ... and texts from which on one that is distinct in most rows is
-LONGEST = 64
-CLASSES = (  # if all are of the first, then any of the first; else any of the second
+MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
+MIN_DISTINCT = 1000  # with more distinct texts, so is a column whose texts are mostly distinct
+MAX_LENGTH = 64
+CHARACTER_CLASSES = (  # a subset of the first set generalises to the first, else to the second
     (string.digits, string.digits),
     ("abcdef", string.ascii_lowercase),
     ("ABCDEF", string.ascii_uppercase),
 )
 
 
-def looks_like_identifiers(facts: Facts) -> bool:
-    """Tell whether a column of text names its rows."""
-    if facts.dtype != pl.String or facts.present < LEAST:
+def looks_like_identifiers(summary: ColumnSummary) -> bool:
+    """Whether a column of text seems to identify its rows."""
+    if summary.dtype != pl.String or summary.present < MIN_UNIQUE_ROWS:
         return False
-    distinct = math.inf if facts.levels is None else len(facts.levels)
-    return distinct == facts.present or distinct > max(CROWDED, facts.present / 2)
+    distinct = math.inf if summary.levels is None else len(summary.levels)
+    return distinct == summary.present or distinct > max(MIN_DISTINCT, summary.present / 2)
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """A pattern: which characters may stand where.
+    """The pattern of a column of identifiers.
 
     Args:
-        name: the column's name.
+        name: of the column.
         dtype: its Polars dtype.
-        alphabets: for each position the characters that may stand there; one where all rows agree.
+        alphabets: the characters that each position may have; one if all rows agree.
         lengths: the shares of the lengths 1, 2, ...
         missing: the share of missing values.
-        negative: the share of negative numbers; the pattern is that of the digits.
+        negative: the share of negative numbers; the pattern is that of their digits.
     """
 
     name: str
@@ -57,39 +57,40 @@ class Identifier:
     negative: float = 0.0
 
     @classmethod
-    def fit(cls, facts: Facts) -> Identifier:
+    def fit(cls, summary: ColumnSummary) -> Identifier:
         """Learn the pattern of a column of text or integers."""
-        texts, dtype = facts.texts, facts.dtype
+        texts, dtype = summary.texts, summary.dtype
         if not (dtype.is_integer() or dtype == pl.String) or texts is None or not len(texts):
-            msg = f"column {facts.name!r}: identifiers must be text or integers, got {dtype}"
+            msg = f"column {summary.name!r}: identifiers must be text or integers, got {dtype}"
             raise DataError(msg)
-        spelled, negative = texts.cast(pl.String), 0.0
+        strings, negative = texts.cast(pl.String), 0.0
         if dtype.is_integer():
-            negative = float(spelled.str.starts_with("-").to_numpy().mean())
-            spelled = spelled.str.strip_prefix("-")
-        letters = _letters(spelled.str.slice(0, LONGEST))
-        lengths = np.bincount((letters != "").sum(1))[1:] / len(letters)
-        alphabets = [_alphabet(column) for column in letters.T]
+            negative = float(strings.str.starts_with("-").to_numpy().mean())
+            strings = strings.str.strip_prefix("-")
+        characters = _characters(strings.str.slice(0, MAX_LENGTH))
+        lengths = np.bincount((characters != "").sum(1))[1:] / len(characters)
+        alphabets = [_alphabet(column) for column in characters.T]
         if dtype.is_integer():
             alphabets[0] = alphabets[0].replace("0", "") or "1"
-        pattern = (tuple(alphabets), tuple(lengths.tolist()))
-        return cls(facts.name, dtype, *pattern, facts.nulls / facts.rows, negative)
+        missing, shares = summary.nulls / summary.rows, tuple(lengths.tolist())
+        return cls(summary.name, dtype, tuple(alphabets), shares, missing, negative)
 
     def generate(
         self, n: int, generator: torch.Generator | None = None, first: int = 0
     ) -> pl.Series:
-        """Return the identifiers number `first` to `first + n - 1` of an endless, distinct list.
+        """Return identifiers number `first` to `first + n - 1` of an endless list of distinct ones.
 
-        The list depends on the generator's state alone, so that tables can be made in chunks.
+        The list depends only on the generator's state, so that tables can be made in chunks.
         """
         device = None if generator is None else generator.device
         key = int(torch.randint(2**62, (), generator=generator, device=device))
-        texts = Series(self.alphabets, self.lengths, self.dtype, key).texts(first, n)
-        found = pl.Series(self.name, texts).cast(self.dtype)
+        distinct = DistinctStrings(self.alphabets, self.lengths, self.dtype, key)
+        values = pl.Series(self.name, distinct.strings(first, n)).cast(self.dtype)
         if self.negative:
-            found = (-found).zip_with(pl.Series(chances(first, n, key + 1) < self.negative), found)
-        gone = pl.Series(chances(first, n, key) < self.missing)
-        return found.set(gone, None) if gone.any() else found
+            is_negative = pl.Series(hashed_uniform(first, n, key + 1) < self.negative)
+            values = (-values).zip_with(is_negative, values)
+        missing = pl.Series(hashed_uniform(first, n, key) < self.missing)
+        return values.set(missing, None) if missing.any() else values
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -105,25 +106,30 @@ class Identifier:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Identifier:
         """Rebuild from `to_json`."""
-        pattern = (tuple(data["alphabets"]), tuple(data["lengths"]))
-        shares = (data["missing"], data["negative"])
-        return cls(data["name"], dtype_from_json(data["dtype"]), *pattern, *shares)
+        return cls(
+            data["name"],
+            dtype_from_json(data["dtype"]),
+            tuple(data["alphabets"]),
+            tuple(data["lengths"]),
+            data["missing"],
+            data["negative"],
+        )
 
 
-def _letters(texts: pl.Series) -> NDArray[np.str_]:
-    """Return texts as a matrix of single characters, empty ones after the end."""
+def _characters(texts: pl.Series) -> NDArray[np.str_]:
+    """Return texts as a matrix of characters, padded with empty ones."""
     array = np.array(texts.to_list(), dtype=np.str_)
     return array.view("<U1").reshape(len(array), -1)
 
 
 def _alphabet(column: NDArray[np.str_]) -> str:
-    """Return what may stand at a position: the classes of what did, or the one that always did."""
+    """Return the characters of a position, widened to whole classes if there are several."""
     seen = set(np.unique(column).tolist())
     if len(seen) == 1:
         return str(seen.pop())
-    letters = seen - {""}
-    for few, many in CLASSES:
-        inside = seen.intersection(many)
-        if inside:
-            letters |= set(few if inside <= set(few) else many)
-    return "".join(sorted(letters))
+    alphabet = seen - {""}
+    for few, many in CHARACTER_CLASSES:
+        members = seen.intersection(many)
+        if members:
+            alphabet |= set(few if members <= set(few) else many)
+    return "".join(sorted(alphabet))

@@ -1,4 +1,4 @@
-"""What the columns of a table are: inferred from their values, overridden by the user."""
+"""The kinds of a table's columns: inferred from their values, overridden by the user."""
 
 from __future__ import annotations
 
@@ -8,181 +8,203 @@ from typing import get_args
 
 import polars as pl
 
-from pushforward.data.tables import text
-from pushforward.data.tables.column_summary import Facts
-from pushforward.data.tables.columns import EXACT, RARE, Category, Column, Number, Rare
-from pushforward.data.tables.constraints import Rules, Statement
-from pushforward.data.tables.frames import Make
+from pushforward.data.numeric import Ints
+from pushforward.data.tables.column_summary import ColumnSummary
+from pushforward.data.tables.columns import (
+    MAX_EXACT_INTEGER,
+    RARE_LEVEL,
+    CategoricalCodec,
+    ColumnCodec,
+    NumericCodec,
+    RareHandling,
+)
+from pushforward.data.tables.constraints import Constraint, ConstraintSet
+from pushforward.data.tables.csv_text import TextFormats, parse_times
+from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import Identifier, looks_like_identifiers
 from pushforward.data.tables.metadata import Metadata
-from pushforward.data.tables.partition import Ints
 from pushforward.data.tables.schema import TableSchema
-from pushforward.data.tables.text import Spelling
 from pushforward.errors import DataError, nearest
 
-KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
-CLASSES = 100  # most classes that a condition may have
-NAMES = 1000  # rows from which on integers that all differ are remarked upon
+COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
+MAX_CLASSES = 100  # of a condition
+MIN_KEY_ROWS = 1000  # with as many rows, integers that all differ may be identifiers: a note
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user says of a table's columns.
+class TableOptions:
+    """What the user states about a table's columns.
 
     Args:
-        condition: the name of the one that models are conditioned on, or None.
-        kinds: what columns are, by name.
-        rare: what becomes of rare categories, see `Category.fit`.
-        spelling: how a CSV file spells numbers and times.
+        condition: the name of the column that models are conditioned on, or None.
+        kinds: of columns, by name.
+        rare: how rare categories are handled, see `CategoricalCodec.fit`.
+        text_formats: of numbers and times in a CSV file.
         constraints: what must hold in every row.
-        metadata: what a file of metadata says; its kinds and formats are among the others already.
+        metadata: of a file; their kinds and formats are already merged into the other fields.
     """
 
     condition: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
-    rare: Rare = "draw"
-    spelling: Spelling = field(default_factory=Spelling)
-    constraints: tuple[Statement, ...] = ()
+    rare: RareHandling = "draw"
+    text_formats: TextFormats = field(default_factory=TextFormats)
+    constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
 
-    def described(self, metadata: Metadata) -> Wishes:
-        """Return the wishes with what metadata say, where the user says nothing else."""
-        formats = {**metadata.formats, **self.spelling.formats}
-        spelling = replace(self.spelling, formats=formats)
+    def with_metadata(self, metadata: Metadata) -> TableOptions:
+        """Return the options, completed by metadata; what the user states takes precedence."""
+        times = {**metadata.time_formats, **self.text_formats.times}
+        text_formats = replace(self.text_formats, times=times)
         kinds = {**metadata.kinds, **self.kinds}
-        return replace(self, kinds=kinds, spelling=spelling, metadata=metadata)
+        return replace(self, kinds=kinds, text_formats=text_formats, metadata=metadata)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Raise DataError for a column, a kind or a way with rare values that there is not."""
+    def validate(self, names: Sequence[str]) -> None:
+        """Raise DataError for an unknown column, kind or handling of rare values."""
         if self.metadata.columns:
-            self.metadata.check(names)
+            self.metadata.validate(names)
         for name in [*self.kinds, *([] if self.condition is None else [self.condition])]:
             if name not in names:
                 raise DataError(f"no column {name!r}; {nearest(name, names)}")
         for name, kind in self.kinds.items():
-            if kind not in KINDS:
-                raise DataError(f"column {name!r} cannot be {kind!r}; {nearest(kind, KINDS)}")
-        if self.rare not in get_args(Rare):
-            raise DataError(f"rare cannot be {self.rare!r}; {nearest(self.rare, get_args(Rare))}")
+            if kind not in COLUMN_KINDS:
+                hint = nearest(kind, COLUMN_KINDS)
+                raise DataError(f"column {name!r} cannot be {kind!r}; {hint}")
+        if self.rare not in get_args(RareHandling):
+            hint = nearest(self.rare, get_args(RareHandling))
+            raise DataError(f"rare cannot be {self.rare!r}; {hint}")
 
-    def facts(self, name: str, dtype: pl.DataType) -> Facts:
-        """Return the facts, none gathered yet, of a column; DataError when none can be modelled."""
+    def empty_summary(self, name: str, dtype: pl.DataType) -> ColumnSummary:
+        """Return the summary of a column before its first row; DataError for unusable dtypes."""
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
             msg = f"column {name!r} must hold numbers, text, truth values or times, got {dtype}"
             raise DataError(msg)
         if str(dtype) in ("Int128", "UInt128"):  # NumPy has no such integers
             msg = f"column {name!r} must hold integers of at most 64 bits, got {dtype}; cast it"
             raise DataError(f"{msg} to Int64 or, if they are names, to String")
-        return Facts(name, dtype, "categorical" if name == self.condition else self.kinds.get(name))
+        kind = "categorical" if name == self.condition else self.kinds.get(name)
+        return ColumnSummary(name, dtype, kind)
 
 
 def fit_table(
-    frame: pl.DataFrame, train: Ints, wishes: Wishes | None = None, make: Make | None = None
+    frame: pl.DataFrame,
+    train: Ints,
+    options: TableOptions | None = None,
+    frame_format: FrameFormat | None = None,
 ) -> tuple[TableSchema, list[str]]:
-    """Learn a schema: what there is from all rows, how often from the training rows.
+    """Learn a schema: levels and ranges from all rows, frequencies from the training rows.
 
-    Returns the schema, and notes on what was noticed.
+    Returns the schema, and notes for the user.
     """
-    wishes = wishes or Wishes()
-    wishes.check(frame.columns)
-    typed, wishes = _typed(frame, wishes)
-    draft = Draft(wishes, _rules(typed, train, wishes))
-    for values in draft.rules.apply(typed).iter_columns():
-        joint = draft.rules.category(values, train)
-        if joint is not None:
-            draft.columns.append(joint)
+    options = options or TableOptions()
+    options.validate(frame.columns)
+    frame, options = _parse_text(frame, options)
+    builder = SchemaBuilder(options, _constraint_set(frame, train, options))
+    for values in builder.constraint_set.transform(frame).iter_columns():
+        combination = builder.constraint_set.combination_codec(values, train)
+        if combination is not None:
+            builder.columns.append(combination)
             continue
-        facts = wishes.facts(values.name, values.dtype)
-        facts.add(values)
-        draft.fit(facts, values[train])
-    return draft.schema(frame.columns, make), [*draft.notes, *draft.rules.notes]
+        summary = options.empty_summary(values.name, values.dtype)
+        summary.add(values)
+        builder.add(summary, values[train])
+    notes = [*builder.notes, *builder.constraint_set.notes]
+    return builder.schema(frame.columns, frame_format), notes
 
 
-def _rules(frame: pl.DataFrame, train: Ints, wishes: Wishes) -> Rules:
-    """Learn what it takes to keep the constraints."""
-    return Rules.fit(
+def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
+    """Learn what is needed to satisfy the constraints."""
+    return ConstraintSet.fit(
         frame,
         train,
-        wishes.constraints,
-        condition=wishes.condition,
-        kinds=wishes.kinds,
-        spelling=wishes.spelling,
+        options.constraints,
+        condition=options.condition,
+        kinds=options.kinds,
+        text_formats=options.text_formats,
     )
 
 
 @dataclass
-class Draft:
-    """A schema in the making, a column at a time."""
+class SchemaBuilder:
+    """Builds a schema column by column."""
 
-    wishes: Wishes
-    rules: Rules = field(default_factory=Rules)
-    columns: list[Column] = field(default_factory=list)
+    options: TableOptions
+    constraint_set: ConstraintSet = field(default_factory=ConstraintSet)
+    columns: list[ColumnCodec] = field(default_factory=list)
     identifiers: list[Identifier] = field(default_factory=list)
-    classes: Category | None = None
+    condition_column: CategoricalCodec | None = None
     notes: list[str] = field(default_factory=list)
 
-    def fit(self, facts: Facts, sample: pl.Series) -> None:
-        """Learn a column from the facts of all rows and a sample of the training rows."""
-        is_condition = facts.name == self.wishes.condition
-        _refuse_misfit(facts, self.wishes.kinds.get(facts.name))
-        kind = facts.kind or _kind(facts)
-        if is_condition:
-            self.classes = _classes(facts, sample, self.wishes.rare)
+    def add(self, summary: ColumnSummary, sample: pl.Series) -> None:
+        """Learn a column from the summary of all rows and a sample of the training rows."""
+        _refuse_unsuitable_kind(summary, self.options.kinds.get(summary.name))
+        if summary.name == self.options.condition:
+            self.condition_column = _condition_codec(summary, sample, self.options.rare)
             return
-        remarks = _remarks(facts)
+        kind = summary.kind or _infer_kind(summary)
+        remarks = _missing_remarks(summary)
         if kind == "identifier":
-            self.identifiers.append(Identifier.fit(facts))
-            remarks.append("holds identifiers: generated fresh by their pattern, none stored")
+            self.identifiers.append(Identifier.fit(summary))
+            remarks.append("holds identifiers: generated anew by their pattern, none is stored")
         elif kind in ("categorical", "boolean"):
-            category = Category.fit(facts, sample, self.wishes.rare)
+            category = CategoricalCodec.fit(summary, sample, self.options.rare)
             self.columns.append(category)
-            remarks += _rare(facts, category, sample)
+            remarks += _rare_remarks(summary, category, sample)
         else:
-            number = Number.fit(facts, sample, self.wishes.spelling)
+            number = NumericCodec.fit(summary, sample, self.options.text_formats)
             self.columns.append(number)
-            remarks += _numbered(facts, number, sample)
-        self.notes += [f"column {facts.name!r} {remark}" for remark in remarks]
+            remarks += _number_remarks(summary, number, sample)
+        self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
 
-    def schema(self, order: Sequence[str], make: Make | None = None) -> TableSchema:
-        """Return the schema of the columns so far."""
-        own = (self.identifiers, self.classes, make, self.rules)
-        return TableSchema(order, self.columns, *own)
+    def schema(
+        self, column_names: Sequence[str], frame_format: FrameFormat | None = None
+    ) -> TableSchema:
+        """Return the schema of the columns added so far; `column_names` are in the user's order."""
+        return TableSchema(
+            column_names,
+            self.columns,
+            self.identifiers,
+            self.condition_column,
+            frame_format,
+            self.constraint_set,
+        )
 
 
-def _kind(facts: Facts) -> str:
-    """Return what a column is."""
-    if facts.dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
+def _infer_kind(summary: ColumnSummary) -> str:
+    """Return the kind of a column."""
+    if summary.dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
         return "categorical"
-    if facts.dtype == pl.String:
-        return "identifier" if looks_like_identifiers(facts) else "categorical"
+    if summary.dtype == pl.String:
+        return "identifier" if looks_like_identifiers(summary) else "categorical"
     return "numeric"
 
 
-def _typed(frame: pl.DataFrame, wishes: Wishes) -> tuple[pl.DataFrame, Wishes]:
-    """Return a table's text as what the user wants it read as, and how its times are spelled."""
-    found = {}
-    for series in frame.iter_columns():
-        found[series.name], wishes = _overridden(series, wishes)
-    return pl.DataFrame(found), wishes
+def _parse_text(frame: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, TableOptions]:
+    """Return a table with text parsed as the user's kinds say, and the formats of its times."""
+    columns = {}
+    for values in frame.iter_columns():
+        columns[values.name], options = _parse_column(values, options)
+    return pl.DataFrame(columns), options
 
 
-def _overridden(values: pl.Series, wishes: Wishes) -> tuple[pl.Series, Wishes]:
-    """Return text as the numbers or times that the user wants it read as."""
-    kind = wishes.kinds.get(values.name)
-    known = wishes.spelling.formats.get(values.name)
+def _parse_column(values: pl.Series, options: TableOptions) -> tuple[pl.Series, TableOptions]:
+    """Return text as the numbers or times that the user's kind says, and their format."""
+    kind = options.kinds.get(values.name)
+    known = options.text_formats.times.get(values.name)
     if kind == "datetime" and (values.dtype == pl.String or (known and values.dtype.is_integer())):
-        values, spelled = text.dates(values, known)
-        if known and spelled is None:
-            msg = f"column {values.name!r} must hold times as in {known!r}, and not all of it does"
-            raise DataError(f"{msg}, e.g. {values.drop_nulls().head(3).to_list()}")
-        wishes = replace(wishes, spelling=wishes.spelling.dated(values.name, spelled))
+        values, time_format = parse_times(values, known)
+        if known and time_format is None:
+            examples = values.drop_nulls().head(3).to_list()
+            msg = f"column {values.name!r} must hold times in the format {known!r}"
+            raise DataError(f"{msg}, and some values do not, e.g. {examples}")
+        text_formats = options.text_formats.with_time(values.name, time_format)
+        options = replace(options, text_formats=text_formats)
     elif kind in ("numeric", "integer") and values.dtype == pl.String:
-        values = _numbers(values)
-    return values, wishes
+        values = _text_as_numbers(values)
+    return values, options
 
 
-def _numbers(values: pl.Series) -> pl.Series:
-    """Return text as numbers; DataError names the first that is none."""
+def _text_as_numbers(values: pl.Series) -> pl.Series:
+    """Return text as numbers; DataError names the first value that is not one."""
     stripped = values.str.strip_chars()
     parsed = stripped.cast(pl.Float64, strict=False)
     wrong = (parsed.is_null() & values.is_not_null()).to_numpy()
@@ -194,70 +216,76 @@ def _numbers(values: pl.Series) -> pl.Series:
     return exact if exact.null_count() == parsed.null_count() else parsed
 
 
-def _refuse_misfit(facts: Facts, kind: str | None) -> None:
-    """Raise DataError when values cannot be of the kind that the user asks for."""
-    dtype = facts.dtype
+def _refuse_unsuitable_kind(summary: ColumnSummary, kind: str | None) -> None:
+    """Raise DataError when values cannot be of the kind that the user states."""
+    dtype = summary.dtype
     fits = {
         "numeric": dtype.is_numeric() or dtype.is_temporal(),
-        "integer": dtype.is_integer() or (dtype.is_float() and facts.reals.digits == 0),
+        "integer": dtype.is_integer() or (dtype.is_float() and summary.reals.digits == 0),
         "datetime": dtype.is_temporal(),
-        "boolean": facts.levels is not None and len(facts.levels) <= 2,
+        "boolean": summary.levels is not None and len(summary.levels) <= 2,
     }
     if kind is not None and not fits.get(kind, True):
-        msg = f"column {facts.name!r} cannot be read as {kind}: it holds {dtype}"
-        raise DataError(f"{msg}, e.g. {facts.examples[:3]}")
+        msg = f"column {summary.name!r} cannot be read as {kind}: it holds {dtype}"
+        raise DataError(f"{msg}, e.g. {summary.examples[:3]}")
 
 
-def _classes(facts: Facts, sample: pl.Series, rare: Rare) -> Category:
+def _condition_codec(
+    summary: ColumnSummary, sample: pl.Series, rare: RareHandling
+) -> CategoricalCodec:
     """Return the codec of the condition's column."""
-    found = (0 if facts.levels is None else len(facts.levels)) + (facts.present < facts.rows)
-    if facts.levels is None or found > CLASSES:
-        counted = f"more than {CLASSES}" if facts.levels is None else found
-        msg = f"the condition {facts.name!r} must have at most {CLASSES} classes, got {counted}"
+    levels = summary.levels
+    classes = (0 if levels is None else len(levels)) + (summary.present < summary.rows)
+    if levels is None or classes > MAX_CLASSES:
+        count = f"more than {MAX_CLASSES}" if levels is None else classes
+        msg = f"the condition {summary.name!r} must have at most {MAX_CLASSES} classes, got {count}"
         raise DataError(f"{msg}; choose another column")
-    return Category.fit(facts, sample, rare)
+    return CategoricalCodec.fit(summary, sample, rare)
 
 
-def _remarks(facts: Facts) -> list[str]:
-    """Return what a user should know about any column."""
-    said = {
-        "is all missing; it is kept as it is (warning: nothing to learn)": not facts.present,
-        "has both NaN and null; both come back as null": facts.nans > 0 and facts.nulls > 0,
+def _missing_remarks(summary: ColumnSummary) -> list[str]:
+    """Return remarks on missing values."""
+    remarks = {
+        "is all missing: there is nothing to learn": not summary.present,
+        "has both NaN and null; both come back as null": summary.nans > 0 and summary.nulls > 0,
     }
-    return [remark for remark, applies in said.items() if applies]
+    return [remark for remark, applies in remarks.items() if applies]
 
 
-def _rare(facts: Facts, column: Category, sample: pl.Series) -> list[str]:
-    """Return a note that counts the rare values, where there are any."""
-    found = 0 if facts.levels is None else len(facts.levels)
+def _rare_remarks(summary: ColumnSummary, column: CategoricalCodec, sample: pl.Series) -> list[str]:
+    """Return a remark that counts the rare categories, if there are any."""
+    total = 0 if summary.levels is None else len(summary.levels)
     cells = column.partition
-    if not column.nameless:
-        few, share = int(column.rare.sum()), float(cells.mass[column.rare].sum())
-        fate = "share one cell, and are generated as often as they occur (rare='draw')"
-    elif RARE in column.levels:
-        few = found - len(column.levels) + 1
-        share = float(cells.mass[column.levels.index(RARE)])
-        fate = f"are generated as {RARE!r}, and none is stored (rare='name')"
+    if not column.drops_rare:
+        rare, share = int(column.pooled.sum()), float(cells.mass[column.pooled].sum())
+        handling = "share one cell, and are generated as often as they occur (rare='draw')"
+    elif RARE_LEVEL in column.levels:
+        rare = total - len(column.levels) + 1
+        share = float(cells.mass[column.levels.index(RARE_LEVEL)])
+        handling = f"are generated as {RARE_LEVEL!r}, and none is stored (rare='name')"
     else:
-        few, gone = found - len(column.levels), sample.null_count() / max(len(sample), 1)
-        share = (cells.missing or 0) - gone
-        fate = "are generated as missing, and none is stored (rare='name')"
-    told = f"has {found} categories; the {few} rarer ones ({share:.1%} of the rows) {fate}"
-    return [told] if few else []
+        rare, missing = total - len(column.levels), sample.null_count() / max(len(sample), 1)
+        share = (cells.missing or 0) - missing
+        handling = "are generated as missing, and none is stored (rare='name')"
+    remark = f"has {total} categories; the {rare} rarer ones ({share:.1%} of the rows) {handling}"
+    return [remark] if rare else []
 
 
-def _numbered(facts: Facts, number: Number, sample: pl.Series) -> list[str]:
-    """Return notes on numbers that may be names, or that are too long to be exact."""
-    if facts.dtype.is_temporal():
-        cut = number.unit != facts.ticks.unit(facts.dtype)
-        return ["spans more than 2^53 ticks; its times are cut to fewer digits"] if cut else []
-    if not facts.dtype.is_integer():
+def _number_remarks(summary: ColumnSummary, number: NumericCodec, sample: pl.Series) -> list[str]:
+    """Return remarks on numbers that may be identifiers, or that are too long to be exact."""
+    if summary.dtype.is_temporal():
+        rounded = number.unit != summary.integers.unit(summary.dtype)
+        remark = "spans more than 2^53 ticks; its times are rounded down to fewer digits"
+        return [remark] if rounded else []
+    if not summary.dtype.is_integer():
         return []
-    low, high = facts.ticks.low or 0, facts.ticks.high or 0
-    distinct = facts.present == facts.rows >= NAMES and sample.n_unique() == len(sample)
-    said = {
-        "has integers that all differ; if they are names, override it as identifier": distinct,
+    low, high = summary.integers.low or 0, summary.integers.high or 0
+    enough_rows = summary.present == summary.rows >= MIN_KEY_ROWS
+    remarks = {
+        "has integers that all differ; if they are names, override it as identifier": (
+            enough_rows and sample.n_unique() == len(sample)
+        ),
         f"spans {high - low}, more than 2^53: its integers keep 16 digits; if they are names, "
-        "override it as identifier or categorical": high - low > EXACT,
+        "override it as identifier or categorical": high - low > MAX_EXACT_INTEGER,
     }
-    return [remark for remark, applies in said.items() if applies]
+    return [remark for remark, applies in remarks.items() if applies]

@@ -1,4 +1,4 @@
-"""What a user wants of one column: values, ranges and gaps become intervals of its numbers."""
+"""The allowed values of a column: values, ranges, missing values as intervals of its numbers."""
 
 from __future__ import annotations
 
@@ -14,69 +14,76 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from pushforward.data.tables.columns import Category, Column, Number
-from pushforward.data.tables.partition import Floats, Mask
+from pushforward.data.numeric import Floats, Mask
+from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, NumericCodec
 from pushforward.errors import DataError, nearest
 
-End = Fraction | float
-Span = tuple[Any, Any]  # two closed ends, None for an open one
-NEAR = 1e-9  # how far from a whole number of its column's steps a decimal may lie, relatively
-PLAIN = (str, bytes, int, float, bool, dt.date, dt.time, dt.timedelta)
+Interval = tuple[float, float]  # closed
+Bound = Fraction | float
+Range = tuple[Any, Any]  # two closed ends of the user's values, None for an open one
+GRID_TOLERANCE = 1e-9  # relative: how far from a multiple of its column's step a decimal may be
+SCALAR_TYPES = (str, bytes, int, float, bool, dt.date, dt.time, dt.timedelta)
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
-    """The allowed numbers of one column: sorted, disjoint, closed intervals, and maybe missing."""
+class IntervalSet:
+    """The allowed numbers of one column.
+
+    Args:
+        low, high: the ends of closed intervals, sorted and disjoint.
+        missing: whether missing values are allowed.
+    """
 
     low: Floats
     high: Floats
     missing: bool
 
-    def among(self, numbers: Floats) -> Mask:
-        """Return which numbers are allowed."""
-        at = np.searchsorted(self.low, numbers, side="right") - 1
-        held: Mask = (at >= 0) & (numbers <= np.append(self.high, -np.inf)[at])
-        return held
+    def contains(self, numbers: Floats) -> Mask:
+        """Return which numbers are in an interval."""
+        index = np.searchsorted(self.low, numbers, side="right") - 1
+        inside: Mask = (index >= 0) & (numbers <= np.append(self.high, -np.inf)[index])
+        return inside
 
-    def holds(self, numbers: Tensor) -> Tensor:
-        """Return which numbers are allowed, NaN being a missing value."""
-        gone = numbers.isnan()
-        held = self.among(numbers.nan_to_num(0.0).cpu().numpy())
-        allowed = torch.from_numpy(held).to(numbers.device)
-        return allowed & ~gone | gone if self.missing else allowed & ~gone
+    def allows(self, numbers: Tensor) -> Tensor:
+        """Return which numbers are allowed; NaN is a missing value."""
+        is_missing = numbers.isnan()
+        inside = self.contains(numbers.nan_to_num(0.0).cpu().numpy())
+        allowed = torch.from_numpy(inside).to(numbers.device) & ~is_missing
+        return allowed | is_missing if self.missing else allowed
 
 
-def wanted(column: Column, values: Any) -> Wanted:
-    """Return what is allowed of a column.
+def allowed_intervals(column: ColumnCodec, values: Any) -> IntervalSet:
+    """Return the allowed numbers of a column.
 
     Args:
-        column: the column.
+        column: its codec.
         values: a value; None, NaN or NA for a missing one; a list, set or array of values; for
-            numbers and times also a `range` (whole numbers, its end left out), a slice or a tuple
-            (low, high), both ends included and None where there is none.
+            numbers and times also a `range` (of integers, without its end), a slice or a tuple
+            (low, high), both ends included, None for no bound.
 
     Raises:
-        DataError: nothing is wanted, a range is empty or beyond the column's values, a category is
-            unknown, or a value is of another type.
+        DataError: no value is given, a range is empty or outside the column's range, a category is
+            unknown, or a value has another type.
     """
-    spans: list[tuple[float, float]] = []
+    intervals: list[Interval] = []
     missing = False
-    for item in _items(column, values):
+    for item in _alternatives(column, values):
         if _is_missing(item):
-            missing = _missing(column)
+            _refuse_without_missing(column)
+            missing = True
         elif isinstance(item, range | slice | tuple):
-            spans += _span(column, item)
+            intervals += _range_intervals(column, item)
         else:
-            spans += _value(column, item)
-    if not spans and not missing:
-        msg = f"where: nothing is wanted of column {column.name!r} (an empty list or range)"
-        raise DataError(f"{msg}; name at least one of {known_values(column)}")
-    return _united(spans, missing)
+            intervals += _value_intervals(column, item)
+    if not intervals and not missing:
+        msg = f"where: no value is given for column {column.name!r} (an empty list or range)"
+        raise DataError(f"{msg}; give at least one of {describe_values(column)}")
+    return _merge(intervals, missing)
 
 
-def known_values(column: Column) -> str:
-    """Return what a column may be, for people."""
-    if isinstance(column, Category):
+def describe_values(column: ColumnCodec) -> str:
+    """Return the values of a column as a phrase of an error message."""
+    if isinstance(column, CategoricalCodec):
         names = [str(level) for level in column.levels]
         return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     if not len(column.partition.cell):
@@ -85,58 +92,59 @@ def known_values(column: Column) -> str:
     return f"{low} .. {high}"
 
 
-def _items(column: Column, values: Any) -> Iterator[Any]:
-    """Return the alternatives one by one. Of a column of text a tuple holds alternatives."""
-    if isinstance(values, tuple) and (len(values) != 2 or not _ordered(column)):
+def _alternatives(column: ColumnCodec, values: Any) -> Iterator[Any]:
+    """Yield the alternatives one by one. In a column of text a tuple is a list of alternatives."""
+    if isinstance(values, tuple) and (len(values) != 2 or not _has_order(column)):
         values = list(values)
-    if isinstance(values, range | slice | tuple) or _single(values):
+    if isinstance(values, range | slice | tuple) or _is_scalar(values):
         yield values
         return
     for value in values:
-        yield from _items(column, value)
+        yield from _alternatives(column, value)
 
 
-def _single(value: Any) -> bool:
-    return isinstance(value, PLAIN) or not isinstance(value, Iterable)
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, SCALAR_TYPES) or not isinstance(value, Iterable)
 
 
-def _ordered(column: Column) -> bool:
-    """Tell whether a column has ranges: numbers and times do, text and truth values do not."""
-    return isinstance(column, Number) or (column.dtype.is_numeric() or column.dtype.is_temporal())
+def _has_order(column: ColumnCodec) -> bool:
+    """Whether a column has ranges: numbers and times do, text and truth values do not."""
+    is_numeric = column.dtype.is_numeric() or column.dtype.is_temporal()
+    return isinstance(column, NumericCodec) or is_numeric
 
 
 def _is_missing(value: Any) -> bool:
-    gone = value is None or type(value).__name__ in {"NAType", "NaTType"}
-    return gone or bool(isinstance(value, float | np.generic) and value != value)  # noqa: PLR0124 - NaN
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return bool(isinstance(value, float | np.generic) and value != value)  # noqa: PLR0124 - NaN
 
 
-def _missing(column: Column) -> bool:
+def _refuse_without_missing(column: ColumnCodec) -> None:
     if column.partition.missing is None:
         msg = f"where: column {column.name!r} had no missing values, so none is generated"
         raise DataError(msg)
-    return True
 
 
 # --- values
 
 
-def _value(column: Column, value: Any) -> list[tuple[float, float]]:
-    """Return the numbers that a single value stands for."""
-    if isinstance(column, Category):
+def _value_intervals(column: ColumnCodec, value: Any) -> list[Interval]:
+    """Return the numbers that are decoded to a single value."""
+    if isinstance(column, CategoricalCodec):
         code = _code(column, value)
         return [(code, code)]
-    at = _number(column, value)
-    return [_closed(column, at, at, f"{value!r}")]
+    number = _number(column, value)
+    return [_closed_interval(column, number, number, f"{value!r}")]
 
 
-def _code(column: Category, value: Any) -> float:
-    """Return a category's code, given as itself or as its text."""
+def _code(column: CategoricalCodec, value: Any) -> float:
+    """Return the code of a category, which is given as itself or as its text."""
     key = _ticks(column, value) if column.dtype.is_temporal() else value
     if key in column.levels:
         return float(column.levels.index(key))
-    flag = column.dtype == pl.Boolean  # True may be spelled true
-    texts = [str(level).lower() if flag else str(level) for level in column.levels]
-    text = str(key).lower() if flag else str(key)
+    is_flag = column.dtype == pl.Boolean  # True may be written as true
+    texts = [str(level).lower() if is_flag else str(level) for level in column.levels]
+    text = str(key).lower() if is_flag else str(key)
     if text in texts:
         return float(texts.index(text))
     msg = f"where: column {column.name!r} has no category {value!r}"
@@ -146,140 +154,145 @@ def _code(column: Category, value: Any) -> float:
 # --- ranges
 
 
-def _span(column: Column, span: range | slice | Span) -> list[tuple[float, float]]:
+def _range_intervals(column: ColumnCodec, values: range | slice | Range) -> list[Interval]:
     """Return the numbers within a range."""
-    if not _ordered(column):
-        msg = f"where: column {column.name!r} has no order; give a list of values, not {span!r}"
+    if not _has_order(column):
+        msg = f"where: column {column.name!r} has no order; give a list of values, got {values!r}"
         raise DataError(msg)
-    if isinstance(span, range):
-        return _whole(column, span)
-    if isinstance(span, slice) and span.step is not None:
-        raise DataError(f"where: column {column.name!r}: a slice has two ends and no step")
-    low, high = (span.start, span.stop) if isinstance(span, slice) else span
+    if isinstance(values, range):
+        return _integer_intervals(column, values)
+    if isinstance(values, slice) and values.step is not None:
+        raise DataError(f"where: column {column.name!r}: a slice must have two ends and no step")
+    low, high = (values.start, values.stop) if isinstance(values, slice) else values
     lowest = -math.inf if _is_missing(low) else _number(column, low)
     highest = math.inf if _is_missing(high) else _number(column, high)
     if lowest > highest:
         msg = f"where: column {column.name!r}: low must not be above high, got {low!r} and {high!r}"
         raise DataError(msg)
-    return [_closed(column, lowest, highest, f"from {low!r} to {high!r}")]
+    return [_closed_interval(column, lowest, highest, f"from {low!r} to {high!r}")]
 
 
-def _whole(column: Column, numbers: range) -> list[tuple[float, float]]:
-    """Return the whole numbers of a range; as one interval where the column has no others."""
-    if not numbers or column.dtype.is_temporal():
-        msg = f"where: column {column.name!r}: {numbers!r} holds no value of type {column.dtype}"
+def _integer_intervals(column: ColumnCodec, integers: range) -> list[Interval]:
+    """Return the integers of a range; as one interval if the column has no other numbers."""
+    if not integers or column.dtype.is_temporal():
+        msg = f"where: column {column.name!r}: {integers!r} holds no value of type {column.dtype}"
         raise DataError(msg)
-    low, high = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
-    if isinstance(column, Category):
-        codes = [i for i, level in enumerate(column.levels) if level in numbers]
-        return [(float(i), float(i)) for i in codes] or _span(column, (low, high))
-    if abs(numbers.step) == 1 and column.decimals == 0:
-        return _span(column, (low, high))
-    inside = _clipped(numbers, *(end + _origin(column) for end in _extent(column)))
+    low, high = min(integers[0], integers[-1]), max(integers[0], integers[-1])
+    if isinstance(column, CategoricalCodec):
+        codes = [i for i, level in enumerate(column.levels) if level in integers]
+        return [(float(i), float(i)) for i in codes] or _range_intervals(column, (low, high))
+    if abs(integers.step) == 1 and column.decimals == 0:
+        return _range_intervals(column, (low, high))
+    inside = _clip_range(integers, *(end + _origin(column) for end in _extent(column)))
     if not inside:
-        raise _beyond(column, repr(numbers))
-    return [interval for value in inside for interval in _value(column, value)]
+        raise _out_of_range(column, repr(integers))
+    return [interval for value in inside for interval in _value_intervals(column, value)]
 
 
-def _clipped(numbers: range, low: float, high: float) -> range:
-    """Return what of a range lies within [low, high]."""
-    up = numbers if numbers.step > 0 else numbers[::-1]
-    skip = max(0.0, (low - up.start) / up.step)
-    stop = min(float(len(up)), (high - up.start) / up.step + 1)
-    return up[math.ceil(skip) : max(0, math.floor(stop))]
+def _clip_range(integers: range, low: float, high: float) -> range:
+    """Return the part of a range that lies within [low, high]."""
+    ascending = integers if integers.step > 0 else integers[::-1]
+    start = max(0.0, (low - ascending.start) / ascending.step)
+    stop = min(float(len(ascending)), (high - ascending.start) / ascending.step + 1)
+    return ascending[math.ceil(start) : max(0, math.floor(stop))]
 
 
-def _closed(column: Column, low: End, high: End, told: str) -> tuple[float, float]:
-    """Return the interval of numbers that are generated as values from low to high.
+def _closed_interval(column: ColumnCodec, low: Bound, high: Bound, described: str) -> Interval:
+    """Return the interval of the numbers that are decoded to values from low to high.
 
-    On a grid (whole numbers, decimals) each value owns half a step to either side. An end beyond
-    the column's range is opened. DataError when the interval misses the range, or every step.
+    On a grid (integers, decimals) each value owns half a step on either side. A bound beyond the
+    column's range becomes infinite. DataError, which quotes `described`, when no value of the
+    column lies between the bounds.
     """
-    if isinstance(column, Category):
+    if isinstance(column, CategoricalCodec):
         codes = [i for i, level in enumerate(column.levels) if low <= float(level) <= high]
         if not codes:
-            raise _beyond(column, told)
+            raise _out_of_range(column, described)
         return float(codes[0]), float(codes[-1])
     first, last = _extent(column)
     if low > last or high < first:
-        raise _beyond(column, told)
-    below, above = _steps(column, low, high)
+        raise _out_of_range(column, described)
+    below, above = _grid_borders(column, low, high)
     if below > above or (below == above and column.decimals is not None):
-        raise DataError(f"where: column {column.name!r} takes no values {told}: they lie between")
+        msg = f"where: column {column.name!r} takes no values {described}: its values lie below"
+        raise DataError(f"{msg} and above")
     return (-math.inf if low <= first else below), (math.inf if high >= last else above)
 
 
-def _steps(column: Column, low: End, high: End) -> tuple[float, float]:
+def _grid_borders(column: ColumnCodec, low: Bound, high: Bound) -> Interval:
     """Return low and high, moved to the borders between values of the column's grid."""
     if column.decimals is None:
-        return _precise(low, np.inf, column.dtype), _precise(high, -np.inf, column.dtype)
+        lowest = _inner_float(low, np.inf, column.dtype)
+        return lowest, _inner_float(high, -np.inf, column.dtype)
     scale = 10**column.decimals
-    return (_step(low, scale, up=True) - 0.5) / scale, (_step(high, scale, up=False) + 0.5) / scale
+    first, last = _inner_step(low, scale, up=True), _inner_step(high, scale, up=False)
+    return (first - 0.5) / scale, (last + 0.5) / scale
 
 
-def _step(end: End, scale: int, *, up: bool) -> float:
-    """Return the first step that is not below an end, or the last that is not above it."""
-    at = end * scale
-    if at in (math.inf, -math.inf):
-        return float(at)
-    slack = NEAR * max(1.0, abs(at)) if isinstance(at, float) else 0
-    return float(math.ceil(at - slack) if up else math.floor(at + slack))
+def _inner_step(bound: Bound, scale: int, *, up: bool) -> float:
+    """Return the first grid step that is not below a bound, or the last that is not above it."""
+    steps = bound * scale
+    if steps in (math.inf, -math.inf):
+        return float(steps)
+    slack = GRID_TOLERANCE * max(1.0, abs(steps)) if isinstance(steps, float) else 0
+    return float(math.ceil(steps - slack) if up else math.floor(steps + slack))
 
 
-def _precise(end: End, inwards: float, dtype: pl.DataType) -> float:
-    """Return an end; in a column of float32 the first value from there on that it can hold."""
-    exact = float(end)
+def _inner_float(bound: Bound, inwards: float, dtype: pl.DataType) -> float:
+    """Return a bound as a float; in a column of float32 the first float32 inside of it."""
+    exact = float(bound)
     if dtype != pl.Float32 or not math.isfinite(exact):
         return exact
-    held = np.float32(exact)
-    outside = held < exact if inwards > 0 else held > exact
-    return float(np.nextafter(held, np.float32(inwards)) if outside else held)
+    rounded = np.float32(exact)
+    outside = rounded < exact if inwards > 0 else rounded > exact
+    return float(np.nextafter(rounded, np.float32(inwards)) if outside else rounded)
 
 
-def _beyond(column: Column, told: str) -> DataError:
-    msg = f"where: column {column.name!r} has never had a value {told}"
-    return DataError(f"{msg}; it has {known_values(column)}")
+def _out_of_range(column: ColumnCodec, described: str) -> DataError:
+    msg = f"where: column {column.name!r} never had a value {described}"
+    return DataError(f"{msg}; it has {describe_values(column)}")
 
 
-def _united(spans: list[tuple[float, float]], missing: bool) -> Wanted:
-    """Return intervals in ascending order, those that overlap joined."""
-    joined: list[list[float]] = []
-    for low, high in sorted(spans):
-        if joined and low <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], high)
+def _merge(intervals: list[Interval], missing: bool) -> IntervalSet:
+    """Return intervals in ascending order, with overlapping ones merged."""
+    merged: list[list[float]] = []
+    for low, high in sorted(intervals):
+        if merged and low <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], high)
         else:
-            joined.append([low, high])
-    ends = np.array(joined, np.float64).reshape(-1, 2)
-    return Wanted(ends[:, 0], ends[:, 1], missing)
+            merged.append([low, high])
+    ends = np.array(merged, np.float64).reshape(-1, 2)
+    return IntervalSet(ends[:, 0], ends[:, 1], missing)
 
 
 # --- numbers
 
 
-def _extent(column: Column) -> tuple[float, float]:
-    """Return the smallest and the largest number of a column; a codec alone knows none."""
+def _extent(column: ColumnCodec) -> Interval:
+    """Return the smallest and the largest number of a column; infinite without a partition."""
     p = column.partition
     return p.extent if len(p.cell) else (-math.inf, math.inf)
 
 
-def _origin(column: Column) -> int:
-    return column.origin if isinstance(column, Number) else 0
+def _origin(column: ColumnCodec) -> int:
+    return column.origin if isinstance(column, NumericCodec) else 0
 
 
-def _number(column: Column, value: Any) -> End:
-    """Return a value on the axis of a column's numbers; exactly, where it holds whole ones."""
+def _number(column: ColumnCodec, value: Any) -> Bound:
+    """Return the number of a value; as an exact fraction if the column holds integers or times."""
     if column.dtype.is_temporal():
         ticks = Fraction(_ticks(column, value))
     elif isinstance(value, dt.date | dt.time | dt.timedelta):
         raise _wrong_type(column, value)
     else:
-        ticks = _amount(column, value)
-    if not isinstance(column, Number) or column.dtype.is_float() or column.dtype.is_decimal():
+        ticks = _fraction(column, value)
+    is_real = column.dtype.is_float() or column.dtype.is_decimal()
+    if not isinstance(column, NumericCodec) or is_real:
         return float(ticks)
     return (ticks - column.origin) / column.unit
 
 
-def _amount(column: Column, value: Any) -> Fraction:
+def _fraction(column: ColumnCodec, value: Any) -> Fraction:
     """Return a number that is given as a number or as text."""
     plain = value.item() if isinstance(value, np.generic) else value
     try:
@@ -288,12 +301,12 @@ def _amount(column: Column, value: Any) -> Fraction:
         raise _wrong_type(column, value) from None
 
 
-def _ticks(column: Column, value: Any) -> int:
-    """Return a time as the integer that its column's dtype counts; texts as ISO 8601."""
+def _ticks(column: ColumnCodec, value: Any) -> int:
+    """Return a time as the integer that Polars stores for the column's dtype; text by ISO 8601."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         value = value.astype(f"{'Mm'[isinstance(value, np.timedelta64)]}8[us]").item()
     try:
-        series = _spelled(column, value) if isinstance(value, str) else pl.Series([value])
+        series = _parse_time(column, value) if isinstance(value, str) else pl.Series([value])
         zone = getattr(column.dtype, "time_zone", None)
         if zone and getattr(series.dtype, "time_zone", None) is None:
             series = series.cast(pl.Datetime("us")).dt.replace_time_zone(zone)
@@ -304,18 +317,19 @@ def _ticks(column: Column, value: Any) -> int:
         raise _wrong_type(column, value) from None
 
 
-def _spelled(column: Column, text: str) -> pl.Series:
-    """Return the time that a text spells: as the column does, or by ISO 8601."""
+def _parse_time(column: ColumnCodec, text: str) -> pl.Series:
+    """Return the time that a text spells, in the column's format or by ISO 8601."""
     series = pl.Series([text])
-    spelled = column.format if isinstance(column, Number) else None
-    if spelled and column.dtype == pl.Date and series.str.to_date(spelled, strict=False)[0]:
-        return series.str.to_date(spelled)
+    date_format = column.time_format if isinstance(column, NumericCodec) else None
+    if date_format and column.dtype == pl.Date:
+        parsed = series.str.to_date(date_format, strict=False)
+        if parsed[0]:
+            return parsed
     if column.dtype == pl.Time:
         return series.str.to_time()
-    parsed = dt.datetime.fromisoformat(text)
-    return pl.Series([parsed])
+    return pl.Series([dt.datetime.fromisoformat(text)])
 
 
-def _wrong_type(column: Column, value: Any) -> DataError:
-    msg = f"where: column {column.name!r} holds {column.dtype}, and {value!r} is none"
-    return DataError(f"{msg}; it has {known_values(column)}")
+def _wrong_type(column: ColumnCodec, value: Any) -> DataError:
+    msg = f"where: column {column.name!r} holds {column.dtype}, got {value!r}"
+    return DataError(f"{msg}; it has {describe_values(column)}")

@@ -1,11 +1,12 @@
-"""Tables too large to hold: a Parquet file is read in passes, a few thousand rows at a time.
+"""Tables too large for memory: a Parquet file is read in passes, a few thousand rows at a time.
 
-What there is (levels, ranges, resolution, what is missing) is gathered from all rows. How often
-(atoms, quantile bins, shares) is learned from a uniform random sample of at most `SAMPLE` training
-rows: by the inequality of Dvoretzky, Kiefer and Wolfowitz (Massart 1990), P(sup |F_n - F| > e) <=
-2 exp(-2 n e^2), all quantiles of a million rows lie within 0.22 % of all rows' with probability
-99.99 %. A last pass encodes all rows: the training rows' cells, as small integers, go to a
-temporary file, which training reads through a memory map and which is gone with the data set.
+Levels, ranges, resolution and missing values are gathered from all rows. Frequencies (atoms,
+quantile bins, shares) are learned from a uniform random sample of at most `MAX_SAMPLE_ROWS`
+training rows: by the inequality of Dvoretzky, Kiefer and Wolfowitz (Massart 1990), P(sup |F_n - F|
+> e) <= 2 exp(-2 n e^2), all quantiles of a million rows lie within 0.22 % of those of all rows with
+probability 99.99 %. A last pass encodes all rows: the cells of the training rows, as small
+integers, go to a temporary file, which training reads through a memory map and which is deleted
+with the data set.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pushforward.data.schema import Part, Streamed
-from pushforward.data.split import PARTS, Digest, shuffled, sizes
-from pushforward.data.tables.infer import Draft, Wishes
+from pushforward.data.numeric import Mask
+from pushforward.data.schema import Dataset, SplitName, StreamedRows
+from pushforward.data.split import SPLIT_NAMES, DatasetHash, shuffled_indices, split_sizes
+from pushforward.data.tables.infer import SchemaBuilder, TableOptions
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError
 
-SAMPLE = 1_000_000  # training rows that the schema learns frequencies from
-HELD = 50_000  # rows of each part that are held for measures and reports
-BATCH = 2**22  # values of a batch; a batch has up to ...
-ROWS = 2**17  # ... so many rows
-SAMPLED = 2**24  # values of the sample that are held at a time, in whole columns
+MAX_SAMPLE_ROWS = 1_000_000  # training rows from which frequencies are learned
+MAX_ROWS_PER_SPLIT = 50_000  # rows of each split in memory, for measures and reports
+BATCH_VALUES = 2**22  # of a batch, which has at most ...
+BATCH_ROWS = 2**17  # ... so many rows
+SAMPLE_VALUES = 2**24  # of the sample in memory at a time, in whole columns
 
 
 @dataclass
-class Source:
-    """A Parquet file, read in its order a batch of rows at a time."""
+class ParquetSource:
+    """A Parquet file, read in order, one batch of rows at a time."""
 
     scan: pl.LazyFrame
     rows: int = 0
@@ -48,182 +50,167 @@ class Source:
         self.dtypes = dict(self.scan.collect_schema())
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[slice, pl.DataFrame]]:
-        """Yield some columns of all rows, and where each batch lies."""
-        chosen = self.scan.select(columns)
-        size = max(1, min(ROWS, BATCH // max(len(columns), 1)))
+        """Yield these columns of all rows: the position of each batch, and the batch."""
+        selected = self.scan.select(columns)
+        size = max(1, min(BATCH_ROWS, BATCH_VALUES // max(len(columns), 1)))
         for start in range(0, self.rows, size):
-            frame = chosen.slice(start, size).collect()
+            frame = selected.slice(start, size).collect()
             yield slice(start, start + len(frame)), frame
 
 
 @dataclass
-class Roles:
-    """What each row is for.
+class RowRoles:
+    """What each row is used for.
 
     Args:
-        parts: the rows of train, validation and test, each in shuffled order.
-        trains, sampled, held: (n,) whether a row is trained on, is one that frequencies are learned
-            from, is held.
-        positions: where the rows of each part lie among the held ones.
+        splits: the rows of train, validation and test, each in shuffled order.
+        in_training: (n,) whether models are trained on a row.
+        in_sample: (n,) whether frequencies are learned from a row.
+        in_memory: (n,) whether a row is kept in memory.
+        positions: of the rows of each split, among those in memory.
     """
 
-    parts: dict[Part, NDArray[np.uint32]]
-    trains: NDArray[np.bool_]
-    sampled: NDArray[np.bool_]
-    held: NDArray[np.bool_]
-    positions: dict[Part, Tensor]
+    splits: dict[SplitName, NDArray[np.uint32]]
+    in_training: Mask
+    in_sample: Mask
+    in_memory: Mask
+    positions: dict[SplitName, Tensor]
 
     @classmethod
-    def draw(cls, n: int, shares: tuple[float, float, float], seed: int) -> Roles:
-        """Split n rows as a table that is held is split, but for the cap on what is held out."""
-        train, validation, _ = sizes(n, shares, HELD)
-        cuts = np.split(shuffled(n, seed, np.uint32), [train, train + validation])
-        parts = dict(zip(PARTS, cuts, strict=True))
-        trains, sampled, held = (np.zeros(n, np.bool_) for _ in range(3))
-        trains[parts["train"]] = True
-        sampled[parts["train"][:SAMPLE]] = True
+    def draw(cls, n: int, shares: tuple[float, float, float], seed: int) -> RowRoles:
+        """Split n rows as a table in memory is split, but with a limit on validation and test."""
+        train, validation, _ = split_sizes(n, shares, max_held_out=MAX_ROWS_PER_SPLIT)
+        cuts = np.split(shuffled_indices(n, seed, np.uint32), [train, train + validation])
+        splits = dict(zip(SPLIT_NAMES, cuts, strict=True))
+        in_training, in_sample, in_memory = (np.zeros(n, np.bool_) for _ in range(3))
+        in_training[splits["train"]] = True
+        in_sample[splits["train"][:MAX_SAMPLE_ROWS]] = True
         for rows in cuts:
-            held[rows[:HELD]] = True
-        kept = np.flatnonzero(held)
-        where = {n: torch.from_numpy(np.searchsorted(kept, p[:HELD])) for n, p in parts.items()}
-        return cls(parts, trains, sampled, held, where)
+            in_memory[rows[:MAX_ROWS_PER_SPLIT]] = True
+        kept = np.flatnonzero(in_memory)
+        positions = {
+            name: torch.from_numpy(np.searchsorted(kept, rows[:MAX_ROWS_PER_SPLIT]))
+            for name, rows in splits.items()
+        }
+        return cls(splits, in_training, in_sample, in_memory, positions)
 
 
 def read_stream(
-    source: Source,
-    wishes: Wishes,
-    shares: tuple[float, float, float],
-    seed: int,
-    keep: Sequence[str] = (),
-) -> tuple[Encoding, Roles, list[str]]:
-    """Learn the schema of a table and encode it, holding a bounded number of its rows.
+    source: ParquetSource, options: TableOptions, shares: tuple[float, float, float], seed: int
+) -> Dataset:
+    """Learn the schema of a table and encode it, with a limited number of its rows in memory.
 
-    Returns the rows encoded (and the columns to `keep` as they are), what each row is for, and
-    notes. DataError when a column does not fit.
+    DataError when a column does not fit.
     """
-    wishes.check(list(source.dtypes))
-    _refuse_text(source, wishes)
-    roles = Roles.draw(source.rows, shares, seed)
-    schema, notes = fit_stream(source, wishes, roles.sampled)
-    encoding = Encoding.of(source, schema, roles, keep)
-    many = {name: f"{len(rows):,}" for name, rows in roles.parts.items()}
-    told = (
-        f"{source.rows:,} rows are streamed: {many['train']} are trained on, and {many['test']} "
-        f"test and {many['validation']} validation rows are held out; frequencies are learned from "
-        f"{int(roles.sampled.sum()):,} training rows"
+    options.validate(list(source.dtypes))
+    _refuse_text(source, options)
+    roles = RowRoles.draw(source.rows, shares, seed)
+    schema, remarks = fit_stream(source, options, roles.in_sample)
+    counts = {name: f"{len(rows):,}" for name, rows in roles.splits.items()}
+    note = (
+        f"{source.rows:,} rows are streamed: {counts['train']} for training, "
+        f"{counts['validation']} for validation and {counts['test']} for the test; frequencies are "
+        f"learned from {int(roles.in_sample.sum()):,} training rows"
     )
-    return encoding, roles, [told, *notes]
+    return _encode(source, schema, roles, notes=(note, *remarks))
 
 
-def _refuse_text(source: Source, wishes: Wishes) -> None:
-    """Raise DataError for text that is to be read as something else."""
-    for name, kind in wishes.kinds.items():
+def _refuse_text(source: ParquetSource, options: TableOptions) -> None:
+    """Raise DataError for text that would have to be parsed."""
+    for name, kind in options.kinds.items():
         if source.dtypes[name] == pl.String and kind in ("numeric", "integer", "datetime"):
             msg = (
-                f"column {name!r} holds text, and a streamed table's cannot be read as {kind}; "
+                f"column {name!r} holds text, which cannot be read as {kind} in a streamed table; "
                 f"cast it first, e.g. pl.scan_parquet(path).cast({{{name!r}: pl.Float64}})"
             )
             raise DataError(msg)
 
 
 def fit_stream(
-    source: Source, wishes: Wishes, sampled: NDArray[np.bool_]
+    source: ParquetSource, options: TableOptions, in_sample: Mask
 ) -> tuple[TableSchema, list[str]]:
-    """Learn a schema in two passes: facts of all rows, then frequencies of the sampled ones."""
-    facts = {name: wishes.facts(name, dtype) for name, dtype in source.dtypes.items()}
-    for _, frame in source.batches(list(facts)):
-        for series in frame.iter_columns():
-            facts[series.name].add(series)
-    draft, names = Draft(wishes), list(facts)
-    width = max(1, SAMPLED // max(int(sampled.sum()), 1))
-    for start in range(0, len(names), width):
-        group = names[start : start + width]
-        found = [frame.filter(sampled[at]) for at, frame in source.batches(group)]
-        for series in pl.concat(found).iter_columns():
-            draft.fit(facts.pop(series.name), series)
-    return draft.schema(names), draft.notes
+    """Learn a schema in two passes: summaries of all rows, then frequencies of the sample.
 
-
-@dataclass
-class Encoding:
-    """What the last pass makes of a table.
-
-    Args:
-        schema: how to get back.
-        rows: the held rows, encoded.
-        labels: their codes of the condition's classes, or None.
-        held: some columns of the held rows as they are in the file.
-        streamed: all training rows, compact.
-        digest: that of all rows; of a table that could be held, the one that it then has.
+    Returns the schema, and notes for the user.
     """
-
-    schema: TableSchema
-    rows: Tensor
-    labels: Tensor | None
-    held: pl.DataFrame
-    streamed: Streamed
-    digest: str
-
-    @classmethod
-    def of(cls, source: Source, schema: TableSchema, roles: Roles, keep: Sequence[str]) -> Encoding:
-        """Encode all rows in one pass."""
-        digest = Digest(schema)
-        digest.begin(torch.float64, (source.rows, len(schema.columns)))
-        rows: list[Tensor] = []
-        held: list[pl.DataFrame] = []
-        labels: list[Tensor] = []
-        # The file has no name: it is gone when nothing maps it any more.
-        with tempfile.TemporaryFile(prefix="pushforward-") as file:
-            for at, frame in source.batches(list(source.dtypes)):
-                encoded = schema.encode(frame)
-                digest.feed(encoded)
-                codes = schema.compact(encoded[torch.from_numpy(roles.trains[at])])
-                file.write(codes.numpy().data)
-                rows.append(encoded[torch.from_numpy(roles.held[at])])
-                held.append(frame.select(keep).filter(roles.held[at]) if keep else frame.clear())
-                found = schema.labels(frame)
-                labels += [] if found is None else [found.to(torch.uint8)]
-            shape = (len(roles.parts["train"]), len(schema.columns))
-            mapped = _mapped(file, codes.dtype, shape)
-        known = torch.cat(labels) if labels else None
-        _finish(digest, known, roles)
-        return cls(
-            schema,
-            torch.cat(rows),
-            None if known is None else known[torch.from_numpy(roles.held)].long(),
-            pl.concat(held),
-            Streamed(
-                mapped,
-                None if known is None else known[torch.from_numpy(roles.trains)],
-                source.rows,
-            ),
-            digest.hexadecimal(),
-        )
+    summaries = {name: options.empty_summary(name, dtype) for name, dtype in source.dtypes.items()}
+    for _, frame in source.batches(list(summaries)):
+        for series in frame.iter_columns():
+            summaries[series.name].add(series)
+    builder, names = SchemaBuilder(options), list(summaries)
+    width = max(1, SAMPLE_VALUES // max(int(in_sample.sum()), 1))
+    for start in range(0, len(names), width):
+        batches = source.batches(names[start : start + width])
+        sample = pl.concat([frame.filter(in_sample[at]) for at, frame in batches])
+        for series in sample.iter_columns():
+            builder.add(summaries.pop(series.name), series)
+    return builder.schema(names), builder.notes
 
 
-def _mapped(file: IO[bytes], dtype: torch.dtype, shape: tuple[int, int]) -> Tensor:
-    """Return what a file holds as a tensor that is read from it when it is used."""
+def _encode(
+    source: ParquetSource, schema: TableSchema, roles: RowRoles, notes: tuple[str, ...]
+) -> Dataset:
+    """Encode all rows in one pass; the digest is that of the same table read into memory."""
+    sha = DatasetHash(schema)
+    sha.start(torch.float64, (source.rows, len(schema.columns)))
+    rows: list[Tensor] = []
+    labels: list[Tensor] = []
+    # The file has no name: it is deleted when nothing maps it any more.
+    with tempfile.TemporaryFile(prefix="pushforward-") as file:
+        for at, frame in source.batches(list(source.dtypes)):
+            encoded = schema.encode(frame)
+            sha.update(encoded)
+            codes = schema.compact(encoded[torch.from_numpy(roles.in_training[at])])
+            file.write(codes.numpy().data)
+            rows.append(encoded[torch.from_numpy(roles.in_memory[at])])
+            batch_labels = schema.labels(frame)
+            labels += [] if batch_labels is None else [batch_labels.to(torch.uint8)]
+        shape = (len(roles.splits["train"]), len(schema.columns))
+        mapped = _memory_mapped(file, codes.dtype, shape)
+    all_labels = torch.cat(labels) if labels else None
+    _hash_labels_and_split(sha, all_labels, roles)
+    return Dataset(
+        name="",
+        schema=schema,
+        rows=torch.cat(rows),
+        labels=_select(all_labels, roles.in_memory, torch.int64),
+        splits=roles.positions,
+        digest=sha.hexdigest(),
+        notes=notes,
+        streamed=StreamedRows(
+            mapped, _select(all_labels, roles.in_training, torch.uint8), source.rows
+        ),
+    )
+
+
+def _select(labels: Tensor | None, mask: Mask, dtype: torch.dtype) -> Tensor | None:
+    """Return the labels of some rows."""
+    return None if labels is None else labels[torch.from_numpy(mask)].to(dtype)
+
+
+def _memory_mapped(file: IO[bytes], dtype: torch.dtype, shape: tuple[int, int]) -> Tensor:
+    """Return the content of a file as a tensor that is read from it on access."""
     file.flush()
-    plain = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}[dtype]
-    return torch.from_numpy(np.memmap(file, plain, "r+", shape=shape))
+    numpy_dtype = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}[dtype]
+    return torch.from_numpy(np.memmap(file, numpy_dtype, "r+", shape=shape))
 
 
-def _finish(digest: Digest, labels: Tensor | None, roles: Roles) -> None:
-    """Let the digest take in labels and split, as int64, a part at a time."""
+def _hash_labels_and_split(sha: DatasetHash, labels: Tensor | None, roles: RowRoles) -> None:
+    """Add labels and split to the digest, as int64, block by block."""
     if labels is None:
-        digest.take(None)
+        sha.add(None)
     else:
-        digest.begin(torch.int64, labels.shape)
-        for part in labels.split(ROWS):
-            digest.feed(part.long())
-    for rows in roles.parts.values():
-        digest.begin(torch.int64, rows.shape)
-        for start in range(0, len(rows), ROWS):
-            digest.feed(torch.from_numpy(rows[start : start + ROWS].astype(np.int64)))
+        sha.start(torch.int64, labels.shape)
+        for block in labels.split(BATCH_ROWS):
+            sha.update(block.long())
+    for rows in roles.splits.values():
+        sha.start(torch.int64, rows.shape)
+        for start in range(0, len(rows), BATCH_ROWS):
+            sha.update(torch.from_numpy(rows[start : start + BATCH_ROWS].astype(np.int64)))
 
 
 def sink(frame: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
-    """Write what a lazy frame gives to a file, without holding it; return what scans that file.
+    """Write the result of a lazy frame to a Parquet file in batches; return the scan of the file.
 
     DataError when the query fails.
     """

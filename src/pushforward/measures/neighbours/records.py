@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.errors import MeasureError
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, counted, pair, subsample
-from pushforward.measures._intervals import Z, around, permutation_p, wilson
+from pushforward.measures._inputs import FeatureFunction, require_at_least, subsample
+from pushforward.measures._intervals import Z, normal_interval, permutation_p, wilson
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours import _copying
 from pushforward.measures.neighbours._shared import (
@@ -30,25 +29,28 @@ def authenticity(
     x: Any,
     y: Any,
     *,
+    train: Any,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Share of the generated rows that are no near copies of a training row.
 
-    $$\frac1m \sum_j 1\left[|y_j - x_{i(j)}| > \min_{l \ne i(j)} |x_l - x_{i(j)}|\right],
-    \quad i(j) = \mathrm{argmin}_i\, |y_j - x_i|$$
+    $$\frac1m \sum_j 1\left[|y_j - t_{i(j)}| > \min_{l \ne i(j)} |t_l - t_{i(j)}|\right],
+    \quad i(j) = \mathrm{argmin}_i\, |y_j - t_i|$$
 
     A generated row is authentic if it lies further from its nearest training row than that row
     lies from its own nearest other training row. At equal distances it is not, so that copies of a
     row that is there twice count as copies.
 
     Args:
-        x: the real sample, which must be the one that the generator was trained on (n, ...).
+        x: held-out real rows (n, ...), as for the other measures of copies; the value and the null
+            do not depend on them.
         y: the generated sample (m, ...).
+        train: the training sample (l, ...).
         chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
+        limit: the most rows taken of each sample (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of left-out rows.
 
@@ -56,41 +58,41 @@ def authenticity(
         A share, with Wilson's interval: given the training rows, for the generator's own share.
 
     Raises:
-        MeasureError: for fewer than 3 training rows or no generated ones, different widths, NaN or
-            infinity, and chunk below 1.
+        MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity, and
+            chunk below 1.
 
     Sees:
         exact copies and copies with noise that is small beside the distances of the data.
 
     Misses:
         copies of rows in thin regions, whose neighbours are far: almost every row near an outlier
-        counts as a copy. It cannot tell a copy from a new row in a dense region; without held-out
-        rows it rests on the null alone. Rows far from the data are authentic.
+        counts as a copy. It cannot tell a copy from a new row in a dense region; as it does
+        not look at held-out rows, it rests on the null alone. Rows far from the data are authentic.
 
     Null:
-        what real rows do among the other real rows, from x alone: one less the share of rows that
+        what training rows do among the other training rows: one less the share of rows that
         are their nearest neighbour's nearest neighbour; about 1/3 on a line and 0.38 in the plane.
 
     Cost:
-        O(n (n + m) d) time and O(chunk n) memory; 0.7 s on one core at n = m = 10,000 and d = 64.
+        O(l (l + m) d) time and O(chunk l) memory; 0.7 s on one core at l = m = 10,000 and d = 64.
 
     Reference:
         Alaa et al. 2022, "How faithful is your synthetic data? Sample-level metrics for evaluating
         and auditing generative models"; for the null Henze 1987, "On the fraction of random points
         with specified nearest-neighbour interrelations".
     """
-    counted(1, chunk=chunk)
-    both = pair(x, y, least=1, limit=limit, features=features, seed=seed, dtype=None)
-    if both.n < 3:
-        raise MeasureError(f"authenticity needs at least 3 training rows, and was given {both.n}")
-    (train, fake), _ = _search.magnified(both.x, both.y)
-    among = _search.nearest(train, train, 1, chunk=chunk, itself=True)
-    found = _search.nearest(fake, train, 1, chunk=chunk)
-    own, nearest = among.squared[:, 0], among.index[:, 0]
-    copied, paired = found.squared[:, 0] <= own[found.index[:, 0]], own <= own[nearest]
+    require_at_least(1, chunk=chunk)
+    both, rows, _ = with_training(
+        x, y, train, min_rows=3, limit=limit, features=features, seed=seed
+    )
+    among = _search.nearest(rows, rows, 1, chunk=chunk, itself=True)
+    to_training = _search.nearest(both.y, rows, 1, chunk=chunk)
+    own, neighbour = among.squared[:, 0], among.index[:, 0]
+    distance, nearest = to_training.squared[:, 0], to_training.index[:, 0]
+    copied, paired = distance <= own[nearest], own <= own[neighbour]
     value, null = 1 - _mean(copied), 1 - _mean(paired)
     low, high = wilson(value, both.m)
-    gap = _gap((copied, found.index[:, 0]), (paired, nearest))
+    half = _half_width_of_difference((copied, nearest), (paired, neighbour))
     return Measurement(
         "authenticity",
         value,
@@ -102,8 +104,12 @@ def authenticity(
         m=both.m,
         better="null",
         unit="share",
-        reading=_copies(value, null, gap),
-        extra={"exact_copies": _mean(found.squared == 0), **both.extra},
+        reading=_copies(value, null, half),
+        extra={
+            "exact_copies": _mean(distance == 0),
+            "training_rows": len(rows),
+            **both.extra,
+        },
     )
 
 
@@ -115,7 +121,7 @@ def closest_record(
     permutations: int = 999,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Distance to the closest record: share of generated rows nearer to training than held-out.
@@ -167,21 +173,21 @@ def closest_record(
         Park et al. 2018, "Data synthesis based on generative adversarial networks"; Platzer &
         Reutterer 2021, "Holdout-based empirical assessment of mixed-type synthetic data".
     """
-    counted(1, chunk=chunk, permutations=permutations)
+    require_at_least(1, chunk=chunk, permutations=permutations)
     both, rows, unit = with_training(
-        x, y, train, least=2, limit=limit, features=features, seed=seed
+        x, y, train, min_rows=2, limit=limit, features=features, seed=seed
     )
     rng = torch.Generator().manual_seed(seed)
     size = min(both.n, len(rows))
     seen, unseen = subsample(rows, size, rng), subsample(both.x, size, rng)
     to_seen, to_unseen = distances(both.y, seen, chunk), distances(both.y, unseen, chunk)
-    found = _copying.closer(to_seen, to_unseen, size, permutations, rng)
-    low, high = share_interval(found.share, found.variance, both.m)
-    p_value = permutation_p(found.share, found.permuted)
+    nearer = _copying.nearer_share(to_seen, to_unseen, size, permutations, rng)
+    low, high = share_interval(nearer.share, nearer.variance, both.m)
+    p_value = permutation_p(nearer.share, nearer.permuted)
     copies = _mean(to_seen[0] == 0)
     return Measurement(
         "closest_record",
-        found.share,
+        nearer.share,
         low=low,
         high=high,
         covers="generated, training and held-out rows",
@@ -212,7 +218,7 @@ def memorisation(
     resamples: int = 100,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Data-copying test C_T: are generated rows nearer to the training rows than new real ones?
@@ -266,35 +272,35 @@ def memorisation(
         Meehan, Chaudhuri & Dasgupta 2020, "A non-parametric test to detect data-copying in
         generative models".
     """
-    counted(1, chunk=chunk, cells=cells)
-    counted(0, resamples=resamples)
+    require_at_least(1, chunk=chunk, cells=cells)
+    require_at_least(0, resamples=resamples)
     both, rows, _ = with_training(
-        x, y, train, least=_copying.LEAST, limit=limit, features=features, seed=seed
+        x, y, train, min_rows=_copying.MIN_CELL_ROWS, limit=limit, features=features, seed=seed
     )
     count = cells or max(1, min(10, min(both.n, both.m, len(rows)) // 100))
-    held, fake = _copying.placed(both.x, both.y, rows, count, chunk, seed)
-    kept = _copying.kept(held, fake, count)
-    found = _copying.score(held, fake, kept)
-    error = _copying.bootstrap(held, fake, kept, resamples, seed)
-    low, high = around(found.value, error)
+    held, fake = _copying.cell_distances(both.x, both.y, rows, count, chunk, seed)
+    cells_used = _copying.usable_cells(held, fake, count)
+    score = _copying.copying_score(held, fake, cells_used)
+    error = _copying.bootstrap(held, fake, cells_used, resamples, seed)
+    low, high = normal_interval(score.value, error)
     return Measurement(
         "memorisation",
-        found.value,
+        score.value,
         low=low,
         high=high,
         covers="" if error is None else "generated and held-out rows, for this training sample",
         null=0.0,
-        p_value=found.p_value,
+        p_value=score.p_value,
         n=both.n,
         m=both.m,
         better="null",
         unit="standard deviations",
-        reading=_nearer(found.p_value),
+        reading=_nearer(score.p_value),
         extra={
-            "cells": [float(z) for z in found.scores],
-            "cells_left_out": count - len(kept),
-            "rows_kept": found.rows,
-            "underfitting_p_value": found.p_value_above,
+            "cells": [float(z) for z in score.scores],
+            "cells_left_out": count - len(cells_used),
+            "rows_kept": score.rows,
+            "underfitting_p_value": score.p_value_above,
             **both.extra,
         },
     )
@@ -310,7 +316,7 @@ def _quantiles(values: Tensor) -> dict[str, float]:
     return {"5 %": low, "median": median}
 
 
-def _gap(*flagged: tuple[Tensor, Tensor]) -> float:
+def _half_width_of_difference(*flagged: tuple[Tensor, Tensor]) -> float:
     """Return the half width of the 95 % interval of the difference of two shares of flags.
 
     Each flag, of one row, is put to the account of the training row that it is about: training rows
@@ -330,11 +336,11 @@ def _gap(*flagged: tuple[Tensor, Tensor]) -> float:
     return Z * math.sqrt(variance)
 
 
-def _copies(value: float, null: float, gap: float) -> str:
+def _copies(value: float, null: float, half: float) -> str:
     beside = f"than the {null:.3f} of real rows among each other"
-    if value + gap < null:
+    if value + half < null:
         return f"fewer are authentic {beside}: near copies"
-    return "no near copies" if value - gap <= null else f"more are authentic {beside}: no copies"
+    return "no near copies" if value - half <= null else f"more are authentic {beside}: no copies"
 
 
 def _nearer(p_value: float) -> str:

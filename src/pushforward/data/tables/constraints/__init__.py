@@ -1,19 +1,28 @@
-"""What must hold in every row of a table: said in words or by classes, kept by construction.
+"""What must hold in every row of a table, stated as text or as objects; generated rows satisfy it.
 
     pf.read("trips.csv", constraints=["start <= end", "0 <= age <= 120", "combine(city, state)"])
 
-A statement (`statements`) says what must hold; the steps (`gap`, `joint`, `derived`) carry a table
-that obeys it to one that is free of it, which is modelled, and back; `rules` puts them in order.
+A constraint (`definitions`) states what must hold. Steps (`difference`, `combination`, `derived`)
+transform a table that satisfies it to one without the constraint, which is modelled, and back;
+`constraint_set` applies them in the order that `dependencies` finds.
 """
 
-from pushforward.data.tables.constraints.rules import Rules
-from pushforward.data.tables.constraints.statements import (
+from pushforward.data.tables.constraints.constraint_set import ConstraintSet
+from pushforward.data.tables.constraints.definitions import (
     Bounds,
     Combination,
+    Constraint,
     Derived,
     Inequality,
-    Statement,
     parse,
 )
 
-__all__ = ["Bounds", "Combination", "Derived", "Inequality", "Rules", "Statement", "parse"]
+__all__ = [
+    "Bounds",
+    "Combination",
+    "Constraint",
+    "ConstraintSet",
+    "Derived",
+    "Inequality",
+    "parse",
+]

@@ -10,31 +10,32 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from pushforward.data.tables.constraints.number_line import Line
-from pushforward.data.tables.partition import Floats, Mask
+from pushforward.data.numeric import Floats, Mask
+from pushforward.data.tables.constraints.number_line import NumberLine
 
 Limits = dict[str, tuple[Floats, Floats]]  # the lowest and the highest point of each row, by column
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A column that lies above (or below) others becomes the gap between them.
+class DifferenceStep:
+    """A column x that lies above (or below) others is modelled as its difference from them.
 
-    With b the largest of the others (the smallest, if the column lies below them; one step further
-    where it must differ), gap = x - b (b - x). Where all of them are missing, b is the smallest
-    (largest) x there is. So each row has one gap, it is missing where x is, and is never negative.
+    Let b be the largest of the others (the smallest, if x lies below them; one step further where x
+    must differ): the difference is x - b (or b - x). Where all the others are missing, b is the
+    smallest (largest) x of all rows. So each row has one difference; it is missing where x is, and
+    never negative.
 
     Args:
-        column: its name.
-        way: 1 if it lies above the others, -1 if below.
-        others: their names, and whether it must differ from them.
-        name: of the gap.
+        column: the name of x.
+        direction: 1 if x lies above the others, -1 if below.
+        others: their names, and whether x must differ from them.
+        name: of the difference.
     """
 
-    kind: ClassVar[str] = "gap"
+    kind: ClassVar[str] = "difference"
 
     column: str
-    way: int
+    direction: int
     others: tuple[tuple[str, bool], ...]
     name: str
 
@@ -43,67 +44,77 @@ class Gap:
         """The columns that are not modelled themselves."""
         return (self.column,)
 
-    def apply(self, frame: pl.DataFrame, lines: Mapping[str, Line]) -> pl.DataFrame:
-        """Return a frame with the gap instead of the column."""
+    def transform(self, frame: pl.DataFrame, lines: Mapping[str, NumberLine]) -> pl.DataFrame:
+        """Return a frame with the difference instead of the column."""
         line = lines[self.column]
         base, _ = self._base(frame, lines)
-        gap = pl.Series(self.name, self.way * (line.points(frame[self.column]) - base))
-        gap = gap.fill_nan(None).cast(pl.Float64 if line.size is None else pl.Int64)
-        return frame.with_columns(gap).drop(self.column)
+        distance = self.direction * (line.points(frame[self.column]) - base)
+        difference = pl.Series(self.name, distance).fill_nan(None)
+        difference = difference.cast(pl.Float64 if line.stride is None else pl.Int64)
+        return frame.with_columns(difference).drop(self.column)
 
-    def undo(self, frame: pl.DataFrame, lines: Mapping[str, Line], limits: Limits) -> pl.DataFrame:
-        """Return a frame with the column instead of the gap.
+    def inverse_transform(
+        self, frame: pl.DataFrame, lines: Mapping[str, NumberLine], limits: Limits
+    ) -> pl.DataFrame:
+        """Return a frame with the column instead of the difference.
 
-        It keeps within its limits; the others go before them, and where its extent cannot be kept
-        beside them a value that may be missing is.
+        The column stays within its limits unless the others force it out of them; where its own
+        extent cannot be kept either, it becomes missing if it may be.
         """
         line = lines[self.column]
-        base, bound = self._base(frame, lines)
-        gap = frame[self.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        base, is_observed = self._base(frame, lines)
+        difference = frame[self.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
         low, high = limits[self.column]
-        if self.way > 0:
-            low = np.where(bound, np.maximum(low, base), low)
+        if self.direction > 0:
+            low = np.where(is_observed, np.maximum(low, base), low)
             high = np.where(high < low, np.inf, high)
         else:
-            high = np.where(bound, np.minimum(high, base), high)
+            high = np.where(is_observed, np.minimum(high, base), high)
             low = np.where(high < low, -np.inf, low)
-        points = line.within(base + self.way * gap, low, high)
+        points = line.clip(base + self.direction * difference, low, high)
         if line.missing:
             outside = (points < line.extent[0]) | (points > line.extent[1])
             points = np.where(outside, np.nan, points)
         return frame.with_columns(line.values(points)).drop(self.name)
 
-    def _base(self, frame: pl.DataFrame, lines: Mapping[str, Line]) -> tuple[Floats, Mask]:
-        """Return what the gap counts from, and whether it is that of another column."""
-        nearest = np.fmax if self.way > 0 else np.fmin
-        found = [self._other(frame, lines[name], strict) for name, strict in self.others]
-        base = reduce(nearest, found)
-        default = lines[self.column].extent[0 if self.way > 0 else 1]
+    def _base(self, frame: pl.DataFrame, lines: Mapping[str, NumberLine]) -> tuple[Floats, Mask]:
+        """Return b (n,), and whether it is the value of another column."""
+        outermost = np.fmax if self.direction > 0 else np.fmin
+        points = [self._other(frame, lines[name], strict) for name, strict in self.others]
+        base = reduce(outermost, points)
+        default = lines[self.column].extent[0 if self.direction > 0 else 1]
         return np.where(np.isnan(base), default, base), ~np.isnan(base)
 
-    def _other(self, frame: pl.DataFrame, line: Line, strict: bool) -> Floats:
+    def _other(self, frame: pl.DataFrame, line: NumberLine, strict: bool) -> Floats:
         points = line.points(frame[line.column.name])
-        return line.strictly(points, self.way) if strict else points
+        return line.strictly_beyond(points, self.direction) if strict else points
 
-    def narrow(self, limits: Limits, lines: Mapping[str, Line]) -> None:
-        """Let the column's limits be limits of the others, where those have any."""
+    def narrow_limits(self, limits: Limits, lines: Mapping[str, NumberLine]) -> None:
+        """Apply the column's limits to the others, if they have limits."""
         line = lines[self.column]
         for name, strict in self.others:
             if name not in limits:
                 continue
             low, high = limits[name]
-            edge = line.inward(limits[self.column][1 if self.way > 0 else 0], -self.way)
-            edge = lines[name].strictly(edge, -self.way) if strict else edge
-            upper, lower = np.minimum(high, edge), np.maximum(low, edge)
-            limits[name] = (low, upper) if self.way > 0 else (lower, high)
+            end = line.first_from(
+                limits[self.column][1 if self.direction > 0 else 0], -self.direction
+            )
+            end = lines[name].strictly_beyond(end, -self.direction) if strict else end
+            upper, lower = np.minimum(high, end), np.maximum(low, end)
+            limits[name] = (low, upper) if self.direction > 0 else (lower, high)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        own = {"column": self.column, "way": self.way, "name": self.name}
-        return {"kind": self.kind, "others": [list(other) for other in self.others]} | own
+        return {
+            "kind": self.kind,
+            "column": self.column,
+            "direction": self.direction,
+            "others": [list(other) for other in self.others],
+            "name": self.name,
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Gap:
+    def from_json(cls, data: Mapping[str, Any]) -> DifferenceStep:
         """Rebuild from `to_json`."""
         others = tuple((name, strict) for name, strict in data["others"])
-        return cls(data["column"], data["way"], others, data["name"])
+        return cls(data["column"], data["direction"], others, data["name"])

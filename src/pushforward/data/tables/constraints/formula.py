@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.data.tables.constraints.language import Phrase, phrase
-from pushforward.data.tables.partition import Floats
+from pushforward.data.numeric import Floats
+from pushforward.data.tables.constraints.language import ParsedText, parse_text
 
 OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: np.add,
@@ -25,49 +25,48 @@ class Formula:
     """A formula of columns, numbers, + - * / and parentheses.
 
     Args:
-        text: as it is written in the language of constraints; kept in one spelling. DataError
-            for anything else.
+        text: in the language of constraints, stored in normal form. DataError for anything else.
     """
 
     text: str
-    _read: Phrase = field(init=False, repr=False, compare=False)
+    _parsed: ParsedText = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        read = phrase(self.text)
-        _refuse_others(read, read.tree)
-        object.__setattr__(self, "_read", read)
-        object.__setattr__(self, "text", read.said(read.tree))
+        parsed = parse_text(self.text)
+        _refuse_other_nodes(parsed, parsed.tree)
+        object.__setattr__(self, "_parsed", parsed)
+        object.__setattr__(self, "text", parsed.unparse(parsed.tree))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it takes, each once."""
-        return tuple(dict.fromkeys(self._read.names.values()))
+        """The columns of the formula, each once."""
+        return tuple(dict.fromkeys(self._parsed.names.values()))
 
-    def of(self, values: Mapping[str, Floats]) -> Floats:
-        """Return its value in each row: NaN where an operand is missing, and for x / 0."""
-        operands = {key: values[name] for key, name in self._read.names.items()}
+    def evaluate(self, values: Mapping[str, Floats]) -> Floats:
+        """Return the value in each row: NaN where an operand is missing, and for x / 0."""
+        operands = {key: values[name] for key, name in self._parsed.names.items()}
         with np.errstate(all="ignore"):
-            found = np.asarray(_value(self._read.tree, operands), dtype=np.float64)
-        return np.where(np.isfinite(found), found, np.nan)
+            result = np.asarray(_evaluate(self._parsed.tree, operands), dtype=np.float64)
+        return np.where(np.isfinite(result), result, np.nan)
 
 
-def _refuse_others(read: Phrase, node: ast.expr) -> None:
+def _refuse_other_nodes(parsed: ParsedText, node: ast.expr) -> None:
     """Raise DataError for anything but arithmetic."""
     match node:
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
             return
-        case ast.Name(id=name) if name in read.names:
+        case ast.Name(id=name) if name in parsed.names:
             return
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
-            _refuse_others(read, inner)
+            _refuse_other_nodes(parsed, inner)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATIONS:
-            _refuse_others(read, left)
-            _refuse_others(read, right)
+            _refuse_other_nodes(parsed, left)
+            _refuse_other_nodes(parsed, right)
         case _:
-            raise read.refuse("a formula may hold columns, numbers, + - * / and parentheses")
+            raise parsed.error("a formula may hold columns, numbers, + - * / and parentheses")
 
 
-def _value(node: ast.expr, operands: Mapping[str, Floats]) -> Any:
+def _evaluate(node: ast.expr, operands: Mapping[str, Floats]) -> Any:
     """Return the value of a checked tree."""
     match node:
         case ast.Constant(value=value):
@@ -75,8 +74,9 @@ def _value(node: ast.expr, operands: Mapping[str, Floats]) -> Any:
         case ast.Name(id=name):
             return operands[name]
         case ast.UnaryOp(op=op, operand=inner):
-            return -_value(inner, operands) if isinstance(op, ast.USub) else _value(inner, operands)
+            operand = _evaluate(inner, operands)
+            return -operand if isinstance(op, ast.USub) else operand
         case ast.BinOp(left=left, op=op, right=right):
-            return OPERATIONS[type(op)](_value(left, operands), _value(right, operands))
+            return OPERATIONS[type(op)](_evaluate(left, operands), _evaluate(right, operands))
         case _:
             raise AssertionError(ast.dump(node))

@@ -1,6 +1,6 @@
-"""The words of the small language of constraints, read by Python's own grammar and a white list.
+"""The language of constraints, parsed by Python's own grammar and a list of allowed nodes.
 
-Column names become placeholders before the grammar sees them, so that `class`, `größe` and
+Column names become placeholders before they are parsed, so that `class`, `größe` and
 `` `hours per week` `` are names like any other. Nothing is ever evaluated.
 """
 
@@ -14,9 +14,9 @@ from datetime import date, datetime
 
 from pushforward.errors import DataError
 
-Value = int | float | date | datetime
+BoundValue = int | float | date | datetime
 
-LONGEST = 500  # characters of a text
+MAX_CHARACTERS = 500
 TOKEN = re.compile(
     r"`(?P<tick>[^`]+)`|\"(?P<double>[^\"]+)\"|'(?P<single>[^']+)'"
     r"|(?P<time>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?)(?!\d)"
@@ -27,19 +27,19 @@ WORD = re.compile(r"[^\W\d]\w*")
 COMBINE = "combine"
 HELP = (
     "write e.g. 'low <= high', '0 <= age <= 120', 'start >= 2020-01-31', 'total = price * quantity'"
-    " or 'combine(city, state)', names with blanks in backticks"
+    " or 'combine(city, state)', and names with blanks in backticks"
 )
 
 
 @dataclass(frozen=True)
-class Phrase:
-    """A text and its tree.
+class ParsedText:
+    """A text and its syntax tree.
 
     Args:
-        text: as it was written.
-        tree: of the expression.
-        names: the columns by their placeholders.
-        times: the dates and date-times by theirs.
+        text: as the user wrote it.
+        tree: of the expression, with placeholders as names.
+        names: the columns, by their placeholders.
+        times: the dates and date-times, by their placeholders.
     """
 
     text: str
@@ -47,55 +47,56 @@ class Phrase:
     names: Mapping[str, str]
     times: Mapping[str, date]
 
-    def said(self, node: ast.expr) -> str:
-        """Return a part of the tree as it is written in the language."""
-        return re.sub(r"\b_\d+\b", lambda found: self._word(found[0]), ast.unparse(node))
+    def unparse(self, node: ast.expr) -> str:
+        """Return the text of a part of the tree."""
+        return re.sub(r"\b_\d+\b", lambda match: self._token(match[0]), ast.unparse(node))
 
-    def _word(self, key: str) -> str:
-        return quoted(self.names[key]) if key in self.names else spelled(self.times[key])
+    def _token(self, key: str) -> str:
+        return quote_name(self.names[key]) if key in self.names else format_value(self.times[key])
 
-    def refuse(self, why: str) -> DataError:
+    def error(self, reason: str) -> DataError:
         """Return the error that says why the text cannot be used."""
-        return DataError(f"the constraint {self.text!r} cannot be read: {why}; {HELP}")
+        return DataError(f"the constraint {self.text!r} cannot be read: {reason}; {HELP}")
 
 
-def phrase(text: str) -> Phrase:
-    """Read a text; DataError when it follows no grammar."""
+def parse_text(text: str) -> ParsedText:
+    """Parse a text; DataError when it is not an expression."""
     names: dict[str, str] = {}
     times: dict[str, date] = {}
 
-    def replaced(found: re.Match[str]) -> str:
-        kind, key = found.lastgroup or "", f"_{len(names) + len(times)}"
-        said = found[kind]
-        called = said == COMBINE and text[found.end() :].lstrip().startswith("(")
-        if kind == "number" or (kind == "word" and called):
-            return said
+    def placeholder(match: re.Match[str]) -> str:
+        kind, key = match.lastgroup or "", f"_{len(names) + len(times)}"
+        token = match[kind]
+        is_call = token == COMBINE and text[match.end() :].lstrip().startswith("(")
+        if kind == "number" or (kind == "word" and is_call):
+            return token
         if kind == "time":
-            times[key] = _time(said, text)
+            times[key] = _parse_time(token, text)
         else:
-            names[key] = said
-        return f" {key} "  # apart, or `2x` would read as a number
+            names[key] = token
+        return f" {key} "  # with blanks, or `2x` would read as a number
 
-    grammatical = re.sub(r"(?<![<>=!])=(?!=)", "==", TOKEN.sub(replaced, text.strip()))
-    if len(text) > LONGEST:
-        raise DataError(f"a constraint must have at most {LONGEST} characters, got {len(text)}")
+    python = re.sub(r"(?<![<>=!])=(?!=)", "==", TOKEN.sub(placeholder, text.strip()))
+    if len(text) > MAX_CHARACTERS:
+        msg = f"a constraint must have at most {MAX_CHARACTERS} characters, got {len(text)}"
+        raise DataError(msg)
     try:
-        tree = ast.parse(grammatical.strip(), mode="eval").body
+        tree = ast.parse(python.strip(), mode="eval").body
         ast.unparse(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise DataError(f"the constraint {text[:100]!r} cannot be read; {HELP}") from None
-    return Phrase(text.strip(), tree, names, times)
+    return ParsedText(text.strip(), tree, names, times)
 
 
-def _time(said: str, text: str) -> date:
-    """Return a date, or a date-time where an hour is given."""
+def _parse_time(token: str, text: str) -> date:
+    """Return a date, or a date-time if an hour is given."""
     try:
-        return date.fromisoformat(said) if len(said) == 10 else datetime.fromisoformat(said)
+        return date.fromisoformat(token) if len(token) == 10 else datetime.fromisoformat(token)
     except ValueError:
-        raise DataError(f"the constraint {text!r} names a date that is none: {said}") from None
+        raise DataError(f"the constraint {text!r} has an invalid date: {token}") from None
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a column's name as it is written in the language."""
     if WORD.fullmatch(name) and name != COMBINE:
         return name
@@ -105,6 +106,6 @@ def quoted(name: str) -> str:
     return f"{mark}{name}{mark}"
 
 
-def spelled(value: Value) -> str:
+def format_value(value: BoundValue) -> str:
     """Return a bound as it is written in the language."""
     return value.isoformat() if isinstance(value, date) else repr(value)

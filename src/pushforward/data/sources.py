@@ -1,4 +1,4 @@
-"""Raw data out of files, folders, built-ins and objects."""
+"""Raw data from files, folders, built-ins and objects."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import polars as pl
 
 from pushforward.data import builtin
 from pushforward.data.folders import read_folder
-from pushforward.data.loaded import Loaded
 from pushforward.data.numeric import Array
-from pushforward.data.tables.stream import Source
-from pushforward.data.tables.text import read_csv
+from pushforward.data.raw_data import RawData
+from pushforward.data.tables.csv_text import read_csv
+from pushforward.data.tables.stream import ParquetSource
 from pushforward.errors import DataError, nearest
 
-MAGIC = b"\x93NUMPY"
-LARGE = 1_000_000  # rows from which on a Parquet file is streamed
+NPY_MAGIC = b"\x93NUMPY"
+MAX_ROWS_IN_MEMORY = 1_000_000  # a Parquet file with more rows is streamed
 
 
-def load(source: Any, *, key: str | None = None) -> Loaded:
+def load_source(source: Any, *, key: str | None = None) -> RawData:
     """Return the raw data of a path, the name of a built-in, or an object that holds them.
 
-    The name of a built-in goes before a path; write `./digits` for a folder of that name.
+    The name of a built-in takes precedence over a path; write `./digits` for a folder of that name.
     """
     if not isinstance(source, str | Path):
-        return Loaded(type(source).__name__, source)
+        return RawData(type(source).__name__, source)
     if str(source) in builtin.names() or str(source).startswith(builtin.OPENML):
         return builtin.load_builtin(str(source))
     path = Path(source)
@@ -41,28 +41,28 @@ def load(source: Any, *, key: str | None = None) -> Loaded:
 
 
 def read_raw(source: Any, *, key: str | None = None) -> Any:
-    """Return the raw rows of a source alone: a data frame, images or an array."""
-    raw = load(source, key=key).raw
-    return raw.scan.collect() if isinstance(raw, Source) else raw
+    """Return only the raw rows of a source: a data frame, images or an array."""
+    data = load_source(source, key=key).data
+    return data.scan.collect() if isinstance(data, ParquetSource) else data
 
 
-def _load_path(path: Path, key: str | None) -> Loaded:
+def _load_path(path: Path, key: str | None) -> RawData:
     """Return the raw data of a file or folder, by its ending."""
     if path.is_dir():
         images, folders = read_folder(path)
-        return Loaded(str(path), images, labels={} if folders is None else {"folder": folders})
+        return RawData(str(path), images, labels={} if folders is None else {"folder": folders})
     ending = path.suffix.lower()
     if ending not in READERS:
         msg = f"{path}: unknown ending; {nearest(ending, READERS)}, or a folder of images"
         raise DataError(msg)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; it must hold at least ten rows")
-    with _explained(path):
+    with _broken_files_as_data_errors(path):
         return READERS[ending](path, key)
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _broken_files_as_data_errors(path: Path) -> Iterator[None]:
     """Turn what readers raise for a broken file into a DataError that names it."""
     broken = (
         *(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError),
@@ -77,37 +77,36 @@ def _explained(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {reason}") from None
 
 
-def _csv(path: Path, _key: str | None) -> Loaded:
-    frame, spelling = read_csv(path)
-    return Loaded(str(path), frame, spelling=spelling)
+def _csv(path: Path, _key: str | None) -> RawData:
+    frame, text_formats = read_csv(path)
+    return RawData(str(path), frame, text_formats=text_formats)
 
 
-def _parquet(path: Path, _key: str | None) -> Loaded:
-    """Return a file's rows; of one with too many to hold, what scans it."""
-    scan = pl.scan_parquet(path)
-    source = Source(scan)
-    return Loaded(str(path), source if source.rows > LARGE else pl.read_parquet(path))
+def _parquet(path: Path, _key: str | None) -> RawData:
+    """Return a file's rows, or the scan of a file with too many rows for memory."""
+    source = ParquetSource(pl.scan_parquet(path))
+    too_large = source.rows > MAX_ROWS_IN_MEMORY
+    return RawData(str(path), source if too_large else pl.read_parquet(path))
 
 
-def _npy(path: Path, _key: str | None) -> Loaded:
+def _npy(path: Path, _key: str | None) -> RawData:
     with path.open("rb") as file:
-        # NumPy takes a file that does not start so for a pickle
-        if file.read(len(MAGIC)) != MAGIC:
-            raise DataError(f"{path} is not an NPY file, or is broken from its start")
-    return Loaded(str(path), np.load(path, allow_pickle=False))
+        # NumPy takes a file without this beginning for a pickle
+        if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
+            raise DataError(f"{path} is not an NPY file, or its beginning is broken")
+    return RawData(str(path), np.load(path, allow_pickle=False))
 
 
-def _npz(path: Path, key: str | None) -> Loaded:
+def _npz(path: Path, key: str | None) -> RawData:
     """Return one of the arrays of an NPZ file, and the labels that belong to it."""
-    # Opened here: on a broken archive `np.load` would leave its own handle to the collector.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    chosen, notes = _choose(path, arrays, key)
-    labels = _labels(arrays, chosen)
-    return Loaded(str(path), arrays[chosen], labels=labels, notes=notes)
+    # Opened here: with a broken archive `np.load` would leave its own handle open.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    chosen, notes = _choose_array(path, arrays, key)
+    return RawData(str(path), arrays[chosen], labels=_label_arrays(arrays, chosen), notes=notes)
 
 
-READERS: dict[str, Callable[[Path, str | None], Loaded]] = {
+READERS: dict[str, Callable[[Path, str | None], RawData]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".parquet": _parquet,
@@ -116,31 +115,31 @@ READERS: dict[str, Callable[[Path, str | None], Loaded]] = {
 }
 
 
-def _choose(
+def _choose_array(
     path: Path, arrays: Mapping[str, Array], key: str | None
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the array to take, and a note when others were there."""
+    """Return the name of the array to read, and a note when there are others."""
     if key is not None:
         if key not in arrays:
             raise DataError(f"{path} has no array {key!r}; {nearest(key, arrays)}")
         return key, ()
-    data = [name for name in arrays if not _is_label(name)]
-    if len(data) == 1:
-        return data[0], ()
+    candidates = [name for name in arrays if not _is_label(name)]
+    if len(candidates) == 1:
+        return candidates[0], ()
     listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    usual = next((name for name in ("x_train", "X_train", "x", "X") if name in data), None)
+    usual = next((name for name in ("x_train", "X_train", "x", "X") if name in candidates), None)
     if usual is None:
-        raise DataError(f"{path} holds several arrays ({listed}): name one with --key (key=)")
-    return usual, (f"took {usual} of {path.name}, which holds {listed}; --key names another",)
+        raise DataError(f"{path} holds several arrays ({listed}); choose one with --key (key=)")
+    return usual, (f"read {usual} of {path.name}, which holds {listed}; --key chooses another",)
 
 
 def _is_label(name: str) -> bool:
-    """Tell whether an array's name says that it holds labels."""
+    """Whether an array's name says that it holds labels."""
     return name.lower() == "y" or name.lower().startswith(("y_", "label", "target"))
 
 
-def _labels(arrays: Mapping[str, Array], chosen: str) -> dict[str, Array]:
-    """Return the label arrays that fit the chosen one, the one of the same ending first."""
+def _label_arrays(arrays: Mapping[str, Array], chosen: str) -> dict[str, Array]:
+    """Return the label arrays that fit the chosen one, the one with the same suffix first."""
     n = arrays[chosen].shape[:1]
     fitting = {k: a for k, a in arrays.items() if _is_label(k) and k != chosen and a.shape == n}
     twin = {"x": "y", "X": "y"}.get(chosen[:1], "y") + chosen[1:]

@@ -1,4 +1,4 @@
-"""Raw samples of one kind, encoded together: what `measure` does before it measures."""
+"""Raw samples of one kind, encoded by one schema: what `measure` does before it measures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pushforward.measures.tables import _columns
 
 
 @dataclass(frozen=True)
-class Together:
-    """Samples by name: encoded, as tables where they are tables, and what is known of them all.
+class Encoded:
+    """Samples by name.
 
     Args:
         data: the schema, with the reference's rows as its training rows.
@@ -34,57 +34,58 @@ class Together:
     tables: Mapping[str, Any]
 
 
-def encode(given: Mapping[str, Any], reference: str) -> Together:
+def encode(samples: Mapping[str, Any], reference: str) -> Encoded:
     """Encode samples by a schema that is learned from one of them.
 
     Args:
-        given: data frames, images, matrices, paths or data sets, by name.
-        reference: the one that is learned from. Only the names of a table's categories are taken
-            from all of them, so that a generated category that is new counts and does not fail.
+        samples: data frames, images, matrices, paths or data sets, by name.
+        reference: the name of the one that is learned from. Only a table's categories are taken
+            from all samples, so that a category that is new in the generated one counts as a
+            difference and is no error.
 
     Raises:
         MeasureError: for samples of different kinds, columns or types.
         DataError: for samples that cannot be read.
     """
-    sides = {name: _raw(side) for name, side in given.items()}
-    frames = {name: nw.dependencies.is_into_dataframe(side) for name, side in sides.items()}
-    if len(set(frames.values())) > 1:
-        told = ", ".join(f"{name}: {type(side).__name__}" for name, side in sides.items())
-        raise MeasureError(f"all samples must be tables, or none; given {told}")
-    return _tables(sides, reference) if all(frames.values()) else _arrays(sides, reference)
+    raw = {name: _raw(sample) for name, sample in samples.items()}
+    tables = {name: nw.dependencies.is_into_dataframe(sample) for name, sample in raw.items()}
+    if len(set(tables.values())) > 1:
+        types = ", ".join(f"{name}: {type(sample).__name__}" for name, sample in raw.items())
+        raise MeasureError(f"all samples must be tables, or none; given {types}")
+    return _tables(raw, reference) if all(tables.values()) else _arrays(raw, reference)
 
 
-def _raw(side: Any) -> Any:
-    if isinstance(side, Dataset):
-        return side.schema.decode(side.rows, side.labels)
-    raw = read_raw(side)
+def _raw(sample: Any) -> Any:
+    if isinstance(sample, Dataset):
+        return sample.schema.decode(sample.rows, sample.labels)
+    raw = read_raw(sample)
     return np.asarray(raw) if isinstance(raw, list | tuple) else raw
 
 
-def _tables(sides: Mapping[str, Any], reference: str) -> Together:
-    _columns.read(*sides.values())  # says what does not fit
-    frames = {name: to_polars(side)[0] for name, side in sides.items()}
+def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
+    _columns.read(*samples.values())  # raises where they do not fit each other
+    frames = {name: to_polars(sample)[0] for name, sample in samples.items()}
     order = frames[reference].columns
     frames = {name: frame.select(order) for name, frame in frames.items()}
     first = [reference, *(name for name in frames if name != reference)]
     pooled = pl.concat([frames[name] for name in first], how="vertical_relaxed")
     schema, _ = fit_table(pooled, np.arange(len(frames[reference])))
     rows = {name: schema.encode(frame) for name, frame in frames.items()}
-    return Together(_dataset(schema, rows[reference]), rows, sides)
+    return Encoded(_dataset(schema, rows[reference]), rows, samples)
 
 
-def _arrays(sides: Mapping[str, Any], reference: str) -> Together:
-    shapes = {name: np.shape(side)[1:] for name, side in sides.items()}
+def _arrays(samples: Mapping[str, Any], reference: str) -> Encoded:
+    shapes = {name: np.shape(sample)[1:] for name, sample in samples.items()}
     if len(set(shapes.values())) > 1:
         raise MeasureError(f"all samples need rows of one shape; given {shapes}")
-    known = sides[reference]
+    known = samples[reference]
     schema = (
         ArraySchema.fit(known, np.arange(len(known)))
         if len(shapes[reference]) <= 1
         else ImageSchema.fit(known)
     )
-    rows = {name: schema.encode(side) for name, side in sides.items()}
-    return Together(_dataset(schema, rows[reference]), rows, {})
+    rows = {name: schema.encode(sample) for name, sample in samples.items()}
+    return Encoded(_dataset(schema, rows[reference]), rows, {})
 
 
 def _dataset(schema: Schema, rows: Tensor) -> Dataset:

@@ -1,4 +1,4 @@
-"""What a user says must hold in every row of a table, as objects and as text."""
+"""The constraints that a user can state, as objects and as text."""
 
 from __future__ import annotations
 
@@ -6,58 +6,59 @@ import ast
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.language import (
     COMBINE,
-    Phrase,
-    Value,
-    phrase,
-    quoted,
-    spelled,
+    BoundValue,
+    ParsedText,
+    format_value,
+    parse_text,
+    quote_name,
 )
 from pushforward.errors import DataError
 
-Comparison = tuple[str | Value, bool, str | Value]  # lesser, whether strictly, greater
+Operand = str | BoundValue  # the name of a column, or a bound
+Comparison = tuple[Operand, bool, Operand]  # lesser, whether strictly, greater
 UPWARDS = {ast.Lt: True, ast.LtE: False}
 DOWNWARDS = {ast.Gt: True, ast.GtE: False}
 
 
-class Statement(ABC):
-    """What must hold in each row. Where one of its columns is missing, it holds."""
+class Constraint(ABC):
+    """What must hold in each row. It holds where one of its columns is missing."""
 
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """The columns that it speaks of."""
+        """The columns that it involves."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return its text, which `parse` turns into the same statement."""
+        """Return its text, from which `parse` makes the same constraint."""
 
 
 @dataclass(frozen=True)
-class Bounds(Statement):
+class Bounds(Constraint):
     """`low <= column <= high`, for numbers, dates and date-times.
 
     Args:
         column: its name.
-        low, high: the bounds; None for no such bound.
+        low, high: the bounds; None for no bound.
         low_open, high_open: whether the bound itself is excluded.
     """
 
     column: str
-    low: Value | None = None
-    high: Value | None = None
+    low: BoundValue | None = None
+    high: BoundValue | None = None
     low_open: bool = False
     high_open: bool = False
 
     def __post_init__(self) -> None:
         if self.low is None and self.high is None:
-            raise DataError(f"Bounds({self.column!r}) must name a low or a high bound, got none")
+            raise DataError(f"Bounds({self.column!r}) needs a low or a high bound, got none")
         for bound in (self.low, self.high):
             number = isinstance(bound, int | float) and math.isfinite(bound)
             if not (bound is None or number or isinstance(bound, date)):
@@ -71,16 +72,21 @@ class Bounds(Statement):
 
     def __str__(self) -> str:
         if self.low is None and self.high is not None:
-            return f"{quoted(self.column)} <{'=' * (not self.high_open)} {spelled(self.high)}"
+            return (
+                f"{quote_name(self.column)} <{'=' * (not self.high_open)} {format_value(self.high)}"
+            )
         assert self.low is not None
         if self.high is None:
-            return f"{quoted(self.column)} >{'=' * (not self.low_open)} {spelled(self.low)}"
+            return (
+                f"{quote_name(self.column)} >{'=' * (not self.low_open)} {format_value(self.low)}"
+            )
         below, above = "=" * (not self.low_open), "=" * (not self.high_open)
-        return f"{spelled(self.low)} <{below} {quoted(self.column)} <{above} {spelled(self.high)}"
+        low, high = format_value(self.low), format_value(self.high)
+        return f"{low} <{below} {quote_name(self.column)} <{above} {high}"
 
 
 @dataclass(frozen=True)
-class Inequality(Statement):
+class Inequality(Constraint):
     """`low <= high` between two columns of numbers, or of times.
 
     Args:
@@ -98,18 +104,18 @@ class Inequality(Statement):
         return (self.low, self.high)
 
     def __str__(self) -> str:
-        return f"{quoted(self.low)} <{'=' * (not self.strict)} {quoted(self.high)}"
+        return f"{quote_name(self.low)} <{'=' * (not self.strict)} {quote_name(self.high)}"
 
 
 @dataclass(frozen=True, init=False)
-class Combination(Statement):
+class Combination(Constraint):
     """Only combinations of these columns' values that training rows have."""
 
     members: tuple[str, ...]
 
     def __init__(self, *members: str) -> None:
         if len(members) < 2 or len(set(members)) < len(members):
-            raise DataError(f"a combination is of two or more columns, got {', '.join(members)}")
+            raise DataError(f"a combination needs two or more columns, got {', '.join(members)}")
         object.__setattr__(self, "members", members)
 
     @property
@@ -118,12 +124,12 @@ class Combination(Statement):
         return self.members
 
     def __str__(self) -> str:
-        return f"{COMBINE}({', '.join(map(quoted, self.members))})"
+        return f"{COMBINE}({', '.join(map(quote_name, self.members))})"
 
 
 @dataclass(frozen=True)
-class Derived(Statement):
-    """`column = formula`: never learned, computed from the other columns.
+class Derived(Constraint):
+    """`column = formula`: not learned, but computed from the other columns.
 
     Args:
         column: its name.
@@ -141,43 +147,43 @@ class Derived(Statement):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The column, and what it is derived from."""
+        """The column, and those that it is derived from."""
         return (self.column, *Formula(self.formula).columns)
 
     def __str__(self) -> str:
-        return f"{quoted(self.column)} = {self.formula}"
+        return f"{quote_name(self.column)} = {self.formula}"
 
 
-def parse(said: str | Statement | Iterable[str | Statement]) -> list[Statement]:
-    """Return what a text, a statement or several of either say; DataError when it says nothing."""
-    if isinstance(said, Statement):
-        return [said]
-    if isinstance(said, str):
-        return _parse(phrase(said))
-    if not isinstance(said, Iterable):
-        msg = f"a constraint must be a text or a statement, got {type(said).__name__}"
-        raise DataError(msg)
-    return [statement for one in said for statement in parse(one)]
+def parse(source: str | Constraint | Iterable[str | Constraint]) -> list[Constraint]:
+    """Return the constraints of a text, a constraint or several of either; DataError for others."""
+    if isinstance(source, Constraint):
+        return [source]
+    if isinstance(source, str):
+        return _constraints(parse_text(source))
+    if not isinstance(source, Iterable):
+        msg = f"a constraint must be text or an object, got {type(source).__name__}"
+        raise DataError(f"{msg}; see pushforward.constraints")
+    return [constraint for item in source for constraint in parse(item)]
 
 
-def _parse(said: Phrase) -> list[Statement]:
-    """Return the statements of one text: one, or one for each link of a chain a <= b <= c."""
-    match said.tree:
+def _constraints(parsed: ParsedText) -> list[Constraint]:
+    """Return the constraints of one text: one, or one for each link of a chain a <= b <= c."""
+    match parsed.tree:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name == COMBINE:
-            members = [_operand(said, arg) for arg in args]
+            members = [_operand(parsed, arg) for arg in args]
             if all(isinstance(member, str) for member in members):
                 return [Combination(*map(str, members))]
-        case ast.Compare(ast.Name(id=key), [ast.Eq()], [formula]) if key in said.names:
-            return [Derived(said.names[key], said.said(formula))]
+        case ast.Compare(ast.Name(id=key), [ast.Eq()], [formula]) if key in parsed.names:
+            return [Derived(parsed.names[key], parsed.unparse(formula))]
         case ast.Compare():
-            return _compared(said, said.tree)
-    raise said.refuse("it is neither a comparison nor a formula nor a combination")
+            return _comparisons(parsed, parsed.tree)
+    raise parsed.error("it is neither a comparison nor a formula nor a combination")
 
 
-def _compared(said: Phrase, tree: ast.Compare) -> list[Statement]:
-    """Return bounds and inequalities of a chain of comparisons."""
+def _comparisons(parsed: ParsedText, tree: ast.Compare) -> list[Constraint]:
+    """Return the bounds and inequalities of a chain of comparisons."""
     kinds = {type(op) for op in tree.ops}
-    terms = [_operand(said, node) for node in (tree.left, *tree.comparators)]
+    terms = [_operand(parsed, node) for node in (tree.left, *tree.comparators)]
     links: list[Comparison]
     if kinds <= UPWARDS.keys():
         strict = [UPWARDS[type(op)] for op in tree.ops]
@@ -186,51 +192,49 @@ def _compared(said: Phrase, tree: ast.Compare) -> list[Statement]:
         strict = [DOWNWARDS[type(op)] for op in tree.ops]
         links = [(b, s, a) for (a, b), s in zip(pairwise(terms), strict, strict=True)][::-1]
     else:
-        raise said.refuse("a chain must go one way, all < and <= or all > and >=")
+        raise parsed.error("a chain must have one direction, all < and <= or all > and >=")
     if not any(isinstance(term, str) for term in terms):
-        raise said.refuse("it names no column")
-    return _joined([_statement(said, *link) for link in links])
+        raise parsed.error("it names no column")
+    return _join_bounds([_comparison(parsed, *link) for link in links])
 
 
-def _statement(said: Phrase, low: str | Value, strict: bool, high: str | Value) -> Statement:
-    """Return what one comparison says."""
+def _comparison(parsed: ParsedText, low: Operand, strict: bool, high: Operand) -> Constraint:
+    """Return the constraint of one comparison."""
     if isinstance(low, str) and isinstance(high, str):
         return Inequality(low, high, strict)
     if isinstance(low, str) and not isinstance(high, str):
         return Bounds(low, high=high, high_open=strict)
     if isinstance(high, str) and not isinstance(low, str):
         return Bounds(high, low=low, low_open=strict)
-    raise said.refuse("it compares two numbers")
+    raise parsed.error("it compares two numbers")
 
 
-def _joined(found: Sequence[Statement]) -> list[Statement]:
-    """Return statements with `0 <= age` and `age <= 120`, side by side in a chain, as one."""
-    joined: list[Statement] = []
-    for statement in found:
+def _join_bounds(constraints: Sequence[Constraint]) -> list[Constraint]:
+    """Return constraints with `0 <= age` and `age <= 120`, side by side in a chain, as one."""
+    joined: list[Constraint] = []
+    for constraint in constraints:
         last = joined[-1] if joined else None
         if (
             isinstance(last, Bounds)
-            and isinstance(statement, Bounds)
-            and last.column == statement.column
+            and isinstance(constraint, Bounds)
+            and last.column == constraint.column
             and last.high is None
         ):
-            low, opened = last.low, last.low_open
-            high, closed = statement.high, statement.high_open
-            joined[-1] = Bounds(last.column, low, high, opened, closed)
+            joined[-1] = replace(last, high=constraint.high, high_open=constraint.high_open)
         else:
-            joined.append(statement)
+            joined.append(constraint)
     return joined
 
 
-def _operand(said: Phrase, node: ast.expr) -> str | Value:
+def _operand(parsed: ParsedText, node: ast.expr) -> Operand:
     """Return a column's name, a number or a time."""
     match node:
-        case ast.Name(id=key) if key in said.names:
-            return said.names[key]
-        case ast.Name(id=key) if key in said.times:
-            return said.times[key]
+        case ast.Name(id=key) if key in parsed.names:
+            return parsed.names[key]
+        case ast.Name(id=key) if key in parsed.times:
+            return parsed.times[key]
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
-    raise said.refuse("only columns, numbers and dates can be compared")
+    raise parsed.error("only columns, numbers and dates can be compared")

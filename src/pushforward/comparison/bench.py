@@ -1,0 +1,225 @@
+"""The bench: every model is trained and measured under the same conditions.
+
+It sees nothing of a model but its samples. Checkpoints are chosen on validation rows and measured
+on test rows. What is finished is kept in the folder and reused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
+from pushforward.comparison.result import Scorecards
+from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
+from pushforward.data import Dataset
+from pushforward.families.model import Model
+from pushforward.files import digest, read_json, write_json
+from pushforward.measures import Scorecard, Scorer
+from pushforward.measures._inputs import FeatureFunction, feature_identity
+from pushforward.measures._selection import Only
+from pushforward.runs import Checkpoint, Fitted
+from pushforward.runs.fitted import choose_device
+from pushforward.sampling.request import SampleRequest
+from pushforward.training.fit import fit
+from pushforward.training.settings import Settings
+
+TEST_ROWS = 3000  # real and generated rows that are measured, at most
+CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
+
+# Called with the stage ("vae, seed 0") and the training loop's record, empty while measuring.
+StageProgress = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class MeasureChoice:
+    """Which measures are applied, and to what; None stands for what suits the data.
+
+    Args:
+        measures: names or functions, or `"all"`.
+        target: the column that `utility` predicts.
+        features: a map from expanded rows (n, ...) to vectors (n, d).
+    """
+
+    measures: Only = None
+    target: str | None = None
+    features: FeatureFunction | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values; functions stand in it by their names."""
+        features = None if self.features is None else feature_identity(self.features)
+        return {"measures": self._names(), "target": self.target, "features": features}
+
+    def _names(self) -> str | list[str] | None:
+        if self.measures is None or isinstance(self.measures, str):
+            return self.measures
+        return [name if isinstance(name, str) else name.__name__ for name in self._items()]
+
+    def _items(self) -> list[Any]:
+        if self.measures is None or isinstance(self.measures, str) or callable(self.measures):
+            return [self.measures]
+        return list(self.measures)
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether `to_json` says all: of a function without a hash it knows only the name."""
+        features = self.features is None or bool(feature_identity(self.features)["hash"])
+        return features and not any(callable(item) for item in self._items())
+
+
+class Bench:
+    """Trains models on one data set, and measures them.
+
+    Args:
+        data: what all models are trained on.
+        folder: where runs, scorecards and samples are kept.
+        choice: the measures.
+        device: where models are trained and measured.
+        progress: called with each stage and the training loop's records.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        folder: ComparisonFolder,
+        choice: MeasureChoice,
+        device: str,
+        progress: StageProgress,
+    ) -> None:
+        self.data, self.folder, self.choice = data, folder, choice
+        self.device, self.progress = device, progress
+        self.test = first_rows(data.subset("test"), TEST_ROWS)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The measures, prepared once: for images an encoder is trained on the training rows."""
+        self.progress("preparing the measures", {})
+        return Scorer(
+            self.data,
+            only=self.choice.measures,
+            copies=self.data.schema.kind == "table",
+            features=self.choice.features,
+            target=self.choice.target,
+            device=choose_device(self.device),
+        )
+
+    def run(
+        self,
+        models: Mapping[str, type[Model]],
+        seeds: Sequence[int],
+        settings: Settings,
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> Scorecards:
+        """Train and measure every model on every seed; settings are the same for all."""
+        self.prepare(list(models), seeds)
+        cards: Scorecards = {name: {} for name in models}
+        for seed in seeds:
+            for name, model in models.items():
+                fitted = self.fit(model, replace(settings, seed=seed), options[name])
+                for checkpoint, card in self.score(fitted, name, seed).items():
+                    cards[name].setdefault(checkpoint, []).append(card)
+                if seed == seeds[0]:
+                    self.keep_sample(fitted, name, seed)
+        return cards
+
+    def prepare(self, models: Sequence[str], seeds: Sequence[int]) -> None:
+        """Make the scorer if any run still needs it, so that a wrong choice fails before training.
+
+        MeasureError for a measure that is unknown or does not suit the data.
+        """
+        files = [self.folder.scorecards(model, seed) for model in models for seed in seeds]
+        if not all(path.exists() for path in files):
+            _ = self.scorer
+
+    def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
+        """Train one model on one seed, or load its run."""
+        stage = f"{model.name}, seed {settings.seed}"
+        return fit(
+            self.data,
+            model,
+            out=self.folder.run(model.name, settings.seed).path,
+            device=self.device,
+            progress=lambda record: self.progress(stage, record),
+            **asdict(settings),
+            **options,
+        )
+
+    def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
+        """Return the scorecards of a run's checkpoints, on test rows."""
+        path = self.folder.scorecards(model, seed)
+        origin = self._origin(weights={name: _weights(fitted, name) for name in CHECKPOINTS})
+        stored = read_scorecards(path, origin)
+        if stored is None:
+            self.progress(f"{model}, seed {seed}: measuring", {})
+            stored = {name: self._score(fitted, seed, name) for name in CHECKPOINTS}
+            write_scorecards(path, origin, stored)
+        return {name: stored[name] for name in CHECKPOINTS}
+
+    def _score(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> Scorecard:
+        fake = self._draw(fitted, seed, checkpoint)
+        return self.scorer.score(self.test, fake, seed=seed)
+
+    def references(self) -> tuple[Scorecard, Scorecard]:
+        """Return the scorecards of ceiling and floor."""
+        origin = self._origin()
+        stored = read_scorecards(self.folder.references, origin)
+        if stored is None:
+            self.progress("measuring ceiling and floor", {})
+            n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
+            rows = {
+                CEILING: ceiling_rows(self.data, n),
+                FLOOR: floor_rows(self.data, n, generator),
+            }
+            stored = {name: self.scorer.score(self.test, fake) for name, fake in rows.items()}
+            write_scorecards(self.folder.references, origin, stored)
+            write_real_sample(self.folder.sample(REAL), self.data, self.test)
+            if self.data.schema.kind != "table":  # its values are those of training rows
+                write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
+        return stored[CEILING], stored[FLOOR]
+
+    def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
+        """Keep rows of a model's best checkpoint for the report."""
+        path, origin = self.folder.sample(model), f"{_weights(fitted, 'best')} {seed}"
+        if not has_origin(path, origin):
+            write_sample(path, self.data, self._draw(fitted, seed, "best"), origin)
+
+    def _draw(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> LabelledRows:
+        """Return as many generated rows as there are test rows."""
+        network = fitted.network(checkpoint)
+        return SampleRequest(network, fitted.schema, len(self.test[0]), seed).draw()
+
+    def _origin(self, **measured: Any) -> dict[str, Any] | None:
+        """Return what scorecards depend on beside the data; None where that cannot be said."""
+        if not self.choice.identifiable:
+            return None
+        return self.choice.to_json() | {"version": version("pushforward")} | measured
+
+
+def read_scorecards(path: Path, origin: Mapping[str, Any] | None) -> dict[str, Scorecard] | None:
+    """Return the scorecards in a file; None where there are none of this origin."""
+    if origin is None or not path.exists():
+        return None
+    stored = read_json(path)
+    if stored.get("origin") != origin:
+        return None
+    return {name: Scorecard.from_json(card) for name, card in stored["cards"].items()}
+
+
+def write_scorecards(
+    path: Path, origin: Mapping[str, Any] | None, cards: Mapping[Any, Scorecard]
+) -> None:
+    """Write scorecards with what they depend on."""
+    plain = {name: card.to_json() for name, card in cards.items()}
+    write_json(path, {"origin": origin, "cards": plain})
+
+
+def _weights(fitted: Fitted, checkpoint: Checkpoint) -> str:
+    """Return the SHA-256 of a checkpoint's weights."""
+    return digest(fitted.states[checkpoint], "")

@@ -1,0 +1,56 @@
+"""The folder of a comparison: where its files lie, and which data it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pushforward.errors import RunError
+from pushforward.files import read_json, write_json
+from pushforward.runs.folder import Folder
+
+REAL, CEILING, FLOOR = "real", "ceiling", "floor"  # sources of rows beside the models
+
+
+@dataclass(frozen=True)
+class ComparisonFolder:
+    """The files of one comparison."""
+
+    path: Path
+
+    @property
+    def comparison(self) -> Path:
+        """The data, the models, the seeds, and everything that was measured."""
+        return self.path / "comparison.json"
+
+    @property
+    def references(self) -> Path:
+        """The scorecards of ceiling and floor."""
+        return self.path / "references.json"
+
+    def run(self, model: str, seed: int) -> Folder:
+        """Return the folder of one run."""
+        return Folder(self.path / "runs" / f"{model}-{seed}")
+
+    def scorecards(self, model: str, seed: int) -> Path:
+        """Return the scorecards of one run, one for each checkpoint."""
+        return self.run(model, seed).path / "scorecard.json"
+
+    def sample(self, source: str) -> Path:
+        """Return the rows that the report shows of one source: real, a model, the floor."""
+        return self.path / "samples" / f"{source}.safetensors"
+
+    def open_or_create(self, description: Mapping[str, Any]) -> None:
+        """Start a comparison on these data; RunError when the folder belongs to other data."""
+        if not self.comparison.exists():
+            write_json(self.comparison, description)
+            return
+        known = read_json(self.comparison)
+        if known.get("digest") != description["digest"]:
+            msg = (
+                f"{self.path} holds a comparison on other data ({known.get('data')}); "
+                "name another folder, or delete this one"
+            )
+            raise RunError(msg)

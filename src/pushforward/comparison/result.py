@@ -1,0 +1,151 @@
+"""The result of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+from rich.console import Group
+from rich.text import Text
+
+from pushforward.comparison.decide import Difference, Recommendation, decide
+from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.table import ComparisonTable
+from pushforward.errors import RunError
+from pushforward.files import read_json
+from pushforward.measures import Scorecard
+from pushforward.runs import Checkpoint
+
+Scorecards = dict[str, dict[Checkpoint, list[Scorecard]]]
+Renderer = Callable[[Path, str | Path | None], Path]
+
+
+@dataclass(repr=False)
+class Comparison:
+    """What models score on the same data under equal conditions, and which of them to use.
+
+    It shows itself as a table in a terminal (`rich.print(result)`) and in a notebook.
+
+    Args:
+        folder: where everything lies.
+        models: the models' names, in the order given.
+        seeds: the seeds.
+        cards: scorecards by model and checkpoint, one a seed.
+        ceiling: real rows (validation) against the test rows: as good as it gets.
+        floor: independent columns (tables) or a Gaussian fit (others): what anyone can reach.
+
+    Attributes:
+        differences: between each pair of models by every measure.
+        recommendation: which model to use, and why.
+        renderer: how `report` writes a folder's report to a file. `pushforward.report` lies above
+            this module and sets it when it is imported; this module imports nothing of it.
+    """
+
+    renderer: ClassVar[Renderer | None] = None
+
+    folder: Path
+    models: list[str]
+    seeds: list[int]
+    cards: Scorecards
+    ceiling: Scorecard
+    floor: Scorecard
+    differences: list[Difference] = field(init=False)
+    recommendation: Recommendation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.differences, self.recommendation = decide(self.best_cards, self.floor)
+
+    @property
+    def best_cards(self) -> dict[str, list[Scorecard]]:
+        """The scorecards of the checkpoints that were best on validation, by model."""
+        return {model: self.cards[model]["best"] for model in self.models}
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report as one HTML file (by default `report.html` in the folder).
+
+        Raises:
+            RunError: a part of the comparison is missing, the file cannot be written, or nothing
+                can render reports because `pushforward.report` was not imported.
+        """
+        render = type(self).renderer
+        if render is None:
+            msg = "nothing renders reports yet: import pushforward.report first"
+            raise RunError(msg)
+        return render(self.folder, path)
+
+    def frame(self) -> pl.DataFrame:
+        """Return a Polars frame: one row for each model, seed, checkpoint and measure.
+
+        The columns are `model`, `seed`, `checkpoint`, and those of `Scorecard.frame`. Rows of the
+        references (model `"ceiling"` and `"floor"`) have neither seed nor checkpoint.
+        """
+        return pl.concat(
+            card.frame().select(
+                pl.lit(model, pl.String).alias("model"),
+                pl.lit(seed, pl.Int64).alias("seed"),
+                pl.lit(checkpoint, pl.String).alias("checkpoint"),
+                pl.all(),
+            )
+            for model, seed, checkpoint, card in self._all_cards()
+        )
+
+    def _all_cards(self) -> Iterator[tuple[str, int | None, Checkpoint | None, Scorecard]]:
+        for model in self.models:
+            for checkpoint, cards in self.cards[model].items():
+                for seed, card in zip(self.seeds, cards, strict=True):
+                    yield model, seed, checkpoint, card
+        yield "ceiling", None, None, self.ceiling
+        yield "floor", None, None, self.floor
+
+    @property
+    def table(self) -> ComparisonTable:
+        """The measures of all models beside ceiling and floor."""
+        return ComparisonTable(self.best_cards, self.ceiling, self.floor, self.differences)
+
+    def __repr__(self) -> str:
+        models, seeds = ", ".join(self.models), len(self.seeds)
+        return f"Comparison of {models} (seeds: {seeds}): {self.recommendation.sentence}"
+
+    def __rich__(self) -> Group:
+        return Group(self.table, Text(str(self.recommendation)))
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.recommendation.sentence)}</p>{self.table._repr_html_()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values."""
+        return {
+            "folder": str(self.folder),
+            "models": self.models,
+            "seeds": self.seeds,
+            "cards": {
+                model: {name: [card.to_json() for card in cards] for name, cards in by_name.items()}
+                for model, by_name in self.cards.items()
+            },
+            "ceiling": self.ceiling.to_json(),
+            "floor": self.floor.to_json(),
+            "differences": [asdict(difference) for difference in self.differences],
+            "recommendation": asdict(self.recommendation),
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Comparison:
+        """Return the comparison in a folder; RunError when there is none, or it is unfinished."""
+        path = Path(folder)
+        stored = read_json(ComparisonFolder(path).comparison)
+        if "cards" not in stored:
+            msg = f"the comparison in {folder} is not finished: run its command again"
+            raise RunError(msg)
+        ceiling, floor = (Scorecard.from_json(stored[name]) for name in ("ceiling", "floor"))
+        return cls(path, stored["models"], stored["seeds"], _cards(stored["cards"]), ceiling, floor)
+
+
+def _cards(stored: Mapping[str, Mapping[Checkpoint, list[Any]]]) -> Scorecards:
+    return {
+        model: {name: [Scorecard.from_json(c) for c in cards] for name, cards in by_name.items()}
+        for model, by_name in stored.items()
+    }

@@ -1,0 +1,105 @@
+"""A comparison as one table: measures x models, beside ceiling and floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import fmean
+
+from rich.markup import escape as escape_markup
+from rich.table import Table
+
+from pushforward.comparison.decide import Difference, interval, measure_label
+from pushforward.measures import Measurement, Scorecard
+
+ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better values lie
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A text; bold where a model is significantly better than another."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Best checkpoints on test rows: means over the seeds, with half of their 95 % intervals.
+
+    Args:
+        cards: the scorecards of each model, one a seed.
+        ceiling: the scorecard of other real rows.
+        floor: the scorecard of what anyone can reach.
+        differences: between the models.
+    """
+
+    cards: Mapping[str, Sequence[Scorecard]]
+    ceiling: Scorecard
+    floor: Scorecard
+    differences: Sequence[Difference]
+
+    @property
+    def title(self) -> str:
+        """What the numbers are."""
+        seeds = max(map(len, self.cards.values()))
+        over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+        return f"Best checkpoints on test rows, {over}"
+
+    @property
+    def head(self) -> list[str]:
+        """The names of the columns."""
+        return ["measure", *self.cards, "ceiling", "floor"]
+
+    def rows(self) -> list[list[TableCell]]:
+        """Return one row for each measure."""
+        return [self._row(name, measured) for name, measured in self.ceiling.items()]
+
+    def _row(self, name: str, ceiling: Measurement) -> list[TableCell]:
+        better = {d.better for d in self.differences if d.measure == name}
+        measured = {m: [c[name].value for c in own if name in c] for m, own in self.cards.items()}
+        floor = [self.floor[name].value] if name in self.floor else []
+        return [
+            TableCell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
+            *(TableCell(_mean(values), model in better) for model, values in measured.items()),
+            TableCell(short(ceiling.value)),
+            TableCell(_mean(floor)),
+        ]
+
+    def __rich__(self) -> Table:
+        table = Table(title=self.title)
+        for i, name in enumerate(self.head):
+            table.add_column(escape_markup(name), justify="right" if i else "left")
+        for row in self.rows():
+            texts = [escape_markup(cell.text) for cell in row]
+            pairs = zip(row, texts, strict=True)
+            table.add_row(*(f"[bold]{text}[/bold]" if cell.bold else text for cell, text in pairs))
+        return table
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.head)
+        rows = "".join(f"<tr>{''.join(map(_html, row))}</tr>" for row in self.rows())
+        return (
+            f"<table><caption>{escape(self.title)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def _html(cell: TableCell) -> str:
+    text = escape(cell.text)
+    return f"<td><b>{text}</b></td>" if cell.bold else f"<td>{text}</td>"
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Return the mean with the half width of its interval; a dash where nothing was measured."""
+    if not values:
+        return "–"
+    bounds = interval(values)
+    half = "" if bounds is None else f" ± {(bounds[1] - bounds[0]) / 2:.1g}"
+    return short(fmean(values)) + half
+
+
+def short(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:.3g}"

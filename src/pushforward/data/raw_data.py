@@ -1,0 +1,32 @@
+"""Raw data as a source holds them, before a schema is inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from pushforward.data.tables.csv_text import TextFormats
+
+
+@dataclass(frozen=True)
+class RawData:
+    """Raw data, and what their source says about them.
+
+    Args:
+        name: of the source, for messages and reports.
+        data: a data frame, an array or a tensor.
+        labels: one label per row, by the names of the label arrays; the first is the default.
+        text_formats: how numbers and dates were written in a CSV file.
+        notes: remarks for the user.
+        log_density: the true log density, for toys.
+    """
+
+    name: str
+    data: Any
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    text_formats: TextFormats = field(default_factory=TextFormats)
+    notes: tuple[str, ...] = ()
+    log_density: Callable[[Tensor], Tensor] | None = None

@@ -1,0 +1,349 @@
+"""All constraints of a table: checked in the user's rows, guaranteed in generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.tables.column_summary import ColumnSummary
+from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec
+from pushforward.data.tables.constraints.combination import CombinationStep
+from pushforward.data.tables.constraints.definitions import (
+    Bounds,
+    Combination,
+    Constraint,
+    Inequality,
+    parse,
+)
+from pushforward.data.tables.constraints.dependencies import Dependencies, resolve_dependencies
+from pushforward.data.tables.constraints.derived import DerivedStep
+from pushforward.data.tables.constraints.difference import DifferenceStep, Limits
+from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.number_line import NumberLine, fit_lines
+from pushforward.data.tables.csv_text import TextFormats
+from pushforward.data.tables.identifiers import looks_like_identifiers
+from pushforward.errors import DataError
+
+Step = DifferenceStep | CombinationStep | DerivedStep
+STEPS: dict[str, type[DifferenceStep] | type[CombinationStep] | type[DerivedStep]] = {
+    step.kind: step for step in (DifferenceStep, CombinationStep, DerivedStep)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ConstraintSet:
+    """The constraints of one table, and what was learned from it to satisfy them.
+
+    Args:
+        constraints: what must hold.
+        lines: the number lines of the columns that are compared or bounded.
+        steps: replace columns. They are applied in reverse order, and undone in this order.
+        fixed: columns that limits cannot move: combined, derived, the condition.
+    """
+
+    constraints: tuple[Constraint, ...] = ()
+    lines: Mapping[str, NumberLine] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    fixed: frozenset[str] = frozenset()
+
+    @classmethod
+    def fit(
+        cls,
+        frame: pl.DataFrame,
+        train: Ints,
+        constraints: Sequence[Constraint],
+        *,
+        condition: str | None = None,
+        kinds: Mapping[str, str] | None = None,
+        text_formats: TextFormats | None = None,
+    ) -> ConstraintSet:
+        """Learn what the constraints need; DataError when they contradict each other.
+
+        Ranges and resolutions are learned from all rows, combinations from training rows.
+        """
+        dependencies = resolve_dependencies(constraints, frame.columns, condition)
+        _refuse_identifiers(frame, constraints, kinds or {})
+        text_formats = text_formats or TextFormats()
+        lines: dict[str, NumberLine] = {}
+        for group in _compared_groups(constraints):
+            lines |= fit_lines([frame[name] for name in group], text_formats)
+        names = set(frame.columns)
+        steps = [
+            _fit_step(dependencies, node, frame, train, text_formats, names)
+            for node in dependencies.order
+        ]
+        fitted = cls(
+            tuple(constraints),
+            lines,
+            tuple(step for step in steps if step is not None),
+            frozenset(dependencies.fixed(condition)),
+        )
+        fitted._refuse_contradictions()
+        return fitted
+
+    def __bool__(self) -> bool:
+        return bool(self.constraints)
+
+    @property
+    def codecs(self) -> dict[str, ColumnCodec]:
+        """The codecs of the columns that are not modelled themselves, by name."""
+        codecs: dict[str, ColumnCodec] = {}
+        for step in self.steps:
+            match step:
+                case DifferenceStep():
+                    codecs[step.column] = self.lines[step.column].column
+                case CombinationStep():
+                    codecs |= {column.name: column for column in step.columns}
+                case DerivedStep():
+                    codecs[step.column.name] = step.column
+        return codecs
+
+    def combination_codec(self, values: pl.Series, train: Ints) -> CategoricalCodec | None:
+        """Return the codec of a modelled column of combinations, None for any other column."""
+        for step in self.steps:
+            if isinstance(step, CombinationStep) and step.name == values.name:
+                return step.codec(values, train)
+        return None
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the user."""
+        return [
+            f"{len(step.table):,} combinations of {', '.join(step.replaced)} occur, "
+            f"{step.observed:,} of them in training rows: only those are generated"
+            for step in self.steps
+            if isinstance(step, CombinationStep)
+        ]
+
+    def transform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the frame that is modelled; DataError where a constraint does not hold."""
+        self._refuse_violations(frame)
+        for step in reversed(self.steps):
+            frame = step.transform(frame, self.lines)
+        return frame
+
+    def inverse_transform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the user's frame for a modelled one. It satisfies all constraints in any case."""
+        limits = self._limits(frame)
+        for name, line in self.lines.items():
+            if name in frame.columns and name not in self.fixed:
+                frame = _clip_column(frame, line, *limits[name])
+        for step in self.steps:
+            frame = step.inverse_transform(frame, self.lines, limits)
+        return frame
+
+    def holds(self, frame: pl.DataFrame) -> Mask:
+        """Return in which rows (n,) all constraints hold."""
+        mask = np.ones(len(frame), np.bool_)
+        for constraint in self.constraints:
+            mask &= self._holds(constraint, frame)
+        return mask
+
+    def verify(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return a frame that was generated; RuntimeError where a constraint does not hold."""
+        for constraint in self.constraints:
+            wrong = ~self._holds(constraint, frame)
+            if wrong.any():
+                row = frame.select(constraint.columns).row(int(wrong.argmax()), named=True)
+                msg = (
+                    f"a bug: {str(constraint)!r} was guaranteed, and {int(wrong.sum())} of "
+                    f"{len(frame)} generated rows violate it, e.g. {row}; please report it"
+                )
+                raise RuntimeError(msg)
+        return frame
+
+    def _refuse_violations(self, frame: pl.DataFrame) -> None:
+        """Raise DataError for the first constraint that does not hold in all rows."""
+        for constraint in self.constraints:
+            absent = [name for name in constraint.columns if name not in frame.columns]
+            if absent:
+                msg = f"the table lacks the column(s) {', '.join(map(repr, absent))}"
+                raise DataError(f"{msg} of the constraint {str(constraint)!r}")
+            wrong = ~self._holds(constraint, frame)
+            if wrong.any():
+                row = int(wrong.argmax())
+                values = frame.select(constraint.columns).row(row, named=True)
+                described = ", ".join(f"{name} = {value}" for name, value in values.items())
+                msg = (
+                    f"the constraint {str(constraint)!r} does not hold in {int(wrong.sum())} of "
+                    f"{len(frame)} rows, the first is row {row + 1} ({described}); correct or drop "
+                    "these rows, or leave the constraint out"
+                )
+                raise DataError(msg)
+
+    def _holds(self, constraint: Constraint, frame: pl.DataFrame) -> Mask:
+        """Return in which rows (n,) a constraint holds."""
+        match constraint:
+            case Bounds(column=name):
+                points = self.lines[name].points(frame[name])
+                low, high = self._interval(constraint)
+                return np.asarray(~((points < low) | (points > high)))
+            case Inequality(low=lower, high=upper, strict=strict):
+                below = self.lines[lower].points(frame[lower])
+                above = self.lines[upper].points(frame[upper])
+                return np.asarray(~(below >= above if strict else below > above))
+            case Combination(members=members):
+                combination = next(s for s in self.steps if s.replaced == members)
+                assert isinstance(combination, CombinationStep)
+                return ~np.isnan(combination.codes(frame))
+            case _:
+                derived = next(s for s in self.steps if s.replaced == constraint.columns[:1])
+                assert isinstance(derived, DerivedStep)
+                return derived.holds(frame)
+
+    def _interval(self, bounds: Bounds) -> tuple[float, float]:
+        """Return the lowest and the highest point that bounds allow."""
+        line = self.lines[bounds.column]
+        low, high = -np.inf, np.inf
+        if bounds.low is not None:
+            low = line.bound_point(bounds.low, 1, is_open=bounds.low_open)
+        if bounds.high is not None:
+            high = line.bound_point(bounds.high, -1, is_open=bounds.high_open)
+        return low, high
+
+    def _column_interval(self, name: str) -> tuple[float, float]:
+        """Return the lowest and the highest point that all bounds of a column allow."""
+        bounds = [c for c in self.constraints if isinstance(c, Bounds) and c.column == name]
+        intervals = [(-np.inf, np.inf), *map(self._interval, bounds)]
+        return max(low for low, _ in intervals), min(high for _, high in intervals)
+
+    def _refuse_contradictions(self) -> None:
+        """Raise DataError for bounds that leave no value for a column."""
+        for name in self.lines:
+            low, high = self._column_interval(name)
+            if low > high:
+                texts = [str(c) for c in self.constraints if c.columns == (name,)]
+                raise DataError(
+                    f"these constraints leave no value for {name!r}: {'; '.join(texts)}"
+                )
+
+    def _limits(self, frame: pl.DataFrame) -> Limits:
+        """Return the lowest and the highest point of each row that leave room for all others.
+
+        A column must stay within its bounds and, if it is restored from a difference, within its
+        extent. From the last column back to the first, each narrows the limits of those that it
+        depends on, in the rows where it is not missing.
+        """
+        differences = {step.column: step for step in self.steps if isinstance(step, DifferenceStep)}
+        limits: Limits = {}
+        for name, line in self.lines.items():
+            if name not in self.fixed:
+                low, high = line.extent if name in differences else self._column_interval(name)
+                limits[name] = (np.full(len(frame), low), np.full(len(frame), high))
+        for name, step in reversed(differences.items()):
+            missing = _is_missing(frame[step.name])
+            lowest, highest = limits[name]
+            limits[name] = (np.where(missing, -np.inf, lowest), np.where(missing, np.inf, highest))
+            step.narrow_limits(limits, self.lines)
+        return limits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "constraints": [str(constraint) for constraint in self.constraints],
+            "lines": {name: line.to_json() for name, line in self.lines.items()},
+            "steps": [step.to_json() for step in self.steps],
+            "fixed": sorted(self.fixed),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ConstraintSet:
+        """Rebuild from `to_json`."""
+        return cls(
+            tuple(parse(data["constraints"])),
+            {name: NumberLine.from_json(line) for name, line in data["lines"].items()},
+            tuple(STEPS[step["kind"]].from_json(step) for step in data["steps"]),
+            frozenset(data["fixed"]),
+        )
+
+
+def _is_missing(values: pl.Series) -> Mask:
+    """Return which numbers are null or NaN."""
+    missing = values.is_null()
+    if values.dtype.is_float():
+        missing |= values.is_nan().fill_null(value=True)
+    return missing.to_numpy()
+
+
+def _clip_column(frame: pl.DataFrame, line: NumberLine, low: Floats, high: Floats) -> pl.DataFrame:
+    """Return a frame with the values of a modelled column clipped to its limits."""
+    points = line.points(frame[line.column.name])
+    clipped = line.clip(points, low, high)
+    changed = ~np.isnan(points) & (clipped != points)
+    return frame.with_columns(line.values(clipped)) if changed.any() else frame
+
+
+def _compared_groups(constraints: Sequence[Constraint]) -> list[list[str]]:
+    """Return the columns that are bounded or compared, in groups that share a number line."""
+    groups: list[list[str]] = []
+    for constraint in constraints:
+        if isinstance(constraint, Bounds | Inequality):
+            joined = [group for group in groups if set(group) & set(constraint.columns)]
+            groups = [group for group in groups if group not in joined]
+            names = [*(name for group in joined for name in group), *constraint.columns]
+            groups.append(list(dict.fromkeys(names)))
+    return groups
+
+
+def _fit_step(
+    dependencies: Dependencies,
+    node: str | Combination,
+    frame: pl.DataFrame,
+    train: Ints,
+    text_formats: TextFormats,
+    names: set[str],
+) -> Step | None:
+    """Return the step that replaces a column or a combination; None if nothing does.
+
+    `names` are those of all columns so far; the name of the modelled column is added.
+    """
+    if isinstance(node, Combination):
+        members = [frame[member] for member in node.members]
+        name = _unique_name(str(node), names)
+        return CombinationStep.fit(members, train, text_formats, name)
+    if node in dependencies.derived:
+        formula = Formula(dependencies.derived[node].formula)
+        flag = _unique_name(f"{node} is missing", names)
+        return DerivedStep.fit(frame[node], formula, frame, text_formats, flag)
+    if node in dependencies.above:
+        others = tuple(dependencies.above[node].items())
+        name = _unique_name(f"{node} - {_extreme('max', others)}", names)
+        return DifferenceStep(node, 1, others, name)
+    if node in dependencies.below:
+        others = tuple(dependencies.below[node].items())
+        name = _unique_name(f"{_extreme('min', others)} - {node}", names)
+        return DifferenceStep(node, -1, others, name)
+    return None
+
+
+def _extreme(function: str, others: Sequence[tuple[str, bool]]) -> str:
+    names = ", ".join(name for name, _ in others)
+    return names if len(others) == 1 else f"{function}({names})"
+
+
+def _unique_name(name: str, names: set[str]) -> str:
+    """Return a name unlike all others, and add it to them."""
+    while name in names:
+        name += "'"
+    names.add(name)
+    return name
+
+
+def _refuse_identifiers(
+    frame: pl.DataFrame, constraints: Sequence[Constraint], kinds: Mapping[str, str]
+) -> None:
+    """Raise DataError for a column of identifiers, whose values are not kept."""
+    for constraint in constraints:
+        for values in (frame[name] for name in constraint.columns):
+            kind = kinds.get(values.name)
+            is_identifier = kind == "identifier"
+            if kind is None and values.dtype == pl.String:
+                is_identifier = looks_like_identifiers(ColumnSummary.of(values, kind))
+            if is_identifier:
+                msg = f"column {values.name!r} of {str(constraint)!r} holds identifiers, which are "
+                raise DataError(f"{msg}generated anew; override it, e.g. as categorical")

@@ -1,0 +1,234 @@
+"""Which measures there are for each kind of data, which of them are the default, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, get_args, overload
+
+from pushforward.data.schema import DataKind
+from pushforward.errors import MeasureError, nearest
+from pushforward.measures._applied import (
+    Applied,
+    Apply,
+    MeasureFunction,
+    UserMeasure,
+    user_measure,
+)
+from pushforward.measures._views import NEIGHBOUR_ROWS, Samples, View
+from pushforward.measures.learned import (
+    classifier_test,
+    f_divergence,
+    jensen_shannon,
+    wasserstein_critic,
+)
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.neighbours import (
+    authenticity,
+    closest_record,
+    memorisation,
+    nearest_neighbour_test,
+    prdc,
+)
+from pushforward.measures.privacy import PRIVACY, exact_matches, membership_inference
+from pushforward.measures.samples import (
+    energy,
+    frechet,
+    histogram_js,
+    histogram_kl,
+    kid,
+    knn_kl,
+    max_sliced_wasserstein,
+    mmd,
+    sinkhorn,
+    sliced_wasserstein,
+    vendi,
+)
+from pushforward.measures.tables import column_shapes, pair_trends, utility
+
+ALL = "all"
+KINDS: tuple[DataKind, ...] = get_args(DataKind)
+Function = TypeVar("Function", bound=MeasureFunction)
+
+
+def _prdc(samples: Samples) -> dict[str, Measurement]:
+    real, fake = samples.real.features, samples.fake.features
+    card = prdc(real, fake, limit=NEIGHBOUR_ROWS, seed=samples.seed)
+    origin = samples.origin("features")
+    return {name: replace(m, extra=m.extra | origin) for name, m in card.items()}
+
+
+def _by_neighbours(measure: MeasureFunction) -> Applied:
+    return Applied(measure, options={"limit": NEIGHBOUR_ROWS})
+
+
+NEIGHBOURS = ("precision", "recall", "density", "coverage")
+SHARED: dict[str, Apply] = {
+    "energy": Applied(energy),
+    "mmd": Applied(mmd),
+    "sliced_wasserstein": Applied(sliced_wasserstein),
+    "classifier_test": Applied(classifier_test),
+    **dict.fromkeys((*NEIGHBOURS, "clipped_density", "clipped_coverage"), _prdc),
+    "frechet": Applied(frechet),
+    "kid": Applied(kid),
+    "max_sliced_wasserstein": Applied(max_sliced_wasserstein),
+    "sinkhorn": Applied(sinkhorn),
+    "nearest_neighbour_test": _by_neighbours(nearest_neighbour_test),
+    "knn_kl": Applied(knn_kl),
+    "jensen_shannon": Applied(jensen_shannon),
+    "f_divergence": Applied(f_divergence),
+    "wasserstein_critic": Applied(wasserstein_critic),
+    "vendi": Applied(vendi),
+    "closest_record": _by_neighbours(closest_record),
+    "membership_inference": _by_neighbours(membership_inference),
+    "memorisation": _by_neighbours(memorisation),
+    "authenticity": _by_neighbours(authenticity),
+}
+MEASURES: dict[DataKind, dict[str, Apply]] = {
+    "table": {
+        "column_shapes": Applied(column_shapes, "frame"),
+        "pair_trends": Applied(pair_trends, "frame"),
+        "utility": Applied(utility, "frame"),
+        "exact_matches": Applied(exact_matches, "frame"),
+        **SHARED,
+    },
+    "image": {
+        **SHARED,
+        # An encoder's features are many, and differences shift them: trees are slow and weak there.
+        "classifier_test": Applied(classifier_test, options={"classifier": "logistic"}),
+        "energy_pixels": Applied(energy, "values", "_pixels"),
+        "sliced_wasserstein_pixels": Applied(sliced_wasserstein, "values", "_pixels"),
+        "mmd_pixels": Applied(mmd, "values", "_pixels"),
+    },
+    "array": {
+        **SHARED,
+        "histogram_js": Applied(histogram_js),
+        "histogram_kl": Applied(histogram_kl),
+    },
+}
+DEFAULT: dict[DataKind, tuple[str, ...]] = {
+    "table": (
+        *("column_shapes", "pair_trends", "utility", "classifier_test", "energy", "mmd"),
+        *NEIGHBOURS,
+    ),
+    "image": (
+        *("energy", "mmd", "sliced_wasserstein", "frechet", "classifier_test"),
+        *NEIGHBOURS,
+        *("energy_pixels", "sliced_wasserstein_pixels"),
+    ),
+    "array": ("energy", "mmd", "sliced_wasserstein", "classifier_test", *NEIGHBOURS),
+}
+# Where training rows are given. An encoder of images has seen them, so that pictures of these lie
+# elsewhere than new ones: what attacks find there may be the encoder's doing.
+COPIES: dict[DataKind, tuple[str, ...]] = {
+    "table": PRIVACY,
+    "image": ("closest_record",),
+    "array": ("closest_record",),
+}
+WHY: dict[DataKind, str] = {
+    "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
+    "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
+    "image": "Chosen for images: kernels, transport, a Gaussian fit, a classifier and neighbours "
+    "on an encoder that has seen the real images alone, and pixels for what it may miss",
+    "array": "Chosen for arrays: kernels, transport, a classifier and neighbours on z-scores",
+}
+
+
+@overload
+def register(
+    function: Function,
+    *,
+    name: str | None = None,
+    kinds: Iterable[DataKind] | None = None,
+    view: View = "features",
+    default: bool = False,
+) -> Function: ...
+
+
+@overload
+def register(
+    function: None = None,
+    *,
+    name: str | None = None,
+    kinds: Iterable[DataKind] | None = None,
+    view: View = "features",
+    default: bool = False,
+) -> Callable[[Function], Function]: ...
+
+
+def register(
+    function: Any = None,
+    *,
+    name: str | None = None,
+    kinds: Iterable[DataKind] | None = None,
+    view: View = "features",
+    default: bool = False,
+) -> Any:
+    """Add a measure of your own, to be chosen by its name; it also becomes one of `"all"`.
+
+    As a decorator, with keywords or without:
+
+        @pf.measures.register(kinds=["table"], view="frame", default=True)
+        def missing_values(x, y, *, seed=0):
+            worst = max(abs(x[c].isna().mean() - y[c].isna().mean()) for c in x.columns)
+            return pf.measures.Measurement("missing_values", worst, null=0, n=len(x), m=len(y))
+
+    Registering the same function again (a cell of a notebook that is run twice) replaces it.
+
+    Args:
+        function: (x, y, *, seed=0) -> Measurement; x is the real sample, y the generated one. If it
+            has a keyword `train`, it is also given the training rows, in the same view; if it has a
+            keyword `target`, the name of the column that is to be predicted, or None.
+        name: the measure's name; None for the function's own.
+        kinds: the kinds of data that it suits: `"table"`, `"image"`, `"array"`; None for all of
+            them, or for tables alone where it takes data frames.
+        view: what x and y are. `"features"`: matrices (n, d) on the scorer's device, of what
+            `features=` gives, else of a table's ranks and one-hot categories, an encoder's features
+            of images, or an array's z-scores. `"values"`: the same without `features=` and without
+            the encoder (images: pixels in [-1, 1]). `"frame"`: data frames, for tables alone.
+        default: whether it is also applied where no measures are named.
+
+    Returns:
+        The function itself, or a decorator where no function is given.
+
+    Raises:
+        MeasureError: for a name that is taken or is no identifier in lower case, a function that
+            cannot be called like this, an unknown kind or view, and data frames of anything else
+            than tables.
+    """
+    if function is None:
+        return partial(register, name=name, kinds=kinds, view=view, default=default)
+    suited, measure = _kinds(kinds, view), user_measure(function, view, name)
+    for kind in KINDS:
+        _require_free(measure, MEASURES[kind].get(measure.name))
+    for kind in KINDS:
+        MEASURES[kind].pop(measure.name, None)
+        DEFAULT[kind] = tuple(known for known in DEFAULT[kind] if known != measure.name)
+    for kind in suited:
+        MEASURES[kind][measure.name] = measure
+        DEFAULT[kind] += (measure.name,) if default else ()
+    return function
+
+
+def _kinds(kinds: Iterable[DataKind] | None, view: str) -> list[DataKind]:
+    if view not in get_args(View):
+        raise MeasureError(f"unknown view {view!r}; {nearest(str(view), get_args(View))}")
+    if kinds is None:
+        return ["table"] if view == "frame" else list(KINDS)
+    given: list[Any] = [kinds] if isinstance(kinds, str) else list(kinds)
+    if not given:
+        raise MeasureError("kinds: name at least one kind of data, or leave it out for all")
+    for kind in given:
+        if kind not in KINDS:
+            raise MeasureError(f"unknown kind of data {kind!r}; {nearest(str(kind), KINDS)}")
+    if view == "frame" and given != ["table"]:
+        raise MeasureError(f'only tables have data frames; given view="frame" and kinds={given}')
+    return given
+
+
+def _require_free(measure: UserMeasure, known: Apply | None) -> None:
+    again = isinstance(known, UserMeasure) and known.place == measure.place
+    if again or (known is None and measure.name != ALL):
+        return
+    raise MeasureError(f"there already is a measure {measure.name!r}; choose another name (name=)")

@@ -1,0 +1,258 @@
+"""Measures of the user's own: registered, or given as functions."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.data.schema import DataKind
+from pushforward.errors import MeasureError
+from pushforward.measures import Measurement, Scorer, measure, register
+from pushforward.measures._registry import DEFAULT, MEASURES
+from pushforward.measures._selection import selected
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[None]:
+    """Every test registers on its own."""
+    measures = {kind: dict(known) for kind, known in MEASURES.items()}
+    default = dict(DEFAULT)
+    yield
+    for kind, known in measures.items():
+        MEASURES[kind].clear()
+        MEASURES[kind].update(known)
+    DEFAULT.update(default)
+
+
+def mean_shift(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    shift = float((x.mean(0) - y.mean(0)).norm())
+    return Measurement("shift", shift, null=0.0, n=len(x), m=len(y), extra={"seed": seed})
+
+
+def matrix(seed: int, shift: float = 0.0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(shift, size=(60, 2))
+
+
+def table(seed: int) -> pl.DataFrame:
+    a = np.random.default_rng(seed).normal(size=60)
+    return pl.DataFrame({"a": a, "b": np.where(a > 0, "high", "low")})
+
+
+def images(seed: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(256, size=(60, 8, 8), dtype=np.uint8)
+
+
+SAMPLES: dict[DataKind, tuple[Any, Any]] = {
+    "table": (table(0), table(1)),
+    "image": (images(0), images(1)),
+    "array": (matrix(0), matrix(1)),
+}
+
+
+def test_a_registered_measure_is_applied_to_the_features() -> None:
+    assert register(mean_shift) is mean_shift
+    x, y = matrix(0), matrix(1, shift=2.0)
+    card = measure(x, y, only=["mean_shift"], seed=7)
+    found = card["mean_shift"]
+    assert found.value == pytest.approx(
+        float(np.linalg.norm((x.mean(0) - y.mean(0)) / x.std(0))), rel=1e-5
+    )
+    assert found.name == "mean_shift"
+    assert (found.n, found.m, found.extra["seed"]) == (60, 60, 7)
+    assert found.extra["features"]["name"] == "z-scores"
+
+
+@pytest.mark.parametrize("kind", list(SAMPLES))
+def test_a_registered_measure_is_one_of_all_and_not_of_the_default(kind: DataKind) -> None:
+    register(mean_shift)
+    assert "mean_shift" in selected("all", kind, copies=False)[0]
+    assert "mean_shift" not in selected(None, kind, copies=True)[0]
+    assert list(measure(*SAMPLES[kind], only="mean_shift")) == ["mean_shift"]
+
+
+def test_a_default_measure_is_applied_unasked_to_its_kinds_alone() -> None:
+    register(kinds=["array"], default=True)(mean_shift)
+    card = measure(*SAMPLES["array"])
+    assert list(card) == [*DEFAULT["array"]]
+    assert list(card)[-1] == "mean_shift"
+    assert "mean_shift" in card.notes[0]
+    assert "mean_shift" not in MEASURES["table"]
+    with pytest.raises(MeasureError, match="no measure 'mean_shift' for data of kind table"):
+        measure(*SAMPLES["table"], only=["mean_shift"])
+
+
+def test_a_measure_of_data_frames_gets_data_frames_and_the_target() -> None:
+    seen: list[Any] = []
+
+    @register(view="frame", name="share_high")
+    def anything(x: Any, y: Any, *, target: str | None, seed: int = 0) -> Measurement:
+        seen.append((x, y, target))
+        return Measurement("", float((x["b"] == "high").mean() - (y["b"] == "high").mean()))
+
+    real, fake = SAMPLES["table"]
+    card = measure(real, fake, only=["share-high"], target="b")
+    expected = (real["a"] > 0).sum() / 60 - (fake["a"] > 0).sum() / 60
+    assert card["share_high"].value == pytest.approx(expected)
+    assert seen[0][0].equals(real)
+    assert seen[0][1].equals(fake)
+    assert seen[0][2] == "b"
+    assert "share_high" not in MEASURES["array"]
+
+
+def test_a_measure_with_training_rows_gets_them_or_is_refused() -> None:
+    @register
+    def nearest_training(x: Tensor, y: Tensor, *, train: Tensor, seed: int = 0) -> Measurement:
+        return Measurement("", float(torch.cdist(y, train).amin(1).mean()))
+
+    x, y = matrix(0), matrix(1)
+    found = measure(x, y, train=y, only="nearest_training")["nearest_training"]
+    assert found.value == pytest.approx(0.0, abs=1e-4)  # float32 distances
+    with pytest.raises(MeasureError, match="needs the rows that the generator was trained on"):
+        measure(x, y, only=["nearest_training"])
+
+
+def test_values_are_the_pixels() -> None:
+    @register(kinds=["image"], view="values")
+    def brightness(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+        return Measurement("", float(x.mean() - y.mean()))
+
+    real, fake = SAMPLES["image"]
+    found = measure(real, fake, only=["brightness"])["brightness"]
+    assert found.value == pytest.approx((real.mean() - fake.mean()) / 127.5, abs=1e-6)
+    assert "features" not in found.extra
+
+
+def test_a_function_is_chosen_as_it_is() -> None:
+    x, y = SAMPLES["array"]
+    card = measure(x, y, only=["energy", mean_shift])
+    assert list(card) == ["energy", "mean_shift"]
+    assert list(measure(x, y, only=mean_shift)) == ["mean_shift"]
+    assert "mean_shift" not in MEASURES["array"]
+    ours = measure(x, y, only=[pf.measures.mmd, pf.measures.precision])
+    assert ours == measure(x, y, only=["mmd", "precision"])
+    register(mean_shift, name="shift", view="values")
+    assert list(measure(x, y, only=[mean_shift])) == ["shift"]
+
+
+def test_a_scorer_takes_functions_and_can_be_sent_to_another_process() -> None:
+    data = pf.read(matrix(0))
+    scorer = pickle.loads(pickle.dumps(Scorer(data, only=["mmd", mean_shift])))
+    rows = data.rows
+    card = scorer.score((rows[:30], None), (rows[30:], None))
+    expected = float((rows[:30].mean(0) - rows[30:].mean(0)).norm())
+    assert card["mean_shift"].value == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(MeasureError, match="there already is a measure 'mmd'"):
+        register(mean_shift, name="mmd", kinds=["array"])
+    register(mean_shift)
+    with pytest.raises(MeasureError, match="there already is a measure 'mean_shift'"):
+        register(other_shift, name="mean_shift")
+    register(mean_shift, kinds=["image"])  # the same function again: replaced
+    assert "mean_shift" not in MEASURES["array"]
+    with pytest.raises(MeasureError, match="there already is a measure 'energy'"):
+        measure(*SAMPLES["array"], only=[named("energy")])
+
+
+def other_shift(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    return Measurement("", 1.0)
+
+
+def named(name: str) -> Any:
+    def function(x: Any, y: Any, *, seed: int = 0) -> Measurement:
+        return Measurement("", 1.0)
+
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (lambda *_, **__: None, {}, "must be lower case"),
+        (mean_shift, {"name": "Mean shift"}, "must be lower case"),
+        ("mmd", {}, "a measure is a function"),
+        (np.array, {}, "cannot be called so"),
+        (mean_shift, {"kinds": ["tables"]}, "unknown kind of data 'tables'; did you mean 'table'"),
+        (mean_shift, {"kinds": []}, "at least one kind"),
+        (mean_shift, {"view": "frames"}, "unknown view 'frames'; did you mean 'frame'"),
+        (mean_shift, {"view": "frame", "kinds": ["array"]}, "only tables have data frames"),
+    ],
+)
+def test_what_is_no_measure_is_refused(
+    function: Any, options: dict[str, Any], message: str
+) -> None:
+    before = {kind: list(known) for kind, known in MEASURES.items()}
+    with pytest.raises(MeasureError, match=message):
+        register(function, **options)
+    assert {kind: list(known) for kind, known in MEASURES.items()} == before
+
+
+def without_seed(x: Any, y: Any) -> Measurement:
+    return Measurement("", 1.0)
+
+
+def with_more(x: Any, y: Any, z: Any, *, seed: int = 0) -> Measurement:
+    return Measurement("", 1.0)
+
+
+@pytest.mark.parametrize("function", [without_seed, with_more])
+def test_a_function_with_another_signature_is_refused(function: Any) -> None:
+    with pytest.raises(MeasureError, match="cannot be called so"):
+        register(function)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (1.0, "must return a pushforward.measures.Measurement, and returned float"),
+        (None, "and returned NoneType"),
+        (Measurement("", float("nan")), "must return finite numbers"),
+        (Measurement("", 1.0, null=float("inf")), "must return finite numbers"),
+        (Measurement("", "high"), "must return finite numbers"),  # type: ignore[arg-type]  # a user's
+        (Measurement("", 1.0, extra={"x": torch.zeros(2)}), "written as JSON"),
+    ],
+)
+def test_what_a_measure_returns_is_checked(result: Any, message: str) -> None:
+    def mine(x: Any, y: Any, *, seed: int = 0) -> Any:
+        return result
+
+    with pytest.raises(MeasureError, match=message):
+        measure(*SAMPLES["array"], only=[mine])
+
+
+def test_a_tensor_becomes_a_number() -> None:
+    def mine(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+        value = x.new_tensor(2.5)
+        return Measurement("", value, null=value)  # type: ignore[arg-type]  # what a user may do
+
+    found = measure(*SAMPLES["array"], only=[mine])["mine"]
+    assert (found.value, found.null, found.low) == (2.5, 2.5, None)
+    assert {type(found.value), type(found.null)} == {float}
+
+
+def test_what_fails_in_a_default_measure_is_left_out_with_its_reason() -> None:
+    @register(default=True)
+    def broken(x: Any, y: Any, *, seed: int = 0) -> Measurement:
+        raise ZeroDivisionError("no rows")
+
+    card = measure(*SAMPLES["array"])
+    assert "broken" not in card
+    assert card.notes[-1] == "broken is left out: broken failed: ZeroDivisionError: no rows"
+    with pytest.raises(MeasureError, match="broken failed") as raised:
+        measure(*SAMPLES["array"], only=["broken"])
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_all_cannot_be_a_name() -> None:
+    with pytest.raises(MeasureError, match="already is a measure 'all'"):
+        register(mean_shift, name="all")
