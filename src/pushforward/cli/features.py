@@ -47,6 +47,6 @@ def make_features(text: str, data: Dataset) -> Features:
         return pretrained
     if name == "identity":
         return measures.Identity()
-    rows = data.schema.expand(data.part("train")[0][:MAX_ROWS])
+    rows = data.schema.expand(data.subset("train")[0][:MAX_ROWS])
     fitted: Features = getattr(measures, FITTED[name]).fit(rows)
     return fitted

@@ -62,7 +62,9 @@ def compare(
     condition: Condition = None,
     measures: Annotated[
         str | None,
-        typer.Option(help="Measures to use, separated by commas. By default those for the data."),
+        typer.Option(
+            help="Measures to use, separated by commas, or all. By default those for the data."
+        ),
     ] = None,
     target: Annotated[
         str | None,

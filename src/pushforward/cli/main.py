@@ -116,21 +116,21 @@ def selftest(as_json: AsJson = False) -> None:
 @app.command()
 def models(as_json: AsJson = False) -> None:
     """List the models and their options."""
-    from pushforward.models.catalogue import catalogue, offered
+    from pushforward.models.catalogue import builtin_models, installed_models
 
     if as_json:
-        described = {name: entry.to_json() for name, entry in catalogue().items()}
-        print_json(described | {name: {"class": value} for name, value in offered().items()})
+        installed = {name: {"class": value} for name, value in installed_models().items()}
+        print_json(installed | {name: e.to_json() for name, e in builtin_models().items()})
         return
 
     from pushforward.cli.console import options_table, out
 
-    for name, entry in catalogue().items():
+    for name, entry in builtin_models().items():
         out.print(
             f"[bold]{name}[/bold]  {entry.place[1]}, in {entry.place[0]}  ({entry.reference})"
         )
         out.print(options_table(entry))
-    for name, value in offered().items():
+    for name, value in installed_models().items():
         out.print(f"[bold]{name}[/bold]  an installed model: {value}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from typer.core import TyperCommand
@@ -13,7 +13,11 @@ from pushforward.models.catalogue import Entry, describe
 
 Options = dict[str, Any]
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-READ = {bool: lambda text: BOOLEANS[text.lower()], int: int, float: float}
+READ: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: BOOLEANS[text.lower()],
+    int: int,
+    float: float,
+}
 
 
 class ModelCommand(TyperCommand):

@@ -109,6 +109,7 @@ def measure(
         typer.Option(help="Column that the measure utility predicts. By default the last one."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of subsamples and permutations.")] = 0,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Measure how far FAKE is from REAL.
@@ -120,8 +121,15 @@ def measure(
     from pushforward.measures import measure as run
 
     rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
-    chosen = only if only == "all" else listed(only)
-    card = run(rows[0], rows[1], train=rows[2], only=chosen, target=target, seed=seed)
+    card = run(
+        rows[0],
+        rows[1],
+        train=rows[2],
+        only=listed(only),
+        target=target,
+        seed=seed,
+        device=device,
+    )
     if as_json:
         print_json({"measures": card.to_json(), "notes": list(card.notes)})
     else:
