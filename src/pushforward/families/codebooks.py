@@ -65,7 +65,9 @@ class WithCodebook(Model):
         super().__init__(space, classes, **shared)
         self.map = pyramid(space)[-1] if isinstance(space, Image) else ()
         count = self.map[0] * self.map[1] if self.map else positions
-        self.code_shape = (code_size, *self.map) if self.map else (count * code_size,)
+        self.code_shape: tuple[int, ...] = (
+            (code_size, *self.map) if self.map else (count * code_size,)
+        )
         self.prior = DiscretePrior(count, levels, classes)
         self.encoder = VectorEncoder(space, count, code_size, classes, self.networks)
         self.codebook = Codebook(levels, code_size)

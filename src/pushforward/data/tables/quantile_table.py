@@ -73,7 +73,7 @@ class QuantileTable:
 
     def quantiles(self, position: Tensor) -> Tensor:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""
-        piece = torch.searchsorted(self.axis, position + self.offset, right=True) - 1
+        piece = torch.searchsorted(self.axis, (position + self.offset).contiguous(), right=True) - 1
         ahead = position - self.start[piece]
         value = self.value[piece] + ahead * self.slope[piece]
         exact = torch.where(self.scale > 0, (value * self.scale).round() / self.scale, value)
