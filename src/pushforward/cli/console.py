@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,13 +19,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pushforward.data import Dataset
-from pushforward.families.panels import Panel
-from pushforward.measures.selftest import Result, sanity
-from pushforward.measures.selftest.sanity import Verdict
-from pushforward.runs.fitted import Fitted
+if TYPE_CHECKING:
+    from pushforward.data import Dataset
+    from pushforward.families.panels import Panel
+    from pushforward.measures.selftest import Result
+    from pushforward.measures.selftest.sanity import Verdict
+    from pushforward.models.catalogue import Entry
+    from pushforward.runs import Fitted
 
 PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
+PIPE_WIDTH = 120  # columns, where no terminal says how many there are
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, highlight=False)
 
 
 class Display:
@@ -36,14 +43,14 @@ class Display:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[terms]}"),
             TimeRemainingColumn(),
             console=console,
             disable=quiet or not console.is_terminal,
             transient=True,
         )
         self.task: TaskID | None = None
-        self.what = ""
+        self.stage = ""
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -53,31 +60,32 @@ class Display:
         self.progress.stop()
 
     def notes(self, data: Dataset) -> None:
-        """Say what was noticed on reading the data."""
+        """Print what was noticed in reading the data."""
         for note in data.notes:
             if not self.quiet:
                 self.console.print(f"note: {escape(note)}", soft_wrap=True)
 
-    def told(self, what: str, record: Mapping[str, Any]) -> None:
-        """Show what is being done, and how far a training has come."""
-        if what != self.what or self.task is None:
+    def update(self, stage: str, record: Mapping[str, Any]) -> None:
+        """Show the stage, and how far its training is: the loop's record, or an empty one."""
+        if stage != self.stage or self.task is None:
             if self.task is not None:
                 self.progress.remove_task(self.task)
-            self.task, self.what = self.progress.add_task(escape(what), total=None, told=""), what
+            self.task = self.progress.add_task(escape(stage), total=None, terms="")
+            self.stage = stage
         if record:
             self.progress.update(
                 self.task,
                 total=record["total"],
                 completed=record["step"],
-                told=escape(_told(record)),
+                terms=escape(_speed_and_terms(record)),
             )
 
 
-def _told(record: Mapping[str, Any]) -> str:
-    """Return the rate and the turns' terms in a few words."""
-    rate = record["samples"] / max(record["seconds"], 1e-9)
+def _speed_and_terms(record: Mapping[str, Any]) -> str:
+    """Return the rows a second and the turns' terms of a record."""
+    speed = record["samples"] / max(record["seconds"], 1e-9)
     terms = " ".join(f"{name}={value:.3g}" for name, value in record["terms"].items())
-    return f"{rate:,.0f} rows/s  {terms}"
+    return f"{speed:,.0f} rows/s  {terms}"
 
 
 def number(value: float) -> str:
@@ -91,8 +99,8 @@ def selftest_table(results: Sequence[Result]) -> Table:
     spent = sum(r.seconds for r in results)
     table = Table(
         title=f"{len(results)} checks against closed forms, {missed} missed, {spent:.0f} s",
-        caption="A check holds when the truth lies in the interval, widened from 95 % to 99.9 %.\n"
-        "Short: by how much an estimate from below may fall short of the truth besides.",
+        caption="A check holds if the true value lies in the interval, widened from 95 % to "
+        "99.9 %.\nShort: how far an estimate from below may also fall short of the true value.",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -110,12 +118,14 @@ def selftest_table(results: Sequence[Result]) -> Table:
 
 def sanity_table(verdicts: Sequence[Verdict]) -> Table:
     """Return one row a check and desideratum, one column a measure, and how many each passes."""
+    from pushforward.measures.selftest import sanity
+
     outcomes = sanity.table(verdicts)
     table = Table(
         title="Do measures of fidelity and diversity pass the checks of Räisä et al. (2025)?",
-        caption="Properties of the measures, not of this machine: none passes them all. low, high: "
-        "passed, as a\ndiversity that falls, or stays, where a generator is too wide. ?: these "
-        "repetitions leave it open.",
+        caption="Properties of the measures, not of this machine: none passes all checks. low, "
+        "high: passed,\nas a diversity that falls, or stays, where a generator is too wide. ?: "
+        "these repetitions leave it open.",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -128,6 +138,15 @@ def sanity_table(verdicts: Sequence[Verdict]) -> Table:
     passed = [[v.passed for v in verdicts if v.measure == m] for m in outcomes.columns[2:]]
     table.add_section()
     table.add_row("passed", "", *(f"{sum(own)} of {len(own)}" for own in passed))
+    return table
+
+
+def options_table(model: Entry) -> Table:
+    """Return a model's options with their defaults."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+    for option in model.options.values():
+        default = "" if option.default is None else str(option.default)
+        table.add_row(f"  --{option.name.replace('_', '-')}", default, escape(option.help))
     return table
 
 

@@ -1,94 +1,117 @@
-"""A model's options on the command line: they follow the command's own, by name."""
+"""A model's options on the command line: `--latent 16`, or `--vae.beta 0.5` for one model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from typer.core import TyperCommand
+
 from pushforward.errors import ModelError, nearest
+from pushforward.families.options import Option, check_value
+from pushforward.models.catalogue import Entry, describe
+
+Options = dict[str, Any]
+BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+READ: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: BOOLEANS[text.lower()],
+    int: int,
+    float: float,
+}
+
+
+class ModelCommand(TyperCommand):
+    """A command that also takes the options of models.
+
+    They may stand anywhere; the context's `args` has them as `--name=value`.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Set the models' options apart, and parse all others."""
+        own, models = split_arguments(args, {*command_flags(self), "--help"})
+        rest: list[str] = super().parse_args(ctx, own)
+        ctx.args = models
+        return rest
+
+
+def command_flags(command: Any) -> list[str]:
+    """Return the options of the command itself."""
+    flags = [flag for parameter in command.params for flag in parameter.opts]
+    return [flag for flag in flags if flag.startswith("--")]
+
+
+def split_arguments(args: Sequence[str], flags: set[str]) -> tuple[list[str], list[str]]:
+    """Return a command's own arguments (its options are `flags`), and `--name=value` of others.
+
+    An option without a value is true.
+    """
+    own: list[str] = []
+    others: list[str] = []
+    rest = list(args)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, _ = argument.partition("=")
+        if not name.startswith("--") or name in flags:
+            own.append(argument)
+        elif equals:
+            others.append(argument)
+        else:
+            given = bool(rest) and not rest[0].startswith("--")
+            others.append(f"{name}={rest.pop(0) if given else 'true'}")
+    return own, others
 
 
 def model_options(
-    arguments: Sequence[str], names: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Read `--latent 16 --vae.beta=0.5` into shared options and those of one model.
+    arguments: Sequence[str], models: Sequence[str], flags: Sequence[str] = ()
+) -> dict[str, Options]:
+    """Return the options of each model, by its own name.
 
-    ModelError for an unknown model or option (the nearest is named), or a value of the wrong type.
+    Args:
+        arguments: `--option=value` for all models that have it, `--model.option=value` for one.
+        models: names of models, or where users' own are.
+        flags: options of the command itself, to suggest from.
+
+    Raises:
+        ModelError: a model or an option is unknown (the nearest is named), a model is named twice,
+            or a value does not fit.
     """
-    from pushforward.comparison.compare import share_options
-    from pushforward.models import find
-
-    known = {name: find(name).options() for name in names}
-    every = {option: o for options in known.values() for option, o in options.items()}
-    shared: dict[str, Any] = {}
-    own: dict[str, dict[str, Any]] = {}
-    for flag, text in _pairs(arguments):
-        model, _, option = flag.rpartition(".")
-        options = known.get(model, {}) if model else every
-        if option not in options:
-            _unknown_option(flag, model, options, known)
-        value = _value(flag, text, options[option].type, options[option].optional)
-        (own.setdefault(model, {}) if model else shared)[option] = value
-    share_options(names, shared, own)
-    return shared, own
-
-
-def _unknown_option(
-    flag: str, model: str, options: Mapping[str, Any], known: Mapping[str, Any]
-) -> None:
-    if model and model not in known:
-        msg = f"--{flag}: {model!r} is not among the models here: {nearest(model, known)}"
-    else:
-        flags = [f"--{name.replace('_', '-')}" for name in options]
-        common = [f"--{name}" for name in COMMON]
-        msg = f"no option --{flag}: {nearest('--' + flag, [*flags, *common])}"
-    raise ModelError(msg)
+    entries = {model: describe(model) for model in models}
+    own: dict[str, Options] = {entry.name: {} for entry in entries.values()}
+    if len(own) < len(models) or not models:
+        msg = f"name each model once, and at least one; got {', '.join(models) or 'none'}"
+        raise ModelError(msg)
+    shared: dict[str, Options] = {name: {} for name in own}
+    for argument in arguments:
+        flag, _, text = argument.removeprefix("--").partition("=")
+        prefix, dot, name = flag.rpartition(".")
+        name = name.replace("-", "_")
+        addressed = [e for model, e in entries.items() if not dot or prefix in (model, e.name)]
+        having = [entry for entry in addressed if name in entry.options]
+        if not having:
+            raise _unknown(flag, addressed, list(own), flags)
+        for entry in having:
+            (own if dot else shared)[entry.name][name] = _value(entry.options[name], text)
+    return {name: shared[name] | own[name] for name in own}
 
 
-COMMON = (
-    *("models", "model", "seeds", "seed", "budget", "out", "condition", "key", "device"),
-    *(
-        "constraint",
-        "rare",
-        "metadata",
-        "batch-size",
-        "ema",
-        "clip-grad-norm",
-        "learning-rate",
-        "precision",
-        "json",
-    ),
-)
+def _unknown(
+    flag: str, addressed: Sequence[Entry], models: Sequence[str], flags: Sequence[str]
+) -> ModelError:
+    """Return the error for an option that no addressed model has; it suggests the nearest."""
+    prefix, dot, _ = flag.rpartition(".")
+    if not addressed:
+        return ModelError(f"no model {prefix!r} for --{flag}: {nearest(prefix, models)}")
+    names = {name.replace("_", "-") for entry in addressed for name in entry.options}
+    known = [f"--{prefix}{dot}{name}" for name in names]
+    return ModelError(f"no option --{flag}: {nearest(f'--{flag}', {*known, *flags})}")
 
 
-def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the name and the text of each `--name value` or `--name=value`."""
-    rest, pairs = list(arguments), []
-    while rest:
-        head = rest.pop(0)
-        if not head.startswith("--"):
-            msg = f"{head!r} was not expected; options look like --latent 16"
-            raise ModelError(msg)
-        name, equals, text = head.removeprefix("--").partition("=")
-        if not equals:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        pairs.append((name.replace("-", "_") if "." not in name else _dotted(name), text))
-    return pairs
-
-
-def _dotted(name: str) -> str:
-    """Return "direct-vae.separate-encoders" as "direct-vae.separate_encoders"."""
-    model, _, option = name.rpartition(".")
-    return f"{model}.{option.replace('-', '_')}"
-
-
-def _value(flag: str, text: str, wanted: type, optional: bool) -> Any:
-    if optional and text.lower() == "none":
+def _value(option: Option, text: str) -> Any:
+    """Return the value of an option, of its type; ModelError when it does not fit."""
+    if option.optional and text.lower() == "none":
         return None
     try:
-        if wanted is bool:
-            return {"true": True, "yes": True, "false": False, "no": False}[text.lower()]
-        return wanted(text)
+        value = READ.get(option.type, str)(text)
     except (KeyError, ValueError):
-        msg = f"--{flag}: a value of type {wanted.__name__} is wanted, got {text!r}"
-        raise ModelError(msg) from None
+        value = text  # of the wrong type, which the check explains
+    return check_value(option, value)

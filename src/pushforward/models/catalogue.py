@@ -13,7 +13,6 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,13 +46,21 @@ class Entry:
     reference: str
     options: Mapping[str, Option]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values."""
+        options = {
+            name: {"type": o.type.__name__, "default": o.default, "help": o.help}
+            for name, o in self.options.items()
+        }
+        return {"place": list(self.place), "reference": self.reference, "options": options}
+
 
 class _UnreadableError(Exception):
     """A source file says something that has to be run to be known."""
 
 
 @cache
-def catalogue() -> dict[str, Entry]:
+def builtin_models() -> dict[str, Entry]:
     """Return every model of this package by name, in alphabetical order."""
     files = sorted(Path(__file__).parent.glob("[!_]*.py"))
     modules = [f"{__package__}.{path.stem}" for path in files if path.stem not in HELPERS]
@@ -61,8 +68,10 @@ def catalogue() -> dict[str, Entry]:
     return {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
 
 
-def offered() -> dict[str, str]:
+def installed_models() -> dict[str, str]:
     """Return where the models of installed packages are (`module:Class`), by name."""
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
     return {entry.name: entry.value for entry in entry_points(group=GROUP)}
 
 
@@ -76,10 +85,10 @@ def describe(model: str) -> Entry:
     Raises:
         ModelError: there is no such model (the nearest name is suggested), or no such file.
     """
-    if model in catalogue():
-        return catalogue()[model]
-    if ":" not in model and model not in offered():
-        msg = f"unknown model {model!r}: {nearest(model, [*catalogue(), *offered()])}"
+    if model in builtin_models():
+        return builtin_models()[model]
+    if ":" not in model and model not in installed_models():
+        msg = f"unknown model {model!r}: {nearest(model, [*builtin_models(), *installed_models()])}"
         raise ModelError(msg)
     _require_source(model)
     from pushforward.models.registry import find

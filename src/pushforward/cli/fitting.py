@@ -1,0 +1,223 @@
+"""The commands that train: `compare` and `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pushforward.cli.features import check_features, make_features
+from pushforward.cli.options import command_flags, model_options
+from pushforward.cli.parameters import (
+    AsJson,
+    BatchSize,
+    Budget,
+    ClipGradNorm,
+    Condition,
+    Constraint,
+    Data,
+    Device,
+    Ema,
+    Key,
+    LearningRate,
+    Metadata,
+    Precision,
+    Rare,
+    listed,
+    print_json,
+    read_seeds,
+    valid_budget,
+)
+from pushforward.training.settings import Settings
+
+if TYPE_CHECKING:
+    from pushforward.comparison.result import Comparison
+    from pushforward.data import Dataset
+
+
+def compare(
+    context: typer.Context,
+    data: Data,
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Models to compare, separated by commas: names from `pushforward models`, "
+            "my_models.py:MyModel or package.module:MyModel."
+        ),
+    ] = "vae,gan",
+    seeds: Annotated[
+        str,
+        typer.Option(
+            help="How many runs of each model, or their random seeds, such as 0,1,5. Use 3 or more."
+        ),
+    ] = "3",
+    budget: Budget = "60s",
+    out_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for runs and report. By default runs/ and the name of the data."
+        ),
+    ] = None,
+    condition: Condition = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            help="Measures to use, separated by commas, or all. By default those for the data."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that the measure utility predicts. By default --condition, or the last."
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="What measures see of each row: identity, standardised, pca, image-encoder, "
+            "random-convolutional, inception-v3:WEIGHTS or dinov2:WEIGHTS (a file).",
+            callback=check_features,
+        ),
+    ] = None,
+    key: Key = None,
+    constraint: Constraint = None,
+    rare: Rare = "draw",
+    metadata: Metadata = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    ema: Ema = 0.999,
+    clip_grad_norm: ClipGradNorm = None,
+    learning_rate: LearningRate = None,
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train models, measure them, and recommend one.
+
+    All are trained on DATA under equal conditions. The same command continues an interrupted
+    comparison. Options of models go by name: --latent 16 for all models that have it, --vae.beta
+    0.5 for one (see `pushforward models`).
+    """
+    names, listed_seeds = listed(models) or [], read_seeds(seeds)
+    options = model_options(context.args, names, command_flags(context.command))
+    settings: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "ema": ema}
+    settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
+    settings |= {"precision": precision}
+    Settings(**settings)
+
+    from pushforward.cli.console import Display, err
+    from pushforward.report import compare as run
+
+    dataset = _read(data, condition, key, constraint, rare, metadata)
+    with Display(err, quiet=as_json) as display:
+        display.notes(dataset)
+        result = run(
+            dataset,
+            names,
+            seeds=listed_seeds,
+            out=out_folder or Path("runs") / Path(data).stem,
+            measures=listed(measures),
+            target=target,
+            features=None if features is None else make_features(features, dataset),
+            device=device,
+            progress=display.update,
+            options=options,
+            **settings,
+        )
+        display.update("writing the report", {})
+        report = result.report()
+    _print_comparison(result, report, as_json)
+
+
+def _read(
+    data: str,
+    condition: str | None,
+    key: str | None,
+    constraint: list[str] | None,
+    rare: str,
+    metadata: Path | None,
+) -> Dataset:
+    """Read DATA as the options of `compare` and `fit` say."""
+    from pushforward.data import read
+
+    given: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
+    return read(data, constraints=constraint, metadata=metadata, **given)
+
+
+def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:
+    from pushforward.cli.console import out
+
+    if as_json:
+        print_json(result.to_json() | {"report": str(report)})
+    else:
+        out.print(result.table)
+        typer.echo(str(result.recommendation))
+        typer.echo(f"Report: {report}")
+
+
+def fit(
+    context: typer.Context,
+    data: Data,
+    run: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Model to train: a name from `pushforward models`, my_models.py:MyModel or "
+            "package.module:MyModel."
+        ),
+    ] = "vae",
+    seed: Annotated[
+        int, typer.Option(help="Random seed of initial weights, batches and noise.")
+    ] = 0,
+    budget: Budget = "60s",
+    more: Annotated[
+        str | None,
+        typer.Option(
+            help="Train a finished run on for this long, such as 60s.", callback=valid_budget
+        ),
+    ] = None,
+    condition: Condition = None,
+    key: Key = None,
+    constraint: Constraint = None,
+    rare: Rare = "draw",
+    metadata: Metadata = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
+    ema: Ema = 0.999,
+    clip_grad_norm: ClipGradNorm = None,
+    learning_rate: LearningRate = None,
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train one model on DATA.
+
+    The same command continues an interrupted run. Options of the model go by name: --latent 16
+    --beta 0.5 (see `pushforward models`).
+    """
+    options = model_options(context.args, [model], command_flags(context.command))
+    ((name, own),) = options.items()
+    settings: dict[str, Any] = {"budget": budget, "seed": seed, "batch_size": batch_size}
+    settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
+    settings |= {"precision": precision}
+    Settings(**settings)
+
+    from pushforward.cli.console import Display, err
+    from pushforward.training.fit import fit as train
+
+    dataset = _read(data, condition, key, constraint, rare, metadata)
+    with Display(err, quiet=as_json) as display:
+        display.notes(dataset)
+        fitted = train(
+            dataset,
+            model,
+            out=run,
+            device=device,
+            more=more,
+            progress=lambda record: display.update(f"{name}, seed {seed}", record),
+            **settings,
+            **own,
+        )
+    if as_json:
+        print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
+    else:
+        typer.echo(f"Run: {run} ({fitted.steps} steps)")

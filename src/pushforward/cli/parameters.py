@@ -1,0 +1,205 @@
+"""The parameters that commands share, and the checks that need no heavy library."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pushforward.errors import DataError, ModelError, PushforwardError, RunError, nearest
+from pushforward.models.catalogue import parse
+from pushforward.training.settings import Budget as TrainingBudget
+
+OPENML = "openml:"
+DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the built-in data sets, read from the source of the tables of them."""
+    tables = [("pushforward.data.builtin", "SKLEARN"), ("pushforward.data.toys", "TOYS")]
+    return [name for module, table in tables for name in _keys(module, table)]
+
+
+def _keys(module: str, name: str) -> list[str]:
+    """Return the keys of the dictionary that a module assigns to a name."""
+    for node in parse(module).body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name:
+            assert isinstance(node.value, ast.Dict)
+            return [ast.literal_eval(key) for key in node.value.keys if key is not None]
+    raise KeyError(name)
+
+
+def existing_data(source: str | None) -> str | None:
+    """Return what names data; DataError when there is no such file or built-in."""
+    if source is None or source.startswith(OPENML) or Path(source).exists():
+        return source
+    names = builtin_names()
+    if source not in names:
+        msg = f"no such file or built-in: {source!r}; {nearest(source, names)}"
+        raise DataError(msg)
+    return source
+
+
+def folder_with(name: str, what: str) -> Callable[[Path], Path]:
+    """Return a check that a folder holds a file; its RunError says that it is not `what`."""
+
+    def check(folder: Path) -> Path:
+        if not (folder / name).exists():
+            msg = f"{folder} is not the folder of a {what}: it has no {name}"
+            raise RunError(msg)
+        return folder
+
+    return check
+
+
+def one_of(*choices: str, error: type[PushforwardError] = ModelError) -> Callable[[str], str]:
+    """Return a check that a value is among the choices; its error suggests the nearest."""
+
+    def check(value: str) -> str:
+        if value not in choices:
+            msg = f"unknown value {value!r}: {nearest(value, choices)}"
+            raise error(msg)
+        return value
+
+    return check
+
+
+def valid_budget(text: str | None) -> str | None:
+    """Return a budget's text; ModelError when it cannot be read."""
+    if text is not None:
+        TrainingBudget.parse(text)
+    return text
+
+
+def valid_device(name: str) -> str:
+    """Return a device's name; ModelError for what is never one (PyTorch checks if it is here)."""
+    if DEVICE.fullmatch(name) is None:
+        msg = f"unknown device {name!r}: use auto, cpu, cuda, or cuda:1 for the second GPU"
+        raise ModelError(msg)
+    return name
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the names in a text, which commas separate."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_seeds(text: str) -> int | list[int]:
+    """Return how many seeds ("3"), or which ones ("0,1,5"); ModelError for anything else."""
+    try:
+        seeds = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        seeds = []
+    few = not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)
+    if few or ("," not in text and seeds == [0]):
+        msg = (
+            f"--seeds must be a number, such as 3, or different seeds, such as 0,1,5; got {text!r}"
+        )
+        raise ModelError(msg)
+    return seeds if "," in text else seeds[0]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, on one line."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="File or folder of the data, or a built-in data set: digits, wine, ring, moons, ...",
+        callback=existing_data,
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="Folder of the run.", callback=folder_with("config.json", "run")
+    ),
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="How long to train each model: 60s, 2m, 1h, '500 steps' or '1e6 samples'.",
+        callback=valid_budget,
+    ),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        help="Column to condition on; for images and arrays: label, folder, or the name of an "
+        "array of labels."
+    ),
+]
+Key = Annotated[
+    str | None, typer.Option(help="Array to read from an .npz file that holds several.")
+]
+Constraint = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE",
+        help="Rule that all rows of a table obey, such as 'start <= end'. Repeatable.",
+    ),
+]
+Rare = Annotated[
+    str,
+    typer.Option(
+        help="What to do with rare categories: draw them as often as they occur, but together; "
+        "name them '(rare)'; or keep each of them.",
+        callback=one_of("draw", "name", "keep", error=DataError),
+    ),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON file that describes the columns of a table, as SDV writes it.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where to compute: auto (a GPU if there is one), cpu or cuda.", callback=valid_device
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Rows in a batch. By default it depends on the kind of data.")
+]
+Ema = Annotated[
+    float,
+    typer.Option(help="Decay of the moving average of the generating networks; 0 turns it off."),
+]
+ClipGradNorm = Annotated[
+    float | None,
+    typer.Option(help="Largest norm of a gradient; longer ones are shortened. By default any."),
+]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Learning rate of all networks. By default the model's own.")
+]
+Precision = Annotated[
+    str, typer.Option(help="Numbers that networks are trained with: auto, float32 or bfloat16.")
+]
+OwnModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Class of a run whose model is your own: my_models.py:MyModel or "
+        "package.module:MyModel.",
+    ),
+]
+OwnNetworks = Annotated[
+    str | None,
+    typer.Option(
+        "--networks",
+        help="Class of a run whose networks are your own: my_networks.py:MyNetworks.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,0 +1,136 @@
+"""The commands about samples: `sample` and `measure`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pushforward.cli.parameters import (
+    AsJson,
+    Device,
+    OwnModel,
+    OwnNetworks,
+    Run,
+    existing_data,
+    listed,
+    one_of,
+    print_json,
+)
+
+
+def sample(
+    run: Run,
+    target: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="File to write: .csv, .tsv, .parquet, .npz or .npy. Without an ending, a folder "
+            "of PNG images.",
+        ),
+    ],
+    n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 1000,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed: the same one gives the same samples.")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Class to generate, if the run was trained with --condition.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Condition on a column of a table: column=value, column=low..high or "
+            "column>=low. Repeatable.",
+        ),
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="Column whose categories are generated equally often.")
+    ] = None,
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            help="Weights to use: best (on validation rows) or final.",
+            callback=one_of("best", "final"),
+        ),
+    ] = "best",
+    model: OwnModel = None,
+    networks: OwnNetworks = None,
+    device: Device = "auto",
+) -> None:
+    """Generate samples with a trained model.
+
+    They have the form of the data that it was trained on. Tables are written in chunks, so they can
+    be larger than the memory.
+    """
+    from pushforward.runs import load
+    from pushforward.sampling.request import SampleRequest, where_from_texts
+
+    fitted = load(run, device=device, model=model, networks=networks)
+    network = fitted.network("final" if checkpoint == "final" else "best")
+    conditions = where_from_texts(where or [], fitted.schema)
+    request = SampleRequest(network, fitted.schema, n, seed, condition, conditions, balance)
+    typer.echo(f"{n} samples: {request.write(target)}")
+    for line in (*([request.hits] if request.hits else []), *request.doubts):
+        typer.echo(str(line))
+
+
+def measure(
+    real: Annotated[
+        str,
+        typer.Argument(
+            metavar="REAL",
+            help="Real samples: a file, a folder or a built-in data set.",
+            callback=existing_data,
+        ),
+    ],
+    fake: Annotated[
+        str,
+        typer.Argument(
+            metavar="FAKE", help="Generated samples: a file or a folder.", callback=existing_data
+        ),
+    ],
+    train: Annotated[
+        str | None,
+        typer.Option(
+            help="Training samples, for the measures that need them.", callback=existing_data
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Measures to use, separated by commas, or all. By default those for the data."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Column that the measure utility predicts. By default the last one."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of subsamples and permutations.")] = 0,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Measure how far FAKE is from REAL.
+
+    The samples may come from any generator.
+    """
+    from pushforward.cli.console import out
+    from pushforward.data import read_raw
+    from pushforward.measures import measure as run
+
+    rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
+    card = run(
+        rows[0],
+        rows[1],
+        train=rows[2],
+        only=listed(only),
+        target=target,
+        seed=seed,
+        device=device,
+    )
+    if as_json:
+        print_json({"measures": card.to_json(), "notes": list(card.notes)})
+    else:
+        out.print(card)

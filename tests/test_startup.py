@@ -1,0 +1,231 @@
+"""What starts quickly: modules are counted, times are not (they depend on the machine)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import logging
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, version
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import pushforward as pf
+from pushforward.errors import ModelError
+from pushforward.models import all_models, catalogue, find
+from pushforward.models.catalogue import Entry, describe, installed_models
+
+HEAVY = {
+    *("torch", "numpy", "scipy", "polars", "sklearn", "plotly", "pandas", "narwhals", "PIL"),
+    *("safetensors", "jinja2", "joblib"),
+}
+LIGHT = {
+    *("pushforward", "pushforward.errors", "pushforward.cli", "pushforward.cli.console"),
+    *("pushforward.cli.features", "pushforward.cli.fitting", "pushforward.cli.main"),
+    *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
+    *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
+    *("pushforward.models", "pushforward.models.catalogue"),
+    *("pushforward.training", "pushforward.training.settings"),
+}
+PROBE = """
+import json, sys
+from pushforward.cli.main import run_command
+status = run_command(sys.argv[2:])
+open(sys.argv[1], "w").write(json.dumps([status, sorted(sys.modules)]))
+"""
+ANSWERED = [
+    *("", "--help", "--version", "models", "models --json"),
+    *(f"{name} --help" for name in ("compare", "fit", "sample", "measure", "report", "inspect")),
+    *("selftest --help", "models --help"),
+]
+FIT = "fit ring --out x"
+REFUSED = {
+    "frobnicate": "frobnicate",
+    "--frobnicate": "frobnicate",
+    "fit ring": "--out",
+    "fit ring extra --out x": "extra",
+    "fit none.csv --out x": "no such file",
+    "fit rign --out x": "did you mean 'ring'",
+    f"{FIT} --model vea": "did you mean 'vae'",
+    f"{FIT} --model mine.py:Mine": "no such file: mine.py",
+    f"{FIT} --model not_here.models:Mine": "not_here",
+    f"{FIT} --latnet 16": "did you mean '--latent'",
+    f"{FIT} --batch 16": "did you mean '--batch-size'",
+    f"{FIT} --latent abc": "latent must be a whole number",
+    f"{FIT} --latent 2.5": "latent must be a whole number",
+    f"{FIT} --latent 0": "latent must be a whole number at least 1",
+    f"{FIT} --beta nan": "beta must be a number",
+    f"{FIT} --beta inf": "beta must be a number",
+    f"{FIT} --vae.beta=-1": "beta must be a number at least 0",
+    f"{FIT} --gan.gamma 1": "no model 'gan'",
+    f"{FIT} --noise perhaps": "noise must be True or False",
+    f"{FIT} --seed x": "--seed",
+    f"{FIT} --seed -1": "seed",
+    f"{FIT} --budget soon": "'60s'",
+    f"{FIT} --more later": "'60s'",
+    f"{FIT} --ema 1": "ema",
+    f"{FIT} --learning-rate inf": "learning_rate",
+    f"{FIT} --clip-grad-norm 0": "clip_grad_norm",
+    f"{FIT} --batch-size 1": "batch_size",
+    f"{FIT} --precision float61": "float16|float32",
+    f"{FIT} --rare nmae": "did you mean 'name'",
+    f"{FIT} --device tpu9": "tpu9",
+    f"{FIT} --metadata none.json": "none.json",
+    "compare ring --models vae,vae": "once",
+    "compare ring --models vae,gna": "did you mean 'gan'",
+    "compare ring --seeds two": "--seeds must be",
+    "compare ring --features pcs": "did you mean 'pca'",
+    "compare ring --weight 3": "no option --weight",
+    "sample nowhere -o x.csv": "config.json",
+    "sample nowhere": "nowhere",
+    "inspect nowhere": "config.json",
+    "report nowhere": "comparison.json",
+    "measure wine none.csv": "none.csv",
+    "measure wine wine --train none.csv": "none.csv",
+}
+
+
+def probe(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+
+
+def command(text: str, folder: Path) -> tuple[int, set[str], subprocess.CompletedProcess[str]]:
+    """The exit status of a command in a process of its own, the modules that it loaded, output."""
+    report = folder / "report.json"
+    done = probe(PROBE, str(report), *text.split(), folder=folder)
+    status, modules = json.loads(report.read_text())
+    report.unlink()
+    return status, set(modules), done
+
+
+def assert_light(modules: set[str]) -> None:
+    assert not HEAVY & {name.partition(".")[0] for name in modules}, sorted(modules)
+    own = {name for name in modules if name.partition(".")[0] == "pushforward"}
+    assert own <= LIGHT, sorted(own - LIGHT)
+
+
+def test_the_import_loads_nothing_of_the_library(tmp_path: Path) -> None:
+    code = "import sys, pushforward; print(*sys.modules)"
+    modules = set(probe(code, folder=tmp_path).stdout.split())
+    assert_light(modules)
+    assert {name for name in modules if name.startswith("pushforward")} == {"pushforward"}
+
+
+@pytest.mark.parametrize("text", ANSWERED)
+def test_help_version_and_models_answer_without_heavy_modules(text: str, tmp_path: Path) -> None:
+    status, modules, done = command(text, tmp_path)
+    assert status == 0
+    assert done.stdout
+    assert not done.stderr
+    assert_light(modules)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_usage_errors_take_one_line_and_no_heavy_modules(text: str, tmp_path: Path) -> None:
+    status, modules, done = command(text, tmp_path)
+    assert status == 2
+    assert not done.stdout
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert any(part in done.stderr for part in REFUSED[text].split("|")), done.stderr
+    assert_light(modules)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    assert command("--version", tmp_path)[2].stdout == f"pushforward {version('pushforward')}\n"
+    assert pf.__version__ == version("pushforward")
+
+
+def test_public_names_are_what_type_checkers_see() -> None:
+    """The imports under TYPE_CHECKING and the table of homes say the same."""
+    source = ast.parse(Path(pf.__file__).read_text())
+    block = next(node for node in source.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module or "" for node in imports for alias in node.names}
+    assert sorted(seen) == pf.__all__
+    for name, home in seen.items():
+        value = importlib.import_module(home)
+        assert getattr(pf, name) is getattr(value, name), name
+    assert set(dir(pf)) == {*pf.__all__, "__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'nonsense'"):
+        pf.nonsense  # type: ignore[attr-defined]  # noqa: B018 - type checkers see it too
+
+
+def test_nothing_is_logged_unless_asked_for() -> None:
+    handlers = logging.getLogger("pushforward").handlers
+    assert any(isinstance(handler, logging.NullHandler) for handler in handlers)
+    assert (Path(pf.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", all_models())
+def test_models_read_from_source_are_those_that_are_imported(name: str) -> None:
+    cls, entry = all_models()[name], catalogue.builtin_models()[name]
+    assert entry == Entry(cls.name, cls.place, cls.reference, cls.options())
+    assert list(entry.options) == list(cls.options())  # in the same order
+
+
+def test_every_model_is_in_the_catalogue() -> None:
+    assert list(catalogue.builtin_models()) == list(all_models())
+
+
+def test_what_cannot_be_read_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = catalogue.builtin_models()
+
+    def computed(argument: ast.arg) -> NoReturn:
+        raise catalogue._UnreadableError(argument.arg)
+
+    monkeypatch.setattr(catalogue, "_hint", computed)
+    for cached in (catalogue.builtin_models, catalogue._skeleton):
+        cached.cache_clear()
+    assert catalogue.builtin_models() == read
+    catalogue.builtin_models.cache_clear()
+
+
+@pytest.mark.parametrize("default", ["1 / 3", "DEFAULT", "f()"])
+def test_a_default_that_is_computed_cannot_be_read(default: str) -> None:
+    (cls,) = ast.parse(f"class A:\n def __init__(self, *, a: float = {default}): ...").body
+    assert isinstance(cls, ast.ClassDef)
+    with pytest.raises(catalogue._UnreadableError):
+        catalogue._own_options(cls)
+
+
+MINE = """
+from typing import Annotated, Any
+from pushforward.models.vae import VAE
+
+class Mine(VAE):
+    def __init__(self, space, classes=0, *, wish: Annotated[float, "A wish."] = 2.0, **shared: Any):
+        super().__init__(space, classes, **shared)
+"""
+
+
+def test_a_model_of_ones_own_is_described_by_its_class(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    entry = describe(f"{file}:Mine")
+    assert entry.name == "Mine"
+    assert entry.options["wish"].default == 2.0
+    assert entry.options["beta"].type is float
+
+
+def test_installed_models_are_listed_and_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("other", "pushforward.models.vae:VAE", catalogue.GROUP)
+
+    def entry_points(*, group: str) -> list[EntryPoint]:
+        return [point] if group == catalogue.GROUP else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    monkeypatch.setattr("pushforward.models.registry.entry_points", entry_points)
+    assert installed_models() == {"other": "pushforward.models.vae:VAE"}
+    assert describe("other").options == find("vae").options()
+    with pytest.raises(ModelError, match="did you mean 'other'"):
+        describe("othre")
