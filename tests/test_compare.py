@@ -22,6 +22,8 @@ from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.references import floor_rows, gaussian_draws
 from pushforward.comparison.result import Comparison
 from pushforward.files import digest, read_tensors
+from pushforward.measures import Measurement
+from pushforward.measures._registry import DEFAULT, MEASURES
 from pushforward.models.gan import GAN
 
 QUICK: dict[str, Any] = {"budget": 30, "latent": 4, "width": 32}
@@ -268,6 +270,32 @@ def test_other_measures_are_measured_on_the_same_runs(tmp_path: Path) -> None:
     assert stamps(tmp_path) == before
     third = pf.compare("ring", ["vae"], measures=["energy"], **arguments)
     assert third.to_json() == first.to_json()
+
+
+def first_mean(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    return Measurement("first_mean", float((x[:, 0].mean() - y[:, 0].mean()).abs()), null=0.0)
+
+
+def test_a_measure_that_becomes_a_default_is_measured_on_the_same_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, **QUICK}
+    first = pf.compare("ring", ["vae"], **arguments)
+    monkeypatch.setitem(MEASURES, "array", dict(MEASURES["array"]))
+    monkeypatch.setitem(DEFAULT, "array", DEFAULT["array"])
+    pf.measures.register(first_mean, kinds=["array"], default=True)
+    second = pf.compare("ring", ["vae"], **arguments)
+    assert list(second.ceiling) == [*first.ceiling, "first_mean"]
+    assert list(second.cards["vae"]["best"][0]) == list(second.ceiling)
+
+
+def test_own_functions_are_measured_anew_and_the_librarys_are_recognised(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, **QUICK}
+    own = pf.compare("ring", ["vae"], measures=(m for m in [first_mean]), **arguments)
+    assert list(own.ceiling) == ["first_mean"]
+    assert "vae, seed 0: measuring" in stages("ring", ["vae"], measures=first_mean, **arguments)
+    pf.compare("ring", ["vae"], measures="energy", **arguments)
+    assert stages("ring", ["vae"], measures=[pf.measures.energy], **arguments) == []
 
 
 def test_features_are_measured_with_and_recognised_by_their_digest(tmp_path: Path) -> None:

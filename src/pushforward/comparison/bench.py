@@ -20,11 +20,13 @@ from pushforward.comparison.references import LabelledRows, ceiling_rows, first_
 from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
 from pushforward.data import Dataset
+from pushforward.data.schema import DataKind
 from pushforward.families.model import Model
 from pushforward.files import digest, read_json, write_json
 from pushforward.measures import Scorecard, Scorer
+from pushforward.measures._applied import MeasureFunction, UserMeasure
 from pushforward.measures._inputs import FeatureFunction, feature_identity
-from pushforward.measures._selection import Only
+from pushforward.measures._selection import selected
 from pushforward.runs import Checkpoint, Fitted
 from pushforward.runs.fitted import choose_device
 from pushforward.sampling.request import SampleRequest
@@ -43,35 +45,41 @@ class MeasureChoice:
     """Which measures are applied, and to what; None stands for what suits the data.
 
     Args:
-        measures: names or functions, or `"all"`.
+        measures: names or functions; `["all"]` for all measures of the kind of data.
         target: the column that `utility` predicts.
         features: a map from expanded rows (n, ...) to vectors (n, d).
     """
 
-    measures: Only = None
+    measures: Sequence[str | MeasureFunction] | None = None
     target: str | None = None
     features: FeatureFunction | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values; functions stand in it by their names."""
+        names = None if self.measures is None else list(map(_name, self.measures))
         features = None if self.features is None else feature_identity(self.features)
-        return {"measures": self._names(), "target": self.target, "features": features}
+        return {"measures": names, "target": self.target, "features": features}
 
-    def _names(self) -> str | list[str] | None:
-        if self.measures is None or isinstance(self.measures, str):
-            return self.measures
-        return [name if isinstance(name, str) else name.__name__ for name in self._items()]
+    def identity(self, kind: DataKind) -> dict[str, Any] | None:
+        """Return what identifies the measures and features; None where they have functions.
 
-    def _items(self) -> list[Any]:
-        if self.measures is None or isinstance(self.measures, str) or callable(self.measures):
-            return [self.measures]
-        return list(self.measures)
+        Names and defaults are resolved, because a user's own measures can change them. Of a user's
+        function only the name is known, not whether it still computes the same.
+        """
+        selection = selected(self.measures, kind, copies=searches_copies(kind))[0]
+        own = any(isinstance(measure, UserMeasure) for measure in selection.values())
+        identity = self.to_json() | {"measures": list(selection)}
+        known = self.features is None or bool(identity["features"]["hash"])
+        return identity if known and not own else None
 
-    @property
-    def identifiable(self) -> bool:
-        """Whether `to_json` says all: of a function without a hash it knows only the name."""
-        features = self.features is None or bool(feature_identity(self.features)["hash"])
-        return features and not any(callable(item) for item in self._items())
+
+def _name(measure: str | MeasureFunction) -> str:
+    return measure if isinstance(measure, str) else measure.__name__
+
+
+def searches_copies(kind: DataKind) -> bool:
+    """Whether a comparison's default measures search for copies of training rows."""
+    return kind == "table"
 
 
 class Bench:
@@ -104,7 +112,7 @@ class Bench:
         return Scorer(
             self.data,
             only=self.choice.measures,
-            copies=self.data.schema.kind == "table",
+            copies=searches_copies(self.data.schema.kind),
             features=self.choice.features,
             target=self.choice.target,
             device=choose_device(self.device),
@@ -197,9 +205,10 @@ class Bench:
 
     def _origin(self, **measured: Any) -> dict[str, Any] | None:
         """Return what scorecards depend on beside the data; None where that cannot be said."""
-        if not self.choice.identifiable:
+        identity = self.choice.identity(self.data.schema.kind)
+        if identity is None:
             return None
-        return self.choice.to_json() | {"version": version("pushforward")} | measured
+        return identity | {"version": version("pushforward")} | measured
 
 
 def read_scorecards(path: Path, origin: Mapping[str, Any] | None) -> dict[str, Scorecard] | None:

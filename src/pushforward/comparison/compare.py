@@ -19,6 +19,7 @@ from pushforward.data import Dataset
 from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.files import write_json
+from pushforward.measures._applied import MeasureFunction
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import Only
 from pushforward.models import find
@@ -78,7 +79,7 @@ def compare(
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(models, shared, options or {})
     dataset = as_dataset(data, condition=condition)
-    choice = MeasureChoice(measures, target, features)
+    choice = MeasureChoice(list_measures(measures), target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
     bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
@@ -111,6 +112,13 @@ def list_seeds(seeds: int | Sequence[int]) -> list[int]:
         msg = f"seeds must not be negative, and each must be given once; got {seeds!r}"
         raise ModelError(msg)
     return listed
+
+
+def list_measures(measures: Only) -> list[str | MeasureFunction] | None:
+    """Return the chosen measures as a list; None for the default ones."""
+    if measures is None:
+        return None
+    return [measures] if isinstance(measures, str) or callable(measures) else list(measures)
 
 
 def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:

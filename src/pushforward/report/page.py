@@ -98,16 +98,11 @@ def _choice(contents: FolderContents) -> dict[str, str]:
     """Return which measures were chosen, by what was chosen; empty where nothing was."""
     chosen = {name: contents.description.get(name) for name in ("measures", "target", "features")}
     texts = {
-        "Measures": _listing(chosen["measures"]),
+        "Measures": ", ".join(map(measure_label, chosen["measures"] or [])),
         "Target of utility": chosen["target"] or "",
         "Features": (chosen["features"] or {}).get("name", ""),
     }
     return {name: text for name, text in texts.items() if text}
-
-
-def _listing(measures: str | list[str] | None) -> str:
-    names = [measures] if isinstance(measures, str) else measures or []
-    return ", ".join(map(measure_label, names))
 
 
 def _short_name(name: str) -> str:

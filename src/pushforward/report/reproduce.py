@@ -46,8 +46,7 @@ def command(contents: FolderContents) -> str:
         "seeds": _seeds(contents.comparison.seeds),
     }
     flags |= _arguments(contents)
-    measures = flags.get("measures")
-    flags |= {"measures": ",".join(measures)} if isinstance(measures, list) else {}
+    flags |= {"measures": ",".join(flags["measures"])} if "measures" in flags else {}
     for model, runs in contents.runs.items():
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
     flags["out"] = _out(contents)
