@@ -57,7 +57,7 @@ class QuantileTable:
             value=torch.from_numpy(value),
             slope=torch.from_numpy(slope),
             offset=torch.from_numpy(offset)[:, None],
-            scale=torch.tensor(scale).double()[:, None],
+            scale=torch.tensor(scale, dtype=torch.float64)[:, None],
             extent=torch.from_numpy(extent).mT[..., None].contiguous(),
         )
 
