@@ -69,7 +69,7 @@ class QuantileTable:
         """Return encoded rows (n, C), each value a draw from within its cell (n, C)."""
         device = cells.device if generator is None else generator.device
         place = torch.rand(cells.mT.shape, generator=generator, device=device).to(cells.device)
-        return self.quantiles(cells.mT + place.double() + HALF_SPACING)
+        return self.quantiles((cells.mT + place.double() + HALF_SPACING).contiguous())
 
     def quantiles(self, position: Tensor) -> Tensor:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""
