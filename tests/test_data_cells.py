@@ -103,6 +103,16 @@ def test_integers_are_rounded_without_bias() -> None:
     assert counts.max() < 560
 
 
+@pytest.mark.parametrize("decimals", [2, 11, 12])
+def test_generated_numbers_have_the_decimals_of_the_column(decimals: int) -> None:
+    """10^11 is no float32 number: a scale in single precision would miss the grid."""
+    steps = np.random.default_rng(0).integers(-(10**12), 10**12, 2000)
+    schema, dataset = read_table(pl.DataFrame({"v": steps / 10.0**decimals}))
+    assert schema.columns[0].decimals == decimals
+    drawn = quantised_rows(dataset)["v"].to_numpy()
+    np.testing.assert_array_equal(drawn, np.round(drawn * 10.0**decimals) / 10.0**decimals)
+
+
 def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:
     schema, _ = read_table(pl.DataFrame({"v": np.random.default_rng(0).normal(size=500)}))
     strange = pl.DataFrame({"v": [-1e9, 1e9]})

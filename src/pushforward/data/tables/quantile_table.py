@@ -57,7 +57,7 @@ class QuantileTable:
             value=torch.from_numpy(value),
             slope=torch.from_numpy(slope),
             offset=torch.from_numpy(offset)[:, None],
-            scale=torch.tensor(scale).double()[:, None],
+            scale=torch.tensor(scale, dtype=torch.float64)[:, None],
             extent=torch.from_numpy(extent).mT[..., None].contiguous(),
         )
 
@@ -69,7 +69,7 @@ class QuantileTable:
         """Return encoded rows (n, C), each value a draw from within its cell (n, C)."""
         device = cells.device if generator is None else generator.device
         place = torch.rand(cells.mT.shape, generator=generator, device=device).to(cells.device)
-        return self.quantiles(cells.mT + place.double() + HALF_SPACING)
+        return self.quantiles((cells.mT + place.double() + HALF_SPACING).contiguous())
 
     def quantiles(self, position: Tensor) -> Tensor:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""
