@@ -27,6 +27,7 @@ from pushforward.measures.learned import critics
 from pushforward.measures.learned._lattice import Lattice
 from pushforward.measures.learned._split import Side, Split
 from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN, Bound
+from samples import normal
 
 MEASURES: list[Callable[..., Measurement]] = [jensen_shannon, f_divergence, wasserstein_critic]
 
@@ -39,13 +40,6 @@ CLOSED: dict[str, Callable[[float], float]] = {
     "hellinger": lambda shift: -math.expm1(-(shift**2) / 8),
     "total_variation": lambda shift: 2 * float(ndtr(shift / 2)) - 1,
 }
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
 
 
 def integral(bound: Bound, shift: float, factor: float = 1.0) -> float:

@@ -16,15 +16,9 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, histogram_js, histogram_kl, knn_kl
 from pushforward.measures.samples import _binned
+from samples import normal
 
 JS = {0.5: 0.030311, 1.0: 0.111421, 2.0: 0.336831, 4.0: 0.632720}  # N(0, 1) and N(shift, 1), nats
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
 
 
 def naive_knn(x: Tensor, y: Tensor, k: int) -> float:

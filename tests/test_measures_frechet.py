@@ -16,13 +16,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures import frechet, frechet_gaussian
 from pushforward.measures._intervals import of_square
 from pushforward.measures.samples import _gaussian
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
+from samples import normal
 
 
 def mixed(n: int, d: int, seed: int) -> Tensor:

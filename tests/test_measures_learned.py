@@ -16,15 +16,9 @@ from pushforward.errors import MeasureError
 from pushforward.measures import classifier_test
 from pushforward.measures._intervals import wilson
 from pushforward.measures.learned.classifier import Classifier, auc, fitted
+from samples import normal
 
 CLASSIFIERS: tuple[Classifier, ...] = ("trees", "logistic", "network")
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
 
 
 def test_a_shift_of_one_has_the_best_accuracy_and_auc() -> None:

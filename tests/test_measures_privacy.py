@@ -12,7 +12,6 @@ import pytest
 import torch
 from scipy.stats import fisher_exact, mannwhitneyu
 from sklearn.metrics import roc_auc_score, roc_curve
-from torch import Tensor
 
 import pushforward as pf
 from pushforward.comparison.decide import beside_floor, beside_privacy, differences
@@ -27,10 +26,7 @@ from pushforward.measures import (
     membership_inference,
 )
 from pushforward.measures.privacy import _attacks
-
-
-def normal(n: int, d: int, seed: int) -> Tensor:
-    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
+from samples import normal
 
 
 def people(n: int, seed: int) -> pl.DataFrame:

@@ -30,6 +30,7 @@ from pushforward.measures import (
 )
 from pushforward.measures._intervals import Z, labels, of_square
 from pushforward.measures.samples import _quadratic, _sliced, transport
+from samples import normal
 
 MEASURES: list[Callable[..., Measurement]] = [
     mmd,
@@ -40,13 +41,6 @@ MEASURES: list[Callable[..., Measurement]] = [
     sinkhorn,
 ]
 FEW_LINES: dict[object, dict[str, Any]] = {sliced_wasserstein: {"projections": 12}}
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
 
 
 def mean_over(

@@ -19,18 +19,9 @@ from scipy.stats.contingency import association as scipy_association
 from pushforward.errors import MeasureError
 from pushforward.measures import association, column_shapes, pair_trends, utility
 from pushforward.measures.tables import _columns
+from samples import table
 
 ADULT = Path(__file__).parents[2] / "shared" / "data"
-
-
-def table(n: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
-    """Two related numbers, a category of four, one of two that depends on the first number."""
-    rng = np.random.default_rng(seed)
-    a = rng.normal(size=n) + shift
-    b = 0.6 * a + 0.8 * rng.normal(size=n)
-    c = rng.choice(list("klmn"), p=[0.4, 0.3, 0.2, 0.1], size=n)
-    d = np.where(rng.random(n) < 1 / (1 + np.exp(-2 * a)), "yes", "no")
-    return pl.DataFrame({"a": a, "b": b, "c": c, "d": d})
 
 
 def shares(column: Any) -> pd.Series[float]:

@@ -13,13 +13,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures import max_sliced_wasserstein, sinkhorn, sliced_wasserstein
 from pushforward.measures._intervals import labels
 from pushforward.measures.samples import _sinkhorn, _sliced
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
+from samples import normal
 
 
 def divergence_by_pot(x: Tensor, y: Tensor, epsilon: float) -> float:
