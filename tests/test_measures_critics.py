@@ -299,7 +299,7 @@ def test_constants_that_differ_give_the_most_that_there_is() -> None:
     assert wasserstein_critic(x, y, permutations=99).value == pytest.approx(2**0.5, rel=1e-6)
     kl = f_divergence(x, y, bound="dv", permutations=99)
     assert kl.value == pytest.approx(math.log(30), rel=1e-6)  # of the test rows
-    assert "cannot show more than about 3.4 nats" in kl.reading
+    assert f"{math.log(30):.1f} nats" in kl.reading
 
 
 def test_an_outlier_does_not_hide_the_other_rows() -> None:

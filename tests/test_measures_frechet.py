@@ -175,7 +175,7 @@ def test_the_extrapolation_takes_the_bias_off() -> None:
 def test_too_few_rows_have_no_interval_and_say_so() -> None:
     found = frechet(normal(30, 20, 0), normal(40, 20, 1))
     assert found.interval is None
-    assert "30 rows for 20 columns" in found.reading
+    assert {"30", "20"} <= set(found.reading.split())
     assert found.null is not None
     assert found.p_value is not None
 

@@ -139,8 +139,8 @@ def test_bad_input_is_refused(x: Tensor, y: Tensor, options: dict[str, Any], mes
         classifier_test(x, y, **options)
 
 
-def test_shared_rows_are_told() -> None:
+def test_shared_rows_make_the_accuracy_lower_than_chance() -> None:
     rows = np.random.default_rng(0).normal(size=(600, 3))
     found = classifier_test(rows, rows.copy())
-    assert found.value < 0.5
-    assert "share rows" in found.reading
+    assert found.high is not None
+    assert found.high < 0.5

@@ -263,7 +263,6 @@ def test_without_sigma_a_fifth_of_the_rows_chooses_it() -> None:
     assert found.extra["sigma"] == pytest.approx(observation_noise(linear(), x[others]), rel=0.03)
     again = importance_bound(linear(), x[found.extra["rows"]], sigma=found.extra["sigma"])
     assert found.value == pytest.approx(again.value, abs=1e-6)
-    assert "chosen on 20 others" in found.reading
 
 
 def test_the_constant_decoder_is_the_best_gaussian() -> None:
@@ -300,7 +299,7 @@ def test_parts_of_the_rows_give_what_all_rows_give(monkeypatch: pytest.MonkeyPat
     assert annealed.value == pytest.approx(truth, abs=0.6)
 
 
-def test_one_row_has_no_interval_and_says_so() -> None:
+def test_one_row_has_no_interval() -> None:
     both: list[tuple[Callable[..., Measurement], dict[str, Any]]] = [
         (importance_bound, {}),
         (annealed_importance, QUICK),
@@ -309,18 +308,18 @@ def test_one_row_has_no_interval_and_says_so() -> None:
         found = measure(linear(), rows(1, seed=25), sigma=SIGMA, **options)
         assert found.interval is None
         assert found.extra["constant_decoder"] is None
-        assert "1 row, no interval" in found.reading
         assert math.isfinite(found.value)
         json.dumps(found.to_json())
 
 
-def test_a_loose_value_says_so() -> None:
+def test_what_is_loose_can_be_told_by_numbers() -> None:
     x = rows(20, seed=26)
-    assert "loose" in importance_bound(linear(), x, sigma=0.01, proposal="prior").reading
-    annealed = annealed_importance(linear(), x, sigma=0.01, steps=5, chains=2, leapfrog=2)
-    assert "loose, take more steps" in annealed.reading
+    bound = importance_bound(linear(), x, sigma=0.01, proposal="prior")
+    assert bound.extra["effective_samples"] < 2, "of all that were drawn, one has the weight"
+    loose = annealed_importance(linear(), x, sigma=0.01, steps=5, chains=2, leapfrog=2)
     tight = annealed_importance(linear(), x, sigma=SIGMA, steps=50, chains=4, leapfrog=4)
-    assert "tight" in tight.reading
+    assert loose.extra["gap"] > 1.0 > tight.extra["gap"]
+    assert f"{loose.extra['gap']:.2g} nats" in loose.reading
 
 
 def test_a_decoder_without_use_of_its_code_is_its_gaussian() -> None:

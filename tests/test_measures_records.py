@@ -61,7 +61,8 @@ def test_copies_are_not_authentic_even_of_rows_that_are_there_twice() -> None:
     found = authenticity(x, x[:30], train=x)
     assert (found.value, found.extra["exact_copies"]) == (0.0, 1.0)
     x = normal32(50, 4, 0)
-    assert "near copies" in authenticity(x, x + 1e-3, train=x).reading
+    near = authenticity(x, x + 1e-3, train=x)
+    assert (near.value, near.extra["exact_copies"]) == (0.0, 0.0)
 
 
 def test_authenticity_looks_at_training_rows_and_not_at_held_out_ones() -> None:
@@ -359,8 +360,10 @@ def test_the_verdict_on_near_copies_is_right_without_any() -> None:
     assert sum("more are" in r for r in readings) < 7
 
 
-def test_rows_that_sit_on_the_other_side_are_told() -> None:
+def test_rows_that_sit_on_the_other_side_are_noticed() -> None:
     x = normal32(100, 3, 0)
     found = nearest_neighbour_test(x, x + 1e-6 * normal32(100, 3, 1))
     assert found.value < 0.1
-    assert "copies of each other" in found.reading
+    assert found.high is not None
+    assert found.null is not None
+    assert found.high < found.null

@@ -275,7 +275,6 @@ def test_no_resamples_give_the_value_alone(measure: Any) -> None:
     full, alone = measure(x, y), measure(x, y, resamples=0)
     assert (alone.value, alone.extra) == (full.value, full.extra)
     assert (alone.interval, alone.null, alone.p_value) == (None, None, None)
-    assert alone.reading.startswith("the value alone; resamples adds null and interval; most: ")
     for resamples in (1, -3):
         with pytest.raises(MeasureError, match=r"resamples must be 0 .* or at least 2"):
             measure(x, y, resamples=resamples)
@@ -498,7 +497,6 @@ def test_three_rows_are_measured_and_their_reading_says_what_it_is_worth() -> No
     found = column_shapes(table(3, 0), table(3, 1))
     assert found.p_value is not None
     assert found.p_value > 0.05
-    assert found.reading.startswith("no difference found")
     assert pair_trends(table(3, 0), table(3, 1)).value <= 1
 
 
@@ -536,6 +534,6 @@ def test_a_column_of_all_different_texts_hides_no_drift() -> None:
     )
     found = column_shapes(one, two)
     assert found.p_value == 1 / 51
-    assert "most: a 0." in found.reading
+    assert max(found.extra["columns"], key=found.extra["columns"].get) == "a"
     same = two.with_columns(a=rng.normal(size=400))
     assert (column_shapes(one, same).p_value or 0.0) > 0.05
