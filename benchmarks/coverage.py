@@ -23,9 +23,13 @@ from torch import Tensor
 from pushforward import measures as pm
 from pushforward.measures import Measurement
 from pushforward.measures.learned import critics
-from pushforward.measures.learned._split import Side, Split
+from pushforward.measures.learned._split import Split, SplitSample
 from pushforward.measures.learned._variational import BOUNDS, F_GAN, Bound
-from pushforward.measures.learned.classifier import CLASSIFIERS, fitted, judged
+from pushforward.measures.learned.classifier import (
+    CLASSIFIERS,
+    accuracy_measurement,
+    fit_classifier,
+)
 from pushforward.measures.neighbours._balls import CLIPPED
 
 REPETITIONS = 200
@@ -127,7 +131,7 @@ def own(
     def rows(seed: int, size: int) -> Split:
         x, y = normal(size, 1, 2 * seed), normal(size, 1, 2 * seed + 1, shift)
         none, every = torch.arange(0), torch.arange(size)
-        return Split(Side(x, none, every), Side(y, none, every), {})
+        return Split(SplitSample(x, none, every), SplitSample(y, none, every), {})
 
     @cache
     def critic(seed: int) -> tuple[Any, float]:
@@ -149,8 +153,8 @@ def own(
 def own_bound(bound: Bound, shift: float) -> Callable[[int], Measurement]:
     """Return `own` for a variational bound."""
     return own(
-        lambda x, y, seed: critics.judge_ratio(x, y, bound, None, None, seed),
-        lambda judged, both: replace(judged, both=both).measured("bound", 0, 0),
+        lambda x, y, seed: critics.ratio_critic(x, y, bound, None, None, seed),
+        lambda evaluated, both: replace(evaluated, both=both).measurement("bound", 0, 0),
         shift,
     )
 
@@ -158,8 +162,10 @@ def own_bound(bound: Bound, shift: float) -> Callable[[int], Measurement]:
 def own_distance(shift: float) -> Callable[[int], Measurement]:
     """Return `own` for the Wasserstein critic."""
     return own(
-        lambda x, y, seed: critics.judge_lattice(x, y, None, None, seed)[0],
-        lambda judged, both: replace(judged, both=both).measured("wasserstein_critic", 0, 0),
+        lambda x, y, seed: critics.lattice_critic(x, y, None, None, seed)[0],
+        lambda evaluated, both: replace(evaluated, both=both).measurement(
+            "wasserstein_critic", 0, 0
+        ),
         shift,
     )
 
@@ -167,8 +173,8 @@ def own_distance(shift: float) -> Callable[[int], Measurement]:
 def own_accuracy(classifier: str, shift: float) -> Callable[[int], Measurement]:
     """Return `own` for a classifier."""
     return own(
-        lambda x, y, seed: fitted(x, y, classifier, None, None, seed)[1],
-        lambda score, both: judged(both, score, classifier),
+        lambda x, y, seed: fit_classifier(x, y, classifier, None, None, seed)[1],
+        lambda score, both: accuracy_measurement(both, score, classifier),
         shift,
     )
 
@@ -178,7 +184,7 @@ def likelihood(
 ) -> Callable[[int], Measurement]:
     """Return the measure on n rows x = (2, 1) z + eps / 2, under the decoder that wrote them."""
     weights = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
-    decoder = pm.Decoder(lambda z: z @ weights, 1, dtype=torch.float64)
+    decoder = pm.LatentDecoder(lambda z: z @ weights, 1, dtype=torch.float64)
 
     def repetition(seed: int) -> Measurement:
         x = normal(n, 1, 2 * seed) @ weights + 0.5 * normal(n, 2, 2 * seed + 1)
@@ -332,7 +338,7 @@ CASES |= {
 def balls(n: int, m: int, d: int, shift: float, seed: int) -> Mapping[str, Measurement]:
     """Return `prdc` of n rows of N(0, I_d) and m of N(shift e1, I_d); six cases share it."""
     x, y = normal(n, d, 2 * seed), normal(m, d, 2 * seed + 1, shift)
-    return pm.prdc(x, y, splits=0, seed=seed)
+    return pm.prdc(x, y, permutations=0, seed=seed)
 
 
 def in_balls(name: str, n: int, m: int, d: int, shift: float) -> Callable[[int], Measurement]:

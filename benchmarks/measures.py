@@ -39,7 +39,7 @@ from pushforward.training.memory import PeakMemory
 n = int(sys.argv[1])
 x, y = (torch.randn(n, 64, generator=torch.Generator().manual_seed(i)) for i in range(2))
 peak = PeakMemory(x.device)
-pm.prdc(x, y, splits=0, resamples=0)
+pm.prdc(x, y, permutations=0, resamples=0)
 print(peak.peak())
 """
 
@@ -77,7 +77,7 @@ def neighbours(size: int) -> Duel:
     x, y = rows(size, 64, 0), rows(size, 64, 1, 0.5)
 
     def ours() -> Values:
-        return {n: m.value for n, m in pm.prdc(x, y, splits=0, resamples=0).items()}
+        return {n: m.value for n, m in pm.prdc(x, y, permutations=0, resamples=0).items()}
 
     def theirs() -> Values:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -230,7 +230,7 @@ def _property(theirs: Any, adult: Adult, size: int, ours: Callable[..., pm.Measu
             warnings.simplefilter("ignore")
             return {"error": 1 - theirs().get_score(real.copy(), fake.copy(), metadata)}
 
-    return Duel("sdmetrics", lambda: {"error": ours(real, fake, resamples=0).value}, score, 1e-9)
+    return Duel("sdmetrics", lambda: {"error": ours(real, fake, permutations=0).value}, score, 1e-9)
 
 
 def closest_record(data: Path, size: int) -> Duel:

@@ -23,7 +23,7 @@ from pushforward.measures import Measurement, all_measures, prdc
 from samples import normal
 
 OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
-QUICK = {"permutations": 39, "resamples": 4, "splits": 2, "steps": 20}
+QUICK = {"permutations": 39, "resamples": 4, "steps": 20}
 PROBABILITIES = "inception_score"  # it takes class probabilities alone
 
 
@@ -153,7 +153,6 @@ NUMBERS = {
     "limit": (-3, 0, 1),
     "permutations": (-1,),
     "resamples": (-1,),
-    "splits": (-1,),
     "groups": (-1, 1),
     "chunk": (-1, 0),
     "k": (0,),
@@ -185,7 +184,9 @@ MIN_ROWS = {  # on each side
     **dict.fromkeys(("authenticity", "energy", "frechet", "kid", "mmd"), 3),
     "max_sliced_wasserstein": 4,
     **dict.fromkeys((*HISTOGRAMS, "nearest_neighbour_test"), 5),
-    **dict.fromkeys((*prdc(array(12, 2, 0), array(12, 2, 1), splits=0, resamples=0), "knn_kl"), 12),
+    **dict.fromkeys(
+        (*prdc(array(12, 2, 0), array(12, 2, 1), permutations=0, resamples=0), "knn_kl"), 12
+    ),
     **dict.fromkeys(("classifier_test", "membership_inference", "memorisation"), 20),
     **dict.fromkeys(("f_divergence", "jensen_shannon", "wasserstein_critic"), 20),
 }

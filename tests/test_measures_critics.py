@@ -25,7 +25,7 @@ from pushforward.measures import (
 from pushforward.measures._intervals import Z
 from pushforward.measures.learned import critics
 from pushforward.measures.learned._lattice import Lattice
-from pushforward.measures.learned._split import Side, Split
+from pushforward.measures.learned._split import Split, SplitSample
 from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN, Bound
 from samples import normal
 
@@ -76,12 +76,12 @@ def test_the_true_ratio_meets_the_divergence_and_no_other_exceeds_it(
 
 def test_the_limit_keeps_every_term_within_the_number_of_rows() -> None:
     for name, bound in F_GAN.items():
-        limit = bound.within(50)
+        limit = bound.ratio_limit(50)
         if math.isfinite(limit):
             u = torch.tensor([-limit, limit], dtype=torch.float64)
             largest = max(float(bound.on_x(u).abs().max()), float(bound.on_y(u).abs().max()))
             assert 50 / 2 - 1 <= largest <= 50, name
-    ends = torch.tensor([BOUNDS["dv"]["kl"].within(50)], dtype=torch.float64)
+    ends = torch.tensor([BOUNDS["dv"]["kl"].ratio_limit(50)], dtype=torch.float64)
     assert BOUNDS["dv"]["kl"].value(ends, -ends) == pytest.approx(math.log(50))
 
 
@@ -177,11 +177,11 @@ def test_wasserstein_of_a_scale() -> None:
 
 def test_the_critic_s_slopes_are_at_most_one() -> None:
     x, y = normal(300, 3, 0), normal(300, 3, 1, 0.5, 2.0)
-    judged, extra = critics.judge_lattice(x, y, None, None, 0)
+    evaluated, extra = critics.lattice_critic(x, y, None, None, 0)
     a, b = normal(2000, 3, 2, scale=3.0), normal(2000, 3, 3, scale=3.0)
-    slopes = (judged.critic(a) - judged.critic(b)).abs() / (a - b).norm(dim=1)
+    slopes = (evaluated.critic(a) - evaluated.critic(b)).abs() / (a - b).norm(dim=1)
     near = a + 1e-3 * b
-    steep = (judged.critic(near) - judged.critic(a)).abs() / (near - a).norm(dim=1)
+    steep = (evaluated.critic(near) - evaluated.critic(a)).abs() / (near - a).norm(dim=1)
     # The critic computes in float32: over a step of 1e-3 values of 10 are off by 1e-3 of it.
     assert float(slopes.max()) <= 1 + 1e-5
     assert 0.9 < float(steep.max()) <= 1 + 3e-3
@@ -192,7 +192,7 @@ def test_the_critic_s_slopes_are_at_most_one() -> None:
 def test_longer_slopes_raise_the_certified_constant() -> None:
     x, y = normal(50, 3, 0).float(), normal(50, 3, 1, 1.0).float()
     lattice = Lattice(x, y, torch.Generator().manual_seed(0))
-    lattice.settle()
+    lattice.project()
     assert lattice.lipschitz() == pytest.approx(1.0, abs=1e-6)
     with torch.no_grad():
         lattice.slope.mul_(3)
@@ -204,7 +204,7 @@ def rows(n: int, seed: int, shift: float) -> Split:
     """n fresh test rows a side."""
     none, every = torch.arange(0), torch.arange(n)
     x, y = normal(n, 1, 2 * seed), normal(n, 1, 2 * seed + 1, shift)
-    return Split(Side(x, none, every), Side(y, none, every), {})
+    return Split(SplitSample(x, none, every), SplitSample(y, none, every), {})
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
@@ -213,29 +213,32 @@ def test_the_interval_holds_the_critic_s_own_bound(bound: Bound, shift: float) -
     # As benchmarks/coverage.py, with one critic: 200 fresh test samples of 100 rows a side.
     x, y = normal(200, 1, 0), normal(200, 1, 1, shift)
     if bound is DIFFERENCE:
-        judged = critics.judge_lattice(x, y, None, None, 0)[0]
+        evaluated = critics.lattice_critic(x, y, None, None, 0)[0]
     else:
-        judged = critics.judge_ratio(x, y, bound, None, None, 0)
-    truth = replace(judged, both=rows(50_000, 10**6, shift)).measured("own", 0, 0).value
+        evaluated = critics.ratio_critic(x, y, bound, None, None, 0)
+    truth = replace(evaluated, both=rows(50_000, 10**6, shift)).measurement("own", 0, 0).value
     fresh = [
-        replace(judged, both=rows(100, 10 + i, shift)).measured("own", 0, 0) for i in range(200)
+        replace(evaluated, both=rows(100, 10 + i, shift)).measurement("own", 0, 0)
+        for i in range(200)
     ]
     held = sum(low <= truth <= high for low, high in (m.interval or (1, 0) for m in fresh))
     assert 180 <= held <= 198
 
 
 def test_p_values_are_valid_without_a_difference() -> None:
-    judged = critics.judge_ratio(normal(100, 2, 0), normal(100, 2, 1), F_GAN["js"], None, None, 0)
+    evaluated = critics.ratio_critic(
+        normal(100, 2, 0), normal(100, 2, 1), F_GAN["js"], None, None, 0
+    )
 
     def fresh(seed: int) -> Split:
         none, every = torch.arange(0), torch.arange(30)
         return Split(
-            Side(normal(30, 2, 2 * seed), none, every),
-            Side(normal(30, 2, 2 * seed + 1), none, every),
+            SplitSample(normal(30, 2, 2 * seed), none, every),
+            SplitSample(normal(30, 2, 2 * seed + 1), none, every),
             {},
         )
 
-    found = [replace(judged, both=fresh(10 + i)).measured("own", 99, i) for i in range(400)]
+    found = [replace(evaluated, both=fresh(10 + i)).measurement("own", 99, i) for i in range(400)]
     rejected = sum(m.p_value is not None and m.p_value <= 0.05 for m in found)
     # Exact at 5 %: outside 5 to 38 of 400 has a probability below 0.1 %.
     assert 5 <= rejected <= 38

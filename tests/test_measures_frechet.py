@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 
 from pushforward.errors import MeasureError
 from pushforward.measures import frechet, frechet_gaussian
-from pushforward.measures._intervals import of_square
+from pushforward.measures._intervals import squared_distance_interval
 from pushforward.measures.samples import _gaussian
 from samples import normal
 
@@ -155,7 +155,9 @@ def test_the_extrapolation_is_the_jackknife() -> None:
     debiased = 9 * with_root(x, y) - 8 * without.mean()
     assert found.extra["debiased"] == pytest.approx(debiased, rel=1e-9)
     unbiased = (splits - splits.mean()).numpy()
-    interval = of_square(debiased, found.value - debiased, unbiased, 8 * float(without.var()))
+    interval = squared_distance_interval(
+        debiased, found.value - debiased, unbiased, 8 * float(without.var())
+    )
     assert None not in interval
     assert found.interval == pytest.approx([max(0.0, end or 0.0) for end in interval], rel=1e-9)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import classifier_test
 from pushforward.measures._intervals import wilson
-from pushforward.measures.learned.classifier import Classifier, auc, fitted
+from pushforward.measures.learned.classifier import Classifier, auc, fit_classifier
 from samples import normal
 
 CLASSIFIERS: tuple[Classifier, ...] = ("trees", "logistic", "network")
@@ -68,7 +68,7 @@ def test_the_interval_of_the_auc_holds_the_truth() -> None:
 def test_the_interval_holds_the_classifier_s_own_accuracy(classifier: Classifier) -> None:
     # Not the best classifier's accuracy, but that of the one which was learned, on fresh rows.
     x, y = normal(200, 1, 0), normal(200, 1, 1, shift=1.0)
-    score = fitted(x, y, classifier, None, None, 0)[1]
+    score = fit_classifier(x, y, classifier, None, None, 0)[1]
     fresh, other = (
         normal(100_000, 1, seed, shift).reshape(-1, 1) for seed, shift in ((2, 0), (3, 1))
     )

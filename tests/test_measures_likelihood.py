@@ -16,7 +16,7 @@ from torch.distributions import MultivariateNormal
 import pushforward as pf
 from pushforward.errors import MeasureError, ModelError
 from pushforward.measures import (
-    Decoder,
+    LatentDecoder,
     Measurement,
     annealed_importance,
     importance_bound,
@@ -39,9 +39,9 @@ WEIGHTS, BIAS = noise(6, 2, seed=0), noise(6, seed=1)
 TRUTH = MultivariateNormal(BIAS, WEIGHTS @ WEIGHTS.mT + SIGMA**2 * torch.eye(6))
 
 
-def linear(**options: Any) -> Decoder:
+def linear(**options: Any) -> LatentDecoder:
     """x = W z + b + sigma eps, whose log p(x) is that of TRUTH."""
-    return Decoder(lambda z: z @ WEIGHTS.mT + BIAS, 2, dtype=torch.float64, **options)
+    return LatentDecoder(lambda z: z @ WEIGHTS.mT + BIAS, 2, dtype=torch.float64, **options)
 
 
 def rows(n: int, seed: int) -> Tensor:
@@ -59,7 +59,7 @@ def curved(z: Tensor) -> Tensor:
     return torch.stack([z[:, 0].sin() * 2, z[:, 0].square(), z.sum(1)], 1)
 
 
-def by_quadrature(decoder: Decoder, x: Tensor, sigma: float) -> Tensor:
+def by_quadrature(decoder: LatentDecoder, x: Tensor, sigma: float) -> Tensor:
     """log p(x) by a sum over a grid of codes: one at a time, with NumPy's densities."""
     axis = np.linspace(-7, 7, 4001 if decoder.latent == 1 else 301)
     grid = np.stack(np.meshgrid(*[axis] * decoder.latent), -1).reshape(-1, decoder.latent)
@@ -144,7 +144,7 @@ def test_annealed_importance_is_the_truth_for_a_linear_decoder() -> None:
 
 def bounds_and_truth(sigma: float, n: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """The bounds of n simulated rows, and their truth: the same state writes the same rows."""
-    decoder, walk = linear(), annealing.Walk(steps=steps, chains=2, leapfrog=4)
+    decoder, walk = linear(), annealing.Schedule(steps=steps, chains=2, leapfrog=4)
     lower, upper = annealing.sandwich(decoder, sigma, n, walk, torch.Generator().manual_seed(3))
     again = torch.Generator().manual_seed(3)
     means = decoder.means(decoder.draw(n, again))
@@ -179,7 +179,7 @@ def test_more_steps_close_the_gap() -> None:
 @pytest.mark.parametrize("latent", [1, 2])
 def test_a_curved_decoder_agrees_with_quadrature(latent: int) -> None:
     """x = (2 sin z1, z1^2, sum z): two separate codes explain many rows."""
-    decoder = Decoder(curved, latent, dtype=torch.float64)
+    decoder = LatentDecoder(curved, latent, dtype=torch.float64)
     z = noise(40, latent, seed=13)
     x = curved(z) + 0.4 * noise(40, 3, seed=14)
     truth = by_quadrature(decoder, x, 0.4)
@@ -198,7 +198,7 @@ def test_a_curved_decoder_agrees_with_quadrature(latent: int) -> None:
 
 @pytest.mark.parametrize("prior", [Uniform(1), Mixture(1, components=3)])
 def test_other_priors_agree_with_quadrature(prior: Any) -> None:
-    decoder = Decoder(curved, 1, prior=prior, dtype=torch.float64)
+    decoder = LatentDecoder(curved, 1, prior=prior, dtype=torch.float64)
     x = curved(prior.carry(noise(40, 1, seed=15))) + 0.4 * noise(40, 3, seed=16)
     axis = torch.linspace(-9, 9, 8001, dtype=torch.float64)[:, None]
     log_p = (x[:, None] - curved(prior.carry(axis))).square().sum(2) / (-2 * 0.4**2)
@@ -219,7 +219,7 @@ def test_transitions_keep_the_posterior() -> None:
     posterior = torch.linalg.inv(WEIGHTS.mT @ WEIGHTS / SIGMA**2 + torch.eye(2))
     mean = posterior @ WEIGHTS.mT @ (x[0] - BIAS) / SIGMA**2
     e = mean + noise(1, 4000, 2, seed=18) @ torch.linalg.cholesky(posterior).mT
-    point, rng = annealing.stand(at_row, e), torch.Generator().manual_seed(0)
+    point, rng = annealing.evaluate(at_row, e), torch.Generator().manual_seed(0)
     stride = torch.full((1,), 0.35, dtype=torch.float64)
     for _ in range(10):
         point, chance = annealing.transition(at_row, point, 1.0, stride, 5, rng)
@@ -231,10 +231,10 @@ def test_transitions_keep_the_posterior() -> None:
 
 
 def test_the_mode_of_a_curved_decoder_has_no_slope() -> None:
-    decoder = Decoder(curved, 2, dtype=torch.float64)
+    decoder = LatentDecoder(curved, 2, dtype=torch.float64)
     at = joint(decoder, curved(noise(20, 2, seed=19)) + 0.3 * noise(20, 3, seed=20), 0.3)
     mode = proposals.laplace(at, proposals.nearest_draws(at, decoder.generator(0))).mean
-    point = annealing.stand(at, mode[:, None])
+    point = annealing.evaluate(at, mode[:, None])
     # the precision is at least 1, so slope^2 / 2 bounds what a further step could gain, in nats
     assert float(point.slope(1.0).square().sum(-1).max()) / 2 < 1e-3
 
@@ -276,13 +276,13 @@ def test_the_constant_decoder_is_the_best_gaussian() -> None:
 def test_no_gradient_reaches_parameters_and_no_state_changes() -> None:
     network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 5))
     state = torch.get_rng_state()
-    first = annealed_importance(Decoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK)
-    second = annealed_importance(Decoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK)
+    first = annealed_importance(LatentDecoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK)
+    second = annealed_importance(LatentDecoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK)
     assert all(p.grad is None for p in network.parameters())
     assert torch.equal(state, torch.get_rng_state())
     assert first == second
     assert first != annealed_importance(
-        Decoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK, seed=1
+        LatentDecoder(network, 2), torch.zeros(3, 5), sigma=1.0, **QUICK, seed=1
     )
 
 
@@ -324,7 +324,7 @@ def test_what_is_loose_can_be_told_by_numbers() -> None:
 
 def test_a_decoder_without_use_of_its_code_is_its_gaussian() -> None:
     """The posterior is the prior: every weight is p(x) itself."""
-    decoder = Decoder(lambda z: 0 * z.sum(1, keepdim=True) + BIAS, 1, dtype=torch.float64)
+    decoder = LatentDecoder(lambda z: 0 * z.sum(1, keepdim=True) + BIAS, 1, dtype=torch.float64)
     x = rows(10, seed=27)
     truth = float(torch.distributions.Normal(BIAS, SIGMA).log_prob(x).sum(1).mean())
     assert importance_bound(decoder, x, sigma=SIGMA).value == pytest.approx(truth, abs=1e-9)
@@ -349,10 +349,12 @@ def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     refused(measure, "needs a Decoder, and was given Linear", nn.Linear(2, 6), x)
     refused(measure, "at least 1 row", linear(), x[:0])
     refused(measure, "at least 10 rows, and 9 were", linear(), x[:9], sigma=None)
-    refused(measure, r"failed on codes \(4, 2\).*dtype", Decoder(lambda z: z @ WEIGHTS.mT, 2), x)
-    refused(measure, "wrote int", Decoder(len, 2), x)
-    refused(measure, "NaN or infinity for codes", Decoder(lambda z: z.log(), 6), x)
-    dropout = Decoder(nn.Sequential(nn.Linear(2, 6), nn.Dropout()), 2)
+    refused(
+        measure, r"failed on codes \(4, 2\).*dtype", LatentDecoder(lambda z: z @ WEIGHTS.mT, 2), x
+    )
+    refused(measure, "wrote int", LatentDecoder(len, 2), x)
+    refused(measure, "NaN or infinity for codes", LatentDecoder(lambda z: z.log(), 6), x)
+    dropout = LatentDecoder(nn.Sequential(nn.Linear(2, 6), nn.Dropout()), 2)
     refused(measure, r"something else each time.*eval\(\)", dropout, x)
 
 
@@ -367,16 +369,16 @@ def test_each_measure_refuses_its_own_bad_settings() -> None:
         refused(annealed_importance, "at least 1", linear(), x, **{option: 0})
     refused(annealed_importance, "0 or at least 2", linear(), x, simulated=1)
     with pytest.raises(MeasureError, match="the prior's"):
-        Decoder(curved, 2, prior=Uniform(3))
+        LatentDecoder(curved, 2, prior=Uniform(3))
     with pytest.raises(MeasureError, match="at least 1"):
-        Decoder(curved, 0)
+        LatentDecoder(curved, 0)
 
 
 def test_a_decoder_without_gradient_is_refused_where_one_is_needed() -> None:
     def by_numpy(z: Tensor) -> Tensor:
         return torch.from_numpy(z.detach().numpy() @ WEIGHTS.numpy().T) + BIAS
 
-    decoder, x = Decoder(by_numpy, 2, dtype=torch.float64), rows(12, seed=30)
+    decoder, x = LatentDecoder(by_numpy, 2, dtype=torch.float64), rows(12, seed=30)
     refused(annealed_importance, "no gradient with respect to z", decoder, x)
     exact = float(TRUTH.log_prob(x).mean())
     assert importance_bound(decoder, x, sigma=SIGMA).value == pytest.approx(exact, abs=1e-6)
@@ -396,7 +398,7 @@ def test_a_fitted_model_is_measured_on_the_data_as_they_came(model: str) -> None
     found = annealed_importance(decoder, data.raw("test"), sigma=1.0, **QUICK)
     assert found.n == 20
     encoded = data.schema.expand(data.part("test")[0])
-    plain = Decoder(decoder.mean, 2)
+    plain = LatentDecoder(decoder.mean, 2)
     assert found.value == annealed_importance(plain, encoded, sigma=1.0, **QUICK).value
     z = torch.zeros(3, 2)
     written = fitted.model.get_submodule({"vae": "decoder", "gan": "generator"}[model])(z)

@@ -43,7 +43,7 @@ FOUR = list(MEASURES)[:4]
 
 
 def quick(x: Any, y: Any, **options: Any) -> Scorecard:
-    return prdc(x, y, **{"splits": 0, "resamples": 0} | options)
+    return prdc(x, y, **{"permutations": 0, "resamples": 0} | options)
 
 
 def values(card: Scorecard, names: list[str] = FOUR) -> list[float]:
@@ -145,7 +145,7 @@ def test_density_and_coverage_have_their_exact_expectations(n: int, m: int, d: i
         values = np.array([card[name].value for card in found])
         # Four standard errors of the mean over the repetitions.
         assert abs(values.mean() - expected) < 4 * values.std() / repetitions**0.5
-    null = prdc(normal32(n, d, 0), normal32(m, d, 1), splits=0, resamples=0)
+    null = prdc(normal32(n, d, 0), normal32(m, d, 1), permutations=0, resamples=0)
     assert {name: null[name].null for name in truth} == pytest.approx(truth)
 
 
@@ -191,7 +191,7 @@ def test_nulls_without_a_formula_are_what_no_difference_gives() -> None:
 def repeated() -> list[Scorecard]:
     """The same comparison of other rows, 200 times."""
     pairs = [(normal32(100, 5, 2 * i), normal32(80, 5, 2 * i + 1, 0.5)) for i in range(200)]
-    return [prdc(x, y, splits=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
+    return [prdc(x, y, permutations=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
 
 
 # At a true coverage of 95 %, 200 repetitions hold the truth in fewer than 180 or more than 198 with

@@ -219,16 +219,16 @@ def test_area_and_finds_are_those_of_the_roc_curve() -> None:
     rng = np.random.default_rng(0)
     scores = {"one": rng.integers(0, 12, 400).astype(float)}
     scores["one"][:200] += rng.integers(0, 4, 200)
-    judged = _attacks.judged(scores, 200)
+    selected = _attacks.select_attack(scores, 200)
     labels = np.repeat([1, 0], 100)
     false, true, _ = roc_curve(
-        labels, np.concatenate([judged.seen, judged.new]), drop_intermediate=False
+        labels, np.concatenate([selected.members, selected.others]), drop_intermediate=False
     )
-    for alarm in (0.013, 0.1, 0.5, 1.0):
-        assert judged.found_at(alarm) == pytest.approx(np.interp(alarm, false, true))
+    for rate in (0.013, 0.1, 0.5, 1.0):
+        assert selected.true_positive_rate(rate) == pytest.approx(np.interp(rate, false, true))
     half = scores["one"][:100], scores["one"][200:300]
     expected = mannwhitneyu(*half).statistic / 100**2
-    assert judged.areas == {"one": pytest.approx(expected)}
+    assert selected.areas == {"one": pytest.approx(expected)}
 
 
 def test_membership_takes_what_is_left_over_as_its_reference() -> None:

@@ -140,7 +140,7 @@ def test_permutations_of_closest_record_are_exchanges_of_rows() -> None:
             )
         )
     near = [(torch.tensor([min(to(r, t)) for r in y]), nearest(y, t)) for t in (train, x)]
-    found = _copying.closer(near[0], near[1], 4, 500, torch.Generator().manual_seed(0))
+    found = _copying.nearer_share(near[0], near[1], 4, 500, torch.Generator().manual_seed(0))
     assert {round(v, 9) for v in found.permuted.tolist()} == shares
 
 
@@ -164,9 +164,9 @@ def test_ties_are_taken_off_the_variance() -> None:
     rng = np.random.default_rng(0)
     held, fake = rng.integers(0, 4, 40).astype(float), rng.integers(0, 4, 30).astype(float)
     p = mannwhitneyu(fake, held, alternative="less", method="asymptotic", use_continuity=False)
-    score = _copying.mann_whitney(held, fake)
+    score = _copying.mann_whitney_z(held, fake)
     assert torch.special.ndtr(torch.tensor(score)).item() == pytest.approx(p.pvalue)
-    assert _copying.mann_whitney(np.ones(30), np.ones(30)) == 0.0
+    assert _copying.mann_whitney_z(np.ones(30), np.ones(30)) == 0.0
 
 
 def left(rows: Tensor) -> Tensor:
@@ -329,7 +329,7 @@ def test_other_bad_input_is_refused() -> None:
         nearest_neighbour_test(x[:4], x)
     with pytest.raises(MeasureError, match="cells must be at least 1"):
         memorisation(x, x, train=x, cells=0)
-    with pytest.raises(MeasureError, match="no cell of 2 has 20 held-out and 20 generated rows"):
+    with pytest.raises(MeasureError, match="none of 2 cells has 20 held-out and 20 generated rows"):
         memorisation(x, x + 100, train=torch.cat([x, x + 100]), cells=2)
 
 

@@ -28,7 +28,7 @@ from pushforward.measures import (
     sinkhorn,
     sliced_wasserstein,
 )
-from pushforward.measures._intervals import Z, labels, of_square
+from pushforward.measures._intervals import Z, permutation_masks, squared_distance_interval
 from pushforward.measures.samples import _quadratic, _sliced, transport
 from samples import normal
 
@@ -131,7 +131,7 @@ def test_permuted_values_are_those_of_permuted_samples() -> None:
     kernel = -_quadratic.squared_distances(pooled, pooled).sqrt()
     kernel.fill_diagonal_(0)
     got = _quadratic.permuted(kernel, 7, 4, torch.Generator().manual_seed(3))
-    masks = labels(7, 5, 4, torch.Generator().manual_seed(3))
+    masks = permutation_masks(7, 5, 4, torch.Generator().manual_seed(3))
     expected = [float(energy_statistic(pooled[mask], pooled[~mask])) for mask in masks]
     assert got.tolist() == pytest.approx(expected, abs=1e-12)
 
@@ -238,7 +238,7 @@ def test_permuted_transport_is_that_of_permuted_samples() -> None:
     x, y = normal(7, 1, 0).mT, normal(5, 1, 1).mT
     got = _sliced.permuted(x, y, 2, 4, torch.Generator().manual_seed(3))
     pooled = torch.cat([x, y], 1)[0]
-    masks = labels(7, 5, 4, torch.Generator().manual_seed(3))
+    masks = permutation_masks(7, 5, 4, torch.Generator().manual_seed(3))
     expected = [ot.wasserstein_1d(pooled[m].numpy(), pooled[~m].numpy(), p=2) for m in masks]
     assert got.tolist() == pytest.approx(expected, rel=1e-9)
 
@@ -298,17 +298,19 @@ def test_intervals_hold_the_truth(
 def test_the_ends_of_an_interval_solve_its_equation() -> None:
     splits = np.linspace(-1.0, 2.0, 999)  # its 2.5 % and 97.5 % quantiles: by rank 25 and 975
     lower, upper = splits[24], splits[974]
-    assert of_square(0.5, 1.0, splits, 0.0) == pytest.approx((0.5 - upper, 0.5 - lower))
+    assert squared_distance_interval(0.5, 1.0, splits, 0.0) == pytest.approx(
+        (0.5 - upper, 0.5 - lower)
+    )
     value, bias, variance = 10.0, 1.0, 8.0
     rate = max(variance / (value + bias), (variance - 2 * splits.var()) / value)
-    low, high = of_square(value, bias, splits, variance)
+    low, high = squared_distance_interval(value, bias, splits, variance)
     assert low is not None and high is not None  # noqa: PT018 - one thing, for mypy
     assert low < value < high
     assert (value - low) ** 2 == pytest.approx(upper**2 + Z**2 * rate * low)
     assert (value - high) ** 2 == pytest.approx(lower**2 + Z**2 * rate * high)
     # Far from no difference it is the normal interval about the square root, as for a count.
     far, noise = 1e6, np.zeros(99)
-    low, high = of_square(far, 0.0, noise, 4 * far)
+    low, high = squared_distance_interval(far, 0.0, noise, 4 * far)
     assert low == pytest.approx((1e3 - 0.5 * Z * 2) ** 2, rel=1e-5)
     assert high == pytest.approx((1e3 + 0.5 * Z * 2) ** 2, rel=1e-5)
 

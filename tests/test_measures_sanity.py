@@ -252,11 +252,11 @@ def toy(*cases: tuple[Shape | None, Shape | Either | None]) -> Check:
     )
 
 
-def curve(name: str, *values: float, noise: float = 0.0) -> sanity.Look:
+def curve(name: str, *values: float, noise: float = 0.0) -> sanity.Evaluate:
     return lambda x, y: {name: values[int(x)] + noise * float(y)}
 
 
-def outcome(check: Check, look: sanity.Look) -> str:
+def outcome(check: Check, look: sanity.Evaluate) -> str:
     return verdicts(look, [check], repetitions=2)[0].outcome
 
 
@@ -376,7 +376,7 @@ def test_one_real_outlier_takes_in_all_that_is_generated_near_it(
     radius = (x - 6).abs().flatten().sort().values[5]
     inside = float(((y - 6).abs() <= radius).double().mean())
     assert inside > 0.99
-    assert prdc(x, y, splits=0, resamples=0)["precision"].value >= inside
+    assert prdc(x, y, permutations=0, resamples=0)["precision"].value >= inside
     bounds = "Gaussian mean difference + outlier", "D4 bounds"
     assert found[*bounds, "precision"].outcome == "fails"
     assert found[*bounds, "recall"].outcome == "fails"
@@ -469,7 +469,7 @@ def test_standardising_makes_a_unit_harmless(
     found: Mapping[tuple[str, str, str], Verdict],
 ) -> None:
     def raw(x: Tensor, y: Tensor) -> dict[str, float]:
-        card = prdc(x, y, splits=0, resamples=0)
+        card = prdc(x, y, permutations=0, resamples=0)
         return {name: card[name].value for name in MEASURES}
 
     check = BY_NAME["Scaling one dimension"]
@@ -516,6 +516,6 @@ def test_shifts_of_a_normal_distribution_are_seen_by_all(
 
 def test_the_library_looks_at_the_measures_that_it_knows() -> None:
     x, y = draws.shifted(2)(0.5, generator())
-    look: Callable[[Tensor, Tensor], Mapping[str, float]] = sanity.neighbours
+    look: Callable[[Tensor, Tensor], Mapping[str, float]] = sanity.evaluate_prdc
     seen = look(x, y)
     assert set(MEASURES) <= set(seen) <= set(sanity.KINDS)

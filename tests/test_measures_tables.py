@@ -38,7 +38,7 @@ def variation(p: Any, q: Any) -> float:
 
 def test_shapes_are_those_of_scipy_and_pandas() -> None:
     x, y = table(300, 0), table(200, 1, shift=0.3)
-    found = column_shapes(x, y, resamples=2)
+    found = column_shapes(x, y, permutations=0)
     expected = {name: float(ks_2samp(x[name], y[name]).statistic) for name in "ab"}
     expected |= {name: variation(x[name], y[name]) for name in "cd"}
     assert found.extra["columns"] == pytest.approx(expected, abs=1e-12)
@@ -48,7 +48,7 @@ def test_shapes_are_those_of_scipy_and_pandas() -> None:
 def test_numbers_with_point_masses_are_those_of_scipy() -> None:
     rng = np.random.default_rng(0)
     x, y = (np.maximum(0, rng.normal(s, 1, size=n)).round(1) for s, n in ((-0.5, 400), (0.0, 300)))
-    found = column_shapes(pl.DataFrame({"a": x}), pl.DataFrame({"a": y}), resamples=2)
+    found = column_shapes(pl.DataFrame({"a": x}), pl.DataFrame({"a": y}), permutations=0)
     assert found.value == pytest.approx(float(ks_2samp(x, y).statistic), abs=1e-12)
 
 
@@ -56,7 +56,7 @@ def test_a_number_with_ten_values_is_a_category_and_with_eleven_a_number() -> No
     for values in (10, 11):
         x = np.repeat(np.arange(values), 10)
         y = x - x % 2  # every second value moves by one
-        found = column_shapes(pl.DataFrame({"a": x}), pl.DataFrame({"a": y}), resamples=2)
+        found = column_shapes(pl.DataFrame({"a": x}), pl.DataFrame({"a": y}), permutations=0)
         smirnov = float(ks_2samp(x, y).statistic)
         assert variation(x, y) > 4 * smirnov
         assert found.value == pytest.approx(smirnov if values == 11 else variation(x, y))
@@ -65,17 +65,17 @@ def test_a_number_with_ten_values_is_a_category_and_with_eleven_a_number() -> No
 def test_missing_values_count() -> None:
     x = pl.DataFrame({"a": [*map(float, range(20))], "b": ["u"] * 20})
     gone = pl.DataFrame({"a": [*map(float, range(10)), *[None] * 10], "b": ["u"] * 15 + [None] * 5})
-    found = column_shapes(x, gone, resamples=2)
+    found = column_shapes(x, gone, permutations=0)
     # Half of the numbers went beyond all others, a quarter of the categories became missing.
     assert found.extra["columns"] == pytest.approx({"a": 0.5, "b": 0.25})
-    assert column_shapes(gone, gone, resamples=2).value == 0.0
+    assert column_shapes(gone, gone, permutations=0).value == 0.0
     nan = gone.with_columns(pl.col("a").fill_null(float("nan")))
-    assert column_shapes(x, nan, resamples=2).extra == found.extra
+    assert column_shapes(x, nan, permutations=0).extra == found.extra
 
 
 def test_a_new_category_counts() -> None:
     x, y = pl.DataFrame({"a": ["u", "v"] * 10}), pl.DataFrame({"a": ["u", "w"] * 10})
-    assert column_shapes(x, y, resamples=2).value == pytest.approx(0.5)
+    assert column_shapes(x, y, permutations=0).value == pytest.approx(0.5)
 
 
 # --- pair_trends ---
@@ -104,7 +104,7 @@ def test_trends_are_the_definition_pair_by_pair() -> None:
     x, y = table(300, 0), table(200, 1, shift=0.4)
     columns = [pd.DataFrame(t.to_dict(as_series=False)) for t in (x, y)]
     expected = naive_trends(columns[0], columns[1], {"a", "b"})
-    found = pair_trends(x, y, resamples=2)
+    found = pair_trends(x, y, permutations=0)
     assert found.value == pytest.approx(np.mean(expected), abs=1e-12)
     assert found.extra["pairs"] == 6
     named = {(a, b): value for a, b, value in found.extra["worst"]}
@@ -119,7 +119,7 @@ def test_bins_come_from_the_real_column_alone() -> None:
     a = rng.random(2000)
     x = pl.DataFrame({"a": a, "b": np.where(a > 0.5, "high", "low")})
     y = pl.DataFrame({"a": np.append(a[1:], 1e6), "b": rng.permutation(x["b"].to_numpy())})
-    found = pair_trends(x, y, resamples=2)
+    found = pair_trends(x, y, permutations=0)
     # The relation is perfect in one and absent in the other: half of the mass moves.
     assert found.value == pytest.approx(0.5, abs=4 * 0.5 / 2000**0.5)
 
@@ -130,13 +130,13 @@ def test_correlations_use_the_rows_where_both_are_there() -> None:
     y = pd.DataFrame(rng.normal(size=(150, 3)), columns=list("abc"))
     x = x.mask(rng.random(x.shape) < 0.2)
     expected = naive_trends(x, y, {"a", "b", "c"})  # pandas leaves incomplete pairs out as well
-    assert pair_trends(x, y, resamples=2).value == pytest.approx(np.mean(expected), abs=1e-12)
+    assert pair_trends(x, y, permutations=0).value == pytest.approx(np.mean(expected), abs=1e-12)
 
 
 def test_a_constant_correlates_with_nothing() -> None:
     x = table(100, 0)
     flat = x.with_columns(a=pl.lit(3.0))
-    named = {(a, b): v for a, b, v in pair_trends(x, flat, resamples=2).extra["worst"]}
+    named = {(a, b): v for a, b, v in pair_trends(x, flat, permutations=0).extra["worst"]}
     assert named["a", "b"] == pytest.approx(abs(x.select(pl.corr("a", "b")).item()) / 2)
 
 
@@ -145,13 +145,13 @@ def test_large_joint_tables_are_counted_as_small_ones() -> None:
     many = {c: [f"{c}{i}" for i in rng.integers(1500, size=3000)] for c in "ab"}
     x, y = pl.DataFrame(many), pl.DataFrame(many).with_columns(pl.col("a").shuffle(seed=0))
     expected = variation(x.rows(), y.rows())
-    assert pair_trends(x, y, resamples=2).value == pytest.approx(expected, abs=1e-12)
+    assert pair_trends(x, y, permutations=0).value == pytest.approx(expected, abs=1e-12)
 
 
 def test_wide_tables_are_measured_on_some_pairs() -> None:
     rng = np.random.default_rng(0)
     x = pl.DataFrame({f"c{i}": rng.normal(size=50) for i in range(40)})
-    found = pair_trends(x, x, pairs=100, resamples=2)
+    found = pair_trends(x, x, pairs=100, permutations=0)
     assert (found.extra["pairs"], found.value) == (100, 0.0)
 
 
@@ -161,7 +161,8 @@ def test_trends_of_numbers_without_a_relation_are_what_their_correlations_say() 
     rng = np.random.default_rng(0)
     tables = [pl.DataFrame(rng.normal(size=(200 + 100 * (i % 2), 2))) for i in range(600)]
     values = [
-        pair_trends(x, y, resamples=0).value for x, y in zip(tables[::2], tables[1::2], strict=True)
+        pair_trends(x, y, permutations=0).value
+        for x, y in zip(tables[::2], tables[1::2], strict=True)
     ]
     expected = ((1 / 200 + 1 / 300) / (2 * np.pi)) ** 0.5
     assert np.mean(values) == pytest.approx(expected, rel=4 * 0.044)
@@ -188,11 +189,11 @@ def test_adult_has_the_values_of_sdmetrics() -> None:
     y = y.assign(age=y["age"] + 3, sex=np.random.default_rng(0).permutation(y["sex"]))
     numbers = numbers_of(x)
     shapes = by_sdmetrics(peer.ColumnShapes, x, y, numbers)
-    assert column_shapes(x, y, resamples=0).value == pytest.approx(shapes, abs=1e-9)
+    assert column_shapes(x, y, permutations=0).value == pytest.approx(shapes, abs=1e-9)
     trends = by_sdmetrics(peer.ColumnPairTrends, x, y, numbers)
-    found = pair_trends(x, y, resamples=0, convention="sdmetrics")
+    found = pair_trends(x, y, permutations=0, convention="sdmetrics")
     assert found.value == pytest.approx(trends, abs=1e-9)
-    assert found.value != pytest.approx(pair_trends(x, y, resamples=0).value, abs=1e-3)
+    assert found.value != pytest.approx(pair_trends(x, y, permutations=0).value, abs=1e-3)
 
 
 def random_table(n: int, seed: int, gaps: float) -> pd.DataFrame:
@@ -216,7 +217,7 @@ def test_small_tables_have_the_trends_of_sdmetrics(seed: int, gaps: float) -> No
     peer = pytest.importorskip("sdmetrics.reports.single_table._properties")
     x, y = random_table(60, 2 * seed, gaps), random_table(45, 2 * seed + 1, gaps)
     expected = by_sdmetrics(peer.ColumnPairTrends, x, y, "abc")
-    found = pair_trends(x, y, resamples=0, convention="sdmetrics")
+    found = pair_trends(x, y, permutations=0, convention="sdmetrics")
     assert found.value == pytest.approx(expected, abs=1e-9)
 
 
@@ -224,9 +225,9 @@ def test_sdmetrics_leaves_missing_values_out_of_shapes() -> None:
     peer = pytest.importorskip("sdmetrics.reports.single_table._properties")
     x, y = random_table(60, 0, 0.3), random_table(45, 1, 0.1)
     expected = by_sdmetrics(peer.ColumnShapes, x, y, "abc")
-    found = column_shapes(x, y, resamples=0).extra["columns"]
+    found = column_shapes(x, y, permutations=0).extra["columns"]
     without = [
-        column_shapes(x[[c]].dropna(), y[[c]].dropna(), resamples=0).value for c in x.columns
+        column_shapes(x[[c]].dropna(), y[[c]].dropna(), permutations=0).value for c in x.columns
     ]
     # A category that the real column lacks is given 1e-6 rows there.
     assert np.mean(without) == pytest.approx(expected, abs=1e-7)
@@ -238,7 +239,7 @@ def test_sdmetrics_leaves_pairs_with_a_constant_out() -> None:
     peer = pytest.importorskip("sdmetrics.reports.single_table._properties")
     x, y = random_table(60, 0, 0.0), random_table(45, 1, 0.0).assign(c=1.0)
     expected = by_sdmetrics(peer.ColumnPairTrends, x, y, "abc")
-    found = pair_trends(x, y, resamples=0, convention="sdmetrics")
+    found = pair_trends(x, y, permutations=0, convention="sdmetrics")
     assert found.value == pytest.approx(expected, abs=1e-9)
     assert found.extra["pairs"] == 8
     with pytest.raises(MeasureError, match="leaves pairs with a constant out"):
@@ -269,15 +270,21 @@ def test_an_unknown_convention_is_refused() -> None:
 # --- both ---
 
 
+NUMBERS: tuple[dict[str, int], ...] = ({}, {"permutations": 0}, {"resamples": 0})
+
+
 @pytest.mark.parametrize("measure", [column_shapes, pair_trends])
-def test_no_resamples_give_the_value_alone(measure: Any) -> None:
+def test_permutations_give_the_null_and_resamples_the_interval(measure: Any) -> None:
     x, y = table(100, 0), table(80, 1)
-    full, alone = measure(x, y), measure(x, y, resamples=0)
-    assert (alone.value, alone.extra) == (full.value, full.extra)
+    full, alone, tested = (measure(x, y, **options) for options in NUMBERS)
+    assert (alone.value, alone.extra) == (tested.value, tested.extra) == (full.value, full.extra)
     assert (alone.interval, alone.null, alone.p_value) == (None, None, None)
-    for resamples in (1, -3):
-        with pytest.raises(MeasureError, match=r"resamples must be 0 .* or at least 2"):
-            measure(x, y, resamples=resamples)
+    assert (tested.interval, tested.null, tested.p_value) == (None, full.null, full.p_value)
+    assert full.interval is not None
+    for option in ("permutations", "resamples"):
+        for number in (1, -3):
+            with pytest.raises(MeasureError, match=f"{option} must be 0 or at least 2"):
+                measure(x, y, **{option: number})
 
 
 def test_the_null_of_a_number_is_that_of_kolmogorov() -> None:
@@ -286,14 +293,15 @@ def test_the_null_of_a_number_is_that_of_kolmogorov() -> None:
     x, y = (pl.DataFrame({"a": rng.normal(size=n)}) for n in (3000, 2000))
     expected = (np.pi / 2) ** 0.5 * np.log(2) * (1 / 3000 + 1 / 2000) ** 0.5
     # Kolmogorov's distribution has a deviation of 0.3 times its mean: 400 have 1.5 % of it.
-    found = column_shapes(x, y, resamples=400).null
+    found = column_shapes(x, y, permutations=400, resamples=0).null
     assert found == pytest.approx(expected, rel=4 * 0.015 + 0.02)
 
 
 @pytest.mark.parametrize("measure", [column_shapes, pair_trends])
 def test_null_p_value_and_interval_without_a_difference(measure: Any) -> None:
     found = [
-        measure(table(80, 2 * i), table(60, 2 * i + 1), resamples=19, seed=i) for i in range(150)
+        measure(table(80, 2 * i), table(60, 2 * i + 1), permutations=19, resamples=19, seed=i)
+        for i in range(150)
     ]
     gaps = np.array([m.value - m.null for m in found])
     assert abs(gaps.mean()) < 4 * gaps.std() / 150**0.5
@@ -308,7 +316,7 @@ def test_intervals_hold_the_truth(measure: Any, truth: float) -> None:
     # The truth is that of two million rows; for pairs with the bins of 200 rows, which changes it
     # by 0.0007 from one real sample to the next.
     pairs = [(table(200, 2 * i), table(150, 2 * i + 1, shift=0.5)) for i in range(200)]
-    found = [measure(x, y, resamples=12, seed=i) for i, (x, y) in enumerate(pairs)]
+    found = [measure(x, y, permutations=12, resamples=12, seed=i) for i, (x, y) in enumerate(pairs)]
     # At a true coverage of 95 % fewer than 180 hits of 200 have a probability of 0.1 %. The noise
     # that is taken off a pair with a category is the pooled rows', which makes its interval too
     # wide: benchmarks/coverage.py has the upper bound, on Gaussians.
@@ -343,8 +351,8 @@ def test_every_kind_of_column_is_taken() -> None:
         }
     )
     for measure in (column_shapes, pair_trends):
-        assert measure(x, x, resamples=2).value == 0.0
-        found = measure(x, x.sample(n, seed=0, with_replacement=True), resamples=5)
+        assert measure(x, x, permutations=0).value == 0.0
+        found = measure(x, x.sample(n, seed=0, with_replacement=True), permutations=5, resamples=5)
         assert 0 < found.value < 1
     matrix = association(x).to_numpy()
     assert np.isfinite(matrix).all()
@@ -441,15 +449,15 @@ def test_trends_are_those_of_any_unit(scale: float) -> None:
     x, y = (t.select("a", "b", "d") for t in (table(100, 0), table(80, 1)))
     scaled = [t.with_columns(pl.col("a") * scale, pl.col("b") / scale) for t in (x, y)]
     for convention in ("shared", "sdmetrics"):
-        expected = pair_trends(x, y, convention=convention, resamples=0).value
-        found = pair_trends(*scaled, convention=convention, resamples=0).value
+        expected = pair_trends(x, y, convention=convention, permutations=0).value
+        found = pair_trends(*scaled, convention=convention, permutations=0).value
         # A product may cross the edge of a bin by rounding: at most one row of each table.
         assert found == pytest.approx(expected, abs=(1 / 100 + 1 / 80) / 3)
 
 
 def test_columns_without_text_as_names_are_taken() -> None:
     x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)))
-    found = pair_trends(x, x + 1, resamples=2)
+    found = pair_trends(x, x + 1, permutations=0)
     assert found.extra["worst"][0][:2] == ["0", "1"]
     with pytest.raises(MeasureError, match="lacks 1 and has beside them 2"):
         column_shapes(x, x.rename(columns={1: 2}))
@@ -458,15 +466,15 @@ def test_columns_without_text_as_names_are_taken() -> None:
 def test_text_that_looks_missing_is_not() -> None:
     x = pl.DataFrame({"a": ["nan", "None", "", "x"] * 10})
     y = pl.DataFrame({"a": [None, None, None, "x"] * 10})
-    assert column_shapes(x, y, resamples=0).value == 0.75
+    assert column_shapes(x, y, permutations=0).value == 0.75
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
 def test_every_missing_value_of_pandas_is_one(missing: Any) -> None:
     x = pd.DataFrame({"a": pd.Series(["u", "v", missing, "u"] * 10, dtype=object)})
     y = pd.DataFrame({"a": pd.Series(["u", "v", None, "u"] * 10, dtype=object)})
-    assert column_shapes(x, y, resamples=0).value == 0
-    assert column_shapes(x, y.dropna(), resamples=0).value == pytest.approx(0.25)
+    assert column_shapes(x, y, permutations=0).value == 0
+    assert column_shapes(x, y.dropna(), permutations=0).value == pytest.approx(0.25)
 
 
 def test_texts_are_equal_whatever_objects_hold_them() -> None:
@@ -475,9 +483,9 @@ def test_texts_are_equal_whatever_objects_hold_them() -> None:
     fresh = ["".join(list(text)) for text in same]
     x, y = pd.DataFrame({"a": same}), pd.DataFrame({"a": fresh})
     assert len({id(text) for text in fresh}) > 5000
-    assert column_shapes(x, y, resamples=0).value == 0
+    assert column_shapes(x, y, permutations=0).value == 0
     moved = y.assign(a=["other", *fresh[1:]])
-    assert column_shapes(x, moved, resamples=0).value == pytest.approx(1 / 6000, abs=1e-12)
+    assert column_shapes(x, moved, permutations=0).value == pytest.approx(1 / 6000, abs=1e-12)
 
 
 @pytest.mark.parametrize("values", [[1.5, 2.25, -7.0], [10**6, 3, 10**9], [2, 3, 5]])
@@ -514,12 +522,12 @@ def test_one_column_has_no_pairs() -> None:
 
 def test_a_limit_takes_some_rows_of_either_side_at_random() -> None:
     x, y = pl.DataFrame({"a": range(1000)}), pl.DataFrame({"a": range(500, 1500)})
-    found = column_shapes(x, y, limit=400, resamples=0)
+    found = column_shapes(x, y, limit=400, permutations=0)
     assert (found.n, found.m) == (400, 400)
     assert found.taken == "400 of 1,000 rows a side"
     # The distance is 1/2; that of 400 rows a side scatters by at most sqrt(2 / 4 / 400) = 0.035.
     assert abs(found.value - 0.5) < 4 * 0.035
-    assert column_shapes(x, y, limit=1000, resamples=0).taken == ""
+    assert column_shapes(x, y, limit=1000, permutations=0).taken == ""
     with pytest.raises(MeasureError, match="limit must be at least 2"):
         column_shapes(x, y, limit=1)
 

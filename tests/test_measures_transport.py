@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import max_sliced_wasserstein, sinkhorn, sliced_wasserstein
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 from pushforward.measures.samples import _sinkhorn, _sliced
 from samples import normal
 
@@ -64,9 +64,9 @@ def test_sinkhorn_between_transport_and_means() -> None:
 
 
 def test_splits_have_the_divergence_of_their_rows() -> None:
-    pooled, heat = normal(25, 2, 0), _sinkhorn.Heat(0.3, 1e-10, 2000)
-    found, error = _sinkhorn.of_splits(pooled, 15, 3, heat, torch.Generator().manual_seed(4))
-    masks = labels(15, 10, 3, torch.Generator().manual_seed(4))
+    pooled, heat = normal(25, 2, 0), _sinkhorn.SinkhornSettings(0.3, 1e-10, 2000)
+    found, error = _sinkhorn.permuted(pooled, 15, 3, heat, torch.Generator().manual_seed(4))
+    masks = permutation_masks(15, 10, 3, torch.Generator().manual_seed(4))
     expected = [_sinkhorn.divergence(pooled[mask], pooled[~mask], heat).value for mask in masks]
     assert found.tolist() == pytest.approx(expected, rel=1e-6)
     assert error < 1e-5
@@ -74,7 +74,7 @@ def test_splits_have_the_divergence_of_their_rows() -> None:
 
 def test_a_row_adds_what_leaving_it_out_takes_away() -> None:
     x, y = normal(150, 2, 0), normal(120, 2, 1, shift=1.0)
-    heat = _sinkhorn.Heat(0.5, 1e-9, 2000)
+    heat = _sinkhorn.SinkhornSettings(0.5, 1e-9, 2000)
     whole = _sinkhorn.divergence(x, y, heat)
     rows = torch.arange(len(x))
     left = [_sinkhorn.divergence(x[rows != i], y, heat).value for i in range(20)]

@@ -13,7 +13,7 @@ from pushforward.cli import main as cli
 from pushforward.cli.main import run_command
 from pushforward.measures import all_measures, selftest
 from pushforward.measures.selftest import CHECKS, Check, Result, run, sanity
-from pushforward.measures.selftest.checking import Seen, averaged, holds
+from pushforward.measures.selftest.checking import Estimate, averaged, holds
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_all_checks_hold(results: list[Result]) -> None:
 def test_a_wrong_factor_would_be_found(results: list[Result]) -> None:
     """Half or twice the truth is refused, unless the estimate is one from below and said to be."""
     for check, result in zip(CHECKS, results, strict=True):
-        seen = Seen(result.value, result.low, result.high)
+        seen = Estimate(result.value, result.low, result.high)
         if check.truth == 0:
             assert not holds(replace(check, truth=1.0), seen), check.case
             continue
@@ -57,8 +57,8 @@ def test_a_wrong_factor_would_be_found(results: list[Result]) -> None:
 def test_a_check_holds_within_the_widened_interval(
     truth: float, short: float, exact: float | None, expected: bool
 ) -> None:
-    check = Check("energy", "", truth, lambda: Seen(0, 0, 0), short, exact)
-    assert holds(check, Seen(1.0, 0.8, 1.2)) is expected
+    check = Check("energy", "", truth, lambda: Estimate(0, 0, 0), short, exact)
+    assert holds(check, Estimate(1.0, 0.8, 1.2)) is expected
 
 
 def test_the_interval_of_a_mean() -> None:
@@ -69,7 +69,7 @@ def test_the_interval_of_a_mean() -> None:
 
 
 def of(truth: float) -> Check:
-    return Check("energy", "a <case>", truth, lambda: Seen(1.0, 0.9, 1.1))
+    return Check("energy", "a <case>", truth, lambda: Estimate(1.0, 0.9, 1.1))
 
 
 @pytest.fixture

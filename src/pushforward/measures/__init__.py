@@ -33,7 +33,7 @@ from pushforward.measures.learned import (
     wasserstein_critic,
 )
 from pushforward.measures.likelihood import (
-    Decoder,
+    LatentDecoder,
     annealed_importance,
     importance_bound,
     observation_noise,
@@ -82,11 +82,11 @@ __all__ = [
     "PCA",
     "PRIVACY",
     "DINOv2",
-    "Decoder",
     "Features",
     "Identity",
     "ImageEncoder",
     "InceptionV3",
+    "LatentDecoder",
     "Measurement",
     "RandomConvolutional",
     "Scorecard",

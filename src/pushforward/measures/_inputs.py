@@ -14,8 +14,8 @@ from torch.distributions import Distribution
 
 from pushforward.errors import MeasureError
 
-Featurise = Callable[[Any], Tensor]
-LARGEST = 1e150  # the squares of larger values overflow
+FeatureFunction = Callable[[Any], Tensor]
+MAX_MAGNITUDE = 1e150  # the squares of larger values overflow
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def pair(
     x: Any,
     y: Any,
     *,
-    least: int = 2,
+    min_rows: int = 2,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
     dtype: torch.dtype | None = torch.float64,
 ) -> Pair:
@@ -60,7 +60,7 @@ def pair(
     Args:
         x: the real sample: tensor, array or numeric data frame; rows of any shape are flattened.
         y: the generated sample.
-        least: how many rows the measure needs on each side.
+        min_rows: how many rows the measure needs on each side.
         limit: the most rows that it takes of each side; what is more is left out at random.
         features: what to measure instead of the values themselves.
         seed: of the choice of rows.
@@ -68,25 +68,25 @@ def pair(
 
     Raises:
         MeasureError: for different widths, too few rows, NaN or infinity, and a limit below
-            `least`.
+            `min_rows`.
     """
     extra: dict[str, Any] = {}
     if features is not None:
         x, y = (_featured(features, side) for side in (x, y))
-        extra["features"] = described(features)
+        extra["features"] = feature_identity(features)
     x, y = matrix(x, "the real sample"), matrix(y, "the generated sample")
     if x.shape[1] != y.shape[1]:
         raise MeasureError(
             f"both samples need the same columns: the real one has {x.shape[1]}, the generated "
             f"one {y.shape[1]}"
         )
-    if min(len(x), len(y)) < least:
+    if min(len(x), len(y)) < min_rows:
         raise MeasureError(
-            f"this measure needs at least {least} rows on each side, and was given {len(x)} real "
-            f"and {len(y)} generated ones"
+            f"this measure needs at least {min_rows} rows on each side, and was given {len(x)} "
+            f"real and {len(y)} generated ones"
         )
-    if limit is not None and limit < least:
-        raise MeasureError(f"limit must leave the {least} rows that are needed, and is {limit}")
+    if limit is not None and limit < min_rows:
+        raise MeasureError(f"limit must leave the {min_rows} rows that are needed, and is {limit}")
     if limit is not None and max(len(x), len(y)) > limit:
         extra["given"] = [len(x), len(y)]
         rng = torch.Generator().manual_seed(seed)
@@ -95,7 +95,7 @@ def pair(
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
 
 
-def _featured(features: Featurise, rows: Any) -> Tensor:
+def _featured(features: FeatureFunction, rows: Any) -> Tensor:
     if not callable(features):
         raise MeasureError(
             f"features must be a function of rows, e.g. PCA.fit(real), and is {features!r}"
@@ -107,14 +107,14 @@ def _featured(features: Featurise, rows: Any) -> Tensor:
         raise MeasureError(f"features failed on rows of shape {np.shape(rows)}: {what}") from error
 
 
-def counted(least: int, **given: int | None) -> None:
-    """Raise MeasureError for a keyword that is below `least`; None is none of them."""
-    for name, value in given.items():
-        if value is not None and value < least:
-            raise MeasureError(f"{name} must be at least {least}, and is {value}")
+def require_at_least(minimum: int, **options: int | None) -> None:
+    """Raise MeasureError for an option that is below `minimum`; None passes."""
+    for name, value in options.items():
+        if value is not None and value < minimum:
+            raise MeasureError(f"{name} must be at least {minimum}, and is {value}")
 
 
-def described(features: Featurise) -> dict[str, str]:
+def feature_identity(features: FeatureFunction) -> dict[str, str]:
     """Return the name and the hash of features; measurements compare only where both agree."""
     name = getattr(features, "name", getattr(features, "__name__", "custom"))
     return {"name": str(name), "hash": getattr(features, "digest", "")}
@@ -147,8 +147,10 @@ def _require_finite(values: Tensor, name: str) -> None:
             f"{name} has NaN or infinity in {int(bad.sum())} of {len(values)} rows, the first is "
             f"row {int(bad.nonzero()[0])}; drop or fill them first"
         )
-    if largest > LARGEST:
-        raise MeasureError(f"{name} has values beyond {LARGEST:g}, whose squares are none; rescale")
+    if largest > MAX_MAGNITUDE:
+        raise MeasureError(
+            f"{name} has values beyond {MAX_MAGNITUDE:g}, whose squares are none; rescale"
+        )
 
 
 def _tensor(x: Any, name: str) -> Tensor:

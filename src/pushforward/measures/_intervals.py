@@ -1,4 +1,4 @@
-"""What the measures' intervals and p-values have in common."""
+"""Intervals and p-values that several measures share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
-LEAST_SPLITS = 39  # the 1st and the 39th of 39 ordered values are their 2.5 % and 97.5 % quantiles
+MIN_PERMUTATIONS = (
+    39  # the 1st and the 39th of 39 ordered values are their 2.5 % and 97.5 % quantiles
+)
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -25,39 +27,41 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-def around(value: float, error: float | None) -> tuple[float | None, float | None]:
+def normal_interval(value: float, error: float | None) -> tuple[float | None, float | None]:
     """Return the 95 % interval of a value with this standard error, (None, None) without one."""
     return (None, None) if error is None else (value - Z * error, value + Z * error)
 
 
-def of_square(
-    value: float, bias: float, splits: NDArray[np.float64], variance: float
+def squared_distance_interval(
+    value: float, bias: float, permuted: NDArray[np.float64], variance: float
 ) -> tuple[float | None, float | None]:
     """Return the 95 % interval of a squared distance of two distributions, (None, None) if unknown.
 
-    The noise of such an estimate has two parts: what no difference has too, whose quantiles are
-    those of random splits, and one whose variance is proportional to the squared distance theta
-    itself. As Wilson's interval does for a share, this one takes the noise at theta, not that at
-    the estimate: its ends solve (value - theta)^2 = quantile^2 + Z^2 rate theta. So without a
-    difference it is the random splits' alone, and far from there the usual normal one.
+    The noise of such an estimate has two parts: one that is there without any difference, whose
+    quantiles are those of random permutations, and one whose variance is proportional to the
+    squared distance theta itself. As Wilson's interval does for a share, this one takes the noise
+    at theta, not at the estimate: its ends solve (value - theta)^2 = quantile^2 + Z^2 rate theta.
+    So without a difference it is that of the permutations alone, and far from there the usual
+    normal interval.
 
     Args:
         value: the unbiased estimate, which may be negative.
-        bias: what the plug-in estimate, which is never negative, has more.
-        splits: the unbiased estimate for random splits of the pooled rows (B,).
+        bias: of the plug-in estimate, which is never negative.
+        permuted: the unbiased estimate for random permutations of the pooled rows (B,).
         variance: of the estimate, from the influence of each row.
     """
-    if len(splits) < LEAST_SPLITS:
+    if len(permuted) < MIN_PERMUTATIONS:
         return None, None
-    lower, upper = np.quantile(splits, (0.025, 0.975), method="weibull").tolist()
-    # Influences are themselves estimated: without a difference they give their noise alone, twice
-    # the splits' variance in expectation. Relative to the plug-in value they give a stable rate;
-    # samples that share rows have hardly any, which is no reason for an interval without end.
+    lower, upper = np.quantile(permuted, (0.025, 0.975), method="weibull").tolist()
+    # The influences are themselves estimated: without a difference they hold noise alone, in
+    # expectation twice the variance of the permutations. Relative to the plug-in value they give a
+    # stable rate. Samples that share rows have a plug-in value near 0; half of the bias keeps their
+    # interval finite.
     plug_in = max(value + bias, 0.5 * bias)
-    rate = variance / plug_in if plug_in > 0 else 0.0
+    variance_rate = variance / plug_in if plug_in > 0 else 0.0
     if value > max(upper, 0.0):
-        rate = max(rate, (variance - 2 * float(splits.var())) / value)
-    centre = value + 0.5 * Z * Z * rate
+        variance_rate = max(variance_rate, (variance - 2 * float(permuted.var())) / value)
+    centre = value + 0.5 * Z * Z * variance_rate
     spread = centre**2 - value**2
     low = value - upper
     if low > 0:
@@ -77,17 +81,17 @@ def permutation_p(value: float, permuted: NDArray[np.float64]) -> float:
     return (1 + int((permuted >= value - slack).sum())) / (len(permuted) + 1)
 
 
-def labels(n: int, m: int, permutations: int, generator: torch.Generator) -> Tensor:
-    """Return random splits of n + m rows as a boolean (permutations, n + m), n True in each."""
+def permutation_masks(n: int, m: int, permutations: int, generator: torch.Generator) -> Tensor:
+    """Return which of n + m rows random permutations put first: (permutations, n + m), n True."""
     order = torch.rand(permutations, n + m, generator=generator).argsort(1)
     return order < n
 
 
-def tested(value: float, splits: NDArray[np.float64]) -> tuple[float | None, str]:
-    """Return the permutation test's p-value, or None without splits, and the outcome in words."""
-    if not len(splits):
-        return None, "not tested, as no random splits were asked for"
-    p_value = permutation_p(value, splits)
+def permutation_test(value: float, permuted: NDArray[np.float64]) -> tuple[float | None, str]:
+    """Return the p-value, or None without permutations, and the outcome in words."""
+    if not len(permuted):
+        return None, "not tested (no permutations)"
+    p_value = permutation_p(value, permuted)
     return p_value, verdict(p_value)
 
 
@@ -97,7 +101,7 @@ def verdict(p_value: float) -> str:
     return f"the samples differ ({p})" if p_value <= 0.05 else f"no difference found ({p})"
 
 
-def unbiased(value: float, low: float | None, high: float | None) -> str:
+def bias_remark(value: float, low: float | None, high: float | None) -> str:
     """Return a remark where a plug-in value lies outside its own interval, or nothing."""
     if low is None or high is None or low <= value <= high:
         return ""

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-HELD = 1_250_000  # distances at once, by default: they stay in a CPU's cache
-SLACK = 4  # candidates beyond k that are scored again
-PAIRS = 1 << 22  # numbers that are held when edges are scored again
+DISTANCES_AT_ONCE = 1_250_000  # distances at once, by default: they stay in a CPU's cache
+SPARE_CANDIDATES = 4  # candidates beyond k that are scored again
+NUMBERS_AT_ONCE = 1 << 22  # numbers that are held when edges are scored again
 # What one rounding of a float32 product costs where torch is allowed to make it with fewer digits.
-COARSE = {"highest": 2.0**-23, "high": 2.0**-10, "medium": 2.0**-7}
+FLOAT32_EPS = {"highest": 2.0**-23, "high": 2.0**-10, "medium": 2.0**-7}
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,19 @@ def nearest(
     rough = _Product(reference, torch.float32)
     finer = (_Product(reference, torch.float64), _Differences(reference))
     parts = []
-    for rows in _chunks(queries, reference, chunk, PAIRS // ((k + SLACK) * queries.shape[1])):
-        found, certain = _nearest(rough, queries[rows], k, rows if itself else None)
+    for rows in _chunks(
+        queries, reference, chunk, NUMBERS_AT_ONCE // ((k + SPARE_CANDIDATES) * queries.shape[1])
+    ):
+        neighbours, certain = _nearest(rough, queries[rows], k, rows if itself else None)
         for distances in finer:
             if certain.all():
                 break
             open_, again = (~certain).nonzero()[:, 0], rows[~certain]
             own = again if itself else None
             repeat, sure = _nearest(distances, queries[again], k, own)
-            found.squared[open_], found.index[open_] = repeat.squared, repeat.index
+            neighbours.squared[open_], neighbours.index[open_] = repeat.squared, repeat.index
             certain[open_] = sure
-        parts.append(found)
+        parts.append(neighbours)
     return Neighbours(torch.cat([p.squared for p in parts]), torch.cat([p.index for p in parts]))
 
 
@@ -103,17 +105,17 @@ def balls(
     by_centre = centres.new_zeros((sets, n), dtype=torch.int64)
     for rows in _chunks(points, centres, chunk):
         own = None if of_points is None else of_points[rows]
-        near = _near(product, points[rows], squared_radii[0], own)
-        radii = [radii[near.ball] for radii in squared_radii]
-        radii += [] if own is None else [own[near.point]]
+        candidates = _candidate_pairs(product, points[rows], squared_radii[0], own)
+        radii = [radii[candidates.ball] for radii in squared_radii]
+        radii += [] if own is None else [own[candidates.point]]
         for i, of_pair in enumerate(radii):
-            inside = _inside(near, points[rows], centres, of_pair)
-            by_point[i].append(near.point[inside].bincount(minlength=len(rows)))
-            by_centre[i] += near.ball[inside].bincount(minlength=n)
-    found = [Balls(torch.cat(p), c) for p, c in zip(by_point, by_centre, strict=True)]
+            inside = _inside(candidates, points[rows], centres, of_pair)
+            by_point[i].append(candidates.point[inside].bincount(minlength=len(rows)))
+            by_centre[i] += candidates.ball[inside].bincount(minlength=n)
+    counts = [Balls(torch.cat(p), c) for p, c in zip(by_point, by_centre, strict=True)]
     if of_points is not None:
-        found[-1] = Balls(found[-1].of_ball, found[-1].of_point)
-    return found
+        counts[-1] = Balls(counts[-1].of_ball, counts[-1].of_point)
+    return counts
 
 
 def magnified(*samples: Tensor) -> tuple[list[Tensor], float]:
@@ -161,9 +163,9 @@ class _Product:
         q = self._prepare(queries, self.rows.dtype)
         squares = q.square().sum(1)
         squared = torch.addmm(self.norms[None], q, self.rows.mT, alpha=-2)
-        coarse = COARSE[torch.get_float32_matmul_precision()]
-        digit = coarse if q.dtype == torch.float32 else torch.finfo(q.dtype).eps
-        rounding = (q.shape[1] + 16) * digit
+        eps = FLOAT32_EPS[torch.get_float32_matmul_precision()]
+        eps = eps if q.dtype == torch.float32 else torch.finfo(q.dtype).eps
+        rounding = (q.shape[1] + 16) * eps
         return squared, squares, rounding * (squares.sqrt() + 1).square()
 
 
@@ -187,19 +189,19 @@ def _nearest(
     excess, constant, error = distances(queries)
     if own is not None:
         excess.scatter_(1, own[:, None], torch.inf)
-    rough, index = excess.topk(min(k + SLACK, excess.shape[1]), largest=False)
+    rough, index = excess.topk(min(k + SPARE_CANDIDATES, excess.shape[1]), largest=False)
     scores = squared_distance(queries[:, None], distances.reference[index])
     scores = scores.masked_fill(rough.isinf(), torch.inf)
     scores, order = scores.sort(dim=1, stable=True)
-    found = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
+    neighbours = Neighbours(scores[:, :k], index.gather(1, order)[:, :k])
     everything = rough.shape[1] == excess.shape[1]
-    furthest = found.squared[:, -1]
+    furthest = neighbours.squared[:, -1]
     certain = furthest / distances.unit**2 <= rough[:, -1].double() + constant - error
-    return found, certain | everything | (furthest == 0)
+    return neighbours, certain | everything | (furthest == 0)
 
 
 @dataclass(frozen=True)
-class _Near:
+class _CandidatePairs:
     """The pairs of a point and a ball that are inside or on the edge, few of all: each (pairs,).
 
     Args:
@@ -215,9 +217,9 @@ class _Near:
     error: Tensor
 
 
-def _near(
+def _candidate_pairs(
     product: _Product, points: Tensor, squared_radii: Tensor, of_points: Tensor | None
-) -> _Near:
+) -> _CandidatePairs:
     excess, constant, error = product(points)
     unit, slack = product.unit**2, error - constant
     reach = (squared_radii / unit).to(excess)[None] + slack[:, None]
@@ -227,25 +229,27 @@ def _near(
     # "Not outside", since NaN (an overflow) has to be looked at too.
     point, ball = (excess > reach).logical_not_().nonzero().unbind(1)
     squared = excess[point, ball].double() + constant[point]
-    return _Near(point, ball, squared * unit, error[point].double() * unit)
+    return _CandidatePairs(point, ball, squared * unit, error[point].double() * unit)
 
 
-def _inside(near: _Near, points: Tensor, centres: Tensor, squared_radii: Tensor) -> Tensor:
+def _inside(
+    candidates: _CandidatePairs, points: Tensor, centres: Tensor, squared_radii: Tensor
+) -> Tensor:
     """Return for which pairs the point lies in a ball of the pair's radius (pairs,)."""
-    inside = near.squared < squared_radii - near.error
-    beyond = near.squared > squared_radii + near.error
+    inside = candidates.squared < squared_radii - candidates.error
+    beyond = candidates.squared > squared_radii + candidates.error
     edge = beyond.logical_or_(inside).logical_not_().nonzero()[:, 0]
-    for part in torch.split(edge, max(1, PAIRS // points.shape[1])):
-        exact = squared_distance(points[near.point[part]], centres[near.ball[part]])
+    for part in torch.split(edge, max(1, NUMBERS_AT_ONCE // points.shape[1])):
+        exact = squared_distance(points[candidates.point[part]], centres[candidates.ball[part]])
         inside[part] = exact <= squared_radii[part]
     return inside
 
 
 def _chunks(
-    rows: Tensor, reference: Tensor, chunk: int | None, most: int | None = None
+    rows: Tensor, reference: Tensor, chunk: int | None, at_most: int | None = None
 ) -> Iterator[Tensor]:
     """Yield the indices of rows, `chunk` of them at a time, and at most `most`."""
-    step = chunk or max(1, HELD // len(reference))
-    step = step if most is None else max(1, min(step, most))
+    step = chunk or max(1, DISTANCES_AT_ONCE // len(reference))
+    step = step if at_most is None else max(1, min(step, at_most))
     for start in range(0, len(rows), step):
         yield torch.arange(start, min(len(rows), start + step), device=rows.device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
-from pushforward.measures._inputs import Featurise, described
+from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures.features import beside_class, spread_of
 
 View = Literal["features", "values", "frame"]
@@ -35,7 +35,7 @@ class FeatureMap:
     """
 
     schema: Schema
-    features: Featurise | None
+    features: FeatureFunction | None
     reference: Tensor
     device: torch.device
 
@@ -46,7 +46,7 @@ class FeatureMap:
         The schema's own features are hashed by their values on the first reference rows.
         """
         if self.features is not None:
-            return described(self.features)
+            return feature_identity(self.features)
         values = self.schema.features(self.reference[:HASHED_ROWS].cpu()).contiguous().numpy()
         digest = hashlib.sha256(values.tobytes()).hexdigest()[:16]
         return {"name": OWN_FEATURES[self.schema.kind], "hash": digest}

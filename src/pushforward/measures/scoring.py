@@ -11,7 +11,7 @@ from torch import Tensor
 from pushforward.data import Dataset, Schema, TableSchema
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._encoding import encode
-from pushforward.measures._inputs import Featurise
+from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import Only, reason, selected
 from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
 from pushforward.measures.features import ImageEncoder
@@ -55,7 +55,7 @@ class Scorer:
         *,
         only: Only = None,
         copies: bool = False,
-        features: Featurise | None = None,
+        features: FeatureFunction | None = None,
         target: str | None = None,
         seed: int = 0,
         device: str | torch.device = "cpu",
@@ -141,7 +141,7 @@ def measure(
     *,
     train: Any = None,
     only: Only = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     target: str | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",

@@ -26,7 +26,7 @@ from pushforward.data import Dataset, Schema, schema_from_json
 from pushforward.data.tables.where import Where
 from pushforward.errors import DataError, ModelError, RunError
 from pushforward.families.model import Model, Panel
-from pushforward.measures import Decoder
+from pushforward.measures import LatentDecoder
 from pushforward.models import find
 from pushforward.sampling.sampling import STREAMED, Sampling
 from pushforward.training.turn_optimizer import one_hot
@@ -269,7 +269,7 @@ class Fitted:
         """Return n encoded rows, and the codes of their classes (None without a condition)."""
         return self.sampling(n, seed, condition, checkpoint=checkpoint).draw()
 
-    def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> Decoder:
+    def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> LatentDecoder:
         """Return a copy of the map from codes to rows (of one class), to measure likelihoods."""
         if isinstance(self.schema.space, Cells):
             raise ModelError("a likelihood with Gaussian noise takes images or arrays, no tables")
@@ -283,7 +283,7 @@ class Fitted:
         def mean(z: Tensor) -> Any:
             return model.mean(z, None if c is None else c.expand(len(z), -1))
 
-        return Decoder(mean, prior.latent, prior=prior, rows=lambda x: own.expand(own.encode(x)))
+        return LatentDecoder(mean, prior.latent, prior=prior, rows=lambda x: own.expand(own.encode(x)))
 
     def __repr__(self) -> str:
         """Say what was trained and how long, not every weight."""

@@ -11,15 +11,15 @@ from pushforward.random import isolated
 
 SIZE = 64  # features of the last layer
 WIDTH = 16  # channels of the first stage; each further one has twice as many
-WIDEST = 128
-SMALL = 16  # pixels a side up to which the first stage keeps the full resolution
+MAX_WIDTH = 128
+SMALL_IMAGE = 16  # pixels a side up to which the first stage keeps the full resolution
 STEPS = 200  # at most
 EPOCHS = 10  # at most: with more, few images are learned by heart, and told from others
 BATCH = 128
-RATE = 2e-3
+LEARNING_RATE = 2e-3
 
 
-class Encoder(nn.Module):
+class ConvolutionalNetwork(nn.Module):
     """Convolutions, strided down to at most 4 pixels a side, then one linear map.
 
     It gives the linear map's values (what is seen, and where) and each stage's means over the image
@@ -29,12 +29,12 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
         stages: list[nn.Module] = []
-        wide, stride = WIDTH, 1 if max(height, width) <= SMALL else 2
+        features, stride = WIDTH, 1 if max(height, width) <= SMALL_IMAGE else 2
         while max(height, width) > 4:
-            convolution = nn.Conv2d(channels, wide, 3, stride, padding=1)
-            stages.append(nn.Sequential(convolution, nn.GroupNorm(8, wide), nn.SiLU()))
+            convolution = nn.Conv2d(channels, features, 3, stride, padding=1)
+            stages.append(nn.Sequential(convolution, nn.GroupNorm(8, features), nn.SiLU()))
             height, width = (height - 1) // stride + 1, (width - 1) // stride + 1
-            channels, wide, stride = wide, min(2 * wide, WIDEST), 2
+            channels, features, stride = features, min(2 * features, MAX_WIDTH), 2
         self.stages = nn.ModuleList(stages)
         self.last = nn.Linear(channels * height * width, SIZE)
 
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         return torch.cat([self.last(x.flatten(1)), *means], 1)
 
 
-def train(images: Tensor, seed: int) -> Encoder:
+def train_on_symmetries(images: Tensor, seed: int) -> ConvolutionalNetwork:
     """Return an encoder that tells how an image was turned and mirrored: it knows what is upright.
 
     On MNIST and on 8x8 digits it beat pixels, random weights, a denoising autoencoder and
@@ -58,15 +58,15 @@ def train(images: Tensor, seed: int) -> Encoder:
         rotations".
     """
     with isolated(images.device, seed):
-        encoder = Encoder(*images.shape[1:]).to(images.device)
-        head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(turned(images[:1]))))
+        encoder = ConvolutionalNetwork(*images.shape[1:]).to(images.device)
+        head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(symmetries(images[:1]))))
         head.to(images.device)
         steps = max(10, min(STEPS, EPOCHS * len(images) // BATCH))
-        optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], RATE)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+        optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         for _ in range(steps):
-            x, how = _batch(images)
-            loss = nn.functional.cross_entropy(head(encoder(x)[:, :SIZE]), how)
+            x, applied = _batch(images)
+            loss = nn.functional.cross_entropy(head(encoder(x)[:, :SIZE]), applied)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -74,7 +74,7 @@ def train(images: Tensor, seed: int) -> Encoder:
     return encoder.requires_grad_(False)
 
 
-def untrained(shape: Sequence[int], seed: int) -> Encoder:
+def random_network(shape: Sequence[int], seed: int) -> ConvolutionalNetwork:
     """Return an encoder of images (channels, height, width) with random weights of a seed.
 
     Reference:
@@ -82,10 +82,10 @@ def untrained(shape: Sequence[int], seed: int) -> Encoder:
         recommend random embeddings for images unlike those that a pretrained network knows.
     """
     with isolated(torch.device("cpu"), seed):
-        return Encoder(*shape).requires_grad_(False)
+        return ConvolutionalNetwork(*shape).requires_grad_(False)
 
 
-def turned(x: Tensor) -> list[Tensor]:
+def symmetries(x: Tensor) -> list[Tensor]:
     """Return images in every way that keeps their shape: 8 for squares, 4 for others."""
     mirrored = [x, x.flip(3)]
     if x.shape[2] != x.shape[3]:
@@ -96,6 +96,7 @@ def turned(x: Tensor) -> list[Tensor]:
 def _batch(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return images, each turned in one of the ways, and which it was."""
     x = images[torch.randint(len(images), (BATCH,))]
-    ways = turned(x)
-    how = torch.arange(BATCH, device=images.device) % len(ways)
-    return torch.cat([way[how == i] for i, way in enumerate(ways)]), how.sort().values
+    versions = symmetries(x)
+    applied = torch.arange(BATCH, device=images.device) % len(versions)
+    rows = [version[applied == i] for i, version in enumerate(versions)]
+    return torch.cat(rows), applied.sort().values

@@ -20,7 +20,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
 from pushforward.measures.features import _encoder
 
-KNOWN = 5000  # reference images that mean and scale are taken from, at most
+NORMALISATION_ROWS = 5000  # reference images that mean and scale are taken from, at most
 
 
 class Features(ABC):
@@ -185,12 +185,14 @@ class ImageEncoder(Features):
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.
         """
-        return cls._normalised(_encoder.train(_images(reference), seed), reference, seed)
+        return cls._normalised(
+            _encoder.train_on_symmetries(_images(reference), seed), reference, seed
+        )
 
     @classmethod
     def _normalised(cls, encoder: nn.Module, reference: Tensor, seed: int) -> Self:
         drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
-        known = in_chunks(encoder.to(reference.device), reference[drawn[:KNOWN]])
+        known = in_chunks(encoder.to(reference.device), reference[drawn[:NORMALISATION_ROWS]])
         standardise = Standardised.fit(known)
         return cls(encoder, standardise, PCA.fit(standardise(known), _encoder.SIZE))
 
@@ -231,7 +233,7 @@ class RandomConvolutional(ImageEncoder):
         Raises:
             MeasureError: for what is no batch of images, and fewer than 2.
         """
-        encoder = _encoder.untrained(_images(reference).shape[1:], seed)
+        encoder = _encoder.random_network(_images(reference).shape[1:], seed)
         return cls._normalised(encoder, reference, seed)
 
     @property

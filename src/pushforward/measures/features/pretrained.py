@@ -33,7 +33,7 @@ DINO = {  # timm's name: the file that torch.hub leaves of the authors' release
     "vit_base_patch14_dinov2": "dinov2_vitb14_pretrain.pth",
     "vit_large_patch14_dinov2": "dinov2_vitl14_pretrain.pth",
 }
-SIDE = 224  # pixels that DINOv2 is given here, as in Stein et al. 2023
+DINO_PIXELS = 224  # pixels that DINOv2 is given here, as in Stein et al. 2023
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which DINOv2 expects
 
 
@@ -57,7 +57,7 @@ class Pretrained(Features):
                 f"given {tuple(images.shape)}"
             )
         self.network.to(images.device)
-        return in_chunks(lambda part: self._features(in_colour(part)), images, self.chunk).float()
+        return in_chunks(lambda part: self._features(to_rgb(part)), images, self.chunk).float()
 
     @abstractmethod
     def _features(self, images: Tensor) -> Tensor:
@@ -86,13 +86,13 @@ class InceptionV3(Pretrained):
     """
 
     def __init__(self, weights: str | Path | None = None, *, chunk: int = 64) -> None:
-        package = required("torch_fidelity", "torch-fidelity", "InceptionV3")
-        state = read_weights(found(weights, INCEPTION, "InceptionV3"))
+        package = import_optional("torch_fidelity", "torch-fidelity", "InceptionV3")
+        state = read_weights(weights_file(weights, INCEPTION, "InceptionV3"))
         # The package reads its file by a pickle that may run code; a copy in memory is our own.
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         buffer.seek(0)
-        with torch.random.fork_rng([]), fitting("InceptionV3"):
+        with torch.random.fork_rng([]), matching_weights("InceptionV3"):
             network = package.FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=buffer
             )
@@ -139,11 +139,13 @@ class DINOv2(Pretrained):
     ) -> None:
         if model not in DINO:
             raise MeasureError(f"unknown model {model!r}; {nearest(model, DINO)}")
-        package = required("timm", "timm", "DINOv2")
-        state = read_weights(found(weights, DINO[model], "DINOv2"))
-        with torch.random.fork_rng([]), fitting(model):
-            network = package.create_model(model, pretrained=False, num_classes=0, img_size=SIDE)
-            convert = required("timm.models.vision_transformer", "timm", "DINOv2")
+        package = import_optional("timm", "timm", "DINOv2")
+        state = read_weights(weights_file(weights, DINO[model], "DINOv2"))
+        with torch.random.fork_rng([]), matching_weights(model):
+            network = package.create_model(
+                model, pretrained=False, num_classes=0, img_size=DINO_PIXELS
+            )
+            convert = import_optional("timm.models.vision_transformer", "timm", "DINOv2")
             network.load_state_dict(convert.checkpoint_filter_fn(dict(state), network))
         self.model = model
         super().__init__(network, chunk)
@@ -154,17 +156,19 @@ class DINOv2(Pretrained):
         return f"dinov2-{self.model}"
 
     def _features(self, images: Tensor) -> Tensor:
-        square = interpolate(images, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+        square = interpolate(
+            images, (DINO_PIXELS, DINO_PIXELS), mode="bicubic", antialias=True
+        ).clamp(0, 1)
         mean, spread = (square.new_tensor(v)[:, None, None] for v in (MEAN, SPREAD))
         return torch.as_tensor(self.network((square - mean) / spread))
 
 
-def in_colour(images: Tensor) -> Tensor:
+def to_rgb(images: Tensor) -> Tensor:
     """Return images (n, 1 or 3, ...) in [-1, 1] as RGB in [0, 1]; grey is in all three."""
     return (images.float() + 1).div(2).expand(-1, 3, -1, -1)
 
 
-def required(module: str, package: str, user: str) -> ModuleType:
+def import_optional(module: str, package: str, user: str) -> ModuleType:
     """Return a module that is not among our dependencies."""
     try:
         return import_module(module)
@@ -174,7 +178,7 @@ def required(module: str, package: str, user: str) -> ModuleType:
         ) from None
 
 
-def found(weights: str | Path | None, name: str, user: str) -> Path:
+def weights_file(weights: str | Path | None, name: str, user: str) -> Path:
     """Return the path of a file of weights; the MeasureError says where it was looked for."""
     usual = Path(torch.hub.get_dir()) / "checkpoints" / name
     path = usual if weights is None else Path(weights).expanduser()
@@ -209,7 +213,7 @@ def _unpickled(path: Path) -> Any:
 
 
 @contextmanager
-def fitting(user: str) -> Iterator[None]:
+def matching_weights(user: str) -> Iterator[None]:
     """Say so in a MeasureError where weights do not fit the network."""
     try:
         yield

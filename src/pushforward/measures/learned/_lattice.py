@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.measures.learned._critic import MEMBERS, Critic, fit, uniform
+from pushforward.measures.learned._ensemble import MEMBERS, Ensemble, fit, uniform
 
 GROUPS = 8  # whose largest is taken
 UNITS = 8  # planes a group, and as many cones: whose smallest is taken
@@ -22,7 +22,7 @@ SPREAD = 0.5  # of the first offsets, in units of the typical distance to the ce
 RADIUS = 1.0  # at which the first cones meet the planes
 
 
-class Lattice(Critic):
+class Lattice(Ensemble):
     """max over groups of min over planes w x + b and cones b +- (|x - c| - 1).
 
     The first candidate is the best linear critic, in closed form: along the difference of means.
@@ -34,14 +34,14 @@ class Lattice(Critic):
         super().__init__()
         both, size = torch.cat([x, y]), GROUPS * UNITS
         aim = _unit((x.mean(0) - y.mean(0))[:, None], 0).repeat(MEMBERS, 1, 1)
-        noise = torch.randn(MEMBERS, x.shape[1], size, generator=generator).to(x)
+        directions = torch.randn(MEMBERS, x.shape[1], size, generator=generator).to(x)
         chosen = torch.randint(len(both), (MEMBERS, size), generator=generator).to(x.device)
         self.aim = nn.Parameter(aim, requires_grad=False)
-        self.slope = nn.Parameter(_unit(AIMED * aim + (1 - AIMED) * _unit(noise, 1), 1))
+        self.slope = nn.Parameter(_unit(AIMED * aim + (1 - AIMED) * _unit(directions, 1), 1))
         self.centre = nn.Parameter(both[chosen] / 2)
         offsets = uniform(generator, 2, MEMBERS, 1, size, bound=SPREAD).to(x)
         self.plane, self.cone = nn.Parameter(offsets[0]), nn.Parameter(offsets[1])
-        self.straight = nn.Parameter(torch.ones(MEMBERS, 1).to(x), requires_grad=False)
+        self.linear = nn.Parameter(torch.ones(MEMBERS, 1).to(x), requires_grad=False)
         signs = torch.ones(UNITS).to(x)
         signs[UNITS // 2 :] = -1
         self.register_buffer("signs", signs.repeat(GROUPS), persistent=False)
@@ -52,17 +52,17 @@ class Lattice(Critic):
         cones = self.cone + self.signs * (_distances(x, self.centre) - RADIUS)
         units = [u.unflatten(-1, (GROUPS, UNITS)) for u in (planes, cones)]
         lattice = torch.cat(units, -1).amin(-1).amax(-1)
-        return torch.where(self.straight > 0, torch.bmm(x, self.aim).squeeze(-1), lattice)
+        return torch.where(self.linear > 0, torch.bmm(x, self.aim).squeeze(-1), lattice)
 
-    def settle(self) -> None:
+    def project(self) -> None:
         """Shorten slopes that became longer than 1; from the first step on the lattice speaks."""
         with torch.no_grad():
             self.slope.div_(self.slope.norm(dim=1, keepdim=True).clamp_min(1))
-            self.straight.zero_()
+            self.linear.zero_()
 
     def lipschitz(self) -> float:
         """Return a bound of the constant of the members' mean, by the longest slopes in float64."""
-        slopes = torch.where(self.straight[..., None] > 0, self.aim, self.slope)
+        slopes = torch.where(self.linear[..., None] > 0, self.aim, self.slope)
         longest = slopes.detach().double().norm(dim=1).amax(-1)
         return float(longest.clamp_min(1).mean())  # 1: that of a cone
 
@@ -85,7 +85,7 @@ def _distances(x: Tensor, centres: Tensor) -> Tensor:
     return (squared - 2 * torch.bmm(x, centres.mT)).clamp_min(1e-12).sqrt()
 
 
-class Scale:
+class CommonScaler:
     """One centre and one scale for all columns, which keep what is far and what is near."""
 
     def __init__(self, rows: Tensor) -> None:
@@ -99,13 +99,13 @@ class Scale:
         return ((rows - self.centre) / self.unit).float()
 
 
-def learned(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Lattice, Scale]:
+def fit_lattice(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Lattice, CommonScaler]:
     """Return a 1-Lipschitz critic of both sides' rows, and how rows are prepared for it."""
-    prepare = Scale(torch.cat([x, y]))
-    critic = Lattice(prepare(x), prepare(y), generator)
-    fit(critic, _difference, prepare(x), prepare(y), generator)
-    return critic, prepare
+    scaler = CommonScaler(torch.cat([x, y]))
+    critic = Lattice(scaler(x), scaler(y), generator)
+    fit(critic, _mean_difference, scaler(x), scaler(y), generator)
+    return critic, scaler
 
 
-def _difference(on_x: Tensor, on_y: Tensor) -> Tensor:
+def _mean_difference(on_x: Tensor, on_y: Tensor) -> Tensor:
     return on_x.mean(-1) - on_y.mean(-1)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, silu
 
-from pushforward.measures.learned._critic import MEMBERS, WIDTH, Affine, Critic, fit, uniform
+from pushforward.measures.learned._ensemble import MEMBERS, WIDTH, Affine, Ensemble, fit, uniform
 
-FAR = 8.0  # standard deviations from the median, beyond which a value counts as just there
-MIDDLE = (0.1587, 0.8413)  # quantiles of a normal distribution one deviation from its mean
+CLIP = 8.0  # standard deviations from the median, beyond which a value counts as just there
+QUANTILES = (0.1587, 0.8413)  # quantiles of a normal distribution one deviation from its mean
 
 
-class Ratio(Critic):
+class Ratio(Ensemble):
     """Two hidden layers beside a linear map, which alone is right for Gaussians that are shifted.
 
     It starts at 0: no difference.
@@ -45,13 +45,13 @@ def _hidden(inputs: int, generator: torch.Generator) -> Affine:
     return Affine(weight, uniform(generator, MEMBERS, 1, WIDTH, bound=1.0))
 
 
-class Columns:
+class RobustScaler:
     """Brings columns to a common scale, so that single outliers neither set it nor reach far."""
 
     def __init__(self, rows: Tensor) -> None:
         ordered = rows.sort(0).values
         low, self.centre, high = (
-            ordered[int(share * (len(rows) - 1))] for share in (MIDDLE[0], 0.5, MIDDLE[1])
+            ordered[int(share * (len(rows) - 1))] for share in (QUANTILES[0], 0.5, QUANTILES[1])
         )
         scale = (high - low) / 2
         # Where most values are one, the few others set the scale; a constant column has none.
@@ -60,15 +60,15 @@ class Columns:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the rows as the critic takes them."""
-        return ((rows - self.centre) / self.scale).clamp(-FAR, FAR).float()
+        return ((rows - self.centre) / self.scale).clamp(-CLIP, CLIP).float()
 
 
-def learned(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Ratio, Columns]:
+def fit_ratio(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Ratio, RobustScaler]:
     """Return an estimate of log p/q from rows of both sides, and how rows are prepared for it."""
-    prepare = Columns(torch.cat([x, y]))
+    scaler = RobustScaler(torch.cat([x, y]))
     critic = Ratio(x.shape[1], generator).to(x.device)
-    fit(critic, _logistic, prepare(x), prepare(y), generator)
-    return critic, prepare
+    fit(critic, _logistic, scaler(x), scaler(y), generator)
+    return critic, scaler
 
 
 def _logistic(on_x: Tensor, on_y: Tensor) -> Tensor:

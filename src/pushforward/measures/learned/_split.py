@@ -8,41 +8,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.measures._inputs import Featurise, counted, pair
+from pushforward.measures._inputs import FeatureFunction, pair, require_at_least
 
-LEAST = 20  # rows a side: enough to learn from and to be judged on
+MIN_ROWS = 20  # rows a side: enough to learn from and to be judged on
 WITNESSES = 10
 
 
 @dataclass(frozen=True)
-class Side:
+class SplitSample:
     """One sample, and the indices of the rows to learn from and of those to be judged on."""
 
     rows: Tensor
-    learn: Tensor
-    test: Tensor
+    train_index: Tensor
+    test_index: Tensor
 
     @property
     def size(self) -> int:
         """How many rows are used."""
-        return len(self.learn) + len(self.test)
+        return len(self.train_index) + len(self.test_index)
 
 
 @dataclass(frozen=True)
 class Split:
     """Both samples, each split at random; `extra` says what was done to them."""
 
-    x: Side
-    y: Side
+    x: SplitSample
+    y: SplitSample
     extra: dict[str, Any]
 
-    def learnt(self) -> tuple[Tensor, Tensor]:
+    def training_rows(self) -> tuple[Tensor, Tensor]:
         """The rows of both sides to learn from."""
-        return self.x.rows[self.x.learn], self.y.rows[self.y.learn]
+        return self.x.rows[self.x.train_index], self.y.rows[self.y.train_index]
 
-    def tested(self) -> tuple[Tensor, Tensor]:
+    def test_rows(self) -> tuple[Tensor, Tensor]:
         """The rows of both sides to be judged on."""
-        return self.x.rows[self.x.test], self.y.rows[self.y.test]
+        return self.x.rows[self.x.test_index], self.y.rows[self.y.test_index]
 
 
 def split(
@@ -51,9 +51,9 @@ def split(
     *,
     share: float,
     limit: int | None,
-    features: Featurise | None,
+    features: FeatureFunction | None,
     generator: torch.Generator,
-    level: bool = False,
+    equal_sizes: bool = False,
 ) -> Split:
     """Return both samples split; the indices are those of the rows as they were given.
 
@@ -64,24 +64,24 @@ def split(
         limit: the most rows taken of each side.
         features: what to measure instead of the values themselves.
         generator: of the choice of rows.
-        level: take as many rows of the one side as of the other.
+        equal_sizes: take as many rows of the one side as of the other.
 
     Raises:
         MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
     """
-    counted(LEAST, limit=limit)
-    both = pair(x, y, least=LEAST, features=features)
-    most = limit or max(both.n, both.m)
-    given = {"given": [both.n, both.m]} if max(both.n, both.m) > most else {}
-    most = min(both.n, both.m, most) if level else most
-    real, fake = (_side(rows, share, most, generator) for rows in (both.x, both.y))
+    require_at_least(MIN_ROWS, limit=limit)
+    both = pair(x, y, min_rows=MIN_ROWS, features=features)
+    size = limit or max(both.n, both.m)
+    given = {"given": [both.n, both.m]} if max(both.n, both.m) > size else {}
+    size = min(both.n, both.m, size) if equal_sizes else size
+    real, fake = (_split_sample(rows, share, size, generator) for rows in (both.x, both.y))
     return Split(real, fake, {**given, **both.extra})
 
 
-def _side(rows: Tensor, share: float, most: int, generator: torch.Generator) -> Side:
-    order = torch.randperm(len(rows), generator=generator)[:most].to(rows.device)
+def _split_sample(rows: Tensor, share: float, size: int, generator: torch.Generator) -> SplitSample:
+    order = torch.randperm(len(rows), generator=generator)[:size].to(rows.device)
     cut = int(share * len(order))
-    return Side(rows, order[:cut], order[cut:])
+    return SplitSample(rows, order[:cut], order[cut:])
 
 
 def witness(both: Split, on_x: Tensor, on_y: Tensor) -> dict[str, list[int]]:
@@ -94,6 +94,6 @@ def witness(both: Split, on_x: Tensor, on_y: Tensor) -> dict[str, list[int]]:
     """
     real, fake = on_x.argsort(descending=True, stable=True), on_y.argsort(stable=True)
     return {
-        "real": both.x.test[real[:WITNESSES].to(both.x.test.device)].tolist(),
-        "generated": both.y.test[fake[:WITNESSES].to(both.y.test.device)].tolist(),
+        "real": both.x.test_index[real[:WITNESSES].to(both.x.test_index.device)].tolist(),
+        "generated": both.y.test_index[fake[:WITNESSES].to(both.y.test_index.device)].tolist(),
     }

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pushforward.measures._intervals import Z, labels
+from pushforward.measures._intervals import Z, permutation_masks
 
 Term = Callable[[Tensor], Tensor]
 
@@ -39,7 +39,7 @@ class Bound:
     unit: str = ""
     log: bool = False
 
-    def within(self, rows: int) -> float:
+    def ratio_limit(self, rows: int) -> float:
         """Return how far u may go, so that no row's term outweighs that number of rows."""
         return math.log(rows) / self.growth if self.growth else math.inf
 
@@ -61,9 +61,9 @@ class Bound:
     def permuted(
         self, u_x: Tensor, u_y: Tensor, permutations: int, generator: torch.Generator
     ) -> Tensor:
-        """Return the values of random splits of all rows, with the critic as it is."""
+        """Return the values of random permutations of all rows, with the critic as it is."""
         pooled = torch.cat([u_x, u_y])
-        is_x = labels(len(u_x), len(u_y), permutations, generator).to(pooled)
+        is_x = permutation_masks(len(u_x), len(u_y), permutations, generator).to(pooled)
         on_x, on_y = self.on_x(pooled), self.on_y(pooled)
         return self._value(is_x @ on_x / len(u_x), (1 - is_x) @ on_y / len(u_y))
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._fitting import calmly
-from pushforward.measures._inputs import Featurise
+from pushforward.measures._fitting import sklearn_context
+from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._intervals import Z, verdict, wilson
 from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.measurement import Measurement
@@ -28,7 +28,7 @@ def classifier_test(
     *,
     classifier: Classifier = "trees",
     limit: int | None = 5000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Classifier two-sample test: how often a classifier tells real from generated rows.
@@ -82,13 +82,13 @@ def classifier_test(
     """
     if classifier not in CLASSIFIERS:
         raise MeasureError(f"unknown classifier {classifier!r}; {nearest(classifier, CLASSIFIERS)}")
-    both, score = fitted(x, y, classifier, limit, features, seed)
-    return judged(both, score, classifier)
+    both, score = fit_classifier(x, y, classifier, limit, features, seed)
+    return accuracy_measurement(both, score, classifier)
 
 
-def judged(both: Split, score: Score, classifier: str) -> Measurement:
+def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurement:
     """Return what a fitted classifier is worth on the held-out rows."""
-    real, fake = (score(rows) for rows in both.tested())
+    real, fake = (score(rows) for rows in both.test_rows())
     hits = _hits(fake - 0.5) + _hits(0.5 - real)
     trials = len(real) + len(fake)
     low, high = wilson(hits / trials, trials)
@@ -160,19 +160,19 @@ def _variance_of_mean(values: Floats) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def fitted(
-    x: Any, y: Any, classifier: str, limit: int | None, features: Featurise | None, seed: int
+def fit_classifier(
+    x: Any, y: Any, classifier: str, limit: int | None, features: FeatureFunction | None, seed: int
 ) -> tuple[Split, Score]:
     """Return the split samples, and a classifier's score ("generated") of rows (n, d)."""
     rng = torch.Generator().manual_seed(seed)
-    both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, level=True)
-    real, fake = (_array(rows) for rows in both.learnt())
-    with calmly(len(real) + len(fake)):
+    both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, equal_sizes=True)
+    real, fake = (_array(rows) for rows in both.training_rows())
+    with sklearn_context(len(real) + len(fake)):
         model = CLASSIFIERS[classifier](seed)
         model.fit(np.concatenate([real, fake]), np.repeat([0, 1], [len(real), len(fake)]))
 
     def score(rows: Tensor) -> Floats:
-        with calmly(len(rows)):
+        with sklearn_context(len(rows)):
             return np.asarray(model.predict_proba(_array(rows))[:, 1])
 
     return both, score

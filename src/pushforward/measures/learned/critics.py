@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._inputs import Featurise, counted
-from pushforward.measures._intervals import tested
+from pushforward.measures._inputs import FeatureFunction, require_at_least
+from pushforward.measures._intervals import permutation_test
 from pushforward.measures.learned import _lattice, _ratio
 from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN, Bound
 from pushforward.measures.measurement import Measurement
 
 Divergence = Literal["kl", "reverse_kl", "js", "chi2", "hellinger", "total_variation"]
-SHARE = 0.7  # of the rows are for training and validation
-NEAR = 0.7  # share of the most that a bound of KL can show, from which the reading warns
+TRAINING_SHARE = 0.7  # of the rows are for training and validation
+WARN_SHARE = 0.7  # share of the most that a bound of KL can show, from which the reading warns
 
 
 def jensen_shannon(
@@ -29,7 +29,7 @@ def jensen_shannon(
     *,
     permutations: int = 499,
     limit: int | None = 5000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Jensen-Shannon divergence in nats, from below: how well a critic tells the samples apart.
@@ -44,7 +44,7 @@ def jensen_shannon(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random splits of the test rows behind the p-value.
+        permutations: random permutations of the test rows behind the p-value.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of the split, the critic, permutations and left-out rows.
@@ -81,9 +81,9 @@ def jensen_shannon(
         Goodfellow et al. 2014, "Generative adversarial nets"; Nowozin, Cseke & Tomioka 2016,
         "f-GAN: training generative neural samplers using variational divergence minimization".
     """
-    counted(0, permutations=permutations)
-    judged = judge_ratio(x, y, F_GAN["js"], limit, features, seed)
-    return judged.measured("jensen_shannon", permutations, seed)
+    require_at_least(0, permutations=permutations)
+    evaluated = ratio_critic(x, y, F_GAN["js"], limit, features, seed)
+    return evaluated.measurement("jensen_shannon", permutations, seed)
 
 
 def f_divergence(
@@ -94,7 +94,7 @@ def f_divergence(
     bound: Literal["dv", "nwj", "f-gan"] = "f-gan",
     permutations: int = 499,
     limit: int | None = 5000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""An f-divergence from below, by a variational bound with a learned critic.
@@ -115,7 +115,7 @@ def f_divergence(
             `"total_variation"`, E_q |p/q - 1| / 2. KL and JS are in nats.
         bound: `"f-gan"`, for all of them; for KL also `"dv"` (Donsker-Varadhan) and `"nwj"`
             (Nguyen, Wainwright & Jordan), which is f-GAN's of KL under its older name.
-        permutations: random splits of the test rows behind the p-value.
+        permutations: random permutations of the test rows behind the p-value.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of the split, the critic, permutations and left-out rows.
@@ -154,10 +154,10 @@ def f_divergence(
         mutual information estimators", and McAllester & Stratos 2020, "Formal limitations on the
         measurement of mutual information".
     """
-    counted(0, permutations=permutations)
-    judged = judge_ratio(x, y, _bound(divergence, bound), limit, features, seed)
+    require_at_least(0, permutations=permutations)
+    evaluated = ratio_critic(x, y, _bound(divergence, bound), limit, features, seed)
     extra = {"divergence": divergence, "bound": bound}
-    return judged.measured("f_divergence", permutations, seed, extra)
+    return evaluated.measurement("f_divergence", permutations, seed, extra)
 
 
 def wasserstein_critic(
@@ -166,7 +166,7 @@ def wasserstein_critic(
     *,
     permutations: int = 499,
     limit: int | None = 5000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Wasserstein-1 distance from below, by a critic that is 1-Lipschitz for certain.
@@ -180,7 +180,7 @@ def wasserstein_critic(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random splits of the test rows behind the p-value.
+        permutations: random permutations of the test rows behind the p-value.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of the split, the critic, permutations and left-out rows.
@@ -214,13 +214,13 @@ def wasserstein_critic(
         Anil, Lucas & Grosse 2019, "Sorting out Lipschitz function approximation", and Sill 1997,
         "Monotonic networks".
     """
-    counted(0, permutations=permutations)
-    judged, extra = judge_lattice(x, y, limit, features, seed)
-    return judged.measured("wasserstein_critic", permutations, seed, extra)
+    require_at_least(0, permutations=permutations)
+    evaluated, extra = lattice_critic(x, y, limit, features, seed)
+    return evaluated.measurement("wasserstein_critic", permutations, seed, extra)
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedCritic:
     """A trained critic and its values on the test rows.
 
     Args:
@@ -235,16 +235,16 @@ class Judged:
     critic: Callable[[Tensor], Tensor]
     ratio_limit: float | None = None
 
-    def measured(
+    def measurement(
         self, name: str, permutations: int, seed: int, extra: dict[str, Any] | None = None
     ) -> Measurement:
         """Return the bound on the test rows with its interval and p-value."""
-        u_x, u_y = (self.critic(rows) for rows in self.both.tested())
+        u_x, u_y = (self.critic(rows) for rows in self.both.test_rows())
         value = self.bound.value(u_x, u_y)
         low, high = self.bound.interval(u_x, u_y)
         rng = torch.Generator().manual_seed(seed)
         permuted = self.bound.permuted(u_x, u_y, permutations, rng)
-        p_value, told = tested(value, permuted.cpu().numpy())
+        p_value, outcome = permutation_test(value, permuted.cpu().numpy())
         n, m = self.both.x.size, self.both.y.size
         return Measurement(
             name,
@@ -257,7 +257,7 @@ class Judged:
             n=n,
             m=m,
             unit=self.bound.unit,
-            reading=told + self._limited(value),
+            reading=outcome + self._limited(value),
             extra={
                 **(extra or {}),
                 "held_out": [len(u_x), len(u_y)],
@@ -268,45 +268,45 @@ class Judged:
         )
 
     def _limited(self, value: float) -> str:
-        most = math.log(min(len(self.both.x.test), len(self.both.y.test)))
-        if self.ratio_limit is None or self.bound.unit != "nats" or value < NEAR * most:
+        limit = math.log(min(len(self.both.x.test_index), len(self.both.y.test_index)))
+        if self.ratio_limit is None or self.bound.unit != "nats" or value < WARN_SHARE * limit:
             return ""
         return (
-            f"; so few test rows cannot show more than about {most:.1f} nats, and the variance "
+            f"; so few test rows cannot show more than about {limit:.1f} nats, and the variance "
             "grows with exp(KL): take jensen_shannon"
         )
 
 
-def judge_ratio(
-    x: Any, y: Any, bound: Bound, limit: int | None, features: Featurise | None, seed: int
-) -> Judged:
+def ratio_critic(
+    x: Any, y: Any, bound: Bound, limit: int | None, features: FeatureFunction | None, seed: int
+) -> EvaluatedCritic:
     """Return a critic that estimates log p/q, kept within what the test rows can tell."""
     rng = torch.Generator().manual_seed(seed)
-    both = split(x, y, share=SHARE, limit=limit, features=features, generator=rng)
-    ratio, prepare = _ratio.learned(*both.learnt(), rng)
-    within = bound.within(min(len(both.x.test), len(both.y.test)))
+    both = split(x, y, share=TRAINING_SHARE, limit=limit, features=features, generator=rng)
+    ratio, scaler = _ratio.fit_ratio(*both.training_rows(), rng)
+    ratio_limit = bound.ratio_limit(min(len(both.x.test_index), len(both.y.test_index)))
 
     def critic(rows: Tensor) -> Tensor:
-        return ratio.mean(prepare(rows)).clamp(-within, within)
+        return ratio.mean(scaler(rows)).clamp(-ratio_limit, ratio_limit)
 
-    return Judged(bound, both, critic, within if bound.growth else None)
+    return EvaluatedCritic(bound, both, critic, ratio_limit if bound.growth else None)
 
 
-def judge_lattice(
-    x: Any, y: Any, limit: int | None, features: Featurise | None, seed: int
-) -> tuple[Judged, dict[str, float]]:
+def lattice_critic(
+    x: Any, y: Any, limit: int | None, features: FeatureFunction | None, seed: int
+) -> tuple[EvaluatedCritic, dict[str, float]]:
     """Return a 1-Lipschitz critic, and what is known of its constant."""
     rng = torch.Generator().manual_seed(seed)
-    both = split(x, y, share=SHARE, limit=limit, features=features, generator=rng)
-    lattice, scale = _lattice.learned(*both.learnt(), rng)
+    both = split(x, y, share=TRAINING_SHARE, limit=limit, features=features, generator=rng)
+    lattice, scaler = _lattice.fit_lattice(*both.training_rows(), rng)
     constant = lattice.lipschitz()
-    steepest = max(lattice.steepest(scale(rows)) for rows in both.tested())
+    steepest = max(lattice.steepest(scaler(rows)) for rows in both.test_rows())
 
     def critic(rows: Tensor) -> Tensor:
-        return lattice.mean(scale(rows)) * (scale.unit / constant)
+        return lattice.mean(scaler(rows)) * (scaler.unit / constant)
 
     extra = {"lipschitz": constant, "gradient": steepest / constant}
-    return Judged(DIFFERENCE, both, critic), extra
+    return EvaluatedCritic(DIFFERENCE, both, critic), extra
 
 
 def _bound(divergence: str, bound: str) -> Bound:

@@ -7,6 +7,6 @@ from pushforward.measures.likelihood.bounds import (
     importance_bound,
     observation_noise,
 )
-from pushforward.measures.likelihood.decoder import Decoder
+from pushforward.measures.likelihood.decoder import LatentDecoder
 
-__all__ = ["Decoder", "annealed_importance", "importance_bound", "observation_noise"]
+__all__ = ["LatentDecoder", "annealed_importance", "importance_bound", "observation_noise"]

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures.likelihood.decoder import Decoder, Joint
+from pushforward.measures.likelihood.decoder import JointDensity, LatentDecoder
 
 ACCEPTED = 0.65  # the share that is best in many dimensions (Beskos et al. 2013; Neal 2011)
 CHAINS = 4  # of the pilot, at least: it needs their spread
 PILOT = 30  # temperatures of the pilot
 TRIES = 2  # transitions of the pilot at each of them
-LITTLE = 1e-3  # nats: a spread of log p(x|e) below which there is none
+MIN_SPREAD = 1e-3  # nats: a spread of log p(x|e) below which there is none
 PACE = 1.0  # how much the logarithm of a step follows a pilot's acceptance
 JITTER = 0.2  # share by which steps vary at random, so that no path closes upon itself
 
@@ -40,7 +40,7 @@ class Ladder:
 
 
 @dataclass(frozen=True)
-class Point:
+class ChainState:
     """Where chains stand: points e (n, k, latent), both log densities (n, k) and their slopes."""
 
     e: Tensor
@@ -57,15 +57,15 @@ class Point:
         """Return its gradient with respect to e."""
         return self.slope_prior + beta * self.slope_likelihood
 
-    def unless(self, moved: Tensor, new: Point) -> Point:
+    def unless(self, moved: Tensor, new: ChainState) -> ChainState:
         """Return the new point for the chains that `moved` (n, k), this one for the others."""
         pairs = ((getattr(new, f.name), getattr(self, f.name)) for f in fields(self))
-        return Point(
+        return ChainState(
             *(torch.where(moved if a.ndim == 2 else moved[..., None], a, b) for a, b in pairs)
         )
 
 
-def stand(joint: Joint, e: Tensor) -> Point:
+def evaluate(joint: JointDensity, e: Tensor) -> ChainState:
     """Return densities and slopes at e; no gradient reaches a parameter of the decoder."""
     e = e.detach().requires_grad_()
     with torch.enable_grad():
@@ -77,12 +77,19 @@ def stand(joint: Joint, e: Tensor) -> Point:
             )
         (slope_prior,) = torch.autograd.grad(prior.sum(), e)
         (slope_likelihood,) = torch.autograd.grad(likelihood.sum(), e)
-    return Point(e.detach(), prior.detach(), likelihood.detach(), slope_prior, slope_likelihood)
+    return ChainState(
+        e.detach(), prior.detach(), likelihood.detach(), slope_prior, slope_likelihood
+    )
 
 
 def transition(
-    joint: Joint, at: Point, beta: float, stride: Tensor, leapfrog: int, rng: torch.Generator
-) -> tuple[Point, Tensor]:
+    joint: JointDensity,
+    at: ChainState,
+    beta: float,
+    stride: Tensor,
+    leapfrog: int,
+    rng: torch.Generator,
+) -> tuple[ChainState, Tensor]:
     """Return the points after one Hamiltonian proposal, and how likely each was accepted (n, k)."""
     momentum = torch.randn(at.e.shape, generator=rng, dtype=at.e.dtype, device=at.e.device)
     noise = torch.rand(2, *at.prior.shape, generator=rng, dtype=at.e.dtype, device=at.e.device)
@@ -91,16 +98,16 @@ def transition(
     new = at
     momentum = momentum + 0.5 * size * new.slope(beta)
     for i in range(leapfrog):
-        new = stand(joint, new.e + size * momentum)
+        new = evaluate(joint, new.e + size * momentum)
         momentum = momentum + (1.0 if i < leapfrog - 1 else 0.5) * size * new.slope(beta)
     after = new.log_density(beta) - 0.5 * momentum.square().sum(-1)
     # A path that left the finite numbers is refused like any other bad one.
-    chance = (after - before).nan_to_num(nan=-math.inf).clamp_max(0).exp()
-    return at.unless(noise[1] < chance, new), chance
+    acceptance = (after - before).nan_to_num(nan=-math.inf).clamp_max(0).exp()
+    return at.unless(noise[1] < acceptance, new), acceptance
 
 
 @dataclass(frozen=True)
-class Walk:
+class Schedule:
     """How long a way is taken: temperatures, chains a row, leapfrog steps a transition."""
 
     steps: int
@@ -108,7 +115,7 @@ class Walk:
     leapfrog: int
 
 
-def prepare(joint: Joint, walk: Walk, rng: torch.Generator) -> Ladder:
+def prepare(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> Ladder:
     """Return the ladder that a pilot has found: its temperatures and step sizes.
 
     The pilot walks a coarse, geometric ladder and lengthens or shortens each row's steps until 65 %
@@ -118,33 +125,33 @@ def prepare(joint: Joint, walk: Walk, rng: torch.Generator) -> Ladder:
     Reference:
         Gelman & Meng 1998, "Simulating normalizing constants", section 4.
     """
-    walk = replace(walk, chains=max(walk.chains, CHAINS))
-    at = stand(joint, starts(joint, walk, rng))
+    schedule = replace(schedule, chains=max(schedule.chains, CHAINS))
+    at = evaluate(joint, prior_points(joint, schedule, rng))
     first = min(0.5, 1 / float(_spread(at)))
     coarse = at.e.new_tensor([0.0, *torch.logspace(math.log10(first), 0, PILOT).tolist()])
     log_stride, strides, spreads = at.e.new_zeros(joint.n), [], []
     for beta in coarse.tolist():
         for _ in range(TRIES):
-            at, chance = transition(joint, at, beta, log_stride.exp(), walk.leapfrog, rng)
-            log_stride = log_stride + PACE * (chance.mean(1) - ACCEPTED)
+            at, acceptance = transition(joint, at, beta, log_stride.exp(), schedule.leapfrog, rng)
+            log_stride = log_stride + PACE * (acceptance.mean(1) - ACCEPTED)
         strides.append(log_stride)
         spreads.append(_spread(at))
     lengths = torch.cumulative_trapezoid(torch.stack(spreads), coarse)
     lengths = torch.cat([lengths.new_zeros(1), lengths / lengths[-1]])
-    even = torch.linspace(0, 1, walk.steps + 1, dtype=coarse.dtype, device=coarse.device)
+    even = torch.linspace(0, 1, schedule.steps + 1, dtype=coarse.dtype, device=coarse.device)
     betas = _between(even, lengths, coarse[:, None])[:, 0]
     return Ladder(betas.tolist(), _between(betas, coarse, torch.stack(strides)).exp())
 
 
-def _spread(at: Point) -> Tensor:
+def _spread(at: ChainState) -> Tensor:
     """Return the standard deviation of log p(x|e) over chains, pooled over rows; never zero."""
-    return at.likelihood.var(1).mean().sqrt().clamp_min(LITTLE)
+    return at.likelihood.var(1).mean().sqrt().clamp_min(MIN_SPREAD)
 
 
-def starts(joint: Joint, walk: Walk, rng: torch.Generator) -> Tensor:
+def prior_points(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> Tensor:
     """Return draws of the prior, one a chain: (n, chains, latent)."""
-    e = joint.decoder.draw(joint.n * walk.chains, rng)
-    return e.reshape(joint.n, walk.chains, joint.decoder.latent)
+    e = joint.decoder.draw(joint.n * schedule.chains, rng)
+    return e.reshape(joint.n, schedule.chains, joint.decoder.latent)
 
 
 def _between(at: Tensor, known: Tensor, values: Tensor) -> Tensor:
@@ -156,34 +163,36 @@ def _between(at: Tensor, known: Tensor, values: Tensor) -> Tensor:
 
 
 def anneal(
-    joint: Joint, e: Tensor, ladder: Ladder, leapfrog: int, rng: torch.Generator
+    joint: JointDensity, e: Tensor, ladder: Ladder, leapfrog: int, rng: torch.Generator
 ) -> tuple[Tensor, float]:
     """Return log weights (n, k) of chains that start at e, and the mean share accepted.
 
     Up the ladder from prior points E[w] = p(x); down from exact posterior points E[w] = 1 / p(x).
     """
-    at = stand(joint, e)
+    at = evaluate(joint, e)
     log_weights, accepted = torch.zeros_like(at.prior), []
     for t, (previous, beta) in enumerate(pairwise(ladder.betas), 1):
         log_weights = log_weights + (beta - previous) * at.likelihood
         if t < len(ladder.betas) - 1:
-            at, chance = transition(joint, at, beta, ladder.strides[t], leapfrog, rng)
-            accepted.append(float(chance.mean()))
+            at, acceptance = transition(joint, at, beta, ladder.strides[t], leapfrog, rng)
+            accepted.append(float(acceptance.mean()))
     return log_weights, sum(accepted) / max(1, len(accepted))
 
 
-def ascend(joint: Joint, walk: Walk, rng: torch.Generator) -> tuple[Tensor, float]:
+def forward(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> tuple[Tensor, float]:
     """Return the log weights (n, chains) of rows, from prior to posterior, and the acceptance."""
     parts = []
-    for part in joint.parts(walk.chains):
-        ladder = prepare(part, walk, rng)
-        log_weights, accepted = anneal(part, starts(part, walk, rng), ladder, walk.leapfrog, rng)
+    for part in joint.parts(schedule.chains):
+        ladder = prepare(part, schedule, rng)
+        log_weights, accepted = anneal(
+            part, prior_points(part, schedule, rng), ladder, schedule.leapfrog, rng
+        )
         parts.append((log_weights, accepted * part.n))
     return torch.cat([w for w, _ in parts]), sum(a for _, a in parts) / joint.n
 
 
 def sandwich(
-    decoder: Decoder, sigma: float, n: int, walk: Walk, rng: torch.Generator
+    decoder: LatentDecoder, sigma: float, n: int, schedule: Schedule, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return lower and upper bounds (n,) of log p(x) for n rows simulated from the model itself.
 
@@ -195,17 +204,21 @@ def sandwich(
         means = decoder.means(e)
     noise = torch.randn(means.shape, generator=rng, dtype=means.dtype, device=means.device)
     bounds = []
-    for part, codes in _with_codes(Joint(decoder, means + sigma * noise, sigma), e, walk.chains):
-        ladder = prepare(part, walk, rng)
-        up, _ = anneal(part, starts(part, walk, rng), ladder, walk.leapfrog, rng)
-        at = codes[:, None].expand(-1, walk.chains, -1)
-        down, _ = anneal(part, at, ladder.down(), walk.leapfrog, rng)
+    for part, codes in _with_codes(
+        JointDensity(decoder, means + sigma * noise, sigma), e, schedule.chains
+    ):
+        ladder = prepare(part, schedule, rng)
+        up, _ = anneal(part, prior_points(part, schedule, rng), ladder, schedule.leapfrog, rng)
+        at = codes[:, None].expand(-1, schedule.chains, -1)
+        down, _ = anneal(part, at, ladder.down(), schedule.leapfrog, rng)
         bounds.append(torch.stack([log_mean(up), -log_mean(down)]))
     lower, upper = torch.cat(bounds, 1)
     return lower, upper
 
 
-def _with_codes(joint: Joint, e: Tensor, copies: int) -> Iterator[tuple[Joint, Tensor]]:
+def _with_codes(
+    joint: JointDensity, e: Tensor, copies: int
+) -> Iterator[tuple[JointDensity, Tensor]]:
     """Return parts of the rows, and the codes (n, latent) that belong to them."""
     start = 0
     for part in joint.parts(copies):

@@ -17,18 +17,18 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures.likelihood import _annealing, _proposals
-from pushforward.measures.likelihood._annealing import Walk, log_mean
-from pushforward.measures.likelihood.decoder import Decoder, Joint, gaussian, joint
+from pushforward.measures.likelihood._annealing import Schedule, log_mean
+from pushforward.measures.likelihood.decoder import JointDensity, LatentDecoder, gaussian, joint
 from pushforward.measures.measurement import Measurement
 
 ProposalName = Literal["encoder", "mode", "prior"]
-CHOOSING = 100  # rows from which sigma is chosen, at most
-SHARE = 5  # one row in so many chooses sigma
-FEW = 5.0  # effective codes a row
-TIGHT = 1.0  # nats between the bounds
+SIGMA_ROWS = 100  # rows from which sigma is chosen, at most
+SIGMA_SHARE = 5  # one row in so many chooses sigma
+MIN_EFFECTIVE = 5.0  # effective codes a row
+TIGHT_GAP = 1.0  # nats between the bounds
 
 
-def observation_noise(decoder: Decoder, x: Any, *, seed: int = 0) -> float:
+def observation_noise(decoder: LatentDecoder, x: Any, *, seed: int = 0) -> float:
     r"""Return the sigma under which rows are most likely, e.g. for the measures of likelihood.
 
     $$\hat\sigma = \arg\max_\sigma \frac1n \sum_i \log \frac1K \sum_k
@@ -52,12 +52,12 @@ def observation_noise(decoder: Decoder, x: Any, *, seed: int = 0) -> float:
         Wu et al. 2017, "On the quantitative analysis of decoder-based generative models".
     """
     whole = joint(decoder, x, 1.0)
-    rows = _shuffled(whole.n, seed)[:CHOOSING]
+    rows = _shuffled(whole.n, seed)[:SIGMA_ROWS]
     return _proposals.fitted_sigma(replace(whole, x=whole.x[rows]), seed)
 
 
 def importance_bound(
-    decoder: Decoder,
+    decoder: LatentDecoder,
     x: Any,
     *,
     sigma: float | None = None,
@@ -133,19 +133,19 @@ def importance_bound(
             for part in given.joint.parts(max(samples, 2 * decoder.latent))
         ]
     )
-    found = _measured("importance_bound", log_w, given, each)
-    carry = found.extra["effective_samples"]
-    few = carry < FEW < samples
-    loose = f"; few codes carry the weight ({carry:.1f} of {samples}): loose" if few else ""
+    measurement = _measured("importance_bound", log_w, given, each)
+    effective = measurement.extra["effective_samples"]
+    few = effective < MIN_EFFECTIVE < samples
+    loose = f"; few codes carry the weight ({effective:.1f} of {samples}): loose" if few else ""
     return replace(
-        found,
-        reading=found.reading + loose,
-        extra={**found.extra, "samples": samples, "proposal": proposal},
+        measurement,
+        reading=measurement.reading + loose,
+        extra={**measurement.extra, "samples": samples, "proposal": proposal},
     )
 
 
 def annealed_importance(
-    decoder: Decoder,
+    decoder: LatentDecoder,
     x: Any,
     *,
     sigma: float | None = None,
@@ -221,37 +221,43 @@ def annealed_importance(
         )
     if simulated < 0 or simulated == 1:
         raise MeasureError(f"simulated must be 0 or at least 2, and is {simulated}")
-    walk = Walk(steps, chains, leapfrog)
+    schedule = Schedule(steps, chains, leapfrog)
     given = _rows(decoder, x, sigma, limit, seed)
     rng = decoder.generator(seed)
-    log_w, accepted = _annealing.ascend(given.joint, walk, rng)
-    found = _measured("annealed_importance", log_w, given, each)
-    told = {"steps": steps, "chains": chains, "leapfrog": leapfrog, "acceptance": accepted}
-    told |= _gap(given.joint, simulated, walk, rng) if simulated else {}
-    return replace(found, reading=found.reading + _tightness(told), extra={**found.extra, **told})
+    log_w, accepted = _annealing.forward(given.joint, schedule, rng)
+    measurement = _measured("annealed_importance", log_w, given, each)
+    diagnostics = {"steps": steps, "chains": chains, "leapfrog": leapfrog, "acceptance": accepted}
+    diagnostics |= _gap(given.joint, simulated, schedule, rng) if simulated else {}
+    return replace(
+        measurement,
+        reading=measurement.reading + _tightness(diagnostics),
+        extra={**measurement.extra, **diagnostics},
+    )
 
 
 @dataclass(frozen=True)
 class _Given:
     """The rows that are measured, their numbers in the data, and how sigma came about."""
 
-    joint: Joint
+    joint: JointDensity
     rows: Tensor
     extra: dict[str, Any]
 
 
-def _rows(decoder: Decoder, x: Any, sigma: float | None, limit: int | None, seed: int) -> _Given:
+def _rows(
+    decoder: LatentDecoder, x: Any, sigma: float | None, limit: int | None, seed: int
+) -> _Given:
     """Return at most `limit` rows, and sigma chosen on others unless it is given."""
     whole = joint(decoder, x, 1.0 if sigma is None else sigma)
     rows = _shuffled(whole.n, seed)
     extra: dict[str, Any] = {}
     if sigma is None:
-        if whole.n < 2 * SHARE:
+        if whole.n < 2 * SIGMA_SHARE:
             raise MeasureError(
-                f"choosing sigma takes a fifth of at least {2 * SHARE} rows, and {whole.n} were "
-                "given; give sigma, e.g. observation_noise(decoder, validation)"
+                f"choosing sigma takes a fifth of at least {2 * SIGMA_SHARE} rows, and {whole.n} "
+                "were given; pass sigma, e.g. observation_noise(decoder, validation)"
             )
-        chooses = min(CHOOSING, whole.n // SHARE)
+        chooses = min(SIGMA_ROWS, whole.n // SIGMA_SHARE)
         sigma = _proposals.fitted_sigma(replace(whole, x=whole.x[rows[:chooses]]), seed)
         rows, extra = rows[chooses:], {"rows_for_sigma": chooses}
     if limit is not None and len(rows) > limit:
@@ -264,24 +270,24 @@ def _shuffled(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def _by_mode(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+def _by_mode(part: JointDensity, k: int, rng: torch.Generator) -> Tensor:
     start = _proposals.nearest_draws(part, rng)
     return _weighted(part, *_proposals.laplace(part, start).draw(k, rng))
 
 
-def _by_encoder(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+def _by_encoder(part: JointDensity, k: int, rng: torch.Generator) -> Tensor:
     return _weighted(part, *_proposals.encoded(part).draw(k, rng))
 
 
 @torch.no_grad()
-def _by_prior(part: Joint, k: int, rng: torch.Generator) -> Tensor:
+def _by_prior(part: JointDensity, k: int, rng: torch.Generator) -> Tensor:
     """Return log p(x|z) itself: p(z) and q(z) cancel."""
     e = part.decoder.draw(part.n * k, rng)
     return part.log_likelihood(e.reshape(part.n, k, part.decoder.latent))
 
 
 @torch.no_grad()
-def _weighted(part: Joint, e: Tensor, log_q: Tensor) -> Tensor:
+def _weighted(part: JointDensity, e: Tensor, log_q: Tensor) -> Tensor:
     """Return log p(x, e) - log q(e|x), (n, k)."""
     return part.log_prior(e) + part.log_likelihood(e) - log_q
 
@@ -294,17 +300,17 @@ def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measuremen
     if not values.isfinite().all():
         raise MeasureError("the decoder wrote NaN or infinity for some codes that rows led to")
     value, d, k = float(values.mean()), given.joint.d, log_w.shape[1]
-    spread = _half_width(values)
+    half = _half_width(values)
     per_row = 1 / log_w.softmax(1).square().sum(1)
-    noise = (1 / per_row - 1 / k).clamp(min=0)  # rounding would leave less than none
+    excess = (1 / per_row - 1 / k).clamp(min=0)  # rounding would leave less than none
     floor = _constant(given.joint.x)
     listed = {"each": values.tolist(), "rows": given.rows.tolist()} if each else {}
     return Measurement(
         name,
         value,
-        low=None if spread is None else value - spread,
-        high=None if spread is None else value + spread,
-        covers="" if spread is None else "rows and codes",
+        low=None if half is None else value - half,
+        high=None if half is None else value + half,
+        covers="" if half is None else "rows and codes",
         n=given.joint.n,
         better="higher",
         unit="nats",
@@ -312,7 +318,7 @@ def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measuremen
         extra={
             **given.extra,
             "effective_samples": float(per_row.median()),
-            "monte_carlo_error": float(noise.sum().sqrt()) / len(values),
+            "monte_carlo_error": float(excess.sum().sqrt()) / len(values),
             "nats_per_dimension": value / d,
             "bits_per_dimension": -value / (d * math.log(2)),
             "constant_decoder": floor,
@@ -346,8 +352,8 @@ def _reading(given: _Given, floor: float | None) -> str:
     return f"log-likelihood of {rows} at sigma {given.joint.sigma:.3g}{chosen}{beside}"
 
 
-def _gap(joint: Joint, n: int, walk: Walk, rng: torch.Generator) -> dict[str, Any]:
-    lower, upper = _annealing.sandwich(joint.decoder, joint.sigma, n, walk, rng)
+def _gap(joint: JointDensity, n: int, schedule: Schedule, rng: torch.Generator) -> dict[str, Any]:
+    lower, upper = _annealing.sandwich(joint.decoder, joint.sigma, n, schedule, rng)
     gaps = upper - lower
     return {
         "simulated": n,
@@ -358,8 +364,8 @@ def _gap(joint: Joint, n: int, walk: Walk, rng: torch.Generator) -> dict[str, An
     }
 
 
-def _tightness(told: dict[str, Any]) -> str:
-    if "gap" not in told:
+def _tightness(diagnostics: dict[str, Any]) -> str:
+    if "gap" not in diagnostics:
         return ""
-    verdict = "tight" if told["gap"] < TIGHT else "loose, take more steps"
-    return f"; bounds of simulated rows {told['gap']:.2g} nats apart: {verdict}"
+    verdict = "tight" if diagnostics["gap"] < TIGHT_GAP else "loose, take more steps"
+    return f"; bounds of simulated rows {diagnostics['gap']:.2g} nats apart: {verdict}"

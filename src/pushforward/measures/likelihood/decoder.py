@@ -24,7 +24,7 @@ from pushforward.random import isolated
 AT_ONCE = 2**22  # numbers that one call of a decoder may write
 
 
-class Decoder:
+class LatentDecoder:
     """A map from codes to the means of p(x|z), and what goes with it.
 
     Args:
@@ -93,10 +93,10 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Joint:
+class JointDensity:
     """log p(x, e) of rows x (n, d) at points e (n, k, latent), k of them for each row."""
 
-    decoder: Decoder
+    decoder: LatentDecoder
     x: Tensor
     sigma: float
 
@@ -122,7 +122,7 @@ class Joint:
         """Return log p(x|e), (n, k)."""
         return gaussian(self.residuals(e).square().sum(-1, dtype=torch.float64), self.d, self.sigma)
 
-    def parts(self, copies: int) -> Iterator[Joint]:
+    def parts(self, copies: int) -> Iterator[JointDensity]:
         """Return the rows in parts for which `copies` codes each can be decoded at once."""
         size = max(1, AT_ONCE // (copies * self.d))
         for start in range(0, self.n, size):
@@ -134,9 +134,9 @@ def gaussian(squares: Tensor, d: int, sigma: float) -> Tensor:
     return -0.5 * (squares / sigma**2 + d * math.log(2 * math.pi * sigma**2))
 
 
-def joint(decoder: Decoder, x: Any, sigma: float) -> Joint:
+def joint(decoder: LatentDecoder, x: Any, sigma: float) -> JointDensity:
     """Return decoder and rows, when they fit each other; MeasureError says what does not."""
-    if not isinstance(decoder, Decoder):
+    if not isinstance(decoder, LatentDecoder):
         raise MeasureError(
             f"a likelihood needs a Decoder, and was given {type(decoder).__name__}: take "
             "fitted.decoder(), or Decoder(network, latent)"
@@ -147,11 +147,11 @@ def joint(decoder: Decoder, x: Any, sigma: float) -> Joint:
     if len(rows) == 0:
         raise MeasureError("a likelihood needs at least 1 row, and was given none")
     _sound(decoder, rows.shape[1])
-    return Joint(decoder, rows.to(decoder.device, decoder.dtype), sigma)
+    return JointDensity(decoder, rows.to(decoder.device, decoder.dtype), sigma)
 
 
 @torch.no_grad()
-def _sound(decoder: Decoder, d: int) -> None:
+def _sound(decoder: LatentDecoder, d: int) -> None:
     """Raise MeasureError unless the decoder is a function of each code alone, d wide, finite."""
     e = decoder.draw(4, decoder.generator(0))
     means = decoder.means(e)

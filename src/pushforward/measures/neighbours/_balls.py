@@ -15,19 +15,19 @@ from torch import Tensor
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import Pair
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 
 NAMES = ("precision", "recall", "density", "coverage")
 CLIPPED = ("clipped_density", "clipped_coverage")
 ALL = NAMES + CLIPPED
-RESAMPLED = 1000  # rows a side from which the standard errors are taken, at most
-LARGEST = 2.0  # clipped coverage before its clip at 1, at most
+MAX_SUBSAMPLE = 1000  # rows a side from which the standard errors are taken, at most
+MAX_COVERAGE = 2.0  # clipped coverage before its clip at 1, at most
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Seen:
+class BallStatistics:
     """The six values in the order of ALL, the last two before their clip, and if there are copies.
 
     Args:
@@ -39,7 +39,7 @@ class Seen:
     copies: bool
 
 
-def look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Seen:
+def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> BallStatistics:
     """Return what the balls of two samples (n, d) and (m, d) say."""
     around_x = _search.nearest(x, x, k + 1, chunk=chunk, itself=True)
     radii_x = around_x.squared[:, k - 1]
@@ -51,7 +51,7 @@ def look(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Seen:
     values = [float(s.double().mean()) for s in shares]
     values.append(float(_filled(close.of_point, k).mean() / scale))
     values.append(good_share(float(_filled(real.of_ball, k).mean()), len(x), len(y), k))
-    return Seen(values, bool((radii_x == 0).any()))
+    return BallStatistics(values, bool((radii_x == 0).any()))
 
 
 def _balls_around(
@@ -76,7 +76,7 @@ def _median_radius(squared: Tensor) -> float:
     return low if low == high else ((math.sqrt(low) + math.sqrt(high)) / 2) ** 2
 
 
-def held(n: int, others: Floats, k: int) -> Floats:
+def beta_binomial(n: int, others: Floats, k: int) -> Floats:
     """Return the chances (k, len(others)) that a ball holds s = 0 .. k - 1 of so many other rows.
 
     The ball is that of one of n rows, and the others are drawn from the same continuous
@@ -94,9 +94,9 @@ def held(n: int, others: Floats, k: int) -> Floats:
     return np.stack(chances)
 
 
-def met(n: int, m: int, k: int) -> float:
+def expected_coverage(n: int, m: int, k: int) -> float:
     """Return the coverage that no difference gives, in expectation."""
-    return 1 - float(held(n, np.array([float(m)]), k)[0, 0])
+    return 1 - float(beta_binomial(n, np.array([float(m)]), k)[0, 0])
 
 
 def good_share(filled: float, n: int, m: int, k: int) -> float:
@@ -108,30 +108,37 @@ def good_share(filled: float, n: int, m: int, k: int) -> float:
         m: the number of generated rows.
         k: neighbours.
     """
-    good = np.arange(int(LARGEST * m) + 1, dtype=np.float64)
-    missing = np.arange(k, 0, -1) @ held(n, good, k) / k
+    good = np.arange(int(MAX_COVERAGE * m) + 1, dtype=np.float64)
+    missing = np.arange(k, 0, -1) @ beta_binomial(n, good, k) / k
     return float(np.interp(filled, 1 - missing, good / m))
 
 
 def nulls(
-    both: Pair, seen: Seen, k: int, chunk: int | None, splits: int, rng: torch.Generator
+    both: Pair,
+    statistics: BallStatistics,
+    k: int,
+    chunk: int | None,
+    permutations: int,
+    rng: torch.Generator,
 ) -> list[float | None]:
-    """Return what no difference gives: by formula where there is one, else by random splits."""
+    """Return the nulls: by formula where there is one, else by random permutations."""
     known: list[float | None] = [None] * len(ALL)
-    if not seen.copies:
-        known[2:4] = [1.0, met(both.n, both.m, k)]
-    if not splits:
+    if not statistics.copies:
+        known[2:4] = [1.0, expected_coverage(both.n, both.m, k)]
+    if not permutations:
         return known
     pooled = both.pooled
-    masks = labels(both.n, both.m, splits, rng).to(pooled.device)
-    views = [shown(look(pooled[is_x], pooled[~is_x], k, chunk).values) for is_x in masks]
-    means = torch.tensor(views).mean(0).tolist()
+    masks = permutation_masks(both.n, both.m, permutations, rng).to(pooled.device)
+    permuted = [
+        clipped(ball_statistics(pooled[is_x], pooled[~is_x], k, chunk).values) for is_x in masks
+    ]
+    means = torch.tensor(permuted).mean(0).tolist()
     return [
         mean if formula is None else formula for mean, formula in zip(means, known, strict=True)
     ]
 
 
-def shown(values: list[float]) -> list[float]:
+def clipped(values: list[float]) -> list[float]:
     """Return the values as they are reported: the clipped ones at most 1."""
     return [min(1.0, v) if name in CLIPPED else v for name, v in zip(ALL, values, strict=True)]
 
@@ -147,18 +154,18 @@ def errors(
     if resamples < 2:
         return [None] * len(ALL)
     parts = [_Part(side, k, rng) for side in (both.x, both.y)]
-    turns = [(True, True)] if parts[0].share == parts[1].share else [(True, False), (False, True)]
+    moving = [(True, True)] if parts[0].share == parts[1].share else [(True, False), (False, True)]
     variance = torch.zeros(len(ALL), dtype=torch.float64)
-    for turn in turns:
+    for moves in moving:
         fixed = [part.draw() for part in parts]
-        views = []
+        resampled = []
         for _ in range(resamples):
             x, y = (
-                p.draw() if moves else f for p, moves, f in zip(parts, turn, fixed, strict=True)
+                p.draw() if moves else f for p, moves, f in zip(parts, moves, fixed, strict=True)
             )
-            views.append(look(x, y, k, chunk).values)
-        spread = torch.tensor(views, dtype=torch.float64).var(0)
-        variance += spread * (parts[0] if turn[0] else parts[1]).factor
+            resampled.append(ball_statistics(x, y, k, chunk).values)
+        spread = torch.tensor(resampled, dtype=torch.float64).var(0)
+        variance += spread * (parts[0] if moves[0] else parts[1]).factor
     return [float(v) ** 0.5 for v in variance]
 
 
@@ -167,7 +174,7 @@ class _Part:
 
     def __init__(self, rows: Tensor, k: int, rng: torch.Generator) -> None:
         self.rows, self.rng = rows, rng
-        self.size = max(k + 2, min(len(rows) // 2, RESAMPLED))
+        self.size = max(k + 2, min(len(rows) // 2, MAX_SUBSAMPLE))
         self.share = self.size / len(rows)
 
     @property

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._fitting import calmly
+from pushforward.measures._fitting import sklearn_context
 from pushforward.measures.neighbours._shared import distances
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-LEAST = 20  # rows of each kind from which a cell's ranks are about normal
-EXCHANGED = 64  # exchanges that are held at once
+MIN_CELL_ROWS = 20  # rows of each kind from which a cell's ranks are about normal
+EXCHANGES_AT_ONCE = 64  # exchanges that are held at once
 
 
 @dataclass(frozen=True)
-class Closer:
+class NearerShare:
     """The share of rows that are nearer to the training rows, its variance, and by chance (B,)."""
 
     share: float
@@ -30,13 +30,13 @@ class Closer:
     permuted: Floats
 
 
-def closer(
+def nearer_share(
     to_seen: tuple[Tensor, Tensor],
     to_unseen: tuple[Tensor, Tensor],
     size: int,
     permutations: int,
     rng: torch.Generator,
-) -> Closer:
+) -> NearerShare:
     """Compare the distances (m,) of generated rows to two reference samples of one size.
 
     Every row gives one point to the reference row that is nearest to it, or half a point to one on
@@ -58,19 +58,19 @@ def closer(
     spread = (1 - share) ** 2 * seen.var() + share**2 * unseen.var()
     variance = float(spread) * size / len(wins) ** 2
     # The share is that of the points that training rows have: linear in whether rows change places.
-    gaps = (seen - unseen).cpu()
-    swings = [signs @ gaps for signs in _signs(permutations, size, rng)]
-    return Closer(share, variance, 0.5 + torch.cat(swings).numpy() / (2 * len(wins)))
+    differences = (seen - unseen).cpu()
+    permuted = [signs @ differences for signs in _signs(permutations, size, rng)]
+    return NearerShare(share, variance, 0.5 + torch.cat(permuted).numpy() / (2 * len(wins)))
 
 
 def _signs(permutations: int, size: int, rng: torch.Generator) -> Iterator[Tensor]:
-    for start in range(0, permutations, EXCHANGED):
-        shape = (min(EXCHANGED, permutations - start), size)
+    for start in range(0, permutations, EXCHANGES_AT_ONCE):
+        shape = (min(EXCHANGES_AT_ONCE, permutations - start), size)
         yield torch.randint(0, 2, shape, generator=rng).double() * 2 - 1
 
 
 @dataclass(frozen=True)
-class Placed:
+class CellDistances:
     """Rows of one sample by their cells (n,) and distances to the cell's training rows (n,)."""
 
     cell: Indices
@@ -81,51 +81,52 @@ class Placed:
         here: Floats = self.distance[self.cell == cell]
         return here
 
-    def resampled(self, rng: np.random.Generator) -> Placed:
+    def resampled(self, rng: np.random.Generator) -> CellDistances:
         """Return as many rows, drawn with replacement."""
         rows = rng.integers(len(self.cell), size=len(self.cell))
-        return Placed(self.cell[rows], self.distance[rows])
+        return CellDistances(self.cell[rows], self.distance[rows])
 
 
-def placed(
+def cell_distances(
     held: Tensor, fake: Tensor, train: Tensor, cells: int, chunk: int | None, seed: int
-) -> tuple[Placed, Placed]:
+) -> tuple[CellDistances, CellDistances]:
     """Split the training rows into cells, and place the rows of both samples in them."""
     from sklearn.cluster import KMeans
 
     samples = (train, held, fake)
-    with calmly(len(train)):
+    with sklearn_context(len(train)):
         means = KMeans(min(cells, len(torch.unique(train, dim=0))), n_init=1, random_state=seed)
         means.fit(train.double().cpu().numpy())
         inside = [means.predict(rows.double().cpu().numpy()).astype(np.int64) for rows in samples]
-    found = [np.zeros(len(rows)) for rows in samples]
+    distances_of = [np.zeros(len(rows)) for rows in samples]
     for cell in range(means.n_clusters):
         reference = train[torch.from_numpy(inside[0] == cell).to(train.device)]
-        for rows, where, distance in zip(samples[1:], inside[1:], found[1:], strict=True):
+        for rows, where, distance in zip(samples[1:], inside[1:], distances_of[1:], strict=True):
             here = where == cell
             if here.any():
                 queries = rows[torch.from_numpy(here).to(rows.device)]
                 distance[here] = distances(queries, reference, chunk)[0].cpu().numpy()
-    return Placed(inside[1], found[1]), Placed(inside[2], found[2])
+    return CellDistances(inside[1], distances_of[1]), CellDistances(inside[2], distances_of[2])
 
 
-def kept(held: Placed, fake: Placed, cells: int) -> list[int]:
+def usable_cells(held: CellDistances, fake: CellDistances, cells: int) -> list[int]:
     """Return the cells that have enough rows of both samples."""
     enough = [
         cell
         for cell in range(cells)
-        if min((held.cell == cell).sum(), (fake.cell == cell).sum()) >= LEAST
+        if min((held.cell == cell).sum(), (fake.cell == cell).sum()) >= MIN_CELL_ROWS
     ]
     if not enough:
         raise MeasureError(
-            f"no cell of {cells} has {LEAST} held-out and {LEAST} generated rows; take fewer cells "
-            "or larger samples (and look at coverage: the generator may be elsewhere)"
+            f"none of {cells} cells has {MIN_CELL_ROWS} held-out and {MIN_CELL_ROWS} generated "
+            "rows; take fewer cells or larger samples (and look at coverage: the generated rows "
+            "may lie elsewhere)"
         )
     return enough
 
 
 @dataclass(frozen=True)
-class Score:
+class CopyingScore:
     """C_T, the z-scores of its cells, the rows in them, and the p-values of either side."""
 
     value: float
@@ -135,20 +136,20 @@ class Score:
     p_value_above: float
 
 
-def score(held: Placed, fake: Placed, cells: list[int]) -> Score:
+def copying_score(held: CellDistances, fake: CellDistances, cells: list[int]) -> CopyingScore:
     """Return C_T over the given cells."""
     pairs = [(held.within(cell), fake.within(cell)) for cell in cells]
     sizes = np.array([len(h) for h, _ in pairs], dtype=np.float64)
     weights = sizes / sizes.sum()
-    scores = np.array([mann_whitney(h, f) for h, f in pairs])
+    scores = np.array([mann_whitney_z(h, f) for h, f in pairs])
     value = float(weights @ scores)
     # The cells' scores are independent with variance 1 where there is no difference.
     tail = value / math.sqrt(2 * float(weights @ weights))
     rows = {"held_out": int(sizes.sum()), "generated": sum(len(f) for _, f in pairs)}
-    return Score(value, scores.tolist(), rows, math.erfc(-tail) / 2, math.erfc(tail) / 2)
+    return CopyingScore(value, scores.tolist(), rows, math.erfc(-tail) / 2, math.erfc(tail) / 2)
 
 
-def mann_whitney(held: Floats, fake: Floats) -> float:
+def mann_whitney_z(held: Floats, fake: Floats) -> float:
     """Return the z-score of the pairs in which `fake` is larger; 0 where all values are equal.
 
     Reference:
@@ -164,15 +165,15 @@ def mann_whitney(held: Floats, fake: Floats) -> float:
 
 
 def bootstrap(
-    held: Placed, fake: Placed, cells: list[int], resamples: int, seed: int
+    held: CellDistances, fake: CellDistances, cells: list[int], resamples: int, seed: int
 ) -> float | None:
     """Return the standard error of C_T over rows of both samples, or None for no resamples."""
     if resamples < 2:
         return None
     rng = np.random.default_rng(seed)
-    again = []
+    bootstrapped = []
     for _ in range(resamples):
         one, other = held.resampled(rng), fake.resampled(rng)
         here = [c for c in cells if (one.cell == c).any() and (other.cell == c).any()]
-        again.append(score(one, other, here).value if here else 0.0)
-    return float(np.std(again, ddof=1))
+        bootstrapped.append(copying_score(one, other, here).value if here else 0.0)
+    return float(np.std(bootstrapped, ddof=1))

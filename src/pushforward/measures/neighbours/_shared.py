@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, Pair, matrix, pair, subsample
+from pushforward.measures._inputs import FeatureFunction, Pair, matrix, pair, subsample
 from pushforward.measures._intervals import wilson
 
 
@@ -18,9 +18,9 @@ def with_training(
     y: Any,
     train: Any,
     *,
-    least: int,
+    min_rows: int,
     limit: int | None,
-    features: Featurise | None,
+    features: FeatureFunction | None,
     seed: int,
     times: int = 1,
 ) -> tuple[Pair, Tensor, float]:
@@ -31,15 +31,17 @@ def with_training(
     Raises:
         MeasureError: as `pair`, and for a training sample that does not fit.
     """
-    both = pair(x, y, least=least, limit=limit, features=features, seed=seed, dtype=None)
+    both = pair(x, y, min_rows=min_rows, limit=limit, features=features, seed=seed, dtype=None)
     rows = matrix(train if features is None else features(train), "the training sample")
     if rows.shape[1] != both.x.shape[1]:
         raise MeasureError(
             f"the training sample needs the columns of the others, {both.x.shape[1]}, and has "
             f"{rows.shape[1]}"
         )
-    if len(rows) < least:
-        raise MeasureError(f"this measure needs {least} training rows, and was given {len(rows)}")
+    if len(rows) < min_rows:
+        raise MeasureError(
+            f"this measure needs {min_rows} training rows, and was given {len(rows)}"
+        )
     rng = torch.Generator().manual_seed(seed)
     rows = subsample(rows, len(rows) if limit is None else times * limit, rng).to(
         both.x.device, both.x.dtype
@@ -50,8 +52,8 @@ def with_training(
 
 def distances(queries: Tensor, reference: Tensor, chunk: int | None) -> tuple[Tensor, Tensor]:
     """Return each query's distance to its nearest row of the reference, and the row: (n,)."""
-    found = _search.nearest(queries, reference, 1, chunk=chunk)
-    return found.squared[:, 0].sqrt(), found.index[:, 0]
+    neighbours = _search.nearest(queries, reference, 1, chunk=chunk)
+    return neighbours.squared[:, 0].sqrt(), neighbours.index[:, 0]
 
 
 def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:

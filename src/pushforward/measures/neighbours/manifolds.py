@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, Pair, counted, pair
+from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least
 from pushforward.measures._intervals import Z
 from pushforward.measures.measurement import Better, Measurement, Scorecard
 from pushforward.measures.neighbours import _balls
@@ -25,10 +25,10 @@ class Options(TypedDict, total=False):
 
     k: int
     chunk: int | None
-    splits: int
+    permutations: int
     resamples: int
     limit: int | None
-    features: Featurise | None
+    features: FeatureFunction | None
     seed: int
 
 
@@ -59,12 +59,12 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         region is visited. One real outlier has a large ball, which can make it too high.
 
     Null:
-        depends on sizes and dimension and has no formula; it is the mean over random splits of the
-        pooled rows.
+        depends on sizes and dimension and has no formula; it is the mean over random permutations
+        of the pooled rows.
 
     Cost:
-        O((n + m)^2 d) time and O(chunk (n + m)) memory; all six measures together, without splits
-        and resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; all six measures together, without
+        permutations and resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -99,8 +99,8 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         outliers have large balls, which can make it too high; read it with `coverage`.
 
     Null:
-        depends on sizes and dimension and has no formula; it is the mean over random splits of the
-        pooled rows.
+        depends on sizes and dimension and has no formula; it is the mean over random permutations
+        of the pooled rows.
 
     Cost:
         that of `precision`, of which it is a part.
@@ -141,7 +141,7 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
-        mean over random splits.
+        mean over random permutations.
 
     Cost:
         that of `precision`, in the same pass.
@@ -180,7 +180,7 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         one formula for all continuous distributions, $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m -
-        1 - i)$; with exact copies, the mean over random splits.
+        1 - i)$; with exact copies, the mean over random permutations.
 
     Cost:
         that of `precision`, in the same pass.
@@ -223,7 +223,7 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         1 before the clip; a little less after it, by the half of the noise that is cut off: the
-        mean over random splits of the pooled rows.
+        mean over random permutations of the pooled rows.
 
     Cost:
         that of `precision`, in the same pass, of which it is about a fifth.
@@ -266,7 +266,7 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         1 before the clip; a little less after it, by the half of the noise that is cut off: the
-        mean over random splits of the pooled rows.
+        mean over random permutations of the pooled rows.
 
     Cost:
         that of `precision`, in the same pass.
@@ -284,10 +284,10 @@ def prdc(
     *,
     k: int = 5,
     chunk: int | None = None,
-    splits: int = 2,
+    permutations: int = 2,
     resamples: int = 20,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Scorecard:
     r"""Precision, recall, density, coverage and the clipped forms of the last two, in one pass.
@@ -302,12 +302,12 @@ def prdc(
         k: a row's ball reaches to its k-th nearest other row of its own sample.
         chunk: rows whose distances are held at once: memory is chunk times the larger sample. None
             for as many as fit a CPU's cache.
-        splits: random splits of the pooled rows, at the same sizes, behind the nulls that have no
-            formula (or none that holds for exact copies). 0: none.
+        permutations: random permutations of the pooled rows, at the same sizes, behind the nulls
+            that have no formula (or none that holds for exact copies). 0: none.
         resamples: subsamples behind the intervals. 0: no intervals.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
-        seed: of splits, subsamples and left-out rows.
+        seed: of permutations, subsamples and left-out rows.
 
     Returns:
         All six depend on the sizes, so the intervals are for their expectation at *these* sizes,
@@ -328,28 +328,29 @@ def prdc(
         rows, which look perfect.
 
     Null:
-        1 for density and a formula for coverage; for the others, random splits of the pooled rows,
-        which cost as much as the measurement each.
+        1 for density and a formula for coverage; for the others, random permutations of the pooled
+        rows, which cost as much as the measurement each.
 
     Cost:
         O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and
-        d = 64 with splits=0 and resamples=0. Each split costs the same again.
+        d = 64 with permutations=0 and resamples=0. Each permutation costs as
+        much again.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
         standard errors Shao & Wu 1989, "A general theory for jackknife variance estimation".
     """
-    counted(1, k=k, chunk=chunk)
-    counted(0, splits=splits, resamples=resamples)
-    both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
+    require_at_least(1, k=k, chunk=chunk)
+    require_at_least(0, permutations=permutations, resamples=resamples)
+    both = pair(x, y, min_rows=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
     (real, fake), _ = _search.magnified(both.x, both.y)
     both = Pair(real, fake, {"k": k, **both.extra})
     rng = torch.Generator().manual_seed(seed)
-    seen = _balls.look(both.x, both.y, k, chunk)
-    nulls = _balls.nulls(both, seen, k, chunk, splits, rng)
+    statistics = _balls.ball_statistics(both.x, both.y, k, chunk)
+    nulls = _balls.nulls(both, statistics, k, chunk, permutations, rng)
     errors = _balls.errors(both, k, chunk, resamples, rng)
-    found = zip(_balls.ALL, seen.values, nulls, errors, strict=True)
-    return Scorecard({row[0]: _measured(*row, both) for row in found})
+    rows = zip(_balls.ALL, statistics.values, nulls, errors, strict=True)
+    return Scorecard({row[0]: _measured(*row, both) for row in rows})
 
 
 def _measured(
@@ -357,11 +358,11 @@ def _measured(
 ) -> Measurement:
     low, high = _interval(name, value, error, both)
     better: Better = "null" if name == "density" else "higher"
-    beside = "" if null is None else f"{_side(low, high, null)} {null:.3f} of no difference"
-    shown = min(1.0, value) if name in CLIPPED else value
+    comparison = "" if null is None else f"{_relation(low, high, null)} {null:.3f} of no difference"
+    reported = min(1.0, value) if name in CLIPPED else value
     return Measurement(
         name,
-        shown,
+        reported,
         low=low,
         high=high,
         covers="" if error is None else "both samples (subsampling)",
@@ -370,12 +371,12 @@ def _measured(
         m=both.m,
         better=better,
         unit="" if name == "density" else "share",
-        reading=f"{shown:.3f}{beside}",
+        reading=f"{reported:.3f}{comparison}",
         extra={**({"unclipped": value} if name in CLIPPED else {}), **both.extra},
     )
 
 
-def _side(low: float | None, high: float | None, null: float) -> str:
+def _relation(low: float | None, high: float | None, null: float) -> str:
     if high is not None and high < null:
         return ", below the"
     return ", above the" if low is not None and low > null else " beside the"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, counted, subsample
-from pushforward.measures._intervals import Z, around, permutation_p, wilson
+from pushforward.measures._inputs import FeatureFunction, require_at_least, subsample
+from pushforward.measures._intervals import Z, normal_interval, permutation_p, wilson
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours import _copying
 from pushforward.measures.neighbours._shared import (
@@ -32,7 +32,7 @@ def authenticity(
     train: Any,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Share of the generated rows that are no near copies of a training row.
@@ -81,8 +81,10 @@ def authenticity(
         and auditing generative models"; for the null Henze 1987, "On the fraction of random points
         with specified nearest-neighbour interrelations".
     """
-    counted(1, chunk=chunk)
-    both, rows, _ = with_training(x, y, train, least=3, limit=limit, features=features, seed=seed)
+    require_at_least(1, chunk=chunk)
+    both, rows, _ = with_training(
+        x, y, train, min_rows=3, limit=limit, features=features, seed=seed
+    )
     among = _search.nearest(rows, rows, 1, chunk=chunk, itself=True)
     to_training = _search.nearest(both.y, rows, 1, chunk=chunk)
     own, neighbour = among.squared[:, 0], among.index[:, 0]
@@ -119,7 +121,7 @@ def closest_record(
     permutations: int = 999,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Distance to the closest record: share of generated rows nearer to training than held-out.
@@ -171,21 +173,21 @@ def closest_record(
         Park et al. 2018, "Data synthesis based on generative adversarial networks"; Platzer &
         Reutterer 2021, "Holdout-based empirical assessment of mixed-type synthetic data".
     """
-    counted(1, chunk=chunk, permutations=permutations)
+    require_at_least(1, chunk=chunk, permutations=permutations)
     both, rows, unit = with_training(
-        x, y, train, least=2, limit=limit, features=features, seed=seed
+        x, y, train, min_rows=2, limit=limit, features=features, seed=seed
     )
     rng = torch.Generator().manual_seed(seed)
     size = min(both.n, len(rows))
     seen, unseen = subsample(rows, size, rng), subsample(both.x, size, rng)
     to_seen, to_unseen = distances(both.y, seen, chunk), distances(both.y, unseen, chunk)
-    found = _copying.closer(to_seen, to_unseen, size, permutations, rng)
-    low, high = share_interval(found.share, found.variance, both.m)
-    p_value = permutation_p(found.share, found.permuted)
+    nearer = _copying.nearer_share(to_seen, to_unseen, size, permutations, rng)
+    low, high = share_interval(nearer.share, nearer.variance, both.m)
+    p_value = permutation_p(nearer.share, nearer.permuted)
     copies = _mean(to_seen[0] == 0)
     return Measurement(
         "closest_record",
-        found.share,
+        nearer.share,
         low=low,
         high=high,
         covers="generated, training and held-out rows",
@@ -216,7 +218,7 @@ def memorisation(
     resamples: int = 100,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Data-copying test C_T: are generated rows nearer to the training rows than new real ones?
@@ -270,35 +272,35 @@ def memorisation(
         Meehan, Chaudhuri & Dasgupta 2020, "A non-parametric test to detect data-copying in
         generative models".
     """
-    counted(1, chunk=chunk, cells=cells)
-    counted(0, resamples=resamples)
+    require_at_least(1, chunk=chunk, cells=cells)
+    require_at_least(0, resamples=resamples)
     both, rows, _ = with_training(
-        x, y, train, least=_copying.LEAST, limit=limit, features=features, seed=seed
+        x, y, train, min_rows=_copying.MIN_CELL_ROWS, limit=limit, features=features, seed=seed
     )
     count = cells or max(1, min(10, min(both.n, both.m, len(rows)) // 100))
-    held, fake = _copying.placed(both.x, both.y, rows, count, chunk, seed)
-    kept = _copying.kept(held, fake, count)
-    found = _copying.score(held, fake, kept)
-    error = _copying.bootstrap(held, fake, kept, resamples, seed)
-    low, high = around(found.value, error)
+    held, fake = _copying.cell_distances(both.x, both.y, rows, count, chunk, seed)
+    cells_used = _copying.usable_cells(held, fake, count)
+    score = _copying.copying_score(held, fake, cells_used)
+    error = _copying.bootstrap(held, fake, cells_used, resamples, seed)
+    low, high = normal_interval(score.value, error)
     return Measurement(
         "memorisation",
-        found.value,
+        score.value,
         low=low,
         high=high,
         covers="" if error is None else "generated and held-out rows, for this training sample",
         null=0.0,
-        p_value=found.p_value,
+        p_value=score.p_value,
         n=both.n,
         m=both.m,
         better="null",
         unit="standard deviations",
-        reading=_nearer(found.p_value),
+        reading=_nearer(score.p_value),
         extra={
-            "cells": [float(z) for z in found.scores],
-            "cells_left_out": count - len(kept),
-            "rows_kept": found.rows,
-            "underfitting_p_value": found.p_value_above,
+            "cells": [float(z) for z in score.scores],
+            "cells_left_out": count - len(cells_used),
+            "rows_kept": score.rows,
+            "underfitting_p_value": score.p_value_above,
             **both.extra,
         },
     )

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from pushforward.measures import _search
-from pushforward.measures._inputs import Featurise, counted, pair, subsample
-from pushforward.measures._intervals import labels, permutation_p, verdict
+from pushforward.measures._inputs import FeatureFunction, pair, require_at_least, subsample
+from pushforward.measures._intervals import permutation_masks, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours._shared import share_interval
 
-HELD = 1 << 22  # labels that are held at once
+LABELS_AT_ONCE = 1 << 22  # labels that are held at once
 
 
 def nearest_neighbour_test(
@@ -23,7 +23,7 @@ def nearest_neighbour_test(
     permutations: int = 499,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Nearest-neighbour two-sample test: how often a row's nearest other row is of its own side.
@@ -72,8 +72,8 @@ def nearest_neighbour_test(
         Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; Schilling 1986, Henze
         1988; for the variance Fafchamps & Gubert 2007, "The formation of risk sharing networks".
     """
-    counted(1, chunk=chunk, permutations=permutations)
-    both = pair(x, y, least=5, limit=limit, features=features, seed=seed, dtype=None)
+    require_at_least(1, chunk=chunk, permutations=permutations)
+    both = pair(x, y, min_rows=5, limit=limit, features=features, seed=seed, dtype=None)
     rng = torch.Generator().manual_seed(seed)
     n = min(both.n, both.m)
     sides = [subsample(both.x, n, rng), subsample(both.y, n, rng)]
@@ -100,7 +100,7 @@ def nearest_neighbour_test(
         m=n,
         better="null",
         unit="share",
-        reading=_told(p_value, high, null),
+        reading=_reading(p_value, high, null),
         extra={
             "accuracy_real": float(hits[real].mean()),
             "accuracy_generated": float(hits[~real].mean()),
@@ -109,7 +109,7 @@ def nearest_neighbour_test(
     )
 
 
-def _told(p_value: float, high: float, null: float) -> str:
+def _reading(p_value: float, high: float, null: float) -> str:
     if high >= null:
         return verdict(p_value)
     return "rows lie nearer to the other side's than to their own: copies of each other?"
@@ -125,7 +125,7 @@ def _nearest_others(rows: Tensor, chunk: int | None, rng: torch.Generator) -> Te
     place -= first[group]  # of a row among its copies
     luck = torch.rand(len(rows), generator=rng)
     another = (place + 1 + (luck * (copies[group] - 1)).long()) % copies[group]
-    found: Tensor = members[first[group] + another]
+    other: Tensor = members[first[group] + another]
     alone = copies[group] == 1
     if alone.any():
         nearby = (
@@ -136,17 +136,17 @@ def _nearest_others(rows: Tensor, chunk: int | None, rng: torch.Generator) -> Te
             .cpu()[group]
         )
         of_nearby = members[first[nearby] + (luck * copies[nearby]).long()]
-        found = found.where(~alone, of_nearby)
-    return found
+        other = other.where(~alone, of_nearby)
+    return other
 
 
 def _permuted(nearest: Tensor, n: int, permutations: int, rng: torch.Generator) -> Tensor:
     """Return the accuracy for random labels on the same graph (B,)."""
-    found = []
-    for part in torch.arange(permutations).split(max(1, HELD // n)):
-        real = labels(n, n, len(part), rng)
-        found.append((real[:, nearest] == real).double().mean(1))
-    return torch.cat(found)
+    parts = []
+    for part in torch.arange(permutations).split(max(1, LABELS_AT_ONCE // n)):
+        real = permutation_masks(n, n, len(part), rng)
+        parts.append((real[:, nearest] == real).double().mean(1))
+    return torch.cat(parts)
 
 
 def _variance(hits: Tensor, nearest: Tensor) -> float:

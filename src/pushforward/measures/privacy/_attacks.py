@@ -34,7 +34,7 @@ def attacks(
     near = _search.nearest(candidates, fake, k, chunk=chunk).squared
     radii = near[:, 0].median().expand(len(candidates))
     (inside,) = _search.balls(fake, candidates, radii, chunk=chunk)
-    found = {
+    scores = {
         "the distance to the nearest generated row": -near[:, 0],
         f"the mean distance to the {k} nearest generated rows": -near.sqrt().mean(1),
         "the number of generated rows nearby": inside.of_ball.double(),
@@ -42,9 +42,9 @@ def attacks(
     if reference is not None:
         far = _search.nearest(candidates, reference, k, chunk=chunk).squared
         of_nearest, of_last = (_ratio(far[:, i], near[:, i]) for i in (0, k - 1))
-        found["the nearest generated row against the nearest real one"] = of_nearest
-        found[f"the density of generated rows against that of real ones ({k} nearest)"] = of_last
-    return {name: np.asarray(score.double().cpu()) for name, score in found.items()}
+        scores["the nearest generated row against the nearest real one"] = of_nearest
+        scores[f"the density of generated rows against that of real ones ({k} nearest)"] = of_last
+    return {name: np.asarray(score.double().cpu()) for name, score in scores.items()}
 
 
 def _ratio(far: Tensor, near: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def _ratio(far: Tensor, near: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Judged:
+class SelectedAttack:
     """The attack that one half of the candidates chose, and its scores on the other half.
 
     Args:
@@ -70,20 +70,20 @@ class Judged:
 
     attack: str
     areas: dict[str, float]
-    seen: Floats
-    new: Floats
+    members: Floats
+    others: Floats
 
-    def found_at(self, alarm: float) -> float:
+    def true_positive_rate(self, false_positive_rate: float) -> float:
         """Return the share of `seen` that is found where this share of `new` is a false alarm.
 
         Between two thresholds the ROC curve is straight: a coin is tossed for equal scores.
         """
-        thresholds = np.unique(np.concatenate([self.new, self.seen]))[::-1]
-        false, true = (_reached(scores, thresholds) for scores in (self.new, self.seen))
-        last = int(np.searchsorted(false, alarm, side="right")) - 1
+        thresholds = np.unique(np.concatenate([self.others, self.members]))[::-1]
+        false, true = (_reached(scores, thresholds) for scores in (self.others, self.members))
+        last = int(np.searchsorted(false, false_positive_rate, side="right")) - 1
         if last + 1 == len(false):
             return 1.0
-        part = (alarm - false[last]) / (false[last + 1] - false[last])
+        part = (false_positive_rate - false[last]) / (false[last + 1] - false[last])
         return float(true[last] + part * (true[last + 1] - true[last]))
 
 
@@ -93,7 +93,7 @@ def _reached(scores: Floats, thresholds: Floats) -> Floats:
     return np.append(0.0, 1 - below)
 
 
-def judged(scores: Scores, size: int) -> Judged:
+def select_attack(scores: Scores, size: int) -> SelectedAttack:
     """Choose the strongest attack on half of the candidates.
 
     Args:
@@ -103,4 +103,4 @@ def judged(scores: Scores, size: int) -> Judged:
     half = size // 2
     areas = {n: roc_area(s[size : size + half], s[:half])[0] for n, s in scores.items()}
     best = max(areas, key=lambda name: areas[name])
-    return Judged(best, areas, scores[best][half:size], scores[best][size + half :])
+    return SelectedAttack(best, areas, scores[best][half:size], scores[best][size + half :])

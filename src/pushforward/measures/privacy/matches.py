@@ -76,10 +76,10 @@ def exact_matches(
     columns = _columns.read(*frames, limit=limit, seed=seed)
     rows = _codes(columns)
     held, fake, known = (rows[columns.part(side)] for side in range(3))
-    found, chance = np.isin(fake, known), np.isin(held, known)
-    value, null = float(found.mean()), float(chance.mean())
+    matched, held_out_matched = np.isin(fake, known), np.isin(held, known)
+    value, null = float(matched.mean()), float(held_out_matched.mean())
     low, high = wilson(value, len(fake))
-    p_value = _fisher(int(found.sum()), len(fake), int(chance.sum()), len(held))
+    p_value = _fisher(int(matched.sum()), len(fake), int(held_out_matched.sum()), len(held))
     less, more = _newcombe(value, (low, high), null, wilson(null, len(held)))
     return Measurement(
         "exact_matches",
@@ -95,9 +95,9 @@ def exact_matches(
         unit="share",
         reading=_reading(value, null, p_value),
         extra={
-            "matches": int(found.sum()),
-            "held_out_matches": int(chance.sum()),
-            "repeated": len(np.unique(fake[found])),
+            "matches": int(matched.sum()),
+            "held_out_matches": int(held_out_matched.sum()),
+            "repeated": len(np.unique(fake[matched])),
             "excess": value - null,
             "excess_low": less,
             "excess_high": more,
@@ -126,11 +126,11 @@ def _codes(columns: _columns.Columns) -> Ints:
     return codes
 
 
-def _fisher(found: int, m: int, chance: int, n: int) -> float:
+def _fisher(matched: int, m: int, held_out_matched: int, n: int) -> float:
     """Return how probable so many of the matches fall on the m rows where both sides are alike."""
     from scipy.stats import hypergeom
 
-    p_value = float(hypergeom.sf(found - 1, n + m, found + chance, m))
+    p_value = float(hypergeom.sf(matched - 1, n + m, matched + held_out_matched, m))
     return min(1.0, max(p_value, sys.float_info.min))
 
 
@@ -149,9 +149,11 @@ def _reading(value: float, null: float, p_value: float) -> str:
     if value == null == 0:
         return "no generated row equals a training row, and no held-out one does"
     p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
-    told = f"{_percent(value)} of the generated rows equal a training row, {_percent(null)} of new"
+    shares = (
+        f"{_percent(value)} of the generated rows equal a training row, {_percent(null)} of new"
+    )
     verdict = "no more than by chance" if p_value > 0.05 else "more than by chance: copies"
-    return f"{told} real ones do: {verdict} ({p})"
+    return f"{shares} real ones do: {verdict} ({p})"
 
 
 def _percent(share: float) -> str:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, counted
+from pushforward.measures._inputs import FeatureFunction, Pair, require_at_least
 from pushforward.measures.learned import roc_area
 from pushforward.measures.measurement import Measurement
-from pushforward.measures.neighbours._copying import mann_whitney
+from pushforward.measures.neighbours._copying import mann_whitney_z
 from pushforward.measures.neighbours._shared import share_interval, with_training
 from pushforward.measures.privacy import _attacks
 
-LEAST = 20  # rows of each side: half to choose the attack, half to judge it
-ALARMS = {"1 %": 0.01, "10 %": 0.1}  # shares of false alarms at which the finds are told
+MIN_ROWS = 20  # rows of each side: half to choose the attack, half to judge it
+FALSE_POSITIVE_RATES = {"1 %": 0.01, "10 %": 0.1}
 
 
 def membership_inference(
@@ -29,7 +29,7 @@ def membership_inference(
     k: int = 5,
     chunk: int | None = None,
     limit: int | None = None,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Membership inference: how well an attacker tells training rows from new ones.
@@ -92,20 +92,20 @@ def membership_inference(
         finds at few false alarms Carlini et al. 2022, "Membership inference attacks from first
         principles".
     """
-    counted(1, k=k, chunk=chunk)
+    require_at_least(1, k=k, chunk=chunk)
     both, rows, _ = with_training(
-        x, y, train, least=LEAST, limit=limit, features=features, seed=seed, times=2
+        x, y, train, min_rows=MIN_ROWS, limit=limit, features=features, seed=seed, times=2
     )
     if k > both.m:
         raise MeasureError(f"k must be at most the {both.m} generated rows, and is {k}")
     size = min(both.n, len(rows))
     candidates, reference = _drawn(rows, both, size, k, torch.Generator().manual_seed(seed))
     scores = _attacks.attacks(candidates, both.y, reference, k, chunk)
-    judged = _attacks.judged(scores, size)
-    area, variance = roc_area(judged.new, judged.seen)
-    low, high = share_interval(area, variance, 2 * len(judged.seen))
-    p_value = _p_value(judged)
-    finds = {name: judged.found_at(alarm) for name, alarm in ALARMS.items()}
+    selected = _attacks.select_attack(scores, size)
+    area, variance = roc_area(selected.others, selected.members)
+    low, high = share_interval(area, variance, 2 * len(selected.members))
+    p_value = _p_value(selected)
+    rates = {name: selected.true_positive_rate(rate) for name, rate in FALSE_POSITIVE_RATES.items()}
     return Measurement(
         "membership_inference",
         area,
@@ -118,11 +118,11 @@ def membership_inference(
         m=both.m,
         better="null",
         unit="AUC",
-        reading=_reading(p_value, judged.attack, finds["10 %"]),
+        reading=_reading(p_value, selected.attack, rates["10 %"]),
         extra={
-            "attack": judged.attack,
-            "attacks": judged.areas,
-            "found": finds,
+            "attack": selected.attack,
+            "attacks": selected.areas,
+            "true_positive_rate": rates,
             "candidates": {"training": size, "held_out": size},
             "reference": 0 if reference is None else len(reference),
             **both.extra,
@@ -136,7 +136,7 @@ def _drawn(
     """Return the candidates, so many training rows and then held-out ones, and the reference."""
     (seen, more), (new, others) = (_split(side, size, rng) for side in (rows, both.x))
     left_over = (more if len(more) else others)[: both.m]
-    return torch.cat([seen, new]), left_over if len(left_over) >= max(LEAST, k) else None
+    return torch.cat([seen, new]), left_over if len(left_over) >= max(MIN_ROWS, k) else None
 
 
 def _split(rows: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -145,17 +145,17 @@ def _split(rows: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tenso
     return rows[order[:size]], rows[order[size:]]
 
 
-def _p_value(judged: _attacks.Judged) -> float:
+def _p_value(selected: _attacks.SelectedAttack) -> float:
     """Return the one-sided p-value of the Mann-Whitney test, which is never 0."""
-    score = mann_whitney(judged.new, judged.seen)
+    score = mann_whitney_z(selected.others, selected.members)
     return max(math.erfc(score / math.sqrt(2)) / 2, sys.float_info.min)
 
 
-def _reading(p_value: float, attack: str, found: float) -> str:
+def _reading(p_value: float, attack: str, rate: float) -> str:
     p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
     if p_value > 0.05:
         return f"no attack tells training rows from new real ones better than guessing ({p})"
     return (
-        f"training rows are told from new real ones ({p}), by {attack}: {found:.0%} of them are "
+        f"training rows are told from new real ones ({p}), by {attack}: {rate:.0%} of them are "
         "found at 10 % of false alarms"
     )

@@ -1,4 +1,4 @@
-"""Divergences of counts in bins, nearly unbiased, for one pair of samples or many splits at once.
+"""Divergences of counts in bins, nearly unbiased, for one pair of samples or many at once.
 
 Counts are (..., K), the real ones first; every function works along the last axis.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 
 
 def cells(pooled: Tensor, bins: int) -> Tensor:
@@ -38,9 +38,9 @@ def counts(cell: Tensor, n: int) -> tuple[Tensor, Tensor]:
 def permuted(
     cell: Tensor, n: int, permutations: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return the counts (B, K) of random splits of the pooled rows, by one matrix product."""
+    """Return the counts (B, K) of random permutations of the pooled rows, by one matrix product."""
     one_hot = torch.nn.functional.one_hot(cell).double()
-    first = labels(n, len(cell) - n, permutations, rng).to(one_hot) @ one_hot
+    first = permutation_masks(n, len(cell) - n, permutations, rng).to(one_hot) @ one_hot
     return first, one_hot.sum(0) - first
 
 

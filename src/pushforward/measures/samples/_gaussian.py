@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 from pushforward.measures._nuclear import nuclear_norm, regular
 
 
@@ -65,10 +65,10 @@ def between(x: Tensor, y: Tensor) -> float:
 
 
 def permuted(x: Tensor, y: Tensor, permutations: int, rng: torch.Generator) -> Tensor:
-    """Return `between` (B,) for random splits of the pooled rows."""
+    """Return `between` (B,) for random permutations of the pooled rows."""
     pooled = torch.cat([x, y]) if permutations else x
-    splits = labels(len(x), len(y), permutations, rng).to(x.device)
-    each = [between(pooled[is_x], pooled[~is_x]) for is_x in splits]
+    masks = permutation_masks(len(x), len(y), permutations, rng).to(x.device)
+    each = [between(pooled[is_x], pooled[~is_x]) for is_x in masks]
     return torch.tensor(each, dtype=torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""The nearest-neighbour estimate of a KL divergence, its random splits and its subsamples."""
+"""The nearest-neighbour estimate of a KL divergence, its random permutations and its subsamples."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import subsample
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 
 
 @dataclass(frozen=True)
-class Estimate:
+class KLEstimate:
     """KL(p, q) in nats, and the share of the rows of p where copies were counted instead."""
 
     value: float
     copies: float
 
 
-def estimate(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Estimate:
+def estimate(x: Tensor, y: Tensor, k: int, chunk: int | None) -> KLEstimate:
     """Return the estimate of KL(p, q) from rows x (n, d) of p and y (m, d) of q."""
     n, d = x.shape
     within = _search.nearest(x, x, k, chunk=chunk, itself=True).squared[:, -1]
@@ -31,7 +31,7 @@ def estimate(x: Tensor, y: Tensor, k: int, chunk: int | None) -> Estimate:
     if copied.any():
         radii = torch.maximum(within, between)[copied]
         each[copied] = _counted(x, y, x[copied], radii, chunk)
-    return Estimate(float(each.mean()), float(copied.double().mean()))
+    return KLEstimate(float(each.mean()), float(copied.double().mean()))
 
 
 def _counted(x: Tensor, y: Tensor, centres: Tensor, radii: Tensor, chunk: int | None) -> Tensor:
@@ -55,9 +55,9 @@ def beyond(x: Tensor, y: Tensor, k: int, chunk: int | None) -> float:
 def permuted(
     pooled: Tensor, n: int, k: int, chunk: int | None, permutations: int, rng: torch.Generator
 ) -> Tensor:
-    """Return the estimate (B,) for random splits of the pooled rows into n and the others."""
-    splits = labels(n, len(pooled) - n, permutations, rng).to(pooled.device)
-    each = [estimate(pooled[is_x], pooled[~is_x], k, chunk).value for is_x in splits]
+    """Return the estimate (B,) for random permutations of the pooled rows into n and the others."""
+    masks = permutation_masks(n, len(pooled) - n, permutations, rng).to(pooled.device)
+    each = [estimate(pooled[is_x], pooled[~is_x], k, chunk).value for is_x in masks]
     return torch.tensor(each, dtype=torch.float64)
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._intervals import labels, of_square
+from pushforward.measures._intervals import permutation_masks, squared_distance_interval
 
-SPREAD = (4.0, 2.0, 1.0, 0.5, 0.25)  # bandwidths in medians; `rbf` relies on the halving
-SEEN_BY_MEDIAN = 1000  # rows from which the median distance is taken
+SCALES = (4.0, 2.0, 1.0, 0.5, 0.25)  # bandwidths in medians; `rbf` relies on the halving
+MEDIAN_ROWS = 1000  # rows from which the median distance is taken
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def around_median(pooled: Tensor, generator: torch.Generator) -> list[float]:
     The rows are chosen without regard to the side they came from, so that a permutation test with
     these bandwidths stays exact.
     """
-    chosen = torch.randperm(len(pooled), generator=generator)[:SEEN_BY_MEDIAN]
+    chosen = torch.randperm(len(pooled), generator=generator)[:MEDIAN_ROWS]
     distances = torch.nn.functional.pdist(pooled.detach()[chosen.to(pooled.device)])
     positive = distances[distances > 0]
     if not len(positive):
         return []
     median = distances.median()
     scale = float(median if median > 0 else positive.median())
-    return [scale * factor for factor in SPREAD]
+    return [scale * factor for factor in SCALES]
 
 
 def positive(bandwidth: float) -> float:
@@ -94,17 +94,17 @@ def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator)
     Args:
         kernel: (n + m, n + m), symmetric; the diagonal is overwritten.
         n: how many of the rows are real; they come first.
-        permutations: how many random splits of the pooled rows.
+        permutations: how many random permutations of the pooled rows.
         rng: draws them.
     """
     diagonal = kernel.diagonal().clone()
     kernel.fill_diagonal_(0)
-    value, splits = float(statistic(kernel, n)), permuted(kernel, n, permutations, rng)
+    value, permuted_values = float(statistic(kernel, n)), permuted(kernel, n, permutations, rng)
     bias = _of_pairs_with_itself(kernel[:n, :n], diagonal[:n])
     bias += _of_pairs_with_itself(kernel[n:, n:], diagonal[n:])
     variance = float(jackknife_variance(kernel, n))
-    low, high = of_square(value, bias, splits.cpu().numpy(), variance)
-    return Discrepancy(value, low, high, splits)
+    low, high = squared_distance_interval(value, bias, permuted_values.cpu().numpy(), variance)
+    return Discrepancy(value, low, high, permuted_values)
 
 
 def _of_pairs_with_itself(within: Tensor, diagonal: Tensor) -> float:
@@ -144,9 +144,9 @@ def _jackknife(without: Tensor) -> Tensor:
 
 
 def permuted(kernel: Tensor, n: int, permutations: int, rng: torch.Generator) -> Tensor:
-    """Return `statistic` for random splits of the pooled rows (B,), by one matrix product."""
+    """Return `statistic` for random permutations of the pooled rows (B,), by one matrix product."""
     m = len(kernel) - n
-    is_x = labels(n, m, permutations, rng).to(kernel)
+    is_x = permutation_masks(n, m, permutations, rng).to(kernel)
     from_x = is_x @ kernel
     within_x = (from_x * is_x).sum(1)
     between = from_x.sum(1) - within_x

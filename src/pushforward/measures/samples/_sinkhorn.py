@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 from pushforward.measures.samples._quadratic import squared_distances
 
 PLAIN = 5  # steps without relaxation, from which the rate of convergence is seen
 RELAXED = 25  # steps with it, before the plan is made afresh
 COOLING = 0.25  # ratio of one temperature to the one before
-NEAR = 0.5  # error of the marginals with which a start needs no cooling
+WARM_ERROR = 0.5  # error of the marginals with which a start needs no cooling
 TINY = 1e-250  # in place of a marginal that underflows
-FAR = 500.0  # a shared plan has no entry below exp(-FAR), by which a double can still be divided
+MAX_EXPONENT = 500.0  # a shared plan has no entry below exp(-500): a double can be divided by it
 
 
 @dataclass(frozen=True)
-class Heat:
+class SinkhornSettings:
     """The temperature epsilon, in units of the cost; the plan's tolerance; the most steps."""
 
     epsilon: float
@@ -43,7 +43,7 @@ class Divergence:
     error: float
 
 
-def divergence(x: Tensor, y: Tensor, heat: Heat) -> Divergence:
+def divergence(x: Tensor, y: Tensor, settings: SinkhornSettings) -> Divergence:
     """Return the Sinkhorn divergence of x (n, d) and y (m, d).
 
     A shift of all rows changes the squared cost by terms of one side alone, so that both clouds are
@@ -51,9 +51,9 @@ def divergence(x: Tensor, y: Tensor, heat: Heat) -> Divergence:
     """
     shift = y.mean(0) - x.mean(0)
     x, y = x - x.mean(0), y - y.mean(0)
-    f_x, error_x = within(squared_distances(x, x), heat)
-    f_y, error_y = within(squared_distances(y, y), heat)
-    f, g, error = between(squared_distances(x, y), f_x, f_y, heat)
+    f_x, error_x = within(squared_distances(x, x), settings)
+    f_y, error_y = within(squared_distances(y, y), settings)
+    f, g, error = between(squared_distances(x, y), f_x, f_y, settings)
     gained_x, gained_y = f - f_x, g - f_y
     return Divergence(
         float(gained_x.mean() + gained_y.mean() + shift.square().sum()),
@@ -63,7 +63,7 @@ def divergence(x: Tensor, y: Tensor, heat: Heat) -> Divergence:
     )
 
 
-def within(cost: Tensor, heat: Heat) -> tuple[Tensor, float]:
+def within(cost: Tensor, settings: SinkhornSettings) -> tuple[Tensor, float]:
     """Return the potential (n,) of a cloud and itself, and its plan's error.
 
     The mean of a step's start and its end converges at a rate of 1/2 or better, at all
@@ -73,33 +73,37 @@ def within(cost: Tensor, heat: Heat) -> tuple[Tensor, float]:
         Feydy et al. 2019, "Interpolating between optimal transport and MMD using Sinkhorn
         divergences", section 3.1.
     """
-    kernel = (cost * (-1 / heat.epsilon)).exp_()
+    kernel = (cost * (-1 / settings.epsilon)).exp_()
     u, error = cost.new_ones(len(cost)), math.inf
-    for _ in range(heat.iterations):
+    for _ in range(settings.iterations):
         rows = kernel @ u / len(cost)
         error = float((u * rows - 1).abs().mean())
         u = (u / rows).sqrt()
-        if error <= heat.tolerance:
+        if error <= settings.tolerance:
             break
-    return heat.epsilon * u.log(), error
+    return settings.epsilon * u.log(), error
 
 
-def between(cost: Tensor, f: Tensor, g: Tensor, heat: Heat) -> tuple[Tensor, Tensor, float]:
+def between(
+    cost: Tensor, f: Tensor, g: Tensor, settings: SinkhornSettings
+) -> tuple[Tensor, Tensor, float]:
     """Return the potentials (n,), (m,) of two clouds and their plan's error; f and g are a start.
 
     Reference:
         Schmitzer 2019, "Stabilized sparse scaling algorithms for entropy regularized transport
         problems".
     """
-    if not float((_plan(cost, f, g, heat.epsilon).mean(1) - 1).abs().mean()) < NEAR:
-        for epsilon in _cooling(float(cost.mean()), heat.epsilon):
+    if not float((_plan(cost, f, g, settings.epsilon).mean(1) - 1).abs().mean()) < WARM_ERROR:
+        for epsilon in _cooling(float(cost.mean()), settings.epsilon):
             f = _softmin(cost, g, epsilon)
             g = _softmin(cost.mT, f, epsilon)
-    error, rate = math.inf, 0.0
-    for _ in range(0, heat.iterations, PLAIN + RELAXED):
-        u, v, error, rate = _scaled(_plan(cost, f, g, heat.epsilon), heat.tolerance, rate)
-        f, g = f + heat.epsilon * u.log(), g + heat.epsilon * v.log()
-        if error <= heat.tolerance:
+    error, convergence = math.inf, 0.0
+    for _ in range(0, settings.iterations, PLAIN + RELAXED):
+        u, v, error, convergence = _scaled(
+            _plan(cost, f, g, settings.epsilon), settings.tolerance, convergence
+        )
+        f, g = f + settings.epsilon * u.log(), g + settings.epsilon * v.log()
+        if error <= settings.tolerance:
             break
     return f, g, error
 
@@ -108,10 +112,10 @@ def _plan(cost: Tensor, f: Tensor, g: Tensor, epsilon: float) -> Tensor:
     return torch.sub(g, cost).add_(f[:, None]).div_(epsilon).exp_()
 
 
-def _cooling(warm: float, cold: float) -> list[float]:
+def _cooling(start: float, end: float) -> list[float]:
     """Return temperatures that end at `cold`, and begin near `warm` if that is warmer."""
-    stages = math.ceil(math.log(cold / warm, COOLING)) if warm > cold else 0
-    return [cold * COOLING**-k for k in range(stages, -1, -1)]
+    stages = math.ceil(math.log(end / start, COOLING)) if start > end else 0
+    return [end * COOLING**-k for k in range(stages, -1, -1)]
 
 
 def _softmin(cost: Tensor, g: Tensor, epsilon: float) -> Tensor:
@@ -119,7 +123,9 @@ def _softmin(cost: Tensor, g: Tensor, epsilon: float) -> Tensor:
     return epsilon * (math.log(len(g)) - torch.logsumexp((g - cost) / epsilon, 1))
 
 
-def _scaled(plan: Tensor, tolerance: float, rate: float) -> tuple[Tensor, Tensor, float, float]:
+def _scaled(
+    plan: Tensor, tolerance: float, convergence: float
+) -> tuple[Tensor, Tensor, float, float]:
     """Return factors u (n,), v (m,) that make rows and columns of a plan right, or nearly.
 
     Beside them: the rows' error before the last step, and the highest rate of convergence seen.
@@ -130,24 +136,24 @@ def _scaled(plan: Tensor, tolerance: float, rate: float) -> tuple[Tensor, Tensor
         rows = plan @ v / len(v)
         errors.append(float((u * rows - 1).abs().mean()))
         if step == PLAIN:
-            rate, plain = max(rate, errors[-1] / errors[-2]), (u, v)
+            convergence, plain = max(convergence, errors[-1] / errors[-2]), (u, v)
         if errors[-1] <= tolerance:
-            return 1 / rows, v, errors[-1], rate
-        power = _relaxation(rate) if step >= PLAIN else 1.0
+            return 1 / rows, v, errors[-1], convergence
+        power = _relaxation(convergence) if step >= PLAIN else 1.0
         u = _moved(u, rows, power)
         v = _moved(v, u @ plan / len(u), power)
     if not errors[-1] < errors[PLAIN]:  # relaxation is safe near the solution only
         return *plain, errors[PLAIN], 0.0
-    return u, v, errors[-1], rate
+    return u, v, errors[-1], convergence
 
 
-def _relaxation(rate: float) -> float:
+def _relaxation(convergence: float) -> float:
     """Return how far a step goes beyond Sinkhorn's, from the rate at which those converge.
 
     Reference:
         Lehmann et al. 2022, "A note on overrelaxation in the Sinkhorn algorithm".
     """
-    return 2 / (1 + math.sqrt(1 - min(max(rate, 0.0), 0.9999)))
+    return 2 / (1 + math.sqrt(1 - min(max(convergence, 0.0), 0.9999)))
 
 
 def _moved(factor: Tensor, marginal: Tensor, power: float) -> Tensor:
@@ -157,45 +163,52 @@ def _moved(factor: Tensor, marginal: Tensor, power: float) -> Tensor:
     return factor ** (1 - power) * marginal**-power
 
 
-def of_splits(
-    pooled: Tensor, n: int, permutations: int, heat: Heat, rng: torch.Generator
+def permuted(
+    pooled: Tensor, n: int, permutations: int, settings: SinkhornSettings, rng: torch.Generator
 ) -> tuple[Tensor, float]:
-    """Return the divergence (B,) of random splits of the pooled rows, and the plans' error.
+    """Return the divergence (B,) of random permutations of the pooled rows, and the plans' error.
 
-    All splits share one plan, that of the pooled rows with themselves: a split's own is that plan
-    but for factors near 1, so that each step is one product for all splits.
+    All permutations share one plan, that of the pooled rows with themselves: a permutation's own is
+    that plan but for factors near 1, so that each step is one product for all permutations.
     """
     if not permutations:
         return pooled.new_zeros(0), 0.0
-    # The value's error is of the square of the marginals', and splits scatter by far more.
-    tolerance = math.sqrt(heat.tolerance)
-    is_x = labels(n, len(pooled) - n, permutations, rng).to(pooled)
+    # The value's error is of the square of the marginals', and permutations scatter by far more.
+    tolerance = math.sqrt(settings.tolerance)
+    is_x = permutation_masks(n, len(pooled) - n, permutations, rng).to(pooled)
     of_x, of_y = is_x / n, (1 - is_x) / (len(pooled) - n)
     cost = squared_distances(pooled, pooled)
-    f, _ = within(cost, heat)
-    plan = cost.neg_().add_(f).add_(f[:, None]).div_(heat.epsilon).clamp_(min=-FAR).exp_()
+    f, _ = within(cost, settings)
+    plan = (
+        cost.neg_().add_(f).add_(f[:, None]).div_(settings.epsilon).clamp_(min=-MAX_EXPONENT).exp_()
+    )
     for relaxed in (True, False):  # beyond Sinkhorn's own steps, where that stays finite
-        gained, error = _gained(plan, of_x, of_y, heat, tolerance, relaxed)
+        gained, error = _gained(plan, of_x, of_y, settings, tolerance, relaxed)
         if gained.isfinite().all():
             break
-    return heat.epsilon * gained, error
+    return settings.epsilon * gained, error
 
 
 def _gained(
-    plan: Tensor, of_x: Tensor, of_y: Tensor, heat: Heat, tolerance: float, relaxed: bool
+    plan: Tensor,
+    of_x: Tensor,
+    of_y: Tensor,
+    settings: SinkhornSettings,
+    tolerance: float,
+    relaxed: bool,
 ) -> tuple[Tensor, float]:
     """Return the divergences (B,) in units of epsilon, for weights (B, rows), and the error."""
     u, v, p, q = (torch.ones_like(of_x) for _ in range(4))
-    error, before, rate = math.inf, math.inf, 0.0
-    for step in range(heat.iterations):
+    error, before, convergence = math.inf, math.inf, 0.0
+    for step in range(settings.iterations):
         rows_u, rows_p, rows_q = (torch.cat([of_y * v, of_x * p, of_y * q]) @ plan).chunk(3)
         before, error = error, float((of_x * (u * rows_u - 1).abs()).sum(1).max())
         p, q = (p / rows_p).sqrt(), (q / rows_q).sqrt()
         if not error > tolerance:  # also where it is no number any more
             break
         round_step = step % (PLAIN + RELAXED)
-        rate = max(rate, error / before) if round_step == PLAIN else rate
-        power = _relaxation(rate) if relaxed and round_step >= PLAIN else 1.0
+        convergence = max(convergence, error / before) if round_step == PLAIN else convergence
+        power = _relaxation(convergence) if relaxed and round_step >= PLAIN else 1.0
         u = _moved(u, rows_u, power)
         v = _moved(v, (of_x * u) @ plan, power)
     gained_x, gained_y = -rows_u.log() - p.log(), v.log() - q.log()

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.measures._intervals import labels
+from pushforward.measures._intervals import permutation_masks
 
 AXES = 4  # in which the covariances differ most: where the search for a direction begins
 POWER_STEPS = 15
-SHORTEST = 1e-4  # step, in radians, below which the search ends
+MIN_STEP = 1e-4  # step, in radians, below which the search ends
 
 
 def directions(d: int, projections: int, rng: torch.Generator) -> Tensor:
@@ -27,8 +27,8 @@ def directions(d: int, projections: int, rng: torch.Generator) -> Tensor:
     if d == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     blocks = math.ceil(projections / d)
-    noise = torch.randn(blocks, d, min(d, projections), generator=rng, dtype=torch.float64)
-    basis: Tensor = torch.linalg.qr(noise).Q
+    gaussian = torch.randn(blocks, d, min(d, projections), generator=rng, dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(gaussian).Q
     return basis.mT.reshape(-1, d)
 
 
@@ -46,7 +46,7 @@ def steepest(x: Tensor, y: Tensor, p: int, starts: int, steps: int, rng: torch.G
         value, new_slope = _climb(x, y, tried, p)
         better = value > best
         step = torch.where(better[:, None], 2 * step, step / 2)
-        if float(step.max()) < SHORTEST:
+        if float(step.max()) < MIN_STEP:
             break
         lines[better], slope[better], best[better] = tried[better], new_slope[better], value[better]
     return lines[int(best.argmax())]
@@ -89,8 +89,8 @@ def coupling(n: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
 def transport(xs: Tensor, ys: Tensor, p: int) -> Tensor:
     """Return W_p^p (l,) between sorted points (l, n) and (l, m)."""
     i, j, mass = coupling(xs.shape[1], ys.shape[1])
-    gap = (xs[:, i] - ys[:, j]).abs()
-    return gap.pow(p) @ mass.to(gap)
+    difference = (xs[:, i] - ys[:, j]).abs()
+    return difference.pow(p) @ mass.to(difference)
 
 
 def potential(xs: Tensor, ys: Tensor, p: int) -> Tensor:
@@ -136,14 +136,14 @@ def variance_over_lines(each: Tensor, d: int) -> float:
 
 
 def permuted(x: Tensor, y: Tensor, p: int, permutations: int, rng: torch.Generator) -> Tensor:
-    """Return the mean of W_p^p (B,) for random splits of the pooled projections (l, n + m).
+    """Return the mean of W_p^p (B,) for random permutations of the pooled projections (l, n + m).
 
     Sorted once: a split only picks points out of the sorted row.
     """
     n, m = x.shape[1], y.shape[1]
     pooled, order = torch.cat([x, y], 1).sort(1)
     means = []
-    for is_x in labels(n, m, permutations, rng).to(x.device):
+    for is_x in permutation_masks(n, m, permutations, rng).to(x.device):
         mask = is_x[order]
         xs, ys = pooled[mask].view(-1, n), pooled[~mask].view(-1, m)
         means.append(transport(xs, ys, p).mean())

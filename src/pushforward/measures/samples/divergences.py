@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, counted, pair
-from pushforward.measures._intervals import around, of_square, tested
+from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least
+from pushforward.measures._intervals import (
+    normal_interval,
+    permutation_test,
+    squared_distance_interval,
+)
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _binned, _neighbour_kl
 
-WIDE = 5  # columns beyond which distances to neighbours say little about densities
-FAR = (0.02, 0.05, 0.1, 0.15, 0.2)  # of the rows, by columns: above twice what no difference gives
+MAX_COLUMNS = 5  # columns beyond which distances to neighbours say little about densities
+# Share of the rows, by the number of columns: about twice what samples of one distribution give.
+MAX_BEYOND = (0.02, 0.05, 0.1, 0.15, 0.2)
 
 
 def knn_kl(
@@ -29,7 +34,7 @@ def knn_kl(
     resamples: int = 20,
     chunk: int | None = None,
     limit: int | None = 2000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Kullback-Leibler divergence KL(real, generated) by nearest neighbours, in nats.
@@ -45,12 +50,12 @@ def knn_kl(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         k: which neighbour. More give less noise and more bias.
-        permutations: random splits behind null and p-value. 0: neither.
+        permutations: random permutations behind null and p-value. 0: neither.
         resamples: subsamples behind the interval. 0: none.
         chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
-        seed: of splits, subsamples and left-out rows.
+        seed: of permutations, subsamples and left-out rows.
 
     Returns:
         KL(real, generated); it may be slightly negative. `extra` has KL(generated, real) as
@@ -74,8 +79,8 @@ def knn_kl(
         depends on the columns' relative units.
 
     Null:
-        About 0 at all sizes, as both terms have the same bias; the mean over random splits of the
-        pooled rows is reported.
+        About 0 at all sizes, as both terms have the same bias; the mean over random permutations of
+        the pooled rows is reported.
 
     Cost:
         O((n + m)^2 d) for each of the 2 + permutations + resamples / 4 estimates, by the exact
@@ -87,36 +92,36 @@ def knn_kl(
         k-nearest-neighbor distances"; Pérez-Cruz 2008, "Kullback-Leibler divergence estimation of
         continuous distributions".
     """
-    counted(1, k=k, chunk=chunk)
-    counted(0, permutations=permutations, resamples=resamples)
-    both = pair(x, y, least=2 * (k + 1), limit=limit, features=features, seed=seed)
+    require_at_least(1, k=k, chunk=chunk)
+    require_at_least(0, permutations=permutations, resamples=resamples)
+    both = pair(x, y, min_rows=2 * (k + 1), limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
-    found = _neighbour_kl.estimate(both.x, both.y, k, chunk)
+    estimate = _neighbour_kl.estimate(both.x, both.y, k, chunk)
     reverse = _neighbour_kl.estimate(both.y, both.x, k, chunk)
-    splits = _neighbour_kl.permuted(both.pooled, both.n, k, chunk, permutations, rng)
+    permuted = _neighbour_kl.permuted(both.pooled, both.n, k, chunk, permutations, rng)
     error = _neighbour_kl.error(both.x, both.y, k, chunk, resamples, rng)
-    low, high = around(found.value, error)
-    p_value, told = tested(found.value, splits.numpy())
+    low, high = normal_interval(estimate.value, error)
+    p_value, outcome = permutation_test(estimate.value, permuted.numpy())
     beyond = _neighbour_kl.beyond(both.x, both.y, k, chunk)
     return Measurement(
         "knn_kl",
-        found.value,
+        estimate.value,
         low=low,
         high=high,
         covers="" if error is None else "both samples (subsampling)",
-        null=float(splits.mean()) if len(splits) else None,
+        null=float(permuted.mean()) if len(permuted) else None,
         p_value=p_value,
         n=both.n,
         m=both.m,
         unit="nats",
-        reading=told + _worth(both, found, beyond),
+        reading=outcome + _caveats(both, estimate, beyond),
         extra={
             "beyond": beyond,
             "reverse": reverse.value,
-            "jeffreys": found.value + reverse.value,
+            "jeffreys": estimate.value + reverse.value,
             "k": k,
-            "copies": found.copies,
-            "too_many_columns": both.x.shape[1] > WIDE,
+            "copies": estimate.copies,
+            "too_many_columns": both.x.shape[1] > MAX_COLUMNS,
             **both.extra,
         },
     )
@@ -142,7 +147,7 @@ def histogram_kl(
     bins: int | None = None,
     permutations: int = 199,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Kullback-Leibler divergence KL(real, generated) of one or two columns in bins, in nats.
@@ -158,11 +163,11 @@ def histogram_kl(
         x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
         y: the generated sample (m, 1) or (m, 2).
         bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
-        permutations: random splits behind null, p-value and interval, which needs at least 39.
-            0: none of them.
+        permutations: random permutations behind null, p-value and interval, which needs at least
+            39. 0: none of them.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
-        seed: of splits and left-out rows.
+        seed: of permutations and left-out rows.
 
     Returns:
         KL(real, generated), with KL(generated, real) as `extra["reverse"]` and the sum of both as
@@ -182,7 +187,8 @@ def histogram_kl(
         `extra["unmet"]` is the share of the real rows in cells where nothing is generated.
 
     Null:
-        0 at all sizes, up to the noise of the splits whose mean is reported; the plug-in would give
+        0 at all sizes, up to the noise of the permutations whose mean is reported; the plug-in
+        would give
         $$\tfrac{K - 1}{2} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
 
     Cost:
@@ -213,7 +219,7 @@ def histogram_js(
     bins: int | None = None,
     permutations: int = 199,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Jensen-Shannon divergence of one or two columns in bins, in nats: from 0 to log 2.
@@ -227,11 +233,11 @@ def histogram_js(
         x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
         y: the generated sample (m, 1) or (m, 2).
         bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
-        permutations: random splits behind null, p-value and interval, which needs at least 39.
-            0: none of them.
+        permutations: random permutations behind null, p-value and interval, which needs at least
+            39. 0: none of them.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
-        seed: of splits and left-out rows.
+        seed: of permutations and left-out rows.
 
     Returns:
         The divergence; it may be slightly negative. `extra["distance"]` is its root, a metric, at
@@ -250,7 +256,8 @@ def histogram_js(
         they are.
 
     Null:
-        0 at all sizes, up to the noise of the splits whose mean is reported; the plug-in would give
+        0 at all sizes, up to the noise of the permutations whose mean is reported; the plug-in
+        would give
         $$\tfrac{K - 1}{8} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
 
     Cost:
@@ -273,12 +280,12 @@ def _few_columns(
     bins: int | None,
     permutations: int,
     limit: int | None,
-    features: Featurise | None,
+    features: FeatureFunction | None,
     seed: int,
 ) -> Pair:
-    counted(2, bins=bins)
-    counted(0, permutations=permutations)
-    both = pair(x, y, least=5, limit=limit, features=features, seed=seed)
+    require_at_least(2, bins=bins)
+    require_at_least(0, permutations=permutations)
+    both = pair(x, y, min_rows=5, limit=limit, features=features, seed=seed)
     if both.x.shape[1] > 2:
         raise MeasureError(
             f"a histogram takes one or two columns, and was given {both.x.shape[1]}: its bins "
@@ -309,31 +316,33 @@ def _in_bins(
         float(f(real, fake)) for f in (divergence.of, divergence.bias, divergence.variance)
     )
     rng = torch.Generator().manual_seed(seed)
-    splits = divergence.of(*_binned.permuted(cell, both.n, permutations, rng)).cpu().numpy()
-    low, high = of_square(value, bias, splits, variance)
-    p_value, told = tested(value, splits)
+    permuted = divergence.of(*_binned.permuted(cell, both.n, permutations, rng)).cpu().numpy()
+    low, high = squared_distance_interval(value, bias, permuted, variance)
+    p_value, outcome = permutation_test(value, permuted)
     return Measurement(
         name,
         value,
         low=low,
         high=high,
         covers="" if low is None else "both samples, in these bins",
-        null=float(splits.mean()) if len(splits) else None,
+        null=float(permuted.mean()) if len(permuted) else None,
         p_value=p_value,
         n=both.n,
         m=both.m,
         unit="nats",
-        reading=told,
+        reading=outcome,
         extra={**extra, "cells": len(real), **both.extra},
     )
 
 
-def _worth(both: Pair, found: _neighbour_kl.Estimate, beyond: float) -> str:
+def _caveats(both: Pair, estimate: _neighbour_kl.KLEstimate, beyond: float) -> str:
     d = both.x.shape[1]
-    if d > WIDE:
-        low = f"; far too low in {d} columns (sound up to {WIDE})"
+    if d > MAX_COLUMNS:
+        low = f"; far too low in {d} columns (sound up to {MAX_COLUMNS})"
     else:
         out = f"; {beyond:.1%} of the real rows lie beyond the generated ones, where it reads low"
-        low = out if beyond > FAR[d - 1] else ""
-    copies = f"; {found.copies:.1%} of the real rows are counted as copies" if found.copies else ""
+        low = out if beyond > MAX_BEYOND[d - 1] else ""
+    copies = (
+        f"; {estimate.copies:.1%} of the real rows are counted as copies" if estimate.copies else ""
+    )
     return low + copies

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, pair
-from pushforward.measures._intervals import of_square, tested, unbiased
+from pushforward.measures._inputs import FeatureFunction, Pair, pair
+from pushforward.measures._intervals import bias_remark, permutation_test, squared_distance_interval
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _gaussian
 
@@ -23,7 +23,7 @@ def frechet(
     permutations: int = 39,
     groups: int = 20,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Fréchet distance of Gaussian fits, *squared*, as FID is: of means and covariances.
@@ -38,13 +38,13 @@ def frechet(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random splits behind null, p-value and interval, which needs at least 39.
-            0: none of them.
+        permutations: random permutations behind null, p-value and interval, which needs at least
+            39. 0: none of them.
         groups: parts that the jackknife leaves out in turn, at most as many as there are rows on
             a side. 0: no interval.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
-        seed: of splits, groups and left-out rows.
+        seed: of permutations, groups and left-out rows.
 
     Returns:
         The plug-in value in squared units of the data, biased upwards: mildly, or with few rows a
@@ -67,14 +67,14 @@ def frechet(
         more rows: compare `extra["debiased"]`, or each value with its null.
 
     Null:
-        Positive, the mean over random splits of the pooled rows; right for any distribution and
-        also for hardly more rows than columns. With many rows of N(0, I) it is
+        Positive, the mean over random permutations of the pooled rows; right for any distribution
+        and also for hardly more rows than columns. With many rows of N(0, I) it is
         $$\left(\tfrac1n + \tfrac1m\right) \left(d + \tfrac{d (d + 1)}{4}\right)$$
 
     Cost:
         O((n + m) d^2 + d^3) for each of the 1 + permutations + groups distances, and O(n m
         min(n, m)) where d is larger; memory that of the rows and of a few d x d (or n x m)
-        matrices. Measured: 0.5 s without splits and groups for n = m = 10,000 and d = 512.
+        matrices. Measured: 0.5 s without permutations and groups for n = m = 10,000 and d = 512.
 
     Reference:
         Heusel et al. 2017, "GANs trained by a two time-scale update rule converge to a local Nash
@@ -86,26 +86,26 @@ def frechet(
             f"permutations must be 0 or more, and groups 0 or at least 2; given {permutations=}, "
             f"{groups=}"
         )
-    both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
+    both = pair(x, y, min_rows=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     value = _gaussian.between(both.x, both.y)
-    splits = _gaussian.permuted(both.x, both.y, permutations, rng)
+    permuted = _gaussian.permuted(both.x, both.y, permutations, rng)
     without = _gaussian.left_out(both.x, both.y, min(groups, both.n, both.m), rng)
     debiased = _debiased(value, without)
-    low, high = (None, None) if _few_rows(both) else _interval(value, debiased, without, splits)
-    p_value, told = tested(value, splits.numpy())
+    low, high = (None, None) if _few_rows(both) else _interval(value, debiased, without, permuted)
+    p_value, outcome = permutation_test(value, permuted.numpy())
     return Measurement(
         "frechet",
         value,
         low=low,
         high=high,
         covers="" if low is None else "both samples, without the bias of their sizes",
-        null=float(splits.mean()) if len(splits) else None,
+        null=float(permuted.mean()) if len(permuted) else None,
         p_value=p_value,
         n=both.n,
         m=both.m,
         unit="squared units",
-        reading=told + _worth(both) + unbiased(value, low, high),
+        reading=outcome + _caveat(both) + bias_remark(value, low, high),
         extra={**({} if debiased is None else {"debiased": debiased}), **both.extra},
     )
 
@@ -122,14 +122,16 @@ def _debiased(value: float, without: Tensor) -> float | None:
 
 
 def _interval(
-    value: float, debiased: float | None, without: Tensor, splits: Tensor
+    value: float, debiased: float | None, without: Tensor, permuted: Tensor
 ) -> tuple[float | None, float | None]:
     if debiased is None:
         return None, None
     unit = value or 1.0  # the variance of a squared distance is a fourth power: it could overflow
     variance = (len(without) - 1) * float((without / unit).var(correction=0))
-    unbiased = ((splits - splits.mean()) / unit).numpy()
-    low, high = of_square(debiased / unit, (value - debiased) / unit, unbiased, variance)
+    centred = ((permuted - permuted.mean()) / unit).numpy()
+    low, high = squared_distance_interval(
+        debiased / unit, (value - debiased) / unit, centred, variance
+    )
     return None if low is None else max(0.0, low) * unit, None if high is None else max(
         0.0, high
     ) * unit
@@ -139,7 +141,7 @@ def _few_rows(both: Pair) -> bool:
     return min(both.n, both.m) < ROWS_A_COLUMN * both.x.shape[1]
 
 
-def _worth(both: Pair) -> str:
+def _caveat(both: Pair) -> str:
     if not _few_rows(both):
         return ""
     rows, columns = min(both.n, both.m), both.x.shape[1]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, counted, pair
-from pushforward.measures._intervals import tested
+from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least
+from pushforward.measures._intervals import permutation_test
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _quadratic
 
@@ -68,7 +68,7 @@ def mmd(
     bandwidth: float | None = None,
     permutations: int = 499,
     limit: int | None = 2000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Squared maximum mean discrepancy, unbiased: how far apart a kernel sees two samples.
@@ -84,7 +84,7 @@ def mmd(
         y: the generated sample (m, ...).
         kernel: `"rbf"` (Gaussian) or `"linear"`.
         bandwidth: sigma of the Gaussian kernel, or None.
-        permutations: random splits behind the p-value and the interval; below 39 there is no
+        permutations: random permutations behind the p-value and the interval; below 39 there is no
             interval, at 0 neither.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
@@ -92,8 +92,8 @@ def mmd(
 
     Returns:
         The U-statistic (it may be negative); null 0 (`extra["null_95"]`: what 95 % of the random
-        splits stay below). The interval is for the squared distance of the two *distributions*,
-        over both samples; its lower end is negative where none can be seen.
+        permutations stay below). The interval is for the squared distance of the two
+        *distributions*, over both samples; its lower end is negative where none can be seen.
 
     Raises:
         MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, an unknown
@@ -113,8 +113,8 @@ def mmd(
         p-value is exact.
 
     Cost:
-        O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B splits: one kernel matrix and
-        one matrix product for all of them. Measured: 4.5 s for 2,000 rows a side, d = 64, on 2
+        O((n + m)^2 (d + B)) time and 8 (n + m)^2 bytes twice, for B permutations: one kernel matrix
+        and one matrix product for all of them. Measured: 4.5 s for 2,000 rows a side, d = 64, on 2
         (busy) cores.
 
     Reference:
@@ -126,8 +126,8 @@ def mmd(
         )
     if kernel == "linear" and bandwidth is not None:
         raise MeasureError(f"the linear kernel has no bandwidth; given {bandwidth=}")
-    counted(0, permutations=permutations)
-    both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
+    require_at_least(0, permutations=permutations)
+    both = pair(x, y, min_rows=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     if kernel == "linear":
         return _measured("mmd", _quadratic.linear(both.pooled), both, permutations, rng, {})
@@ -143,7 +143,7 @@ def kid(
     *,
     permutations: int = 499,
     limit: int | None = 2000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Kernel Inception distance: the squared MMD with a cubic kernel, unbiased.
@@ -156,7 +156,7 @@ def kid(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random splits behind the p-value and the interval; below 39 there is no
+        permutations: random permutations behind the p-value and the interval; below 39 there is no
             interval, at 0 neither.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
@@ -186,8 +186,8 @@ def kid(
     Reference:
         Bińkowski et al. 2018, "Demystifying MMD GANs".
     """
-    counted(0, permutations=permutations)
-    both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
+    require_at_least(0, permutations=permutations)
+    both = pair(x, y, min_rows=3, limit=limit, features=features, seed=seed)
     kernel = _quadratic.cubic(both.pooled)
     if not bool(kernel.isfinite().all()):
         raise MeasureError("the third powers of the rows' products overflow; rescale both samples")
@@ -201,7 +201,7 @@ def energy(
     *,
     permutations: int = 499,
     limit: int | None = 2000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Squared energy distance, unbiased: nothing to choose, and zero only for equal distributions.
@@ -211,7 +211,7 @@ def energy(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random splits behind the p-value and the interval; below 39 there is no
+        permutations: random permutations behind the p-value and the interval; below 39 there is no
             interval, at 0 neither.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
@@ -240,8 +240,8 @@ def energy(
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".
     """
-    counted(0, permutations=permutations)
-    both = pair(x, y, least=3, limit=limit, features=features, seed=seed)
+    require_at_least(0, permutations=permutations)
+    both = pair(x, y, min_rows=3, limit=limit, features=features, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     kernel = _quadratic.squared_distances(both.pooled, both.pooled).sqrt_().neg_().fill_diagonal_(0)
     return _measured("energy", kernel, both, permutations, rng, {}, unit="units of the data")
@@ -263,16 +263,18 @@ def _measured(
     extra: dict[str, Any],
     unit: str = "",
 ) -> Measurement:
-    found = _quadratic.discrepancy(kernel, both.n, permutations, rng)
-    p_value, outcome = tested(found.value, found.permuted.cpu().numpy())
+    discrepancy = _quadratic.discrepancy(kernel, both.n, permutations, rng)
+    p_value, outcome = permutation_test(discrepancy.value, discrepancy.permuted.cpu().numpy())
     if permutations:
-        extra = {**extra, "null_95": float(found.permuted.quantile(0.95))}
+        extra = {**extra, "null_95": float(discrepancy.permuted.quantile(0.95))}
     return Measurement(
         name,
-        found.value,
-        low=found.low,
-        high=found.high,
-        covers="" if found.low is None else "both samples (jackknife and random splits)",
+        discrepancy.value,
+        low=discrepancy.low,
+        high=discrepancy.high,
+        covers=""
+        if discrepancy.low is None
+        else "both samples (jackknife and random permutations)",
         null=0.0,
         p_value=p_value,
         n=both.n,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._inputs import Featurise, Pair, counted, pair, subsample
-from pushforward.measures._intervals import Z, labels, permutation_p, verdict
+from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least, subsample
+from pushforward.measures._intervals import Z, permutation_masks, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _quadratic, _spectral
 
@@ -32,7 +32,7 @@ def vendi(
     kernel: Kernel = "rbf",
     bandwidth: float | None = None,
     limit: int | None = 1000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Vendi score of the generated rows: the effective number of different ones among them.
@@ -145,8 +145,8 @@ def _cosine(both: Pair, bandwidth: float | None) -> list[_spectral.Spectrum]:
 
 def _bandwidth(x: Tensor, bandwidth: float | None, seed: int) -> float:
     if bandwidth is None:
-        around = _quadratic.around_median(x, torch.Generator().manual_seed(seed))
-        return around[_quadratic.SPREAD.index(1.0)] if around else 1.0
+        bandwidths = _quadratic.around_median(x, torch.Generator().manual_seed(seed))
+        return bandwidths[_quadratic.SCALES.index(1.0)] if bandwidths else 1.0
     return _quadratic.positive(bandwidth)
 
 
@@ -162,7 +162,7 @@ def inception_score(
     classifier: Callable[[Any], Any] | None = None,
     permutations: int = 199,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Inception score of the generated rows: a classifier is sure of each, and finds every class.
@@ -176,10 +176,10 @@ def inception_score(
         x: the real sample (n, ...): what the classifier takes, or without one its probabilities.
         y: the generated sample (m, ...), alike.
         classifier: rows -> class probabilities (n, C); not logits. None if the samples are such.
-        permutations: random splits behind the p-value. 0: none.
+        permutations: random permutations behind the p-value. 0: none.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what the classifier is given instead of the rows themselves.
-        seed: of splits and left-out rows.
+        seed: of permutations and left-out rows.
 
     Returns:
         The generated sample's score (not cut into ten parts, as is often done); the null is the
@@ -209,14 +209,14 @@ def inception_score(
         Salimans et al. 2016, "Improved techniques for training GANs"; Barratt & Sharma 2018, "A
         note on the Inception Score".
     """
-    counted(0, permutations=permutations)
-    seen = _seen(features, classifier)
-    both = _of_one_size(pair(x, y, limit=limit, features=seen, seed=seed), seed)
+    require_at_least(0, permutations=permutations)
+    classify = _classify(features, classifier)
+    both = _of_one_size(pair(x, y, limit=limit, features=classify, seed=seed), seed)
     real, fake = (_probabilities(side, classifier is not None) for side in (both.x, both.y))
     ratio = float(_information(fake) - _information(real))
     low, high = _information_interval(fake)
     p_value = _permutation(real, fake, abs(ratio), permutations, seed)
-    told = f"{math.exp(ratio):.3f} times the real rows' score"
+    comparison = f"{math.exp(ratio):.3f} times the real rows' score"
     return Measurement(
         "inception_score",
         math.exp(float(_information(fake))),
@@ -228,12 +228,14 @@ def inception_score(
         n=both.n,
         m=both.m,
         better="null",
-        reading=(told if p_value is None else f"{verdict(p_value)}; {told}"),
+        reading=(comparison if p_value is None else f"{verdict(p_value)}; {comparison}"),
         extra={"ratio": math.exp(ratio), "classes": fake.shape[1], **both.extra},
     )
 
 
-def _seen(features: Featurise | None, classifier: Callable[[Any], Any] | None) -> Featurise | None:
+def _classify(
+    features: FeatureFunction | None, classifier: Callable[[Any], Any] | None
+) -> FeatureFunction | None:
     """Return what turns rows into probabilities; a classifier comes after the features."""
     if classifier is None or features is None:
         return classifier or features
@@ -290,17 +292,17 @@ def _information_interval(p: Tensor) -> tuple[float, float]:
 
 
 def _permutation(
-    real: Tensor, fake: Tensor, gap: float, permutations: int, seed: int
+    real: Tensor, fake: Tensor, log_ratio: float, permutations: int, seed: int
 ) -> float | None:
     """Return the p-value of the gap between both log scores."""
     if not permutations:
         return None
     n, m, pooled = len(real), len(fake), torch.cat([real, fake])
     rng = torch.Generator().manual_seed(seed)
-    first = labels(n, m, permutations, rng).to(pooled)
+    first = permutation_masks(n, m, permutations, rng).to(pooled)
     certainty = torch.xlogy(pooled, pooled).sum(1)
     logs = [
         _information_of(side @ pooled / size, side @ certainty / size)
         for side, size in ((first, n), (1 - first, m))
     ]
-    return permutation_p(gap, (logs[0] - logs[1]).abs().cpu().numpy())
+    return permutation_p(log_ratio, (logs[0] - logs[1]).abs().cpu().numpy())

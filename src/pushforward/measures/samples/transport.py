@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import Featurise, Pair, counted, pair
-from pushforward.measures._intervals import of_square, tested, unbiased
+from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least
+from pushforward.measures._intervals import bias_remark, permutation_test, squared_distance_interval
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _sinkhorn, _sliced
 
@@ -22,15 +22,15 @@ TOLERANCE = 1e-6  # of a plan's marginals, relative; the divergence's error is o
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A plug-in squared distance, those of random splits (B,), and the variance by influences.
+class _PlugIn:
+    """A plug-in squared distance, the permuted ones (B,), and the variance by influences.
 
     All in squares of the `unit`, itself in units of the data, in which squares don't overflow.
     `own_share` is the share of the pooled rows' variance that is not that of the two means.
     """
 
     squared: float
-    splits: Tensor
+    permuted: Tensor
     variance: float
     own_share: float
     unit: float
@@ -44,7 +44,7 @@ def sliced_wasserstein(
     projections: int = 128,
     permutations: int = 99,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Sliced Wasserstein distance, *not* squared: how far mass moves, seen along random lines.
@@ -59,7 +59,7 @@ def sliced_wasserstein(
         y: the generated sample (m, ...).
         p: order of the distance.
         projections: number of lines, rounded up to whole orthogonal blocks of d.
-        permutations: random splits behind null, p-value and interval; below 39 there is no
+        permutations: random permutations behind null, p-value and interval; below 39 there is no
             interval, at 0 none of them.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
@@ -67,7 +67,7 @@ def sliced_wasserstein(
 
     Returns:
         The plug-in value in units of the data. It is biased upwards: the null, the mean over random
-        splits, is the value of no difference. The interval is for the distance of the two
+        permutations, is the value of no difference. The interval is for the distance of the two
         *distributions*, over both samples (by the Kantorovich potentials) and the lines: the null
         is taken off in squares; it is widened to hold the value.
 
@@ -88,8 +88,8 @@ def sliced_wasserstein(
         n rows its square is 1 / (3 (n + 1)).
 
     Cost:
-        O(l (d (n + m) + (n + m) (log(n + m) + B))) time for l lines and B splits, O(l (n + m))
-        memory. Measured: 3.8 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+        O(l (d (n + m) + (n + m) (log(n + m) + B))) time for l lines and B permutations, O(l (n +
+        m)) memory. Measured: 3.8 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures"; for the
@@ -97,7 +97,7 @@ def sliced_wasserstein(
     """
     if p not in (1, 2) or projections < 1:
         raise MeasureError(f"p must be 1 or 2 and projections >= 1; given {p=}, {projections=}")
-    counted(0, permutations=permutations)
+    require_at_least(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
     lines = _sliced.directions(both.x.shape[1], projections, rng).to(both.x)
@@ -117,7 +117,7 @@ def max_sliced_wasserstein(
     p: Literal[1, 2] = 2,
     permutations: int = 199,
     limit: int | None = 10_000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Wasserstein distance along the line where it is largest, *not* squared.
@@ -132,19 +132,18 @@ def max_sliced_wasserstein(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         p: order of the distance.
-        permutations: random splits behind null, p-value and interval; below 39 there is no
+        permutations: random permutations behind null, p-value and interval; below 39 there is no
             interval, at 0 none of them.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
         seed: of the halves, the search, permutations and left-out rows.
 
     Returns:
-        The plug-in value of the held-out half, in units of the data. Null (random splits of that
-        half) and p-value are for the line found. So is the interval: it is for the distance of the
-        two *distributions* along that line, which is at most the maximum, and widened to hold the
-        value.
-        `extra` has the line (`direction`, d numbers: the way in which the samples differ most) and
-        the value on the half where it was sought (`sought`), which is too high.
+        The plug-in value of the held-out half, in units of the data. Null (random permutations of
+        that half) and p-value are for the line found. So is the interval: it is for the distance of
+        the two *distributions* along that line, which is at most the maximum, and widened to hold
+        the value. `extra` has the line (`direction`, d numbers: the way in which the samples differ
+        most) and the value on the half where it was sought (`sought`), which is too high.
 
     Raises:
         MeasureError: for fewer than 4 rows on a side, different widths, NaN or infinity, and p
@@ -163,16 +162,16 @@ def max_sliced_wasserstein(
 
     Cost:
         O(t s d (n + m)) time for t = 60 steps from s = 21 starts, O((s + d) (n + m)) memory; the
-        splits are cheap, as the line stays. Measured: 1.6 s for 2,000 rows a side, d = 64, on 2
-        (busy) cores.
+        permutations are cheap, as the line stays. Measured: 1.6 s for 2,000 rows a side, d = 64, on
+        2 (busy) cores.
 
     Reference:
         Deshpande et al. 2019, "Max-sliced Wasserstein distance and its use for GANs".
     """
     if p not in (1, 2):
         raise MeasureError(f"p must be 1 or 2, and is {p}")
-    counted(0, permutations=permutations)
-    both, unit = _in_unit(pair(x, y, least=4, limit=limit, features=features, seed=seed))
+    require_at_least(0, permutations=permutations)
+    both, unit = _in_unit(pair(x, y, min_rows=4, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
     (seek_x, held_x), (seek_y, held_y) = _halves(both.x, rng), _halves(both.y, rng)
     line = _sliced.steepest(seek_x, seek_y, p, STARTS, STEPS, rng)[None]
@@ -199,7 +198,7 @@ def sinkhorn(
     iterations: int = 1000,
     permutations: int = 39,
     limit: int | None = 2000,
-    features: Featurise | None = None,
+    features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
     r"""Sinkhorn divergence: optimal transport with a little entropy, debiased; squared.
@@ -221,7 +220,7 @@ def sinkhorn(
         epsilon: relative to the data's scale: a share of the mean squared distance between the
             pooled rows. In units of the data it is `extra["epsilon"]`.
         iterations: the most Sinkhorn steps.
-        permutations: random splits behind null, p-value and interval; below 39 there is no
+        permutations: random permutations behind null, p-value and interval; below 39 there is no
             interval, at 0 none of them.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         features: what to measure instead of the values themselves.
@@ -229,10 +228,10 @@ def sinkhorn(
 
     Returns:
         The divergence of the samples, in squared units of the data, never negative but for
-        rounding, and biased upwards: the null, the mean over random splits, is the value of no
-        difference. The interval is for the divergence of the two *distributions* at this epsilon,
-        over both samples (by the potentials): the noise of no difference is taken off both ends, so
-        the value may lie above it. A plan that has not converged is told in the reading.
+        rounding, and biased upwards: the null, the mean over random permutations, is the value of
+        no difference. The interval is for the divergence of the two *distributions* at this
+        epsilon, over both samples (by the potentials): the noise of no difference is taken off both
+        ends, so the value may lie above it. A plan that has not converged is told in the reading.
 
     Raises:
         MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, epsilon
@@ -252,8 +251,8 @@ def sinkhorn(
         there are.
 
     Cost:
-        O((n + m)^2 (d + t B)) time for t steps and B splits, which share one kernel matrix; 8 (n +
-        m)^2 bytes twice. Measured: 2.7 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+        O((n + m)^2 (d + t B)) time for t steps and B permutations, which share one kernel matrix; 8
+        (n + m)^2 bytes twice. Measured: 2.7 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Feydy et al. 2019, "Interpolating between optimal transport and MMD using Sinkhorn
@@ -264,28 +263,32 @@ def sinkhorn(
         raise MeasureError(
             f"epsilon must be positive and iterations >= 1; given {epsilon=}, {iterations=}"
         )
-    counted(0, permutations=permutations)
+    require_at_least(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
-    heat = _sinkhorn.Heat(epsilon, TOLERANCE, iterations)
-    found = _sinkhorn.divergence(both.x, both.y, heat)
-    splits, error = _sinkhorn.of_splits(both.pooled, both.n, permutations, heat, rng)
-    variance = _variance_of_mean(found.of_x) + _variance_of_mean(found.of_y)
+    settings = _sinkhorn.SinkhornSettings(epsilon, TOLERANCE, iterations)
+    divergence = _sinkhorn.divergence(both.x, both.y, settings)
+    permuted, error = _sinkhorn.permuted(both.pooled, both.n, permutations, settings, rng)
+    variance = _variance_of_mean(divergence.of_x) + _variance_of_mean(divergence.of_y)
     return _measured(
         "sinkhorn",
         both,
-        _Found(found.value, splits, variance, _own_share(both.x, both.y), unit),
+        _PlugIn(divergence.value, permuted, variance, _own_share(both.x, both.y), unit),
         covers="both samples",
-        extra={"epsilon": epsilon * unit**2, "marginal_error": found.error, "of_splits": error},
+        extra={
+            "epsilon": epsilon * unit**2,
+            "marginal_error": divergence.error,
+            "marginal_error_permuted": error,
+        },
         root=False,
-        remark=_unfinished(found.error, error),
+        remark=_unfinished(divergence.error, error),
     )
 
 
-def _unfinished(error: float, of_splits: float) -> str:
-    if error <= TOLERANCE and of_splits <= math.sqrt(TOLERANCE):
+def _unfinished(error: float, permuted_error: float) -> str:
+    if error <= TOLERANCE and permuted_error <= math.sqrt(TOLERANCE):
         return ""
-    worst = max(error, of_splits)
+    worst = max(error, permuted_error)
     return f"; NOT CONVERGED (marginals off by {worst:.1g}): raise iterations or epsilon"
 
 
@@ -314,18 +317,18 @@ def _along(
     unit: float,
     permutations: int,
     rng: torch.Generator,
-) -> _Found:
+) -> _PlugIn:
     """Return the distance of order p along lines (l, d)."""
     on_x, on_y = lines @ x.mT, lines @ y.mT
     each = _sliced.transport(on_x.sort(1).values, on_y.sort(1).values, p)
-    splits = _sliced.permuted(on_x, on_y, p, permutations, rng)
+    permuted = _sliced.permuted(on_x, on_y, p, permutations, rng)
     mean, power = float(each.mean()), 2 / p
     rows_x, rows_y = _sliced.influence(on_x, on_y, p), _sliced.influence(on_y, on_x, p)
     rows = _variance_of_mean(rows_x) + _variance_of_mean(rows_y)
     variance = rows + _sliced.variance_over_lines(each, lines.shape[1])
     slope = power * mean ** (power - 1)
     share = _own_share(on_x.mT, on_y.mT)
-    return _Found(mean**power, splits**power, variance * slope**2, share, unit)
+    return _PlugIn(mean**power, permuted**power, variance * slope**2, share, unit)
 
 
 def _variance_of_mean(values: Tensor) -> float:
@@ -343,36 +346,38 @@ def _own_share(x: Tensor, y: Tensor) -> float:
 def _measured(
     name: str,
     both: Pair,
-    found: _Found,
+    plug_in: _PlugIn,
     *,
     covers: str,
     extra: dict[str, Any],
     root: bool = True,
     remark: str = "",
 ) -> Measurement:
-    splits = found.splits.cpu().numpy()
-    p_value, outcome = tested(found.squared, splits)
+    permuted = plug_in.permuted.cpu().numpy()
+    p_value, outcome = permutation_test(plug_in.squared, permuted)
     # Splits of rows with two means scatter more than rows of either side do, as their squares do.
-    noise = splits * found.own_share
-    bias = float(noise.mean()) if len(noise) else 0.0
-    ends = of_square(found.squared - bias, bias, noise - bias, found.variance)
+    null_values = permuted * plug_in.own_share
+    bias = float(null_values.mean()) if len(null_values) else 0.0
+    ends = squared_distance_interval(
+        plug_in.squared - bias, bias, null_values - bias, plug_in.variance
+    )
 
     def shown(squared: float) -> float:
-        return math.sqrt(squared) * found.unit if root else squared * found.unit**2
+        return math.sqrt(squared) * plug_in.unit if root else squared * plug_in.unit**2
 
     low, high = (None if end is None else shown(max(0.0, end)) for end in ends)
-    value = shown(found.squared)
+    value = shown(plug_in.squared)
     return Measurement(
         name,
         value,
         low=low,
         high=max(value, high) if root and high is not None else high,
         covers="" if low is None else covers,
-        null=float(np.mean([shown(split) for split in splits])) if len(splits) else None,
+        null=float(np.mean([shown(squared) for squared in permuted])) if len(permuted) else None,
         p_value=p_value,
         n=both.n,
         m=both.m,
         unit="units of the data" if root else "squared units of the data",
-        reading=outcome + remark + unbiased(value, low, high),
+        reading=outcome + remark + bias_remark(value, low, high),
         extra={**extra, **both.extra},
     )

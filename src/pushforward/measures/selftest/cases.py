@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from pushforward import measures as pm
-from pushforward.measures.selftest.checking import Check, Seen, as_seen, averaged
+from pushforward.measures.selftest.checking import Check, Estimate, as_estimate, averaged
 
 Samples = Callable[[], Sequence[Any]]
 BINNED = 0.05  # what bins may hide
@@ -59,21 +59,21 @@ def _on(
 ) -> Check:
     """Return a check of a measure by its name, or of a part of its `extra`."""
 
-    def look() -> Seen:
-        return as_seen(getattr(pm, measure)(*samples(), **options), part)
+    def estimate() -> Estimate:
+        return as_estimate(getattr(pm, measure)(*samples(), **options), part)
 
-    return Check(measure, case, truth, look, short, exact)
+    return Check(measure, case, truth, estimate, short, exact)
 
 
 def _expected(
     measure: str, case: str, truth: float, value: Callable[[int], float], times: int = 20
 ) -> Check:
     """Return a check of an expectation, by the mean of a value over seeds."""
-    told = f"{case}; mean of {times}"
-    return Check(measure, told, truth, lambda: averaged(map(value, range(times))))
+    described = f"{case}; mean of {times}"
+    return Check(measure, described, truth, lambda: averaged(map(value, range(times))))
 
 
-def _same(measure: str, d: int, **options: Any) -> Callable[[int], float]:
+def _without_difference(measure: str, d: int, **options: Any) -> Callable[[int], float]:
     """Return a measure's value by seed, for samples of one distribution, fresh for each seed."""
 
     def value(seed: int) -> float:
@@ -150,7 +150,7 @@ TRANSPORT = [
     _on("sinkhorn", "x and x + e1, d = 5", 1.0, _moved_by_one, exact=1e-4),
     _on("frechet", "N(0, I3), N(e1, 4 I3)", 4.0, _normals(5000, 3, 1, 2)),
     # (1/n + 1/m) (d + d (d + 1) / 4)
-    _expected("frechet", "same, d = 3, n = 300", 6 * 2 / N, _same("frechet", 3)),
+    _expected("frechet", "same, d = 3, n = 300", 6 * 2 / N, _without_difference("frechet", 3)),
 ]
 
 
@@ -208,7 +208,7 @@ def _met() -> float:
     return 1 - math.prod((N - 1 - i) / (2 * N - 1 - i) for i in range(K))
 
 
-PRDC = {"splits": 0, "resamples": 0}
+PRDC = {"permutations": 0, "resamples": 0}
 # A row and its nearest one are each other's nearest, in two dimensions with this probability: the
 # area of a disc by that of two discs of radius 1 at distance 1 (Clark & Evans 1955).
 MUTUAL = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
@@ -216,11 +216,13 @@ MUTUAL = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
 NEIGHBOURS = [
     _on("precision", "U(0, 1) and U(0, 2)", 0.5, _overlapping),
     _on("recall", "U(0, 1) and U(0, 2)", 1.0, _overlapping),
-    _expected("density", f"same, d = 5, n = {N}", 1.0, _same("density", 5, **PRDC)),
-    _expected("coverage", f"same, d = 5, n = {N}", _met(), _same("coverage", 5, **PRDC)),
+    _expected("density", f"same, d = 5, n = {N}", 1.0, _without_difference("density", 5, **PRDC)),
+    _expected(
+        "coverage", f"same, d = 5, n = {N}", _met(), _without_difference("coverage", 5, **PRDC)
+    ),
     _on("clipped_density", "half far away, d = 2", 0.5, _half_far_away),
     _on("clipped_coverage", "half far away, d = 2", 0.5, _half_far_away),
-    _expected("authenticity", "same, d = 2", 1 - MUTUAL, _same("authenticity", 2)),
+    _expected("authenticity", "same, d = 2", 1 - MUTUAL, _without_difference("authenticity", 2)),
     _on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
     # Every copy is nearer to its original, and of the others half are by chance.
     _on("closest_record", "half copies, d = 5", 0.75, _half_copies(5), train=normal(2000, 5, 2)),
@@ -232,7 +234,9 @@ NEIGHBOURS = [
         train=normal(2000, 5, 2),
     ),
     _on("exact_matches", "half copies, d = 5", 0.5, _half_copies(5), train=normal(2000, 5, 2)),
-    _expected("memorisation", "same, d = 2", 0.0, _same("memorisation", 2, resamples=2)),
+    _expected(
+        "memorisation", "same, d = 2", 0.0, _without_difference("memorisation", 2, resamples=2)
+    ),
     # All n distances are below all of the n held-out ones: U = 0.
     _on(
         "memorisation",
@@ -248,7 +252,7 @@ NEIGHBOURS = [
         "nearest_neighbour_test",
         f"same, d = 5, n = {N}",
         (N - 1) / (2 * N - 1),
-        _same("nearest_neighbour_test", 5, permutations=1),
+        _without_difference("nearest_neighbour_test", 5, permutations=1),
     ),
 ]
 
@@ -307,14 +311,14 @@ def _linear(measure: str) -> Check:
         torch.zeros(10).double(), weights.mT @ weights + noise**2 * torch.eye(10).double()
     )
 
-    def look() -> Seen:
-        decoder = pm.Decoder(lambda z: z @ weights, 2, dtype=torch.float64)
-        found = getattr(pm, measure)(decoder, rows, sigma=noise, seed=0)
-        error = 1.96 * found.extra["monte_carlo_error"]
-        return Seen(found.value, found.value - error, found.value + error)
+    def estimate() -> Estimate:
+        decoder = pm.LatentDecoder(lambda z: z @ weights, 2, dtype=torch.float64)
+        measurement = getattr(pm, measure)(decoder, rows, sigma=noise, seed=0)
+        error = 1.96 * measurement.extra["monte_carlo_error"]
+        return Estimate(measurement.value, measurement.value - error, measurement.value + error)
 
     truth = float(marginal.log_prob(rows).mean())
-    return Check(measure, "x = W z + noise, 2 to 10 dimensions", truth, look)
+    return Check(measure, "x = W z + noise, 2 to 10 dimensions", truth, estimate)
 
 
 LIKELIHOOD = [_linear("importance_bound"), _linear("annealed_importance")]

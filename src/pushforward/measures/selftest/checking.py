@@ -20,7 +20,7 @@ ROUNDING = 1e-9  # as a share of the truth
 
 
 @dataclass(frozen=True)
-class Seen:
+class Estimate:
     """An estimate and its 95 % interval."""
 
     value: float
@@ -36,7 +36,7 @@ class Check:
         measure: its name in `pushforward.measures`.
         case: the two distributions, in words.
         truth: what the measure has to find.
-        look: draws the samples and measures them.
+        estimate: draws the samples and measures them.
         short: how far, as a share of the truth, a lower bound may fall short of it.
         exact: where it is set, the value alone counts, and may differ by this share of the truth.
     """
@@ -44,7 +44,7 @@ class Check:
     measure: str
     case: str
     truth: float
-    look: Callable[[], Seen]
+    estimate: Callable[[], Estimate]
     short: float = 0.0
     exact: float | None = None
 
@@ -64,16 +64,16 @@ class Result:
     seconds: float
 
 
-def run(checks: Sequence[Check], told: Callable[[str], None] = lambda _: None) -> list[Result]:
+def run(checks: Sequence[Check], progress: Callable[[str], None] = lambda _: None) -> list[Result]:
     """Run checks and return what they found, in their order.
 
     Args:
         checks: which.
-        told: is called with each one's measure and case before it runs.
+        progress: is called with each one's measure and case before it runs.
     """
     results = []
     for check in checks:
-        told(f"{check.measure}: {check.case}")
+        progress(f"{check.measure}: {check.case}")
         results.append(judge(check))
     return results
 
@@ -81,35 +81,40 @@ def run(checks: Sequence[Check], told: Callable[[str], None] = lambda _: None) -
 def judge(check: Check) -> Result:
     """Run one check, and say whether its truth holds."""
     start = time.perf_counter()
-    seen = check.look()
-    exact = check.exact is not None
-    estimate = (seen.value, *((seen.value, seen.value) if exact else (seen.low, seen.high)))
-    spent = time.perf_counter() - start
-    verdict = holds(check, seen)
-    return Result(check.measure, check.case, check.truth, check.short, *estimate, verdict, spent)
+    estimate = check.estimate()
+    seconds = time.perf_counter() - start
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if check.exact is not None:
+        low = high = value
+    verdict = holds(check, estimate)
+    return Result(
+        check.measure, check.case, check.truth, check.short, value, low, high, verdict, seconds
+    )
 
 
-def holds(check: Check, seen: Seen) -> bool:
-    """Return whether what was seen allows the truth of a check."""
+def holds(check: Check, estimate: Estimate) -> bool:
+    """Return whether an estimate agrees with the truth of a check."""
     size = abs(check.truth)
     if check.exact is not None:
-        return abs(seen.value - check.truth) <= check.exact * size
-    centre, half = (seen.low + seen.high) / 2, (seen.high - seen.low) / 2
+        return abs(estimate.value - check.truth) <= check.exact * size
+    centre, half = (estimate.low + estimate.high) / 2, (estimate.high - estimate.low) / 2
     slack = WIDENED * half + ROUNDING * max(1.0, size)
     return centre - slack <= check.truth <= centre + slack + check.short * size
 
 
-def as_seen(found: Measurement, part: str = "") -> Seen:
+def as_estimate(measurement: Measurement, part: str = "") -> Estimate:
     """Return a measurement's value and interval, or those of a part of its `extra`."""
     if part:
-        return Seen(*(found.extra[name] for name in (part, f"{part}_low", f"{part}_high")))
-    low, high = found.interval or (found.value, found.value)
-    return Seen(found.value, low, high)
+        return Estimate(
+            *(measurement.extra[name] for name in (part, f"{part}_low", f"{part}_high"))
+        )
+    low, high = measurement.interval or (measurement.value, measurement.value)
+    return Estimate(measurement.value, low, high)
 
 
-def averaged(values: Iterable[float]) -> Seen:
+def averaged(values: Iterable[float]) -> Estimate:
     """Return the mean of independent values, with the normal interval of a mean."""
     drawn = list(values)
     half = 1.959964 * stdev(drawn) / math.sqrt(len(drawn))
     mean = fmean(drawn)
-    return Seen(mean, mean - half, mean + half)
+    return Estimate(mean, mean - half, mean + half)

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError
-from pushforward.measures._inputs import counted
+from pushforward.measures._inputs import require_at_least
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +25,7 @@ Coded = tuple[Ints, int]  # codes from 0, and how many there are, that of missin
 DISTINCT = 10  # a number with no more values than this is a category
 BINS = 10  # of equal width, for a numeric column among categories
 SLOTS = (1 << 7, 1 << 10, 1 << 13)  # values whose last bits differ need no search: 10x as fast
-ENOUGH = 1000  # rows that mostly tell whether a column has more distinct values
+FIRST_ROWS = 1000  # rows that mostly tell whether a column has more distinct values
 
 
 @dataclass(frozen=True)
@@ -86,29 +86,29 @@ class Columns:
 
 
 def read(
-    real: Any, *others: Any, least: int = 2, limit: int | None = None, seed: int = 0
+    real: Any, *others: Any, min_rows: int = 2, limit: int | None = None, seed: int = 0
 ) -> Columns:
     """Return the columns of all tables in the real one's order.
 
     Args:
         real: the real table.
         others: further ones.
-        least: how many rows each needs.
+        min_rows: how many rows each needs.
         limit: the most rows taken of each; the others are left out at random.
         seed: of the choice of rows.
 
     Raises:
         MeasureError: for something that is no data frame, differing columns or types, infinite
-            numbers, fewer than `least` rows, and a limit below that.
+            numbers, fewer than `min_rows` rows, and a limit below that.
     """
-    counted(least, limit=limit)
+    require_at_least(min_rows, limit=limit)
     frames = [_frame(f) for f in (real, *others)]
     names = frames[0].columns
     for other in frames[1:]:
         _require_same_names(names, other.columns)
     rows = tuple(len(f) for f in frames)
-    if min(rows) < least:
-        raise MeasureError(f"each table needs at least {least} rows, and they have {list(rows)}")
+    if min(rows) < min_rows:
+        raise MeasureError(f"each table needs at least {min_rows} rows, and they have {list(rows)}")
     extra = {} if limit is None or max(rows) <= limit else {"given": list(rows[:2])}
     frames = [some(f, limit or len(f), seed) for f in frames]
     columns = [dict(zip(f.columns, f.iter_columns(), strict=True)) for f in frames]
@@ -229,7 +229,7 @@ def _column(parts: list[nw.Series[Any]]) -> Column:
 def _varied(real: Floats) -> bool:
     """Return whether there are more distinct values than a category has."""
     known = real[~np.isnan(real)]
-    return any(len(np.unique(part)) > DISTINCT for part in (known[:ENOUGH], known))
+    return any(len(np.unique(part)) > DISTINCT for part in (known[:FIRST_ROWS], known))
 
 
 def _is_number(column: nw.Series[Any]) -> bool:

@@ -1,7 +1,8 @@
 """Distances between columns and between pairs of columns, over any choice of rows.
 
 A distance is an object that holds the coded columns and is called with two sets of rows, so that
-one piece of code makes the value, the random splits of its null and the bootstrap of its interval.
+one piece of code makes the value, the random permutations of its null and the bootstrap of its
+interval.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from pushforward.measures.tables._columns import BINS, Coded, Column, Columns, F
 Rows = Ints | slice
 Distances = Callable[[Rows, Rows], Floats]
 DENSE = 1 << 20  # cells of a joint table that are counted in an array
-NEAR = 3  # nulls within which a distance still feels the noise of no difference
-UNTESTED = "the value alone; resamples adds null and interval"
+NULL_REACH = 3  # nulls within which a distance still feels the noise of no difference
+UNTESTED = "the value alone; permutations add the null, resamples the interval"
 
 
 class Shapes:
@@ -37,8 +38,12 @@ class Shapes:
 
     @staticmethod
     def _distance(column: Column, real: Rows, fake: Rows) -> float:
-        gap = shares(column.codes[real], column.size) - shares(column.codes[fake], column.size)
-        return float(np.abs(gap.cumsum()).max() if column.numeric else np.abs(gap).sum() / 2)
+        difference = shares(column.codes[real], column.size) - shares(
+            column.codes[fake], column.size
+        )
+        return float(
+            np.abs(difference.cumsum()).max() if column.numeric else np.abs(difference).sum() / 2
+        )
 
 
 class Trends:
@@ -60,7 +65,7 @@ class Trends:
         both = [self.coded(rows) for rows in (real, fake)]
         for at in np.flatnonzero(~self.correlated):
             a, b = self.pairs[at]
-            p, q = (joint(side[a][0], *side[b]) for side in both)
+            p, q = (pair_codes(side[a][0], *side[b]) for side in both)
             distances[at] = total_variation(p, q, both[0][a][1] * both[0][b][1])
         return distances
 
@@ -121,7 +126,7 @@ def some_pairs(columns: int, limit: int, rng: np.random.Generator) -> Ints:
     return pairs[np.sort(rng.choice(len(pairs), limit, replace=False))]
 
 
-def joint(a: Ints, b: Ints, size_b: int) -> Ints:
+def pair_codes(a: Ints, b: Ints, size_b: int) -> Ints:
     """Return one code for each pair of codes."""
     return a * size_b + b
 
@@ -164,7 +169,7 @@ def cramer(a: Ints, b: Ints) -> float:
     fewer = min(len(values_a), len(values_b)) - 1
     if fewer == 0:
         return 0.0
-    cells, counts = np.unique(joint(a, b, len(values_b)), return_counts=True)
+    cells, counts = np.unique(pair_codes(a, b, len(values_b)), return_counts=True)
     rows, columns = np.bincount(a), np.bincount(b)
     expected = rows[cells // len(values_b)] * (columns[cells % len(values_b)] / len(a))
     # Empty cells add their expectation, and all expectations sum to n: hence the 1.
@@ -172,57 +177,69 @@ def cramer(a: Ints, b: Ints) -> float:
     return float(np.sqrt(max(0.0, chi_squared_by_n) / fewer))
 
 
-def resampled(
-    name: str, distances: Distances, rows: tuple[int, ...], resamples: int, seed: int
+def mean_distance(
+    name: str,
+    distances: Distances,
+    rows: tuple[int, ...],
+    permutations: int,
+    resamples: int,
+    seed: int,
 ) -> tuple[Floats, Measurement]:
     """Return the distances of real and generated rows, and the measurement of their mean."""
-    if resamples < 0 or resamples == 1:
-        raise MeasureError(
-            "resamples must be 0 (the value alone, without null and interval) or at least 2, and "
-            f"is {resamples}"
-        )
+    for option, value in (("permutations", permutations), ("resamples", resamples)):
+        if value < 0 or value == 1:
+            raise MeasureError(f"{option} must be 0 or at least 2, and is {value}")
     n, m = rows
+    rng = np.random.default_rng(seed)
     each = distances(slice(0, n), slice(n, n + m))
     alone = Measurement(name, float(each.mean()), n=n, m=m, reading=UNTESTED)
-    return each, _tested(alone, distances, each, resamples, seed) if resamples else alone
+    if not permutations:
+        return each, alone
+    permuted = np.array([_permuted(distances, n, m, rng) for _ in range(permutations)])
+    tested = _tested(alone, each, permuted)
+    if not resamples:
+        return each, tested
+    bootstrapped = [_bootstrapped(distances, n, m, rng).mean() for _ in range(resamples)]
+    return each, _with_interval(tested, each, permuted, np.array(bootstrapped))
 
 
-def _tested(
-    alone: Measurement, distances: Distances, each: Floats, resamples: int, seed: int
+def _tested(alone: Measurement, each: Floats, permuted: Floats) -> Measurement:
+    """Return a measurement with its null and p-value."""
+    p_value, null = _p_value(each, permuted), float(permuted.mean(0).mean())
+    return replace(alone, null=null, p_value=p_value, reading=verdict(p_value))
+
+
+def _with_interval(
+    tested: Measurement, each: Floats, permuted: Floats, bootstrapped: Floats
 ) -> Measurement:
-    """Return a measurement with its null, p-value and interval."""
-    rng, value = np.random.default_rng(seed), alone.value
-    splits = np.array([_split(distances, alone.n, alone.m, rng) for _ in range(resamples)])
-    boots = [_bootstrap(distances, alone.n, alone.m, rng).mean() for _ in range(resamples)]
-    p_value, null = _p(each, splits), splits.mean(0)
+    """Return a measurement with its interval, the null taken off its lower end."""
+    value, null = tested.value, permuted.mean(0)
     centre = float(_less_noise(each, null).mean())
-    half = _half(value, np.array(boots), _less_noise(splits, null).mean(1), float(null.mean()))
+    null_means = _less_noise(permuted, null).mean(1)
+    half = _half_width(value, bootstrapped, null_means, float(null.mean()))
     return replace(
-        alone,
+        tested,
         low=max(0.0, min(value, centre - half)),
         high=min(1.0, value + half),
         covers="both samples (bootstrap, less the null)",
-        null=float(null.mean()),
-        p_value=p_value,
-        reading=verdict(p_value),
     )
 
 
-def _p(each: Floats, splits: Floats) -> float:
+def _p_value(each: Floats, permuted: Floats) -> float:
     """Return the p-value of the distances (columns,), each in units of its own noise.
 
     A column of a thousand categories scatters more than all others together; so what counts is by
-    how many standard deviations a distance exceeds what splits (B, columns) give, squared. A
-    distance below that says nothing of the other columns, and counts as none.
+    how many standard deviations a distance exceeds its permuted values (B, columns), squared.
+    A distance below these says nothing of the other columns, and counts as 0.
     """
-    every = np.vstack([each, splits])
+    every = np.vstack([each, permuted])
     spread = every.std(0)
     scores = (every - every.mean(0)) / np.where(spread > 0, spread, 1.0)
     excess = np.square(np.maximum(scores, 0.0)).mean(1)
     return permutation_p(float(excess[0]), excess[1:])
 
 
-def _half(value: float, boots: Floats, noise: Floats, null: float) -> float:
+def _half_width(value: float, bootstrapped: Floats, null_means: Floats, null: float) -> float:
     """Return the interval's half-width: Student's quantile of the spread over the resamples.
 
     Far from the null the spread is the bootstrap's. Near it the bootstrap's is too small, for a
@@ -230,10 +247,10 @@ def _half(value: float, boots: Floats, noise: Floats, null: float) -> float:
     """
     from scipy.stats import t
 
-    boot, nothing = float(boots.std(ddof=1)), float(noise.std(ddof=1))
-    near = min(1.0, NEAR * null / value) if value > 0 else 1.0
-    spread = boot + near * max(0.0, nothing - boot)
-    return float(t.ppf(0.975, len(boots) - 1)) * spread
+    bootstrap_spread, null_spread = float(bootstrapped.std(ddof=1)), float(null_means.std(ddof=1))
+    closeness = min(1.0, NULL_REACH * null / value) if value > 0 else 1.0
+    spread = bootstrap_spread + closeness * max(0.0, null_spread - bootstrap_spread)
+    return float(t.ppf(0.975, len(bootstrapped) - 1)) * spread
 
 
 def _less_noise(distances: Floats, null: Floats) -> Floats:
@@ -246,10 +263,10 @@ def _less_noise(distances: Floats, null: Floats) -> Floats:
     return np.asarray(np.sign(squares) * np.sqrt(np.abs(squares)))
 
 
-def _split(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:
+def _permuted(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:
     order = rng.permutation(n + m)
     return distances(order[:n], order[n:])
 
 
-def _bootstrap(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:
+def _bootstrapped(distances: Distances, n: int, m: int, rng: np.random.Generator) -> Floats:
     return distances(rng.integers(n, size=n), n + rng.integers(m, size=m))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError, nearest
-from pushforward.measures._fitting import calmly
+from pushforward.measures._fitting import sklearn_context
 from pushforward.measures._intervals import Z
 from pushforward.measures.learned import auc
 from pushforward.measures.tables._columns import Columns, Floats, Ints
@@ -52,7 +52,7 @@ class Task:
         features, target = self.features[train][known], target[known]
         if len(np.unique(target)) < 2:
             return self._constant(float(target[0]) if len(target) else 0.0, self.features[test])
-        with calmly(len(target)):
+        with sklearn_context(len(target)):
             warnings.filterwarnings("ignore", "The number of unique classes")  # they are classes
             model = self._model(target, seed).fit(features, target)
             if self.regression:
@@ -112,7 +112,7 @@ class Task:
         return HistGradientBoostingClassifier(early_stopping=False if rare else "auto", **options)
 
 
-def task(columns: Columns, target: str | None) -> Task:
+def prediction_task(columns: Columns, target: str | None) -> Task:
     """Return the task of predicting `target` (None: the last column that varies).
 
     Raises:
@@ -126,25 +126,25 @@ def task(columns: Columns, target: str | None) -> Task:
         raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
     if len(names) < 2:
         raise MeasureError("utility needs a column beside the target, and the table has one")
-    found = columns.columns[names.index(target)]
-    if not found.numeric and found.size > CLASSES + 1:
+    column = columns.columns[names.index(target)]
+    if not column.numeric and column.size > CLASSES + 1:
         raise MeasureError(
-            f"the target {target!r} has {found.size - 1} classes, and at most {CLASSES} can be "
+            f"the target {target!r} has {column.size - 1} classes, and at most {CLASSES} can be "
             "predicted; name another column as target"
         )
-    others = [c for c in columns if c is not found]
+    others = [c for c in columns if c is not column]
     features = np.stack([c.values if c.numeric else c.codes.astype(float) for c in others], 1)
     categorical = np.array([not c.numeric and c.size <= CATEGORIES for c in others])
-    truth = found.values if found.numeric else found.codes.astype(float)
-    return Task(features, categorical, truth, found.numeric, target)
+    truth = column.values if column.numeric else column.codes.astype(float)
+    return Task(features, categorical, truth, column.numeric, target)
 
 
 def errors(
-    made: Task, rows: slice, first: Floats, second: Floats, seed: int
+    task: Task, rows: slice, first: Floats, second: Floats, seed: int
 ) -> tuple[float, float]:
     """Return 95 % half-widths over the test rows: of the first score, and of the difference."""
     rng = np.random.default_rng(seed)
     at = np.arange(rows.start, rows.stop)
     draws = [rng.integers(len(at), size=len(at)) for _ in range(RESAMPLES)]
-    scores = np.array([[made.score(at[d], p[d]) for p in (first, second)] for d in draws])
+    scores = np.array([[task.score(at[d], p[d]) for p in (first, second)] for d in draws])
     return Z * float(scores[:, 0].std(ddof=1)), Z * float((scores[:, 0] - scores[:, 1]).std(ddof=1))

@@ -20,13 +20,19 @@ from pushforward.measures.tables import _columns, _tabular, _utility
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
-WORST = 10  # pairs that are named in `extra`
-TOLD = 2  # columns or pairs that are named in the reading
+WORST_PAIRS = 10  # pairs that are named in `extra`
+NAMED_IN_READING = 2  # columns or pairs that are named in the reading
 LIMIT = 100_000  # rows a side: more would only make the noise smaller than anybody needs
 
 
 def column_shapes(
-    x: Any, y: Any, *, resamples: int = 50, limit: int | None = LIMIT, seed: int = 0
+    x: Any,
+    y: Any,
+    *,
+    permutations: int = 50,
+    resamples: int = 50,
+    limit: int | None = LIMIT,
+    seed: int = 0,
 ) -> Measurement:
     r"""Mean distance between a real column and its generated one: are the marginals right?
 
@@ -40,20 +46,22 @@ def column_shapes(
     Args:
         x: the real table.
         y: the generated table, with the same columns in any order.
-        resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
-            behind the interval; 0 for the value alone.
+        permutations: random permutations of the pooled rows behind null and p-value; 0 for the
+            value alone.
+        resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
+            interval.
         limit: the most rows taken of each side (None: all); the others are left out at random.
-        seed: of both, and of left-out rows.
+        seed: of all of these, and of left-out rows.
 
     Returns:
         A number between 0 (the same) and 1; `extra["columns"]` has one for each column. Distances
-        of samples are biased upwards, so look at the null: the mean of the random splits. The
+        of samples are biased upwards, so look at the null: the mean of the random permutations. The
         interval is for the distance of the two *distributions*, over both samples: its lower end
         has the null taken off each column, in squares.
 
     Raises:
         MeasureError: for what is no data frame, differing columns or types, infinite numbers,
-            fewer than 2 rows, and a single resample.
+            fewer than 2 rows, and a single permutation or resample.
 
     Sees:
         Every difference between a real column and its generated one: a shift, a spread, a peak, a
@@ -76,20 +84,22 @@ def column_shapes(
     Cost:
         O((n + m) d log(n + m)) once, then O((n + m) d) for each resample; memory O((n + m) d). With
         30,000 rows of Adult on each side (15 columns) 10 ms for the value alone, a tenth of what
-        sdmetrics takes, and 1.2 s with 50 resamples.
+        sdmetrics takes, and 1.2 s with the null and the interval.
 
     Reference:
         Massey 1951, "The Kolmogorov-Smirnov test for goodness of fit"; SDMetrics' Column Shapes.
     """
     columns = _columns.read(x, y, limit=limit, seed=seed)
     shapes = _tabular.Shapes(columns)
-    each, found = _tabular.resampled("column_shapes", shapes, columns.rows, resamples, seed)
+    each, measurement = _tabular.mean_distance(
+        "column_shapes", shapes, columns.rows, permutations, resamples, seed
+    )
     named = {c.name: float(v) for c, v in zip(columns, each, strict=True)}
-    most = sorted(named.items(), key=lambda item: -item[1])[:TOLD]
-    told = ", ".join(f"{name} {distance:.2g}" for name, distance in most)
+    most = sorted(named.items(), key=lambda item: -item[1])[:NAMED_IN_READING]
+    named_columns = ", ".join(f"{name} {distance:.2g}" for name, distance in most)
     return replace(
-        found,
-        reading=f"{found.reading}; most: {told}",
+        measurement,
+        reading=f"{measurement.reading}; most: {named_columns}",
         extra={"columns": named, **columns.extra},
     )
 
@@ -100,6 +110,7 @@ def pair_trends(
     *,
     convention: Convention = "shared",
     pairs: int = 2000,
+    permutations: int = 20,
     resamples: int = 20,
     limit: int | None = LIMIT,
     seed: int = 0,
@@ -123,8 +134,10 @@ def pair_trends(
             whose correlation is undefined is left out. (It also takes 50,000 rows at random of
             larger tables, which is not reproduced.)
         pairs: the most pairs; of a wider table that many are chosen at random.
-        resamples: random splits of the pooled rows behind null and p-value, and bootstrap samples
-            behind the interval; 0 for the value alone.
+        permutations: random permutations of the pooled rows behind null and p-value; 0 for the
+            value alone.
+        resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
+            interval.
         limit: the most rows taken of each side (None: all); the others are left out at random.
         seed: of all of these, and of left-out rows.
 
@@ -155,7 +168,7 @@ def pair_trends(
     Cost:
         O((n + m) d^2) for each resample, memory O((n + m) d). With 30,000 rows of Adult on each
         side (105 pairs) 30 ms for the value alone, a twelfth of what sdmetrics takes, and 3 s
-        with 20 resamples.
+        with the null and the interval.
 
     Reference:
         SDMetrics' Column Pair Trends (DataCebo), whose bins are corrected here.
@@ -173,13 +186,17 @@ def pair_trends(
             "sdmetrics leaves pairs with a constant out, and this table has no others; take "
             "convention='shared'"
         )
-    each, found = _tabular.resampled("pair_trends", trends, columns.rows, resamples, seed)
-    worst = np.argsort(-each, kind="stable")[:WORST]
+    each, measurement = _tabular.mean_distance(
+        "pair_trends", trends, columns.rows, permutations, resamples, seed
+    )
+    worst = np.argsort(-each, kind="stable")[:WORST_PAIRS]
     named = [[*trends.name(i), float(each[i])] for i in worst]
     extra = {"worst": named, "pairs": len(each), "convention": convention}
-    most = ", ".join(f"{a} and {b} {distance:.2g}" for a, b, distance in named[:TOLD])
+    most = ", ".join(f"{a} and {b} {distance:.2g}" for a, b, distance in named[:NAMED_IN_READING])
     return replace(
-        found, reading=f"{found.reading}; most: {most}", extra={**extra, **columns.extra}
+        measurement,
+        reading=f"{measurement.reading}; most: {most}",
+        extra={**extra, **columns.extra},
     )
 
 
@@ -242,8 +259,8 @@ def utility(
         conditional GANs".
     """
     known = [] if train is None else [_columns.some(train, _columns.height(y), seed)]
-    columns = _columns.read(x, y, *known, least=20, limit=limit, seed=seed)
-    task, tested = _utility.task(columns, target), columns.part(0)
+    columns = _columns.read(x, y, *known, min_rows=20, limit=limit, seed=seed)
+    task, tested = _utility.prediction_task(columns, target), columns.part(0)
     learned = task.predict(columns.part(1), tested, seed)
     best = (
         task.halves(tested, seed) if train is None else task.predict(columns.part(2), tested, seed)

@@ -21,10 +21,10 @@ from __future__ import annotations
 from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Criterion, Either
 from pushforward.measures.selftest.sanity.verdicts import (
     KINDS,
-    Look,
+    Evaluate,
     Verdict,
+    evaluate_prdc,
     frame,
-    neighbours,
     table,
     verdicts,
 )
@@ -36,10 +36,10 @@ __all__ = [
     "Check",
     "Criterion",
     "Either",
-    "Look",
+    "Evaluate",
     "Verdict",
+    "evaluate_prdc",
     "frame",
-    "neighbours",
     "table",
     "verdicts",
 ]

@@ -18,7 +18,7 @@ SIZE = 1000
 MODES = 10
 OVERLAP = 0.2  # share of either hypercube that lies in the other
 TAIL = 1.01  # of the Pareto distribution: its mean exists, its variance does not
-FAR = 6.0  # standard deviations between two normal distributions that do not overlap
+SEPARATION = 6.0  # standard deviations between two normal distributions that do not overlap
 
 
 def shifted(dim: int) -> Draw:
@@ -58,7 +58,7 @@ def disjoint_beside_scaled(scale: float, rng: Generator) -> Samples:
 def disjoint_beside_equal(extra: float, rng: Generator) -> Samples:
     """One column is disjoint, and ever more columns beside it are equal."""
     x, y = _normal(1 + int(extra), rng), _normal(1 + int(extra), rng)
-    y[:, 0] += FAR
+    y[:, 0] += SEPARATION
     return x, y
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-NEAR = 0.05  # how far a value may be from its target, and a flat curve from itself
-SAME = 0.1  # how far an end may be from the extreme that it should be, and least drop on the way
-DROP = 0.2  # how much a curve has to fall or rise from one end to the other
+TOLERANCE = 0.05  # how far a value may be from its target, and a flat curve from itself
+MAX_EXCESS = 0.1  # how far an end may be from the extreme that it should be
+MIN_CHANGE = 0.2  # how much a curve has to fall or rise from one end to the other
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def near(target: float, at: float) -> Shape:
 
     def shape(curve: Curve) -> list[Need]:
         seen = curve[at]
-        return [Need(f"{target:g} ± {NEAR} at {at:g}", seen, NEAR - abs(seen - target))]
+        return [Need(f"{target:g} ± {TOLERANCE} at {at:g}", seen, TOLERANCE - abs(seen - target))]
 
     return shape
 
@@ -49,7 +49,7 @@ def flat(since: float = float("-inf")) -> Shape:
 
     def shape(curve: Curve) -> list[Need]:
         values = [value for place, value in curve.items() if place >= since]
-        return [_most(NEAR, f"range{where}", max(values) - min(values))]
+        return [_most(TOLERANCE, f"range{where}", max(values) - min(values))]
 
     return shape
 
@@ -60,13 +60,13 @@ def falls(already: float | None = None) -> Shape:
     def shape(curve: Curve) -> list[Need]:
         first, last = _ends(curve)
         needs = [
-            _least(DROP, "fall from the first value to the last", first - last),
-            _most(SAME, "highest value above the first", max(curve.values()) - first),
-            _most(SAME, "last value above the lowest", last - min(curve.values())),
+            _least(MIN_CHANGE, "fall from the first value to the last", first - last),
+            _most(MAX_EXCESS, "highest value above the first", max(curve.values()) - first),
+            _most(MAX_EXCESS, "last value above the lowest", last - min(curve.values())),
         ]
         if already is not None:
             needs.append(
-                _least(SAME, f"fall from the first to {already:g}", first - curve[already])
+                _least(MAX_EXCESS, f"fall from the first to {already:g}", first - curve[already])
             )
         return needs
 
@@ -79,9 +79,9 @@ def rises() -> Shape:
     def shape(curve: Curve) -> list[Need]:
         first, last = _ends(curve)
         return [
-            _least(DROP, "rise from the first value to the last", last - first),
-            _most(SAME, "first value above the lowest", first - min(curve.values())),
-            _most(SAME, "highest value above the last", max(curve.values()) - last),
+            _least(MIN_CHANGE, "rise from the first value to the last", last - first),
+            _most(MAX_EXCESS, "first value above the lowest", first - min(curve.values())),
+            _most(MAX_EXCESS, "highest value above the last", max(curve.values()) - last),
         ]
 
     return shape
@@ -94,10 +94,10 @@ def bell(middle: float) -> Shape:
         first, last = _ends(curve)
         peak, top, bottom = curve[middle], max(curve.values()), min(curve.values())
         return [
-            _least(DROP, f"rise from the first value to {middle:g}", peak - first),
-            _least(DROP, f"fall from {middle:g} to the last value", peak - last),
-            _most(SAME, f"highest value above that at {middle:g}", top - peak),
-            _most(SAME, "lower end above the lowest value", min(first, last) - bottom),
+            _least(MIN_CHANGE, f"rise from the first value to {middle:g}", peak - first),
+            _least(MIN_CHANGE, f"fall from {middle:g} to the last value", peak - last),
+            _most(MAX_EXCESS, f"highest value above that at {middle:g}", top - peak),
+            _most(MAX_EXCESS, "lower end above the lowest value", min(first, last) - bottom),
         ]
 
     return shape

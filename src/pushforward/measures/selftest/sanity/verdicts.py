@@ -21,7 +21,7 @@ from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Eit
 
 Kind = Literal["fidelity", "diversity"]
 Outcome = Literal["passes", "low", "high", "fails"]
-Look = Callable[[Tensor, Tensor], Mapping[str, float]]
+Evaluate = Callable[[Tensor, Tensor], Mapping[str, float]]
 Curves = NDArray[np.float64]  # (repetitions, places on the axis)
 
 KINDS: dict[str, Kind] = {
@@ -76,14 +76,14 @@ class Verdict:
         return abs(self.margin) > self.uncertainty
 
 
-def neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
+def evaluate_prdc(x: Tensor, y: Tensor) -> dict[str, float]:
     """Return all of this library's fidelities and diversities, of columns standardised by `x`."""
-    card = prdc(x, y, splits=0, resamples=0, features=Standardised.fit(x))
+    card = prdc(x, y, permutations=0, resamples=0, features=Standardised.fit(x))
     return {name: measured.value for name, measured in card.items() if name in KINDS}
 
 
 def verdicts(
-    look: Look = neighbours,
+    evaluate: Evaluate = evaluate_prdc,
     checks: Sequence[Check] | None = None,
     *,
     repetitions: int = 3,
@@ -92,7 +92,7 @@ def verdicts(
     """Return what becomes of every measure in every check.
 
     Args:
-        look: (real, generated) -> the measures' values by name, with the names of `KINDS`.
+        evaluate: (real, generated) -> the measures' values by name, with the names of `KINDS`.
         checks: which; None for all 15.
         repetitions: fresh samples at each place of each axis; their mean is judged.
         seed: of the samples. A check draws the same ones whichever others are made.
@@ -108,7 +108,7 @@ def verdicts(
     return [
         verdict
         for check in (CHECKS if checks is None else checks)
-        for verdict in _verdicts(check, look, repetitions, seed)
+        for verdict in _verdicts(check, evaluate, repetitions, seed)
     ]
 
 
@@ -128,18 +128,18 @@ def table(results: Sequence[Verdict]) -> pl.DataFrame:
     return shown.pivot("measure", index=["check", "desideratum"], values="outcome")
 
 
-def _verdicts(check: Check, look: Look, repetitions: int, seed: int) -> Iterator[Verdict]:
-    cases = [_curves(case, look, repetitions, seed) for case in check.cases]
+def _verdicts(check: Check, evaluate: Evaluate, repetitions: int, seed: int) -> Iterator[Verdict]:
+    cases = [_curves(case, evaluate, repetitions, seed) for case in check.cases]
     desiderata = dict.fromkeys(c.desideratum for case in check.cases for c in case.criteria)
     for desideratum in desiderata:
         for measure in cases[0]:
             yield _judged(check, desideratum, measure, [curves[measure] for curves in cases])
 
 
-def _curves(case: Case, look: Look, repetitions: int, seed: int) -> dict[str, Curves]:
+def _curves(case: Case, evaluate: Evaluate, repetitions: int, seed: int) -> dict[str, Curves]:
     """Return what every measure sees of one case."""
     rows = [
-        [look(*_drawn(case, place, seed * 1_000_003 + i)) for place in case.places]
+        [evaluate(*_drawn(case, place, seed * 1_000_003 + i)) for place in case.places]
         for i in range(repetitions)
     ]
     names = rows[0][0].keys()

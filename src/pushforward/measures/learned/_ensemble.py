@@ -1,9 +1,8 @@
-"""Critics: small networks that learn to tell two samples apart, several of them at once.
+"""Ensembles of small networks that learn to tell two samples apart, trained all at once.
 
-Each member of an ensemble learns on its own random three quarters of the rows, and keeps the
-parameters that did best on the other quarter; the critic is the members' mean. It overfits less
-than any of them: where one network reaches 79 % of the divergence (500 rows, 10 columns), the mean
-of four reaches 88 %.
+Each member learns from its own random three quarters of the rows, and keeps the parameters that did
+best on the other quarter; the critic is the members' mean. It overfits less than any of them: where
+one network reaches 79 % of the divergence (500 rows, 10 columns), the mean of four reaches 88 %.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from torch import Tensor, nn
 
 MEMBERS = 4
 WIDTH = 64
-SHARE = 0.75  # of a member's rows are to learn from, the others to stop by
+TRAINING_SHARE = 0.75  # of a member's rows train it, the others say when to stop
 STEPS = 500  # at most
-EVERY = 10  # steps between two looks at the rows to stop by
-PATIENCE = 8  # looks without a gain until all is over
+CHECK_EVERY = 10  # steps between two checks on the held-out rows
+PATIENCE = 8  # checks without a gain until training stops
 BATCH = 256  # rows a side
-RATE = 2e-3
+LEARNING_RATE = 2e-3
 NARROW = 10  # columns up to which the rate is that
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -39,11 +38,11 @@ class Affine(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
-class Critic(nn.Module):
+class Ensemble(nn.Module):
     """A function of rows for each member: (members, n, d) -> (members, n)."""
 
-    def settle(self) -> None:
-        """Bring the parameters back to where they have to be; called after each step."""
+    def project(self) -> None:
+        """Project the parameters onto the allowed set; called after each step."""
 
     def mean(self, rows: Tensor) -> Tensor:
         """Return the members' mean on rows (n, d) as float64 (n,), without a graph."""
@@ -53,64 +52,64 @@ class Critic(nn.Module):
 
 
 def fit(
-    critic: Critic, objective: Objective, x: Tensor, y: Tensor, generator: torch.Generator
+    ensemble: Ensemble, objective: Objective, x: Tensor, y: Tensor, generator: torch.Generator
 ) -> None:
-    """Train each member until nobody's own validation rows gain any more; keep the best of each.
+    """Train each member until no member's held-out rows gain any more; keep the best of each.
 
     Args:
-        critic: changed in place. As it stands, it is the first candidate.
+        ensemble: changed in place. Its initial parameters are the first candidate.
         objective: what to maximise.
         x: rows of the one side (n, d), prepared.
         y: rows of the other side (m, d).
         generator: of the members' splits and of the batches.
     """
-    sides = [_Side(rows, generator) for rows in (x, y)]
+    samples = [_MemberRows(rows, generator) for rows in (x, y)]
     # A step of Adam moves each weight by the rate, and so a value by the rate times sqrt(columns):
     # with 784 columns the first steps would already be too long.
-    rate = RATE * min(1.0, (NARROW / x.shape[1]) ** 0.5)
-    optimizer = torch.optim.Adam(critic.parameters(), rate)
-    best = _Best(critic)
-    best.offer(_gain(critic, objective, [side.held_out for side in sides]))
+    learning_rate = LEARNING_RATE * min(1.0, (NARROW / x.shape[1]) ** 0.5)
+    optimizer = torch.optim.Adam(ensemble.parameters(), learning_rate)
+    best = _Best(ensemble)
+    best.offer(_gain(ensemble, objective, [sample.held_out for sample in samples]))
     for step in range(1, STEPS + 1):
-        loss = -_gain(critic, objective, [side.batch(generator) for side in sides]).sum()
+        loss = -_gain(ensemble, objective, [sample.batch(generator) for sample in samples]).sum()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-        critic.settle()
-        if step % EVERY == 0:
+        ensemble.project()
+        if step % CHECK_EVERY == 0:
             with torch.no_grad():
-                best.offer(_gain(critic, objective, [side.held_out for side in sides]))
+                best.offer(_gain(ensemble, objective, [sample.held_out for sample in samples]))
             if best.idle >= PATIENCE:
                 break
     best.restore()
 
 
-def _gain(critic: Critic, objective: Objective, rows: list[Tensor]) -> Tensor:
-    values = critic(torch.cat(rows, 1))
+def _gain(ensemble: Ensemble, objective: Objective, rows: list[Tensor]) -> Tensor:
+    values = ensemble(torch.cat(rows, 1))
     return objective(*values.split([part.shape[1] for part in rows], 1))
 
 
-class _Side:
-    """One sample's rows, split for each member into those to learn from and those to stop by."""
+class _MemberRows:
+    """One sample's rows, split for each member into training and held-out rows."""
 
     def __init__(self, rows: Tensor, generator: torch.Generator) -> None:
         order = torch.rand(MEMBERS, len(rows), generator=generator).argsort(1).to(rows.device)
-        self.rows, size = rows, int(SHARE * len(rows))
-        self.learnt, self.held_out = order[:, :size], rows[order[:, size:]]
+        self.rows, size = rows, int(TRAINING_SHARE * len(rows))
+        self.training, self.held_out = order[:, :size], rows[order[:, size:]]
 
     def batch(self, generator: torch.Generator) -> Tensor:
-        size = self.learnt.shape[1]
+        size = self.training.shape[1]
         if size <= BATCH:
-            return self.rows[self.learnt]
+            return self.rows[self.training]
         columns = torch.randperm(size, generator=generator)[:BATCH].to(self.rows.device)
-        return self.rows[self.learnt[:, columns]]
+        return self.rows[self.training[:, columns]]
 
 
 class _Best:
     """The parameters with which each member did best so far."""
 
-    def __init__(self, critic: Critic) -> None:
-        self.parameters = list(critic.parameters())
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.parameters = list(ensemble.parameters())
         self.kept = [p.detach().clone() for p in self.parameters]
         self.gain = torch.full((MEMBERS,), -torch.inf, device=self.kept[0].device)
         self.idle = 0
