@@ -125,7 +125,7 @@ def test_max_sliced_wasserstein_of_a_shift_in_784_dimensions() -> None:
     assert found.value == pytest.approx(size * cosine, abs=4 * (2 / 300) ** 0.5)
     along = abs(float(torch.tensor(found.extra["direction"]).sum())) / d**0.5
     assert along == pytest.approx(cosine, abs=0.005)
-    assert found.extra["sought"] > found.value
+    assert found.extra["searched"] > found.value
     assert found.extra["held_out"] == [300, 300]
 
 

@@ -62,7 +62,7 @@ def pair(
         y: the generated sample.
         min_rows: how many rows the measure needs on each side.
         limit: the most rows that it takes of each side; what is more is left out at random.
-        features: what to measure instead of the values themselves.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the choice of rows.
         dtype: of the result; None keeps the wider of the two.
 

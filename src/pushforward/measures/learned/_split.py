@@ -62,12 +62,12 @@ def split(
         y: the generated sample.
         share: of the rows to learn from; the others are to be judged on.
         limit: the most rows taken of each side.
-        features: what to measure instead of the values themselves.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         generator: of the choice of rows.
         equal_sizes: take as many rows of the one side as of the other.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
     """
     require_at_least(MIN_ROWS, limit=limit)
     both = pair(x, y, min_rows=MIN_ROWS, features=features)

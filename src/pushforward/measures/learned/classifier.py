@@ -44,8 +44,8 @@ def classifier_test(
         classifier: `"trees"` (the default: gradient-boosted trees see differences of every kind,
             and are the strongest on tables), `"logistic"` (only differences of means, but the
             sharpest for those, and the fastest) or `"network"` (two hidden layers of 64).
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the classifier and left-out rows.
 
     Returns:
@@ -57,7 +57,7 @@ def classifier_test(
         (`generated`), of the ten held-out rows a side that the classifier is surest about.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity, and an
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity, and an
             unknown classifier.
 
     Sees:

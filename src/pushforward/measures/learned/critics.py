@@ -45,8 +45,8 @@ def jensen_shannon(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
@@ -57,7 +57,7 @@ def jensen_shannon(
         critic is surest about.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
         every difference that a small network learns from these rows; shifts, scales and dependences
@@ -116,8 +116,8 @@ def f_divergence(
         bound: `"f-gan"`, for all of them; for KL also `"dv"` (Donsker-Varadhan) and `"nwj"`
             (Nguyen, Wainwright & Jordan), which is f-GAN's of KL under its older name.
         permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
@@ -181,8 +181,8 @@ def wasserstein_critic(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
@@ -191,7 +191,7 @@ def wasserstein_critic(
         `extra["gradient"]` the longest gradient seen on the test rows after it.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
         how far mass has to move, in all columns together; unlike the plug-in distance between two

@@ -84,7 +84,7 @@ def importance_bound(
         proposal: where codes are looked for: `"mode"` (a Gaussian around the row's most likely
             code, with the curvature there), `"encoder"` (the model's own q(z|x)) or `"prior"`.
         each: whether `extra` lists every row's value (`each`) and number (`rows`).
-        limit: the most rows taken (None: all); the others are left out at random.
+        limit: the most rows taken (None: all); the rest is left out at random.
         seed: of codes and left-out rows.
 
     Returns:
@@ -179,7 +179,7 @@ def annealed_importance(
         leapfrog: leapfrog steps of a transition.
         simulated: rows drawn from the model itself that bound the error from both sides; 0: none.
         each: whether `extra` lists every row's value (`each`) and number (`rows`).
-        limit: the most rows taken (None: all); the others are left out at random.
+        limit: the most rows taken (None: all); the rest is left out at random.
         seed: of chains, simulated and left-out rows.
 
     Returns:

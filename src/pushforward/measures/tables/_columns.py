@@ -22,6 +22,7 @@ from pushforward.measures._inputs import require_at_least
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Coded = tuple[Ints, int]  # codes from 0, and how many there are, that of missing included
+LIMIT = 100_000  # rows a side, by default: the noise of more is too small to matter
 DISTINCT = 10  # a number with no more values than this is a category
 BINS = 10  # of equal width, for a numeric column among categories
 SLOTS = (1 << 7, 1 << 10, 1 << 13)  # values whose last bits differ need no search: 10x as fast
@@ -94,7 +95,7 @@ def read(
         real: the real table.
         others: further ones.
         min_rows: how many rows each needs.
-        limit: the most rows taken of each; the others are left out at random.
+        limit: the most rows taken of each; the rest is left out at random.
         seed: of the choice of rows.
 
     Raises:

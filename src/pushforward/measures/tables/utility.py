@@ -1,4 +1,4 @@
-"""A model that is trained on one table and judged on another."""
+"""Utility of a generated table: a model that is trained on it and tested on real rows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,112 @@ from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
 from pushforward.measures._intervals import Z
 from pushforward.measures.learned import auc
-from pushforward.measures.tables._columns import Columns, Floats, Ints
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.tables._columns import (
+    LIMIT,
+    Columns,
+    Floats,
+    Ints,
+    height,
+    read,
+    some,
+)
 
 CATEGORIES = 255  # scikit-learn's trees split no more; with more, codes are taken as numbers
-CLASSES = 100  # one tree a class and step: a target with more is hardly meant
-RESAMPLES = 200
+CLASSES = 100  # of a target at most: every step fits a tree for each class
+RESAMPLES = 200  # bootstrap samples of the test rows
 
 Rows = Ints | slice
+
+
+def utility(
+    x: Any,
+    y: Any,
+    *,
+    train: Any = None,
+    target: str | None = None,
+    limit: int | None = LIMIT,
+    seed: int = 0,
+) -> Measurement:
+    r"""Train on synthetic, test on real: what a model learns from the generated rows.
+
+    Gradient-boosted trees learn the target from the generated rows and predict it for the real
+    ones. The value is the area under the ROC curve, averaged over classes (one against the rest),
+    or for a numeric target
+
+    $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
+
+    Args:
+        x: the real table, rows that no generator has seen: they are tested on.
+        y: the generated table: it is trained on.
+        train: real rows to train on for the null; of more than were generated, as many are taken
+            at random. None takes the two halves of `x` in turn.
+        target: the column to predict; None for the last one.
+        limit: maximum rows of each table (None: all); the rest is left out at random.
+        seed: of the trees, the halves, the bootstrap and left-out rows.
+
+    Returns:
+        The null is the same model's score when it learns from real rows. The interval is the
+        bootstrap's over the rows that are tested on, for this trained model; `extra` has the
+        difference from the null, with its own interval. Where all generated rows have one class,
+        nothing can be learned: the AUC is 1/2.
+
+    Raises:
+        MeasureError: as `column_shapes`; for an unknown target, one with more than 100 classes, a
+            table of one column, fewer than 20 rows.
+
+    Sees:
+        Whether the relation between the target and all other columns survived, of any kind and
+        order that trees can learn: what a user of the generated rows is after.
+
+    Misses:
+        What does not help to predict the target, and copies: the training rows themselves have the
+        best value. A target that cannot be predicted has 1/2 (or an R² of 0) on both sides, which
+        says nothing of the generator.
+
+    Null:
+        The score of the same model learned from as many rows of `train`. Without `train` it is
+        learned from halves of `x`, so it may lie below the value where `y` is larger.
+
+    Cost:
+        That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
+        of up to 100 trees, and 200 scores of resampled test rows; 3 s for 30,000 and 3,257 rows of
+        Adult.
+
+    Reference:
+        Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
+        conditional GANs".
+    """
+    known = [] if train is None else [some(train, height(y), seed)]
+    columns = read(x, y, *known, min_rows=20, limit=limit, seed=seed)
+    task, tested = _prediction_task(columns, target), columns.part(0)
+    learned = task.predict(columns.part(1), tested, seed)
+    best = (
+        task.halves(tested, seed) if train is None else task.predict(columns.part(2), tested, seed)
+    )
+    value, null = task.score(tested, learned), task.score(tested, best)
+    half, half_of_difference = _half_widths(task, tested, learned, best, seed)
+    return Measurement(
+        "utility",
+        value,
+        low=value - half,
+        high=min(1.0, value + half),
+        covers="the rows tested on, for this trained model",
+        null=null,
+        n=columns.rows[0],
+        m=columns.rows[1],
+        better="higher",
+        unit=task.unit,
+        reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
+        f"{null:.3f} from {'the halves of the' if train is None else 'as many'} real ones",
+        extra={
+            **columns.extra,
+            "target": task.name,
+            "difference": value - null,
+            "difference_low": value - null - half_of_difference,
+            "difference_high": value - null + half_of_difference,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +211,7 @@ class Task:
         return HistGradientBoostingClassifier(early_stopping=False if rare else "auto", **options)
 
 
-def prediction_task(columns: Columns, target: str | None) -> Task:
+def _prediction_task(columns: Columns, target: str | None) -> Task:
     """Return the task of predicting `target` (None: the last column that varies).
 
     Raises:
@@ -139,7 +238,7 @@ def prediction_task(columns: Columns, target: str | None) -> Task:
     return Task(features, categorical, truth, column.numeric, target)
 
 
-def errors(
+def _half_widths(
     task: Task, rows: slice, first: Floats, second: Floats, seed: int
 ) -> tuple[float, float]:
     """Return 95 % half-widths over the test rows: of the first score, and of the difference."""

@@ -1,4 +1,4 @@
-"""Measures for tables, on the tables themselves: columns, pairs of columns, and what they are for.
+"""Measures of a table's fidelity, on the table itself: its columns, and its pairs of columns.
 
 They take data frames (pandas or Polars). A column is numeric when its type is a number or a date
 and its real rows hold more than ten distinct values; all others are categories, and missing is a
@@ -16,13 +16,13 @@ import polars as pl
 
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures.measurement import Measurement
-from pushforward.measures.tables import _columns, _tabular, _utility
+from pushforward.measures.tables import _columns, _tabular
+from pushforward.measures.tables._columns import LIMIT
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
 WORST_PAIRS = 10  # pairs that are named in `extra`
 NAMED_IN_READING = 2  # columns or pairs that are named in the reading
-LIMIT = 100_000  # rows a side: more would only make the noise smaller than anybody needs
 
 
 def column_shapes(
@@ -50,7 +50,7 @@ def column_shapes(
             value alone.
         resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
             interval.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
         seed: of all of these, and of left-out rows.
 
     Returns:
@@ -138,7 +138,7 @@ def pair_trends(
             value alone.
         resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
             interval.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
         seed: of all of these, and of left-out rows.
 
     Returns:
@@ -197,96 +197,6 @@ def pair_trends(
         measurement,
         reading=f"{measurement.reading}; most: {most}",
         extra={**extra, **columns.extra},
-    )
-
-
-def utility(
-    x: Any,
-    y: Any,
-    *,
-    train: Any = None,
-    target: str | None = None,
-    limit: int | None = LIMIT,
-    seed: int = 0,
-) -> Measurement:
-    r"""Train on synthetic, test on real: what a model learns from the generated rows.
-
-    Gradient-boosted trees learn the target from the generated rows and predict it for the real
-    ones. The value is the area under the ROC curve, averaged over classes (one against the rest),
-    or for a numeric target
-
-    $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
-
-    Args:
-        x: the real table, rows that no generator has seen: they are tested on.
-        y: the generated table: it is trained on.
-        train: real rows to train on for the null; of more than were generated, as many are taken
-            at random. None takes the two halves of `x` in turn.
-        target: the column to predict; None for the last one.
-        limit: the most rows taken of each table (None: all); the others are left out at random.
-        seed: of the trees, the halves, the bootstrap and left-out rows.
-
-    Returns:
-        The null is the same model's score when it learns from real rows. The interval is the
-        bootstrap's over the rows that are tested on, for this trained model; `extra` has the
-        difference from the null, with its own interval. Where all generated rows have one class,
-        nothing can be learned: the AUC is 1/2.
-
-    Raises:
-        MeasureError: as `column_shapes`; for an unknown target, one with more than 100 classes, a
-            table of one column, fewer than 20 rows.
-
-    Sees:
-        Whether the relation between the target and all other columns survived, of any kind and
-        order that trees can learn: what a user of the generated rows is after.
-
-    Misses:
-        What does not help to predict the target, and copies: the training rows themselves have the
-        best value. A target that cannot be predicted has 1/2 (or an R² of 0) on both sides, which
-        says nothing of the generator.
-
-    Null:
-        The score of the same model learned from as many rows of `train`. Without `train` it is
-        learned from halves of `x`, so it may lie below the value where `y` is larger.
-
-    Cost:
-        That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
-        of up to 100 trees, and 200 scores of resampled test rows; 3 s for 30,000 and 3,257 rows of
-        Adult.
-
-    Reference:
-        Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
-        conditional GANs".
-    """
-    known = [] if train is None else [_columns.some(train, _columns.height(y), seed)]
-    columns = _columns.read(x, y, *known, min_rows=20, limit=limit, seed=seed)
-    task, tested = _utility.prediction_task(columns, target), columns.part(0)
-    learned = task.predict(columns.part(1), tested, seed)
-    best = (
-        task.halves(tested, seed) if train is None else task.predict(columns.part(2), tested, seed)
-    )
-    value, null = task.score(tested, learned), task.score(tested, best)
-    half, half_of_difference = _utility.errors(task, tested, learned, best, seed)
-    return Measurement(
-        "utility",
-        value,
-        low=value - half,
-        high=min(1.0, value + half),
-        covers="the rows tested on, for this trained model",
-        null=null,
-        n=columns.rows[0],
-        m=columns.rows[1],
-        better="higher",
-        unit=task.unit,
-        reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
-        f"{null:.3f} from {'the halves of the' if train is None else 'as many'} real ones",
-        extra={
-            **columns.extra,
-            "target": task.name,
-            "difference": value - null,
-            "difference_low": value - null - half_of_difference,
-            "difference_high": value - null + half_of_difference,
-        },
     )
 
 
