@@ -24,7 +24,7 @@ from pushforward.measures import (
 )
 from pushforward.measures.likelihood import _annealing as annealing
 from pushforward.measures.likelihood import _proposals as proposals
-from pushforward.measures.likelihood.decoder import joint
+from pushforward.measures.likelihood.decoder import joint_density
 from pushforward.nn.priors import Mixture, Uniform
 
 SIGMA = 0.5
@@ -215,7 +215,7 @@ def test_other_priors_agree_with_quadrature(prior: Any) -> None:
 def test_transitions_keep_the_posterior() -> None:
     """Chains that start at exact posterior draws still have its moments after many moves."""
     x = rows(1, seed=17)
-    at_row = joint(linear(), x, SIGMA)
+    at_row = joint_density(linear(), x, SIGMA)
     posterior = torch.linalg.inv(WEIGHTS.mT @ WEIGHTS / SIGMA**2 + torch.eye(2))
     mean = posterior @ WEIGHTS.mT @ (x[0] - BIAS) / SIGMA**2
     e = mean + noise(1, 4000, 2, seed=18) @ torch.linalg.cholesky(posterior).mT
@@ -232,11 +232,11 @@ def test_transitions_keep_the_posterior() -> None:
 
 def test_the_mode_of_a_curved_decoder_has_no_slope() -> None:
     decoder = LatentDecoder(curved, 2, dtype=torch.float64)
-    at = joint(decoder, curved(noise(20, 2, seed=19)) + 0.3 * noise(20, 3, seed=20), 0.3)
+    at = joint_density(decoder, curved(noise(20, 2, seed=19)) + 0.3 * noise(20, 3, seed=20), 0.3)
     mode = proposals.laplace(at, proposals.nearest_draws(at, decoder.generator(0))).mean
     point = annealing.evaluate(at, mode[:, None])
     # the precision is at least 1, so slope^2 / 2 bounds what a further step could gain, in nats
-    assert float(point.slope(1.0).square().sum(-1).max()) / 2 < 1e-3
+    assert float(point.gradient(1.0).square().sum(-1).max()) / 2 < 1e-3
 
 
 def test_sigma_is_the_one_of_the_highest_likelihood() -> None:
