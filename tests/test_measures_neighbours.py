@@ -361,7 +361,7 @@ def test_seeds_sizes_and_readings() -> None:
     assert found == prdc(x, y, limit=50, seed=1)
     assert found["recall"] != prdc(x, y, limit=50, seed=2)["recall"]
     assert (found["recall"].n, found["recall"].m) == (50, 40)
-    assert found["recall"].taken == "50 of 90 real and 40 of 40 generated rows"
+    assert found["recall"].rows_used == "50 of 90 real and 40 of 40 generated rows"
     assert [found[name].better for name in FOUR] == ["higher", "higher", "null", "higher"]
 
 

@@ -345,7 +345,7 @@ def test_limits_and_features() -> None:
     x, y, train = normal32(90, 2, 0), normal32(40, 2, 1), normal32(80, 2, 2)
     found = closest_record(x, y, train=train, limit=50, features=lambda v: v[:, :1], seed=1)
     assert found.extra["references"] == {"each": 50, "train": 50, "held_out": 50}
-    assert found.taken == "50 of 90 real and 40 of 40 generated rows"
+    assert found.rows_used == "50 of 90 real and 40 of 40 generated rows"
     alone = closest_record(x[:, :1], y[:, :1], train=train[:, :1], limit=50, seed=1)
     assert alone.value == found.value
 

@@ -366,7 +366,7 @@ def test_rows_left_out_are_told(measure: Callable[..., Measurement]) -> None:
     found = measure(normal(90, 2, 0), normal(30, 2, 1), permutations=9, limit=40)
     assert (found.n, found.m) == (40, 30)
     assert found.extra["given"] == [90, 30]
-    assert found.taken == "40 of 90 real and 30 of 30 generated rows"
+    assert found.rows_used == "40 of 90 real and 30 of 30 generated rows"
 
 
 def test_features_are_measured_and_named() -> None:

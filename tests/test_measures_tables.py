@@ -410,8 +410,8 @@ INFINITE = GOOD.with_columns(
     [
         (np.zeros((30, 2)), np.zeros((30, 2)), r"takes data frames.*ndarray.*mmd"),
         (GOOD, None, "takes data frames"),
-        (GOOD, GOOD.drop("b", "c"), "lacks b, c and has beside them none"),
-        (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has beside them e"),
+        (GOOD, GOOD.drop("b", "c"), "lacks b, c and has in addition none"),
+        (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has in addition e"),
         (GOOD, GOOD.with_columns(a=pl.lit("text")), "'a' must have one type.*Float64, String"),
         (GOOD, INFINITE, "'a' holds infinite values"),
         (GOOD, GOOD.head(1), r"at least .* rows, and they have \[30, 1\]"),
@@ -459,7 +459,7 @@ def test_columns_without_text_as_names_are_taken() -> None:
     x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)))
     found = pair_trends(x, x + 1, permutations=0)
     assert found.extra["worst"][0][:2] == ["0", "1"]
-    with pytest.raises(MeasureError, match="lacks 1 and has beside them 2"):
+    with pytest.raises(MeasureError, match="lacks 1 and has in addition 2"):
         column_shapes(x, x.rename(columns={1: 2}))
 
 
@@ -524,10 +524,10 @@ def test_a_limit_takes_some_rows_of_either_side_at_random() -> None:
     x, y = pl.DataFrame({"a": range(1000)}), pl.DataFrame({"a": range(500, 1500)})
     found = column_shapes(x, y, limit=400, permutations=0)
     assert (found.n, found.m) == (400, 400)
-    assert found.taken == "400 of 1,000 rows a side"
+    assert found.rows_used == "400 of 1,000 rows a side"
     # The distance is 1/2; that of 400 rows a side scatters by at most sqrt(2 / 4 / 400) = 0.035.
     assert abs(found.value - 0.5) < 4 * 0.035
-    assert column_shapes(x, y, limit=1000, permutations=0).taken == ""
+    assert column_shapes(x, y, limit=1000, permutations=0).rows_used == ""
     with pytest.raises(MeasureError, match="limit must be at least 2"):
         column_shapes(x, y, limit=1)
 

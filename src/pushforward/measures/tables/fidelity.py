@@ -21,8 +21,8 @@ from pushforward.measures.tables._columns import LIMIT
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
-WORST_PAIRS = 10  # pairs that are named in `extra`
-NAMED_IN_READING = 2  # columns or pairs that are named in the reading
+WORST_PAIRS = 10  # listed in `extra`
+NAMED_IN_READING = 2  # columns or pairs
 
 
 def column_shapes(
@@ -34,14 +34,14 @@ def column_shapes(
     limit: int | None = LIMIT,
     seed: int = 0,
 ) -> Measurement:
-    r"""Mean distance between a real column and its generated one: are the marginals right?
+    r"""Mean distance between real and generated columns: are the marginals right?
 
     Numeric columns by the Kolmogorov-Smirnov distance, the others by total variation:
 
     $$\sup_t |F(t) - G(t)| \qquad \tfrac12 \sum_c |p_c - q_c|$$
 
-    Missing values count: as a category, and in a numeric column as a point beyond all numbers.
-    Without them, the value is 1 less the Column Shapes of sdmetrics, which leaves them out.
+    Missing values count as a category, and in a numeric column as a value beyond all numbers.
+    Without missing values, the value is 1 minus the Column Shapes of sdmetrics, which ignores them.
 
     Args:
         x: the real table.
@@ -54,30 +54,30 @@ def column_shapes(
         seed: of all of these, and of left-out rows.
 
     Returns:
-        A number between 0 (the same) and 1; `extra["columns"]` has one for each column. Distances
-        of samples are biased upwards, so look at the null: the mean of the random permutations. The
-        interval is for the distance of the two *distributions*, over both samples: its lower end
-        has the null taken off each column, in squares.
+        A number between 0 (equal) and 1; `extra["columns"]` has that of each column. Distances of
+        samples are biased upwards, so compare the value with the null, the mean over random
+        permutations. The interval is for the distance of the two *distributions*, over both
+        samples: for its lower end the null of each column is subtracted, in squares.
 
     Raises:
-        MeasureError: for what is no data frame, differing columns or types, infinite numbers,
-            fewer than 2 rows, and a single permutation or resample.
+        MeasureError: for samples that are not data frames, differing columns or types, infinite
+            numbers, fewer than 2 rows, and a single permutation or resample.
 
     Sees:
         Every difference between a real column and its generated one: a shift, a spread, a peak, a
         new category, more missing values. N(0, 1) against N(1, 1) is 0.383.
 
     Misses:
-        All relations between columns: rows shuffled column by column have the value of no
-        difference. The Kolmogorov-Smirnov distance sees the middle of a column better than its
-        tails. A mean over many columns hides one that is wrong; look at `extra["columns"]`.
+        All relations between columns: it does not change when the columns are shuffled separately.
+        The Kolmogorov-Smirnov distance sees the middle of a column better than its tails. A mean
+        over many columns hides a single wrong one; look at `extra["columns"]`.
 
     Null:
-        Of a number without ties, in expectation
+        For a number without ties, in expectation
 
         $$\sqrt{\pi / 2} \, \log 2 \, \sqrt{1/n + 1/m} \approx 0.869 \sqrt{1/n + 1/m}$$
 
-        for large n and m; of a category with shares p_c
+        for large n and m; for a category with shares p_c
 
         $$\frac{1}{\sqrt{2 \pi}} \sqrt{1/n + 1/m} \sum_c \sqrt{p_c (1 - p_c)}$$
 
@@ -115,25 +115,26 @@ def pair_trends(
     limit: int | None = LIMIT,
     seed: int = 0,
 ) -> Measurement:
-    r"""Mean distance over pairs of columns: does what belongs together stay together?
+    r"""Mean distance over pairs of columns: are the relations between columns kept?
 
     Two numeric columns by their Pearson correlations, all other pairs by total variation of the
     joint table, numeric columns cut into ten equal-width bins of the *real* column's range:
 
     $$\tfrac12 |\rho_{real} - \rho_{fake}| \qquad \tfrac12 \sum_{a, b} |p_{ab} - q_{ab}|$$
 
-    A correlation is that of the rows where both values are there; with a constant it is 0.
+    A correlation is that of the rows without missing values in either column; with a constant it is
+    0.
 
     Args:
         x: the real table.
         y: the generated table, with the same columns in any order.
-        convention: `"shared"` for the above. `"sdmetrics"` gives exactly 1 less the Column Pair
-            Trends of sdmetrics, mistakes included, for comparison with published numbers: there
-            each table is cut into ten bins of its *own* range, so that a shift which takes the bins
-            along is not seen; the largest value shares a bin with the missing ones; and a pair
-            whose correlation is undefined is left out. (It also takes 50,000 rows at random of
-            larger tables, which is not reproduced.)
-        pairs: the most pairs; of a wider table that many are chosen at random.
+        convention: `"shared"` for the above. `"sdmetrics"` gives exactly 1 minus the Column Pair
+            Trends of sdmetrics, errors included, for comparison with published numbers: there each
+            table is cut into ten bins of its *own* range, so a shift of the whole column is not
+            seen; the largest value shares a bin with the missing ones; and pairs with an undefined
+            correlation are left out. (It also subsamples tables above 50,000 rows, which is not
+            reproduced.)
+        pairs: maximum number of pairs; of more pairs that many are chosen at random.
         permutations: random permutations of the pooled rows behind null and p-value; 0 for the
             value alone.
         resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
@@ -142,28 +143,29 @@ def pair_trends(
         seed: of all of these, and of left-out rows.
 
     Returns:
-        A number between 0 (the same) and 1, with `extra["worst"]`: the pairs that differ most.
-        Bias, null and interval are as in `column_shapes`.
+        A number between 0 (equal) and 1; `extra["worst"]` has the pairs that differ most. Bias,
+        null and interval are as for `column_shapes`.
 
     Raises:
-        MeasureError: as `column_shapes`; for a table with one column, and an unknown convention.
+        MeasureError: as for `column_shapes`; for a table with one column, and an unknown
+            convention.
 
     Sees:
-        Linear relations of numbers, and any relation that a table of ten by ten bins shows where a
-        category is involved; there the columns' own shapes count too. Correlations of 1/2 against
-        none are 0.25.
+        Linear relations of numbers, and any relation with a category that a table of ten by ten
+        bins shows, including the shapes of its columns. A correlation of 1/2 against none gives
+        0.25.
 
     Misses:
-        Between two numbers all that is not linear, and their shapes: a shift of a number shows
-        only in its pairs with categories. What three columns have in common, and dependence within
-        one bin: an outlier in the real column makes the bins wide.
+        Between two numbers, nonlinear relations and the shapes: a shift of a number shows only in
+        its pairs with categories. Relations of three columns, and dependence within one bin: an
+        outlier in the real column makes the bins wide.
 
     Null:
-        Of two unrelated numbers in expectation
+        For two unrelated numbers, in expectation
 
         $$\sqrt{1 / (2 \pi)} \, \sqrt{1/n + 1/m}$$
 
-        and of a joint table as of a category in `column_shapes`: with many cells it is large.
+        and for a joint table as for a category in `column_shapes`: with many cells it is large.
 
     Cost:
         O((n + m) d^2) for each resample, memory O((n + m) d). With 30,000 rows of Adult on each
@@ -183,7 +185,7 @@ def pair_trends(
     trends = CONVENTIONS[convention](columns, chosen)
     if len(trends.pairs) == 0:
         raise MeasureError(
-            "sdmetrics leaves pairs with a constant out, and this table has no others; take "
+            "sdmetrics leaves out pairs with a constant, and this table has no others; use "
             "convention='shared'"
         )
     each, measurement = _tabular.mean_distance(
@@ -210,8 +212,8 @@ def association(table: Any, *, like: Any = None) -> pl.DataFrame:
 
     Args:
         table: a data frame.
-        like: the table that decides which columns are numeric and where bins lie (the real one);
-            None for `table` itself.
+        like: the table that determines which columns are numeric and where the bins lie (the real
+            one); None for `table` itself.
 
     Returns:
         One column and one row for each column of the table, in its order.

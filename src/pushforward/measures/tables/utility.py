@@ -24,7 +24,7 @@ from pushforward.measures.tables._columns import (
     some,
 )
 
-CATEGORIES = 255  # scikit-learn's trees split no more; with more, codes are taken as numbers
+CATEGORIES = 255  # the maximum of scikit-learn's trees; with more, codes are used as numbers
 CLASSES = 100  # of a target at most: every step fits a tree for each class
 RESAMPLES = 200  # bootstrap samples of the test rows
 
@@ -40,7 +40,7 @@ def utility(
     limit: int | None = LIMIT,
     seed: int = 0,
 ) -> Measurement:
-    r"""Train on synthetic, test on real: what a model learns from the generated rows.
+    r"""Train on synthetic, test on real: the score of a model that learns from generated rows.
 
     Gradient-boosted trees learn the target from the generated rows and predict it for the real
     ones. The value is the area under the ROC curve, averaged over classes (one against the rest),
@@ -49,36 +49,36 @@ def utility(
     $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
 
     Args:
-        x: the real table, rows that no generator has seen: they are tested on.
-        y: the generated table: it is trained on.
-        train: real rows to train on for the null; of more than were generated, as many are taken
-            at random. None takes the two halves of `x` in turn.
+        x: the real table to test on: rows that no generator has seen.
+        y: the generated table to train on.
+        train: real rows to train on for the null, reduced at random to the number of generated
+            rows. None: the two halves of `x`, each tested on the other.
         target: the column to predict; None for the last one.
         limit: maximum rows of each table (None: all); the rest is left out at random.
         seed: of the trees, the halves, the bootstrap and left-out rows.
 
     Returns:
-        The null is the same model's score when it learns from real rows. The interval is the
-        bootstrap's over the rows that are tested on, for this trained model; `extra` has the
-        difference from the null, with its own interval. Where all generated rows have one class,
-        nothing can be learned: the AUC is 1/2.
+        The null is the score of the same model trained on real rows. The interval is a bootstrap
+        over the test rows, for this trained model; `extra` has the difference from the null, with
+        its own interval. If all generated rows have the same class, nothing can be learned: the AUC
+        is 1/2.
 
     Raises:
-        MeasureError: as `column_shapes`; for an unknown target, one with more than 100 classes, a
-            table of one column, fewer than 20 rows.
+        MeasureError: as for `column_shapes`; for an unknown target, one with more than 100 classes,
+            a table of one column, fewer than 20 rows.
 
     Sees:
-        Whether the relation between the target and all other columns survived, of any kind and
-        order that trees can learn: what a user of the generated rows is after.
+        The relation between the target and all other columns, of any kind and order that trees can
+        learn: often what users want generated rows for.
 
     Misses:
         What does not help to predict the target, and copies: the training rows themselves have the
-        best value. A target that cannot be predicted has 1/2 (or an R² of 0) on both sides, which
-        says nothing of the generator.
+        best value. A target that cannot be predicted gives 1/2 (or an R² of 0) on both sides, which
+        says nothing about the generator.
 
     Null:
-        The score of the same model learned from as many rows of `train`. Without `train` it is
-        learned from halves of `x`, so it may lie below the value where `y` is larger.
+        The score of the same model trained on as many rows of `train`. Without `train` it is
+        trained on halves of `x`, so it may be below the value where `y` is larger.
 
     Cost:
         That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
@@ -109,8 +109,8 @@ def utility(
         m=columns.rows[1],
         better="higher",
         unit=task.unit,
-        reading=f"predicting {task.name}: {task.unit} {value:.3f} learned from generated rows, "
-        f"{null:.3f} from {'the halves of the' if train is None else 'as many'} real ones",
+        reading=f"predicting {task.name}: {task.unit} {value:.3f} when trained on generated rows, "
+        f"{null:.3f} on {'halves of the' if train is None else 'as many'} real ones",
         extra={
             **columns.extra,
             "target": task.name,
@@ -161,7 +161,7 @@ class Task:
     def score(self, test: Rows, predictions: Floats) -> float:
         """Return R², or the area under the ROC curve averaged over classes, one against the rest.
 
-        Classes that all or none of the rows have are left out; with one class only it is 1/2.
+        Classes that all or none of the rows have are left out; with only one class it is 1/2.
         """
         target = self.target[test]
         known = ~np.isnan(target)
@@ -206,7 +206,7 @@ class Task:
         options = {"categorical_features": self.categorical, "random_state": seed}
         if self.regression:
             return HistGradientBoostingRegressor(**options)
-        # Early stopping sets rows of each class aside, for which a rare class has too few.
+        # Early stopping holds out rows of each class, for which a rare class has too few.
         rare = np.unique(target, return_counts=True)[1].min() < 10
         return HistGradientBoostingClassifier(early_stopping=False if rare else "auto", **options)
 
@@ -224,7 +224,7 @@ def _prediction_task(columns: Columns, target: str | None) -> Task:
     if target not in names:
         raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
     if len(names) < 2:
-        raise MeasureError("utility needs a column beside the target, and the table has one")
+        raise MeasureError("utility needs a column besides the target, and the table has only one")
     column = columns.columns[names.index(target)]
     if not column.numeric and column.size > CLASSES + 1:
         raise MeasureError(
