@@ -129,7 +129,7 @@ def f_divergence(
 
     Raises:
         MeasureError: for an unknown divergence or bound, a bound that the divergence does not have,
-            fewer than 20 rows on a side, different widths, NaN or infinity.
+            fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
         what `jensen_shannon` sees; KL and chi2 give most weight to regions where generated rows are

@@ -213,8 +213,8 @@ def annealed_importance(
         minus the entropy of the data, which for data of the model itself is the exact value.
 
     Cost:
-        (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 62 K
-        leapfrog for each row's pilot; memory of 2^22 numbers a call. A decoder 16-128-784, 100
+        (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 62 K leapfrog
+        for the pilot run of each row; memory of 2^22 numbers per call. A decoder 16-128-784, 100
         rows: 19 s. Convolutions on 8x8 pixels, 20 rows, K = 4, T = 100, 10 simulated: 42 s.
 
     Reference:

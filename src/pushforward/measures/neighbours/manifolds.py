@@ -49,7 +49,7 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         generated rows where there are no real ones: noise, blurred edges, invented modes.
@@ -89,7 +89,7 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         modes that are missing: precision is then high and recall low.
@@ -129,7 +129,7 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         generated rows in sparse regions or outside the data, and a generator that keeps to the
@@ -168,7 +168,7 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         missing modes, and regions that are visited much too rarely.
@@ -211,7 +211,7 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         value (`extra["unclipped"]` has the value before).
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         generated rows in sparse regions or outside the data, in proportion to their number.
@@ -254,7 +254,7 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         like the value (`extra["unclipped"]` has the value before, at most 2).
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
         missing modes and regions that are visited too rarely, in proportion.
@@ -332,9 +332,8 @@ def prdc(
         rows, each of which costs as much as the measurement.
 
     Cost:
-        O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and
-        d = 64 with permutations=0 and resamples=0. Each permutation costs as
-        much again.
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and d =
+        64 with permutations=0 and resamples=0. Each permutation costs as much again.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the

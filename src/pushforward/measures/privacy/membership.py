@@ -61,8 +61,8 @@ def membership_inference(
         attack and these generated rows: Wilson's, with DeLong's variance. The one-sided p-value is
         for "no better than guessing", by the Mann-Whitney test. `extra` has the `attack`, the areas
         of all attacks on the first half (`attacks`), the numbers of candidates and of other real
-        rows (`candidates`, `reference`), and the `true_positive_rate` at false positive rates of 1
-        % and 10 %.
+        rows (`candidates`, `reference`), and the `true_positive_rate` at 1 % and 10 % of false
+        positives.
 
     Raises:
         MeasureError: for fewer than 20 rows of a sample, more neighbours than generated rows,

@@ -174,8 +174,8 @@ def histogram_kl(
         *distributions* in these bins.
 
     Raises:
-        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
-            or infinity, and bins below 2.
+        MeasureError: for more than two columns, fewer than 5 rows of a sample, different widths,
+            NaN or infinity, and bins below 2.
 
     Sees:
         Differences of the shares of the bins, above all bins that hold real rows only.
@@ -191,9 +191,8 @@ def histogram_kl(
         $$\tfrac{K - 1}{2} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
 
     Cost:
-        O((n + m) log(n + m)) for the bins and O((n + m) K) a split; memory O((n + m)(K +
-        permutations)).
-        Measured: 0.4 s at n = m = 10,000.
+        O((n + m) log(n + m)) for the bins and O((n + m) K) per permutation; memory O((n + m)(K +
+        permutations)). Measured: 0.4 s at n = m = 10,000.
 
     Reference:
         Zhang & Grabchak 2014, "Nonparametric estimation of Kullback-Leibler divergence".
@@ -243,8 +242,8 @@ def histogram_js(
         at most 0.833. The interval is for the divergence of the two *distributions* in these bins.
 
     Raises:
-        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
-            or infinity, and bins below 2.
+        MeasureError: for more than two columns, fewer than 5 rows of a sample, different widths,
+            NaN or infinity, and bins below 2.
 
     Sees:
         Differences of the shares of the bins; it is finite and symmetric whatever the samples.

@@ -46,10 +46,10 @@ def column_shapes(
     Args:
         x: the real table.
         y: the generated table, with the same columns in any order.
-        permutations: random permutations of the pooled rows behind null and p-value; 0 for the
-            value alone.
-        resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
-            interval.
+        permutations: number of random permutations, for null and p-value; with 0 there is only the
+            value.
+        resamples: number of bootstrap samples, for the interval, which also needs permutations;
+            with 0 there is none.
         limit: maximum rows of each sample (None: all); the rest is left out at random.
         seed: of all of these, and of left-out rows.
 
@@ -82,9 +82,9 @@ def column_shapes(
         $$\frac{1}{\sqrt{2 \pi}} \sqrt{1/n + 1/m} \sum_c \sqrt{p_c (1 - p_c)}$$
 
     Cost:
-        O((n + m) d log(n + m)) once, then O((n + m) d) for each resample; memory O((n + m) d). With
-        30,000 rows of Adult on each side (15 columns) 10 ms for the value alone, a tenth of what
-        sdmetrics takes, and 1.2 s with the null and the interval.
+        O((n + m) d log(n + m)) once, then O((n + m) d) for each permutation and resample; memory
+        O((n + m) d). With 30,000 rows of Adult on each side (15 columns) 10 ms for the value alone,
+        a tenth of what sdmetrics takes, and 1.2 s with the null and the interval.
 
     Reference:
         Massey 1951, "The Kolmogorov-Smirnov test for goodness of fit"; SDMetrics' Column Shapes.
@@ -135,10 +135,10 @@ def pair_trends(
             correlation are left out. (It also subsamples tables above 50,000 rows, which is not
             reproduced.)
         pairs: maximum number of pairs; of more pairs that many are chosen at random.
-        permutations: random permutations of the pooled rows behind null and p-value; 0 for the
-            value alone.
-        resamples: bootstrap samples behind the interval, which also needs permutations; 0 for no
-            interval.
+        permutations: number of random permutations, for null and p-value; with 0 there is only the
+            value.
+        resamples: number of bootstrap samples, for the interval, which also needs permutations;
+            with 0 there is none.
         limit: maximum rows of each sample (None: all); the rest is left out at random.
         seed: of all of these, and of left-out rows.
 
@@ -168,9 +168,9 @@ def pair_trends(
         and for a joint table as for a category in `column_shapes`: with many cells it is large.
 
     Cost:
-        O((n + m) d^2) for each resample, memory O((n + m) d). With 30,000 rows of Adult on each
-        side (105 pairs) 30 ms for the value alone, a twelfth of what sdmetrics takes, and 3 s
-        with the null and the interval.
+        O((n + m) d^2) for each permutation and resample; memory O((n + m) d). With 30,000 rows of
+        Adult on each side (105 pairs) 30 ms for the value alone, a twelfth of what sdmetrics takes,
+        and 3 s with the null and the interval.
 
     Reference:
         SDMetrics' Column Pair Trends (DataCebo), whose bins are corrected here.
