@@ -12,22 +12,23 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pushforward.measures import all_measures, prdc
+from pushforward.measures import all_measures, prdc, register
 
-Measure = Callable[..., object]
+MeasureFunction = Callable[..., Any]
 
-TOLD = ("Sees", "Misses", "Null", "Cost")  # what a reader has to know before the arguments
-SECTIONS = (*TOLD, "Args", "Returns", "Raises", "Reference")
+REQUIRED = ("Sees", "Misses", "Null", "Cost")  # of every measure, shown before the arguments
+SECTIONS = (*REQUIRED, "Args", "Returns", "Raises", "Reference")
 TITLES = {"Args": "Arguments"}
 MODULES = {
-    "closed_form": "Both densities are known",
-    "samples": "From samples, by hand",
+    "closed_form": "For two known densities",
+    "samples": "From two samples",
     "neighbours": "By nearest neighbours",
     "learned": "Learned by a critic",
-    "likelihood": "Likelihood of a decoder",
-    "tables": "Tables",
-    "privacy": "Privacy: is anything given away about the training rows?",
+    "likelihood": "Likelihood of rows under a decoder",
+    "tables": "For tables",
+    "privacy": "Privacy: do the generated rows reveal training rows?",
 }
 
 
@@ -46,62 +47,66 @@ def main() -> None:
 
 
 def pages() -> dict[str, str]:
-    """Return file name -> text of the index and of every measure's page."""
-    measures = all_measures()
-    shared = {"prdc": prdc}  # it holds what its four measures have in common
-    every: dict[str, Measure] = {**measures, **shared}
-    return {"README.md": _index(every)} | {f"{n}.md": _page(n, r) for n, r in every.items()}
+    """Return file name -> text of the index and of every page."""
+    measures: dict[str, MeasureFunction] = {**all_measures(), "prdc": prdc}
+    documented = measures | {"register": register}
+    each = {f"{name}.md": _page(name, function) for name, function in documented.items()}
+    return {"README.md": _index(measures)} | each
 
 
-def sections(measure: Measure) -> dict[str, str]:
-    """Return the docstring's parts by name; what stands before the first is "" (the empty name)."""
+def sections(measure: MeasureFunction) -> dict[str, str]:
+    """Return the docstring's sections by title; the text before the first has the title ""."""
     text = inspect.getdoc(measure) or ""
     parts = re.split(rf"^({'|'.join(SECTIONS)}):$", text, flags=re.MULTILINE)
-    bodies = [inspect.cleandoc("\n" + body) for body in parts[2::2]]
-    told = dict(zip(parts[1::2], bodies, strict=True))
-    return {"": parts[0].strip()} | told | {n: _capital(told[n]) for n in TOLD if n in told}
+    bodies = (inspect.cleandoc("\n" + body) for body in parts[2::2])
+    titled = {
+        title: _capital(body) if title in REQUIRED else body
+        for title, body in zip(parts[1::2], bodies, strict=True)
+    }
+    return {"": parts[0].strip()} | titled
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _module(measure: Measure) -> str:
+def _module(measure: MeasureFunction) -> str:
     return measure.__module__.removeprefix("pushforward.measures.").split(".")[0]
 
 
-def _index(measures: dict[str, Measure]) -> str:
+def _index(measures: dict[str, MeasureFunction]) -> str:
     lines = [
         "# The measures",
         "",
         "A number between two distributions, from samples of both. Each page has the formula, what",
-        "the measure sees and misses, what no difference gives, its cost and its source. All are",
-        "functions of `pushforward.measures`: `pushforward measure REAL FAKE` applies those",
-        "that suit the data, `pushforward selftest` checks each against its closed form.",
+        "the measure sees and misses, its value without a difference (the null), its cost and its",
+        "source. All are functions of `pushforward.measures`: `pushforward measure REAL FAKE`",
+        "applies those that suit the data, and `pushforward selftest` tests each of them.",
     ]
     for module, title in MODULES.items():
-        own = {name: r for name, r in measures.items() if _module(r) == module}
+        own = {name: measure for name, measure in measures.items() if _module(measure) == module}
         lines += ["", f"## {title}", "", "| measure | what it is |", "|---|---|"]
-        lines += [f"| [`{name}`]({name}.md) | {_summary(r)} |" for name, r in own.items()]
+        lines += [f"| [`{name}`]({name}.md) | {_summary(m)} |" for name, m in own.items()]
+    lines += ["", "## Your own measure", "", "[`register`](register.md) adds a function to these."]
     return "\n".join(lines) + "\n"
 
 
-def _summary(measure: Measure) -> str:
+def _summary(measure: MeasureFunction) -> str:
     return sections(measure)[""].splitlines()[0]
 
 
-def _page(name: str, measure: Measure) -> str:
-    told = sections(measure)
+def _page(name: str, measure: MeasureFunction) -> str:
+    titled = sections(measure)
     call = f"```python\n{_call(name, measure)}\n```"
-    parts = [f"# `{name}`", told.pop(""), call]
+    parts = [f"# `{name}`", titled.pop(""), call]
     for title in SECTIONS:
-        if title in told:
-            body = _arguments(told[title]) if title in {"Args", "Raises"} else told[title]
+        if title in titled:
+            body = _arguments(titled[title]) if title in {"Args", "Raises"} else titled[title]
             parts.append(f"## {TITLES.get(title, title)}\n\n{body}")
     return "\n\n".join([*parts, "[All measures](README.md)"]) + "\n"
 
 
-def _call(name: str, measure: Measure) -> str:
+def _call(name: str, measure: MeasureFunction) -> str:
     """Return the call with its defaults, and without types."""
     parameters = inspect.signature(measure).parameters.values()
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]

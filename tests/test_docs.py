@@ -28,7 +28,7 @@ def test_the_pages_are_those_of_the_docstrings() -> None:
 def test_a_measure_says_what_a_reader_has_to_know(name: str) -> None:
     measure: Callable[..., Measurement] = all_measures()[name]
     told = MADE["sections"](measure)
-    assert {*MADE["TOLD"], "Reference"} <= told.keys()
+    assert {*MADE["REQUIRED"], "Reference"} <= told.keys()
     assert all(told.values())
     assert "$$" in told[""], "a formula"
 

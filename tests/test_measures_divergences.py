@@ -16,15 +16,9 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, histogram_js, histogram_kl, knn_kl
 from pushforward.measures.samples import _binned
+from samples import normal
 
 JS = {0.5: 0.030311, 1.0: 0.111421, 2.0: 0.336831, 4.0: 0.632720}  # N(0, 1) and N(shift, 1), nats
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
-    """n rows of N(shift e1, scale^2 I)."""
-    x = scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
 
 
 def naive_knn(x: Tensor, y: Tensor, k: int) -> float:
@@ -52,10 +46,10 @@ def test_the_reading_warns_where_the_generated_rows_do_not_reach() -> None:
     # Beyond the outermost of 1,000 rows of N(0, 1), near 3.2, lie 2 F(-1.6) = 11 % of N(0, 4), of
     # which those right outside are still within reach.
     assert 0.02 < short.extra["beyond"] < 0.11
-    assert "of the real rows lie beyond the generated ones" in short.reading
+    assert f"{short.extra['beyond']:.1%}" in short.reading
     same = knn_kl(normal(1000, 1, 2), narrow, permutations=1)
     assert same.extra["beyond"] < 0.02
-    assert "beyond" not in same.reading
+    assert f"{same.extra['beyond']:.1%}" not in same.reading
 
 
 @pytest.mark.parametrize(
@@ -79,16 +73,14 @@ def test_knn_kl_of_copies_counts_them() -> None:
     found = knn_kl(x, y, permutations=5, resamples=0)
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.extra["copies"] == 1.0
-    assert "counted as copies" in found.reading
+    assert "100.0%" in found.reading
 
 
-def test_knn_kl_says_that_many_columns_are_too_many() -> None:
+def test_knn_kl_marks_too_many_columns() -> None:
     found = knn_kl(normal(40, 6, 0), normal(40, 6, 1), permutations=2, resamples=2)
     assert found.extra["too_many_columns"]
-    assert "far too low in 6 columns" in found.reading
     few = knn_kl(normal(40, 5, 0), normal(40, 5, 1), permutations=2, resamples=2)
     assert not few.extra["too_many_columns"]
-    assert "too low" not in few.reading
 
 
 def test_knn_kl_of_no_difference_is_about_zero() -> None:

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, group_norm, linear, pad, silu
 
 from pushforward.errors import MeasureError
 from pushforward.measures import DINOv2, InceptionV3, RandomConvolutional, energy, mmd
 from pushforward.measures.features import pretrained
+from samples import digits
 
 
 def images(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -77,8 +77,7 @@ def test_random_features_depend_on_the_seed_and_take_any_shape(shape: tuple[int,
 
 
 def test_random_features_see_what_spoils_digits() -> None:
-    all_images = torch.from_numpy(load_digits().images).float()[:, None] / 8 - 1
-    shuffled = all_images[torch.randperm(1797, generator=torch.Generator().manual_seed(0))]
+    shuffled = 2 * torch.from_numpy(digits())[:, None] - 1
     features = RandomConvolutional.fit(shuffled[:1000])
     real, other = shuffled[1000:1300], shuffled[1300:1600]
     blurred = (other + avg_pool2d(pad(other, (1, 1, 1, 1), mode="replicate"), 3, 1)) / 2

@@ -24,7 +24,7 @@ from pushforward.measures import (
 )
 from pushforward.measures.likelihood import _annealing as annealing
 from pushforward.measures.likelihood import _proposals as proposals
-from pushforward.measures.likelihood.decoder import joint
+from pushforward.measures.likelihood.decoder import joint_density
 from pushforward.nn.priors import Mixture, Uniform
 
 SIGMA = 0.5
@@ -215,7 +215,7 @@ def test_other_priors_agree_with_quadrature(prior: Any) -> None:
 def test_transitions_keep_the_posterior() -> None:
     """Chains that start at exact posterior draws still have its moments after many moves."""
     x = rows(1, seed=17)
-    at_row = joint(linear(), x, SIGMA)
+    at_row = joint_density(linear(), x, SIGMA)
     posterior = torch.linalg.inv(WEIGHTS.mT @ WEIGHTS / SIGMA**2 + torch.eye(2))
     mean = posterior @ WEIGHTS.mT @ (x[0] - BIAS) / SIGMA**2
     e = mean + noise(1, 4000, 2, seed=18) @ torch.linalg.cholesky(posterior).mT
@@ -232,11 +232,11 @@ def test_transitions_keep_the_posterior() -> None:
 
 def test_the_mode_of_a_curved_decoder_has_no_slope() -> None:
     decoder = LatentDecoder(curved, 2, dtype=torch.float64)
-    at = joint(decoder, curved(noise(20, 2, seed=19)) + 0.3 * noise(20, 3, seed=20), 0.3)
+    at = joint_density(decoder, curved(noise(20, 2, seed=19)) + 0.3 * noise(20, 3, seed=20), 0.3)
     mode = proposals.laplace(at, proposals.nearest_draws(at, decoder.generator(0))).mean
     point = annealing.evaluate(at, mode[:, None])
     # the precision is at least 1, so slope^2 / 2 bounds what a further step could gain, in nats
-    assert float(point.slope(1.0).square().sum(-1).max()) / 2 < 1e-3
+    assert float(point.gradient(1.0).square().sum(-1).max()) / 2 < 1e-3
 
 
 def test_sigma_is_the_one_of_the_highest_likelihood() -> None:
@@ -263,7 +263,6 @@ def test_without_sigma_a_fifth_of_the_rows_chooses_it() -> None:
     assert found.extra["sigma"] == pytest.approx(observation_noise(linear(), x[others]), rel=0.03)
     again = importance_bound(linear(), x[found.extra["rows"]], sigma=found.extra["sigma"])
     assert found.value == pytest.approx(again.value, abs=1e-6)
-    assert "chosen on 20 others" in found.reading
 
 
 def test_the_constant_decoder_is_the_best_gaussian() -> None:
@@ -300,7 +299,7 @@ def test_parts_of_the_rows_give_what_all_rows_give(monkeypatch: pytest.MonkeyPat
     assert annealed.value == pytest.approx(truth, abs=0.6)
 
 
-def test_one_row_has_no_interval_and_says_so() -> None:
+def test_one_row_has_no_interval() -> None:
     both: list[tuple[Callable[..., Measurement], dict[str, Any]]] = [
         (importance_bound, {}),
         (annealed_importance, QUICK),
@@ -309,18 +308,18 @@ def test_one_row_has_no_interval_and_says_so() -> None:
         found = measure(linear(), rows(1, seed=25), sigma=SIGMA, **options)
         assert found.interval is None
         assert found.extra["constant_decoder"] is None
-        assert "1 row, no interval" in found.reading
         assert math.isfinite(found.value)
         json.dumps(found.to_json())
 
 
-def test_a_loose_value_says_so() -> None:
+def test_what_is_loose_can_be_told_by_numbers() -> None:
     x = rows(20, seed=26)
-    assert "loose" in importance_bound(linear(), x, sigma=0.01, proposal="prior").reading
-    annealed = annealed_importance(linear(), x, sigma=0.01, steps=5, chains=2, leapfrog=2)
-    assert "loose, take more steps" in annealed.reading
+    bound = importance_bound(linear(), x, sigma=0.01, proposal="prior")
+    assert bound.extra["effective_samples"] < 2, "of all that were drawn, one has the weight"
+    loose = annealed_importance(linear(), x, sigma=0.01, steps=5, chains=2, leapfrog=2)
     tight = annealed_importance(linear(), x, sigma=SIGMA, steps=50, chains=4, leapfrog=4)
-    assert "tight" in tight.reading
+    assert loose.extra["gap"] > 1.0 > tight.extra["gap"]
+    assert f"{loose.extra['gap']:.2g} nats" in loose.reading
 
 
 def test_a_decoder_without_use_of_its_code_is_its_gaussian() -> None:

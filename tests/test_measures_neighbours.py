@@ -29,6 +29,7 @@ from pushforward.measures import (
     precision,
     recall,
 )
+from samples import normal32
 
 MEASURES: dict[str, Callable[..., Measurement]] = {
     "precision": precision,
@@ -39,13 +40,6 @@ MEASURES: dict[str, Callable[..., Measurement]] = {
     "clipped_coverage": clipped_coverage,
 }
 FOUR = list(MEASURES)[:4]
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
-    """n rows of N(shift e1, I), float32."""
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
-    x[:, 0] += shift
-    return x
 
 
 def quick(x: Any, y: Any, **options: Any) -> Scorecard:
@@ -95,7 +89,7 @@ def calibrated(filled: float, n: int, m: int, k: int) -> float:
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("n", [24, 25])
 def test_all_six_are_the_loops(k: int, n: int) -> None:
-    x, y = normal(n, 3, 0), normal(18, 3, 1, shift=0.5)
+    x, y = normal32(n, 3, 0), normal32(18, 3, 1, shift=0.5)
     found = quick(x, y, k=k)
     assert {name: m.value for name, m in found.items()} == pytest.approx(naive(x, y, k))
 
@@ -111,7 +105,7 @@ def test_all_six_are_the_loops_with_ties() -> None:
 @pytest.mark.parametrize("d", [1, 2, 20])
 @pytest.mark.parametrize("chunk", [None, 7])
 def test_all_four_are_those_of_the_prdc_package(d: int, chunk: int | None) -> None:
-    x, y = normal(300, d, 0), normal(200, d, 1, shift=0.7)
+    x, y = normal32(300, d, 0), normal32(200, d, 1, shift=0.7)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         expected = compute_prdc(x.double().numpy(), y.double().numpy(), 5)
     found = quick(x, y, chunk=chunk)
@@ -120,15 +114,15 @@ def test_all_four_are_those_of_the_prdc_package(d: int, chunk: int | None) -> No
 
 @pytest.mark.parametrize("name", list(MEASURES))
 def test_each_measure_alone_is_one_of_the_six(name: str) -> None:
-    x, y = normal(60, 2, 0), normal(50, 2, 1)
+    x, y = normal32(60, 2, 0), normal32(50, 2, 1)
     assert MEASURES[name](x, y, seed=3) == prdc(x, y, seed=3)[name]
 
 
 def test_precision_and_recall_are_not_swapped() -> None:
     # Real rows lie at two modes, the generator makes one of them: what it makes is good, and half
     # of the data is missing.
-    real = torch.cat([normal(200, 2, 0), normal(200, 2, 1, shift=50.0)])
-    fake = normal(400, 2, 2)
+    real = torch.cat([normal32(200, 2, 0), normal32(200, 2, 1, shift=50.0)])
+    fake = normal32(400, 2, 2)
     found = quick(real, fake)
     assert found["precision"].value > 0.95
     assert found["recall"].value == pytest.approx(0.5, abs=0.03)
@@ -142,7 +136,7 @@ def test_precision_and_recall_are_not_swapped() -> None:
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 60, 1), (80, 40, 3), (40, 80, 10)])
 def test_density_and_coverage_have_their_exact_expectations(n: int, m: int, d: int) -> None:
     k, repetitions = 5, 300
-    found = [quick(normal(n, d, 2 * i), normal(m, d, 2 * i + 1)) for i in range(repetitions)]
+    found = [quick(normal32(n, d, 2 * i), normal32(m, d, 2 * i + 1)) for i in range(repetitions)]
     truth = {
         "density": 1.0,
         "coverage": 1 - prod((n - 1 - i) / (n + m - 1 - i) for i in range(k)),
@@ -151,7 +145,7 @@ def test_density_and_coverage_have_their_exact_expectations(n: int, m: int, d: i
         values = np.array([card[name].value for card in found])
         # Four standard errors of the mean over the repetitions.
         assert abs(values.mean() - expected) < 4 * values.std() / repetitions**0.5
-    null = prdc(normal(n, d, 0), normal(m, d, 1), permutations=0, resamples=0)
+    null = prdc(normal32(n, d, 0), normal32(m, d, 1), permutations=0, resamples=0)
     assert {name: null[name].null for name in truth} == pytest.approx(truth)
 
 
@@ -162,7 +156,7 @@ def test_clipped_values_are_the_share_of_good_rows(good: int, n: int, m: int) ->
     repetitions = 150
     bad = torch.full((m - good, 3), 1e4)
     cards = [
-        quick(normal(n, 3, 2 * i), torch.cat([normal(good, 3, 2 * i + 1), bad]))
+        quick(normal32(n, 3, 2 * i), torch.cat([normal32(good, 3, 2 * i + 1), bad]))
         for i in range(repetitions)
     ]
     for name in ("clipped_density", "clipped_coverage"):
@@ -173,14 +167,16 @@ def test_clipped_values_are_the_share_of_good_rows(good: int, n: int, m: int) ->
 
 def test_one_outlier_raises_density_and_not_the_clipped_one() -> None:
     # A few real rows far out have huge balls, and what is generated lies there.
-    real = torch.cat([normal(200, 2, 0), 40 * normal(6, 2, 1)])
-    found = quick(real, normal(100, 2, 2, shift=12.0))
+    real = torch.cat([normal32(200, 2, 0), 40 * normal32(6, 2, 1)])
+    found = quick(real, normal32(100, 2, 2, shift=12.0))
     assert found["density"].value > 0.15
     assert found["clipped_density"].value < 0.02
 
 
 def test_nulls_without_a_formula_are_what_no_difference_gives() -> None:
-    cards = [prdc(normal(80, 8, 2 * i), normal(60, 8, 2 * i + 1), resamples=0) for i in range(60)]
+    cards = [
+        prdc(normal32(80, 8, 2 * i), normal32(60, 8, 2 * i + 1), resamples=0) for i in range(60)
+    ]
     for name in ("clipped_density", "clipped_coverage"):
         gaps = np.array([card[name].value - float(card[name].null or 0) for card in cards])
         assert abs(gaps.mean()) < 4 * gaps.std() / 60**0.5
@@ -194,7 +190,7 @@ def test_nulls_without_a_formula_are_what_no_difference_gives() -> None:
 @pytest.fixture(scope="module")
 def repeated() -> list[Scorecard]:
     """The same comparison of other rows, 200 times."""
-    pairs = [(normal(100, 5, 2 * i), normal(80, 5, 2 * i + 1, 0.5)) for i in range(200)]
+    pairs = [(normal32(100, 5, 2 * i), normal32(80, 5, 2 * i + 1, 0.5)) for i in range(200)]
     return [prdc(x, y, permutations=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
 
 
@@ -305,7 +301,7 @@ def test_points_on_the_edge_of_a_ball_are_inside() -> None:
 
 
 def test_balls_around_points_are_those_of_changed_places() -> None:
-    points, centres = normal(70, 3, 0), normal(50, 3, 1)
+    points, centres = normal32(70, 3, 0), normal32(50, 3, 1)
     of_centres, of_points = torch.rand(50).double() + 0.5, 3 * torch.rand(70).double()
     first, last = _search.balls(points, centres, of_centres, chunk=11, of_points=of_points)
     (expected,) = _search.balls(points, centres, of_centres, chunk=None)
@@ -317,7 +313,7 @@ def test_balls_around_points_are_those_of_changed_places() -> None:
 
 @pytest.mark.parametrize("unit", [2.0**-1000, 1e-200, 1e-30, 1e30])
 def test_units_do_not_matter(unit: float) -> None:
-    x, y = normal(60, 4, 0).double(), normal(50, 4, 1, shift=0.5).double()
+    x, y = normal32(60, 4, 0).double(), normal32(50, 4, 1, shift=0.5).double()
     expected = [m.value for m in quick(x, y).values()]
     assert [m.value for m in quick(unit * x, unit * y).values()] == expected
 
@@ -332,12 +328,12 @@ def test_memory_is_bounded_by_the_chunk() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_search._Product, "__call__", watched)
-        quick(normal(300, 2, 0), normal(200, 2, 1), chunk=11)
+        quick(normal32(300, 2, 0), normal32(200, 2, 1), chunk=11)
     assert max(sizes) == 11
 
 
 def test_copies_of_real_rows_lie_in_their_balls() -> None:
-    x = normal(50, 3, 0)
+    x = normal32(50, 3, 0)
     found = quick(x, x.clone())
     assert found["precision"].value == found["recall"].value == found["coverage"].value == 1.0
 
@@ -352,20 +348,20 @@ def test_point_masses_are_matched_and_have_a_null_of_their_own() -> None:
 
 
 def test_a_collapsed_generator_is_dense_and_covers_little() -> None:
-    found = quick(normal(200, 20, 0), 0.3 * normal(200, 20, 1))
+    found = quick(normal32(200, 20, 0), 0.3 * normal32(200, 20, 1))
     assert found["precision"].value == 1.0
     assert found["density"].value > 2
     assert found["recall"].value < 0.05
-    assert quick(normal(200, 2, 0), 0.01 * normal(200, 2, 1))["coverage"].value < 0.1
+    assert quick(normal32(200, 2, 0), 0.01 * normal32(200, 2, 1))["coverage"].value < 0.1
 
 
 def test_seeds_sizes_and_readings() -> None:
-    x, y = normal(90, 2, 0), normal(40, 2, 1)
+    x, y = normal32(90, 2, 0), normal32(40, 2, 1)
     found = prdc(x, y, limit=50, seed=1)
     assert found == prdc(x, y, limit=50, seed=1)
     assert found["recall"] != prdc(x, y, limit=50, seed=2)["recall"]
     assert (found["recall"].n, found["recall"].m) == (50, 40)
-    assert found["recall"].taken == "50 of 90 real and 40 of 40 generated rows"
+    assert found["recall"].rows_used == "50 of 90 real and 40 of 40 generated rows"
     assert [found[name].better for name in FOUR] == ["higher", "higher", "null", "higher"]
 
 

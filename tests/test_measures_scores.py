@@ -13,13 +13,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import inception_score, vendi
 from pushforward.measures.samples import _spectral
-
-
-def normal(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
-    """n rows of N(shift e1, I)."""
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed)).double()
-    x[:, 0] += shift
-    return x
+from samples import normal
 
 
 def naive_vendi(kernel: Tensor) -> float:

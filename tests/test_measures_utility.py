@@ -13,16 +13,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from pushforward.errors import MeasureError
 from pushforward.measures import utility
 from pushforward.measures.tables import _columns
-
-
-def table(n: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
-    """Two related numbers, a category of four, one of two that depends on the first number."""
-    rng = np.random.default_rng(seed)
-    a = rng.normal(size=n) + shift
-    b = 0.6 * a + 0.8 * rng.normal(size=n)
-    c = rng.choice(list("klmn"), p=[0.4, 0.3, 0.2, 0.1], size=n)
-    d = np.where(rng.random(n) < 1 / (1 + np.exp(-2 * a)), "yes", "no")
-    return pl.DataFrame({"a": a, "b": b, "c": c, "d": d})
+from samples import table
 
 
 def coded(frame: pl.DataFrame) -> Any:

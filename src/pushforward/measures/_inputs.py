@@ -1,4 +1,4 @@
-"""Two samples from anywhere become two matrices that a measure can trust."""
+"""Two samples of any container as two valid matrices."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_MAGNITUDE = 1e150  # the squares of larger values overflow
 
 @dataclass(frozen=True)
 class Pair:
-    """Two samples that fit each other: `x` (n, d) is the real one, `y` (m, d) the generated one.
+    """Two samples of the same width: `x` (n, d) is the real one, `y` (m, d) the generated one.
 
-    `extra` says what was done to them (features, rows left out) and goes into the measurement.
+    `extra` (features, rows left out) goes into the measurement.
     """
 
     x: Tensor
@@ -60,9 +60,9 @@ def pair(
     Args:
         x: the real sample: tensor, array or numeric data frame; rows of any shape are flattened.
         y: the generated sample.
-        min_rows: how many rows the measure needs on each side.
-        limit: the most rows that it takes of each side; what is more is left out at random.
-        features: what to measure instead of the values themselves.
+        min_rows: minimum rows of each sample.
+        limit: maximum rows of each sample; the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the choice of rows.
         dtype: of the result; None keeps the wider of the two.
 
@@ -115,7 +115,7 @@ def require_at_least(minimum: int, **options: int | None) -> None:
 
 
 def feature_identity(features: FeatureFunction) -> dict[str, str]:
-    """Return the name and the hash of features; measurements compare only where both agree."""
+    """Return the name and hash of features; measurements are comparable only if both agree."""
     name = getattr(features, "name", getattr(features, "__name__", "custom"))
     return {"name": str(name), "hash": getattr(features, "digest", "")}
 
@@ -128,7 +128,7 @@ def subsample(x: Tensor, limit: int, generator: torch.Generator) -> Tensor:
 
 
 def matrix(x: Any, name: str) -> Tensor:
-    """Return a sample as a finite float matrix (n, d); MeasureError says what is wrong with it."""
+    """Return a sample as a finite float matrix (n, d); MeasureError where it is not one."""
     values = _tensor(x, name)
     values = values.reshape(len(values), -1) if values.ndim and len(values) else values
     if values.ndim != 2 or values.shape[1] == 0:
@@ -149,15 +149,15 @@ def _require_finite(values: Tensor, name: str) -> None:
         )
     if largest > MAX_MAGNITUDE:
         raise MeasureError(
-            f"{name} has values beyond {MAX_MAGNITUDE:g}, whose squares are none; rescale"
+            f"{name} has values beyond {MAX_MAGNITUDE:g}, whose squares overflow; rescale"
         )
 
 
 def _tensor(x: Any, name: str) -> Tensor:
     if isinstance(x, Distribution):
         raise MeasureError(
-            f"{name} is a density; this measure takes samples: give it .sample((n,)), or compare "
-            "two densities with kl, jeffreys or frechet_gaussian"
+            f"{name} is a density; this measure takes samples: pass .sample((n,)), or compare "
+            "two densities by kl, jeffreys or frechet_gaussian"
         )
     if isinstance(x, Tensor):
         return x.detach() if x.is_floating_point() else x.detach().double()
@@ -186,4 +186,4 @@ def _plain(x: Any, name: str) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(x)
     except ValueError:
-        raise MeasureError(f"{name} needs rows of one length, and has several") from None
+        raise MeasureError(f"{name} needs rows of equal length") from None

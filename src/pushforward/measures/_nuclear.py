@@ -1,4 +1,4 @@
-"""The trace of the root of a product of two covariances, without any root of a matrix.
+"""The trace of the root of a product of two covariances, without a matrix root.
 
 With F'F a covariance, tr (AB)^(1/2) is the nuclear norm of F_A F_B', the sum of its singular
 values.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-REGULAR = 1e-2  # smallest pivot by the largest: above it squared singular values are exact enough
+REGULAR = 1e-2  # smallest by largest pivot: above it, squared singular values are accurate enough
 
 
 def regular(lower: Tensor) -> bool:
@@ -21,8 +21,9 @@ def regular(lower: Tensor) -> bool:
 def nuclear_norm(product: Tensor, *, regular: bool) -> Tensor:
     """Return the nuclear norm (...,) of the product (..., r, s) of two factors.
 
-    Where both covariances are regular, from eigenvalues of its square: three times as fast. The
-    root of an eigenvalue near zero would have half the digits, so else from singular values.
+    Where both covariances are regular, it is computed from eigenvalues of the square, three times
+    as fast. The root of an eigenvalue near zero would have only half the digits, so otherwise it is
+    computed from singular values.
     """
     if not regular:
         singular: Tensor = torch.linalg.svdvals(product)

@@ -165,7 +165,7 @@ def register(
     view: View = "features",
     default: bool = False,
 ) -> Any:
-    """Add a measure of your own, to be chosen by its name; it also becomes one of `"all"`.
+    """Add a measure of your own: it can be chosen by its name, and is one of `"all"`.
 
     As a decorator, with keywords or without:
 
@@ -178,24 +178,24 @@ def register(
 
     Args:
         function: (x, y, *, seed=0) -> Measurement; x is the real sample, y the generated one. If it
-            has a keyword `train`, it is also given the training rows, in the same view; if it has a
-            keyword `target`, the name of the column that is to be predicted, or None.
-        name: the measure's name; None for the function's own.
+            has a keyword `train`, it also gets the training rows, in the same view; if it has a
+            keyword `target`, the name of the column to predict, or None.
+        name: of the measure; None for the function's own name.
         kinds: the kinds of data that it suits: `"table"`, `"image"`, `"array"`; None for all of
             them, or for tables alone where it takes data frames.
         view: what x and y are. `"features"`: matrices (n, d) on the scorer's device, of what
             `features=` gives, else of a table's ranks and one-hot categories, an encoder's features
             of images, or an array's z-scores. `"values"`: the same without `features=` and without
             the encoder (images: pixels in [-1, 1]). `"frame"`: data frames, for tables alone.
-        default: whether it is also applied where no measures are named.
+        default: whether it is also applied when no measures are named.
 
     Returns:
         The function itself, or a decorator where no function is given.
 
     Raises:
-        MeasureError: for a name that is taken or is no identifier in lower case, a function that
-            cannot be called like this, an unknown kind or view, and data frames of anything else
-            than tables.
+        MeasureError: for a name that is taken or is not a lower-case identifier, a function that
+            cannot be called like this, an unknown kind or view, and data frames for other data than
+            tables.
     """
     if function is None:
         return partial(register, name=name, kinds=kinds, view=view, default=default)

@@ -1,11 +1,11 @@
-"""The neighbour engine: exact, chunked, on any device.
+"""Nearest neighbours and ball counts: exact, chunked, on any device.
 
-Distances come from a float32 matrix product, which is fast and slightly wrong. Whatever such a
-product cannot decide is scored again in float64 by differences: the candidates for the nearest
-neighbours, and the points that lie on the edge of a ball. Queries whose candidates it cannot be
-sure of are searched again by a float64 product, and where that fails too (clusters that lie far
-apart for their size) by differences alone. Memory grows with `chunk` times the size of the
-reference, or not at all where `chunk` is None, never with the product of both sizes.
+Distances come from a float32 matrix product, which is fast and slightly off. Whatever it cannot
+decide is computed again in float64 by differences: the candidates for the nearest neighbours, and
+the points on the edge of a ball. Queries whose candidates are uncertain are searched again by a
+float64 product, and where that fails too (clusters that lie far apart for their size) by
+differences alone. Memory grows with `chunk` times the size of the reference, or not at all where
+`chunk` is None; never with the product of both sizes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DISTANCES_AT_ONCE = 1_250_000  # distances at once, by default: they stay in a CPU's cache
-SPARE_CANDIDATES = 4  # candidates beyond k that are scored again
-NUMBERS_AT_ONCE = 1 << 22  # numbers that are held when edges are scored again
-# What one rounding of a float32 product costs where torch is allowed to make it with fewer digits.
+DISTANCES_AT_ONCE = 1_250_000  # by default: they fit a CPU's cache
+SPARE_CANDIDATES = 4  # candidates beyond k whose distances are computed again
+NUMBERS_AT_ONCE = 1 << 22  # numbers in memory when distances are computed again
+# The relative rounding error of a float32 product, which torch may compute with fewer digits.
 FLOAT32_EPS = {"highest": 2.0**-23, "high": 2.0**-10, "medium": 2.0**-7}
 
 
@@ -59,7 +59,7 @@ def nearest(
         queries: (n, d).
         reference: (m, d).
         k: how many, at most m (m - 1 with `itself`).
-        chunk: queries whose distances are held at once; None for 1.25 million distances.
+        chunk: queries whose distances are computed at once; None for 1.25 million distances.
         itself: queries and reference are the same rows; none is its own neighbour.
     """
     rough = _Product(reference, torch.float32)
@@ -93,11 +93,11 @@ def balls(
     Args:
         points: (m, d).
         centres: (n, d).
-        squared_radii: sets of radii (n,), as `nearest` returns them; the first is the largest. The
-            others cost little, since they share the distances.
-        chunk: points whose distances are held at once; None for 1.25 million distances.
-        of_points: radii (m,) of balls around the points: which centres lie in these is counted
-            last, as a set of its own, where centres and points have changed places.
+        squared_radii: sets of squared radii (n,), as `nearest` returns them; the first is the
+            largest. The others cost little, since they share the distances.
+        chunk: points whose distances are computed at once; None for 1.25 million distances.
+        of_points: radii (m,) of balls around the points. The centres in these are counted last, as
+            a set of its own with centres and points exchanged.
     """
     product, n = _Product(centres, torch.float32), len(centres)
     sets = len(squared_radii) + (of_points is not None)
@@ -119,9 +119,9 @@ def balls(
 
 
 def magnified(*samples: Tensor) -> tuple[list[Tensor], float]:
-    """Return tiny samples in a larger unit, so that their squares do not vanish, and the unit.
+    """Return samples in a unit in which their squares do not vanish, and that unit.
 
-    The unit is a power of two, so no digit is lost; of samples that reach 1 it is 1.
+    The unit is a power of two, so no digit is lost; for samples that reach 1 it is 1.
     """
     largest = max(float(x.abs().max()) for x in samples)
     if largest == 0 or largest >= 1:
@@ -136,9 +136,9 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Product:
-    """Squared distances to a reference by a matrix product, and how wrong they can be.
+    """Squared distances to a reference by a matrix product, and bounds on their errors.
 
-    Rows are centred, which spares digits, and measured in units in which the longest is 1, so that
+    Rows are centred, which saves digits, and scaled so that the longest has length 1, so that
     nothing overflows or vanishes in float32.
     """
 
@@ -170,7 +170,7 @@ class _Product:
 
 
 class _Differences:
-    """Squared distances to a reference by differences: slow, and right to the last digits."""
+    """Squared distances to a reference by differences: slow, and exact to the last digits."""
 
     def __init__(self, reference: Tensor) -> None:
         self.reference, self.unit = reference.double(), 1.0
@@ -226,7 +226,7 @@ def _candidate_pairs(
     if of_points is not None:
         own = (of_points / unit).to(excess) + slack
         reach = torch.maximum(reach, own[:, None], out=reach)
-    # "Not outside", since NaN (an overflow) has to be looked at too.
+    # "Not outside", since NaN (an overflow) has to be checked too.
     point, ball = (excess > reach).logical_not_().nonzero().unbind(1)
     squared = excess[point, ball].double() + constant[point]
     return _CandidatePairs(point, ball, squared * unit, error[point].double() * unit)

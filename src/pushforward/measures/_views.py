@@ -1,4 +1,4 @@
-"""Encoded samples in every view that a measure may take: features, values, data frames."""
+"""Encoded samples, and the views of them that measures take: features, values, data frames."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from pushforward.measures.measurement import Measurement
 
 FOR_SAMPLES = {
     "kl": "knn_kl (up to 5 dimensions), histogram_kl (one or two columns) or f_divergence",
-    "jeffreys": "knn_kl both ways, and add them (or histogram_kl both ways)",
+    "jeffreys": "knn_kl both ways and add them (or histogram_kl both ways)",
     "frechet_gaussian": "frechet",
 }
 
@@ -31,7 +31,7 @@ def gaussian_rate(mu: Tensor, log_var: Tensor) -> Tensor:
 
     $$\tfrac12 \sum_d \left(\mu_d^2 + \sigma_d^2 - \log \sigma_d^2 - 1\right)$$
 
-    This is the rate of a VAE (Kingma & Welling 2014, appendix B).
+    This is the rate of a VAE (Kingma & Welling 2014, appendix B), also known as its KL term.
 
     Args:
         mu: means (n, d).
@@ -45,7 +45,7 @@ def gaussian_rate(mu: Tensor, log_var: Tensor) -> Tensor:
 
 def gaussian_rate_by_dimension(mu: Tensor, log_var: Tensor) -> Tensor:
     """Return the terms of `gaussian_rate` before they are summed: (n, d), in nats."""
-    # expm1 keeps its digits where the variance is near 1, which is where an unused dimension ends.
+    # expm1 is exact to the last digits for a variance near 1, where an unused dimension ends up.
     return 0.5 * (mu.square() + torch.expm1(log_var) - log_var)
 
 
@@ -54,35 +54,35 @@ def kl(p: Distribution, q: Distribution) -> Measurement:
 
     $$KL(p, q) = E_{x \sim p}[\log p(x) - \log q(x)]$$
 
-    For every pair that `torch.distributions` knows in closed form. A batch of distributions is
-    averaged over; `extra["each"]` holds its values.
+    It takes every pair of families that `torch.distributions` has in closed form. Of a batch of
+    distributions it is the mean; `extra["each"]` has the single values.
 
     Args:
         p: the first density (the real one).
         q: the second one.
 
     Returns:
-        The value in nats. It is exact, so there is no interval; no difference gives 0.
+        The value in nats. It is exact, so there is no interval; the null is 0.
 
     Raises:
-        MeasureError: for samples (it names the measures that take them), and for a pair of families
-            without a closed form.
+        MeasureError: for samples (the message names measures that take them), and for a pair of
+            families without a closed form.
 
     Sees:
         Every difference of the densities, weighted by where p has its mass. For N(0, 1) it is
         d^2 / 2 after a shift of d, 0.318 nats against N(0, 4), and 0.807 the other way round.
 
     Misses:
-        It is not symmetric: q may put mass where p has none at little cost. It is infinite where p
-        has mass and q has none, and then says nothing of how far apart they are. It does not change
-        with the unit of the data.
+        Mass of q where p has none costs little: the measure is not symmetric. It is infinite where
+        p has mass and q has none, and then does not say how far apart they are. It does not depend
+        on the unit of the data.
 
     Null:
-        Exactly 0, and only for equal densities; nothing is sampled, so there is no noise.
+        Exactly 0, and only for equal densities. Nothing is sampled, so there is no noise.
 
     Cost:
-        O(d) for diagonal covariances and O(d^3) for full ones, of each pair in a batch; 0.1 ms for
-        two full Gaussians with d = 64.
+        O(d) for diagonal covariances and O(d^3) for full ones, for each pair in a batch; 0.1 ms
+        for two full Gaussians with d = 64.
 
     Reference:
         Kullback & Leibler 1951, "On information and sufficiency".
@@ -91,28 +91,28 @@ def kl(p: Distribution, q: Distribution) -> Measurement:
 
 
 def jeffreys(p: Distribution, q: Distribution) -> Measurement:
-    r"""Jeffreys divergence of two known densities: the symmetric sum of both KL divergences.
+    r"""Jeffreys divergence of two known densities: the sum of the KL divergences both ways.
 
     $$J(p, q) = KL(p, q) + KL(q, p) = \int (p(x) - q(x)) \log \frac{p(x)}{q(x)} dx$$
 
-    Some halve it; here it is the sum.
+    Some authors halve it; here it is the sum.
 
     Args:
         p: the first density (the real one).
         q: the second one.
 
     Returns:
-        The value in nats, exact and symmetric, as `kl` has it.
+        The value in nats, exact and symmetric.
 
     Raises:
-        MeasureError: as `kl`; both directions need a closed form.
+        MeasureError: as for `kl`; both directions need a closed form.
 
     Sees:
         Mass of either density where the other has little. For N(0, 1) it is d^2 after a shift of d,
         and 1.125 nats against N(0, 4).
 
     Misses:
-        Which of the two lacks mass; `kl` both ways tells it. It is infinite as soon as either
+        Which of the two lacks mass; `kl` both ways shows it. It is infinite as soon as either
         direction is.
 
     Null:
@@ -139,7 +139,7 @@ def frechet_gaussian(p: Distribution, q: Distribution) -> Measurement:
         q: the same; diagonal and full covariances may be mixed.
 
     Returns:
-        The value in squared units of the data. It is exact; no difference gives 0.
+        The value in squared units of the data. It is exact; the null is 0.
 
     Raises:
         MeasureError: for samples, for other families and for different dimensions.
@@ -149,13 +149,13 @@ def frechet_gaussian(p: Distribution, q: Distribution) -> Measurement:
         against N(e1, 4 I3). It stays finite where the densities do not overlap.
 
     Misses:
-        Nothing of two Gaussians. As a distance of other distributions it sees two moments only:
-        samples with the same mean and covariance have 0, whatever their shape. A column with a
-        large unit outweighs all others.
+        Of two Gaussians, nothing. Of other distributions it sees the first two moments only: with
+        the same mean and covariance it is 0, whatever their shapes. A column with large values
+        outweighs all others.
 
     Null:
-        Exactly 0, and only for equal Gaussians; of n and m samples `frechet` reports its own,
-        which is far from 0.
+        Exactly 0, and only for equal Gaussians. The null of `frechet`, which takes samples, is far
+        from 0.
 
     Cost:
         O(d) for diagonal covariances and O(d^3) for full ones; 0.2 ms for two full Gaussians with
@@ -183,7 +183,7 @@ def _exact(
         covers="nothing: exact, from both densities",
         null=0.0,
         unit=unit,
-        reading="exact; 0 when the two densities are the same",
+        reading="exact; 0 where the two densities are equal",
         extra=extra,
     )
 
@@ -192,9 +192,8 @@ def _require_densities(name: str, *given: Any) -> None:
     for side in given:
         if not isinstance(side, Distribution):
             raise MeasureError(
-                f"{name} needs both densities (two torch.distributions), and was given "
-                f"{type(side).__name__}: of samples the densities are not known. For two sets of "
-                f"samples take {FOR_SAMPLES[name]}"
+                f"{name} needs two known densities (torch.distributions), and was given a "
+                f"{type(side).__name__}; for two samples use {FOR_SAMPLES[name]}"
             )
 
 
@@ -203,8 +202,8 @@ def _kl(p: Distribution, q: Distribution) -> Tensor:
         return kl_divergence(p, q)
     except NotImplementedError:
         raise MeasureError(
-            f"no closed form is known for {type(p).__name__} against {type(q).__name__}; draw "
-            f"samples of both, and take {FOR_SAMPLES['kl']}"
+            f"there is no closed form for {type(p).__name__} against {type(q).__name__}; draw "
+            f"samples from both and use {FOR_SAMPLES['kl']}"
         ) from None
 
 
@@ -218,10 +217,10 @@ def _frechet(p: Distribution, q: Distribution) -> Tensor:
     shift = (mean_p - mean_q).square().sum(-1)
     if scale_p.shape == mean_p.shape and scale_q.shape == mean_q.shape:
         return shift + (scale_p - scale_q).square().sum(-1)
-    return shift + _covariance_gap(_full(scale_p, mean_p), _full(scale_q, mean_q))
+    return shift + _covariance_distance(_full(scale_p, mean_p), _full(scale_q, mean_q))
 
 
-def _covariance_gap(lower_p: Tensor, lower_q: Tensor) -> Tensor:
+def _covariance_distance(lower_p: Tensor, lower_q: Tensor) -> Tensor:
     both = regular(lower_p) and regular(lower_q)
     root = nuclear_norm(lower_q.mT @ lower_p, regular=both)
     return lower_p.square().sum((-2, -1)) + lower_q.square().sum((-2, -1)) - 2 * root

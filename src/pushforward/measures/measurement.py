@@ -1,4 +1,4 @@
-"""A number between two distributions, with everything that is needed to read it."""
+"""A number between two distributions, with all that is needed to interpret it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Better = Literal["lower", "higher", "null"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One value between a real and a generated sample, and what it is worth.
+    """One value between a real and a generated sample, with its uncertainty.
 
     Args:
         name: the measure, e.g. `"mmd"`.
@@ -32,13 +32,13 @@ class Measurement:
         low: lower end of the interval (95 %), or None where none is sound.
         high: upper end of the interval, or None.
         covers: what randomness the interval covers, e.g. `"both samples"`.
-        null: what two samples of one distribution give at these sizes, in expectation.
+        null: the expected value for two samples of the same distribution at these sizes.
         p_value: of a permutation test of "no difference", or None where none is sound.
         n: size of the real sample.
         m: size of the generated sample.
         better: `"lower"`, `"higher"`, or `"null"` when the best value is the null itself.
         unit: `"nats"`, `"share"`, ... or empty.
-        reading: one line for a person.
+        reading: one line of plain words.
         extra: further named numbers, e.g. `{"auc": 0.71}`; JSON-serialisable.
     """
 
@@ -71,8 +71,8 @@ class Measurement:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
-    def taken(self) -> str:
-        """Of how many given rows it was taken, in words; empty where it was of all."""
+    def rows_used(self) -> str:
+        """How many of the given rows were used, in words; empty where all were."""
         given = self.extra.get("given")
         if not isinstance(given, list):
             return ""
@@ -87,18 +87,18 @@ class Measurement:
     def __str__(self) -> str:
         interval = "" if self.interval is None else f" [{self.low:.4g}, {self.high:.4g}]"
         null = "" if self.null is None else f", no difference gives {self.null:.4g}"
-        taken = f"; on {self.taken}" if self.taken else ""
-        return f"{self.name} {self.value:.4g}{interval}{null}: {self.reading}{taken}"
+        rows_used = f"; on {self.rows_used}" if self.rows_used else ""
+        return f"{self.name} {self.value:.4g}{interval}{null}: {self.reading}{rows_used}"
 
 
 class Scorecard(Mapping[str, Measurement]):
     """The measurements of one pair of samples, by name, in the order in which they were made.
 
-    It shows itself as a table in a terminal (`rich.print(card)`) and in a notebook.
+    It prints as a table in a terminal (`rich.print(card)`) and in a notebook.
 
     Args:
         measurements: by name.
-        notes: what was left out, and why.
+        notes: on the choice of measures, and what was left out.
     """
 
     def __init__(self, measurements: Mapping[str, Measurement], notes: Iterable[str] = ()) -> None:
@@ -121,8 +121,8 @@ class Scorecard(Mapping[str, Measurement]):
         return pl.DataFrame(columns, schema=SCHEMA)
 
     def __rich__(self) -> Table:
-        told = [*self._taken(), *self.notes]
-        caption = Text("\n".join(told)) if told else None
+        notes = [*self._rows_used(), *self.notes]
+        caption = Text("\n".join(notes)) if notes else None
         table = Table(*SHOWN, caption=caption, caption_justify="left")
         for row in self._shown():
             table.add_row(*map(Text, row))
@@ -134,7 +134,7 @@ class Scorecard(Mapping[str, Measurement]):
             f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
             for row in self._shown()
         )
-        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self._taken(), *self.notes))
+        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self._rows_used(), *self.notes))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
     def __repr__(self) -> str:
@@ -146,11 +146,11 @@ class Scorecard(Mapping[str, Measurement]):
             numbers = [_short(m.value), interval, _short(m.null), _short(m.p_value)]
             yield [name.replace("_", " "), *numbers, m.reading]
 
-    def _taken(self) -> Iterator[str]:
-        """Say which measurements are of some of the rows, those of the same ones together."""
-        for taken in dict.fromkeys(m.taken for m in self.values() if m.taken):
-            names = [n.replace("_", " ") for n, m in self.items() if m.taken == taken]
-            yield f"On {taken}: {', '.join(names)}."
+    def _rows_used(self) -> Iterator[str]:
+        """Yield which measurements used a part of the rows, grouped by how many."""
+        for rows_used in dict.fromkeys(m.rows_used for m in self.values() if m.rows_used):
+            names = [n.replace("_", " ") for n, m in self.items() if m.rows_used == rows_used]
+            yield f"On {rows_used}: {', '.join(names)}."
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""

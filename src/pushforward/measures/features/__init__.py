@@ -1,6 +1,6 @@
-"""What a measure looks at instead of the raw values. Each is fitted to the reference alone.
+"""Features: maps from rows to the vectors that are measured, fitted to the reference alone.
 
-A measure takes any of them by `features=`, and their name and hash go into its `extra`: two
+Measures take them as `features=`. Their name and hash go into the `extra` of a measurement: two
 measurements are comparable only if both agree.
 """
 

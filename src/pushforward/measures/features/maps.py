@@ -1,6 +1,6 @@
-"""What a measure looks at instead of the raw values. Each is fitted to the reference alone.
+"""Features: maps from rows to the vectors that are measured, fitted to the reference alone.
 
-A measure takes any of them by `features=`, and their name and hash go into its `extra`: two
+Measures take them as `features=`. Their name and hash go into the `extra` of a measurement: two
 measurements are comparable only if both agree.
 """
 
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
-from pushforward.measures.features import _encoder
+from pushforward.measures.features import _convolutional
 
-NORMALISATION_ROWS = 5000  # reference images that mean and scale are taken from, at most
+NORMALISATION_ROWS = 5000  # reference images for mean and scale, at most
 
 
 class Features(ABC):
@@ -29,7 +29,7 @@ class Features(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What it is, for people."""
+        """A short name."""
 
     @abstractmethod
     def __call__(self, x: Any) -> Tensor:
@@ -37,11 +37,11 @@ class Features(ABC):
 
     @abstractmethod
     def tensors(self) -> list[Tensor]:
-        """Return everything that was fitted."""
+        """Return all fitted tensors."""
 
     @cached_property
     def digest(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of the name and of what was fitted."""
+        """The first 16 hexadecimal digits of the SHA-256 of the name and the fitted tensors."""
         sha = hashlib.sha256(self.name.encode())
         for tensor in self.tensors():
             sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -49,10 +49,10 @@ class Features(ABC):
 
 
 def beside_class(view: Tensor, labels: Tensor | None, classes: int, spread: float) -> Tensor:
-    """Return a view (n, d) with each row's class beside it, as `spread` times a one-hot vector.
+    """Return vectors (n, d) with each row's class appended, as `spread` times a one-hot vector.
 
     With labels a measure also sees whether a generated row belongs to the class that it claims.
-    Both samples have to be given one spread: that of the real rows.
+    Both samples need the same spread, that of the real rows.
     """
     if labels is None:
         return view
@@ -61,7 +61,7 @@ def beside_class(view: Tensor, labels: Tensor | None, classes: int, spread: floa
 
 
 def spread_of(view: Tensor) -> float:
-    """Return sqrt(tr Cov) of a view (n, d): how far apart two rows usually are, by sqrt(2)."""
+    """Return sqrt(tr Cov) of vectors (n, d): the typical distance of two rows by sqrt(2)."""
     return float(view.var(0).sum().sqrt())
 
 
@@ -163,7 +163,7 @@ class PCA(Features):
 
 
 class ImageEncoder(Features):
-    """64 features from a small convolutional encoder that has seen nothing but the reference.
+    """64 features from a small convolutional network, trained on the reference alone.
 
     Args:
         encoder: maps images (n, channels, height, width) in [-1, 1] to vectors.
@@ -178,15 +178,15 @@ class ImageEncoder(Features):
     def fit(cls, reference: Tensor, *, seed: int = 0) -> Self:
         """Train on the reference, images (n, channels, height, width) in [-1, 1], without labels.
 
-        It takes seconds, depends on the seed alone, and leaves the global random state as it was.
-        The reference may be one of the samples that are compared afterwards: training is too short
-        to tell the images that it saw from others.
+        It takes seconds, depends only on the seed, and does not touch the global random state. The
+        reference may be one of the samples that are compared afterwards: training is too short to
+        memorise its images.
 
         Raises:
-            MeasureError: for what is no batch of images, and fewer than 2.
+            MeasureError: for what is not a batch of images, and for fewer than 2.
         """
         return cls._normalised(
-            _encoder.train_on_symmetries(_images(reference), seed), reference, seed
+            _convolutional.train_on_symmetries(_images(reference), seed), reference, seed
         )
 
     @classmethod
@@ -194,12 +194,12 @@ class ImageEncoder(Features):
         drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
         known = in_chunks(encoder.to(reference.device), reference[drawn[:NORMALISATION_ROWS]])
         standardise = Standardised.fit(known)
-        return cls(encoder, standardise, PCA.fit(standardise(known), _encoder.SIZE))
+        return cls(encoder, standardise, PCA.fit(standardise(known), _convolutional.SIZE))
 
     @property
     def name(self) -> str:
-        """Which encoder."""
-        return "turns-encoder"
+        """Which encoder it is."""
+        return "rotation-encoder"
 
     def __call__(self, x: Any) -> Tensor:
         """Return the features (n, 64), float32."""
@@ -214,10 +214,10 @@ class ImageEncoder(Features):
 
 
 class RandomConvolutional(ImageEncoder):
-    """64 features from the same encoder with fixed random weights: nothing is trained.
+    """64 features from the same network with fixed random weights: nothing is trained.
 
-    It knows no kind of image better than another, so nothing that a training did can favour a
-    generator; and it depends on the reference only through mean, scale and principal axes.
+    It knows no kind of image better than another, so no training can favour a generator; it depends
+    on the reference only through mean, scale and principal axes.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -231,14 +231,14 @@ class RandomConvolutional(ImageEncoder):
         the seed and the images' shape alone.
 
         Raises:
-            MeasureError: for what is no batch of images, and fewer than 2.
+            MeasureError: for what is not a batch of images, and for fewer than 2.
         """
-        encoder = _encoder.random_network(_images(reference).shape[1:], seed)
+        encoder = _convolutional.random_network(_images(reference).shape[1:], seed)
         return cls._normalised(encoder, reference, seed)
 
     @property
     def name(self) -> str:
-        """Which encoder."""
+        """Which encoder it is."""
         return "random-convolutional"
 
 

@@ -1,7 +1,9 @@
-"""Features from networks that others have trained, where the user has their weights.
+"""Features from pretrained networks, for users who have their weights.
 
-Nothing is ever downloaded: the packages are imported without their weights, and these are read from
-a file on this machine, in a way that runs no code of it.
+Nothing is downloaded: the packages are imported without weights, which are read from a local file.
+A .pth file is a pickle, which can run code when it is loaded; here it is read by
+`torch.load(weights_only=True)`, which builds tensors and plain containers and refuses all else, and
+nothing else in this library reads pickles. Safetensors files hold no code at all.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ DINO = {  # timm's name: the file that torch.hub leaves of the authors' release
     "vit_base_patch14_dinov2": "dinov2_vitb14_pretrain.pth",
     "vit_large_patch14_dinov2": "dinov2_vitl14_pretrain.pth",
 }
-DINO_PIXELS = 224  # pixels that DINOv2 is given here, as in Stein et al. 2023
+DINO_PIXELS = 224  # a side, as in Stein et al. 2023
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which DINOv2 expects
 
 
 class Pretrained(Features):
-    """What both networks have in common.
+    """A pretrained network as features.
 
     Args:
         network: maps prepared images to features (n, d); it follows the images' device.
@@ -88,7 +90,7 @@ class InceptionV3(Pretrained):
     def __init__(self, weights: str | Path | None = None, *, chunk: int = 64) -> None:
         package = import_optional("torch_fidelity", "torch-fidelity", "InceptionV3")
         state = read_weights(weights_file(weights, INCEPTION, "InceptionV3"))
-        # The package reads its file by a pickle that may run code; a copy in memory is our own.
+        # The package unpickles its file without restriction: it gets our own copy of the tensors.
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         buffer.seek(0)
@@ -100,7 +102,7 @@ class InceptionV3(Pretrained):
 
     @property
     def name(self) -> str:
-        """Which network."""
+        """Which network it is."""
         return "inception-v3"
 
     def _features(self, images: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ class InceptionV3(Pretrained):
 
 
 class DINOv2(Pretrained):
-    """The class token of a DINOv2 vision transformer, by `timm`: it judges as people do.
+    """The class token of a DINOv2 vision transformer, by `timm`: close to human judgement.
 
     Images are resized to 224 pixels a side (bicubic, antialiased).
 
@@ -152,7 +154,7 @@ class DINOv2(Pretrained):
 
     @property
     def name(self) -> str:
-        """Which network."""
+        """Which network it is."""
         return f"dinov2-{self.model}"
 
     def _features(self, images: Tensor) -> Tensor:
@@ -164,12 +166,12 @@ class DINOv2(Pretrained):
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """Return images (n, 1 or 3, ...) in [-1, 1] as RGB in [0, 1]; grey is in all three."""
+    """Return images (n, 1 or 3, ...) in [-1, 1] as RGB in [0, 1]; grey is copied to all three."""
     return (images.float() + 1).div(2).expand(-1, 3, -1, -1)
 
 
 def import_optional(module: str, package: str, user: str) -> ModuleType:
-    """Return a module that is not among our dependencies."""
+    """Return a module that is not a dependency of this library."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -179,26 +181,26 @@ def import_optional(module: str, package: str, user: str) -> ModuleType:
 
 
 def weights_file(weights: str | Path | None, name: str, user: str) -> Path:
-    """Return the path of a file of weights; the MeasureError says where it was looked for."""
+    """Return the path of a file of weights; MeasureError where there is none."""
     usual = Path(torch.hub.get_dir()) / "checkpoints" / name
     path = usual if weights is None else Path(weights).expanduser()
     if not path.is_file():
         raise MeasureError(
-            f"{user} needs its weights, and there is no file {path}. Nothing is downloaded here: "
-            f"fetch {name} yourself and give its path as weights= (without it, the file is looked "
-            f"for in {usual.parent})"
+            f"{user} needs its weights, and there is no file {path}. Nothing is downloaded: get "
+            f"{name} yourself and pass its path as weights= (by default it is read from "
+            f"{usual.parent})"
         )
     return path
 
 
 def read_weights(path: Path) -> Weights:
-    """Return the tensors in a file, without running what else may be in it."""
+    """Return the tensors in a file by name, without running any code in it."""
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MeasureError(
-            f"{path} cannot be read as plain tensors, and anything else in it might run code: "
+            f"{path} holds more than plain tensors, which is not read since it could run code: "
             f"{reason}"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -208,13 +210,15 @@ def read_weights(path: Path) -> Weights:
 
 def _unpickled(path: Path) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of an old protocol, which reads well
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # of an old pickle protocol, which is read correctly
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @contextmanager
 def matching_weights(user: str) -> Iterator[None]:
-    """Say so in a MeasureError where weights do not fit the network."""
+    """Raise a MeasureError where weights do not fit the network."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:

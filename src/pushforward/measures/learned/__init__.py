@@ -1,4 +1,4 @@
-"""Measures that are learned: trained on one part of the rows, reported on another."""
+"""Measures that are learned on one part of the rows and reported on another."""
 
 from __future__ import annotations
 

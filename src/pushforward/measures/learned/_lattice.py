@@ -1,11 +1,11 @@
-"""The critic behind the Wasserstein distance: 1-Lipschitz by construction, and able to be sharp.
+"""The critic of the Wasserstein distance: 1-Lipschitz by construction, with gradients of length 1.
 
-Spectrally normalised layers are safe but blunt: of the 0.798 between N(0, 1) and N(0, 4),
-orthonormal layers with sorting saw 0.68 after a thousand steps. Here the largest of several
-smallest of functions that are 1-Lipschitz themselves: planes with slopes of length at most 1, and
-cones. Maximum and minimum keep the constant, planes alone come close to every 1-Lipschitz function
-(a lattice that meets any two values at any two points), and almost everywhere the gradient has
-length 1, as that of the best critic has wherever mass moves.
+Spectrally normalised layers are valid but weak: of the 0.798 between N(0, 1) and N(0, 4),
+orthonormal layers with sorting reached 0.68 after a thousand steps. Here, the critic is a maximum
+of minima of functions that are 1-Lipschitz themselves: planes with slopes of length at most 1, and
+cones. Maximum and minimum keep the constant, planes alone approximate every 1-Lipschitz function (a
+lattice that takes any two values at any two points), and almost everywhere the gradient has length
+1, as that of the best critic does wherever mass moves.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from pushforward.measures.learned._ensemble import MEMBERS, Ensemble, fit, uniform
 
-GROUPS = 8  # whose largest is taken
-UNITS = 8  # planes a group, and as many cones: whose smallest is taken
-AIMED = 0.9  # share of the difference of means in the first slopes
-SPREAD = 0.5  # of the first offsets, in units of the typical distance to the centre
-RADIUS = 1.0  # at which the first cones meet the planes
+GROUPS = 8  # whose maximum is taken
+UNITS = 8  # planes in each group, and as many cones, whose minimum is taken
+MEAN_SHARE = 0.9  # of the difference of means in the initial slopes
+OFFSET = 0.5  # bound of the initial offsets, in units of the typical distance to the centre
+RADIUS = 1.0  # where the initial cones meet the planes
 
 
 class Lattice(Ensemble):
@@ -37,9 +37,11 @@ class Lattice(Ensemble):
         directions = torch.randn(MEMBERS, x.shape[1], size, generator=generator).to(x)
         chosen = torch.randint(len(both), (MEMBERS, size), generator=generator).to(x.device)
         self.aim = nn.Parameter(aim, requires_grad=False)
-        self.slope = nn.Parameter(_unit(AIMED * aim + (1 - AIMED) * _unit(directions, 1), 1))
+        self.slope = nn.Parameter(
+            _unit(MEAN_SHARE * aim + (1 - MEAN_SHARE) * _unit(directions, 1), 1)
+        )
         self.centre = nn.Parameter(both[chosen] / 2)
-        offsets = uniform(generator, 2, MEMBERS, 1, size, bound=SPREAD).to(x)
+        offsets = uniform(generator, 2, MEMBERS, 1, size, bound=OFFSET).to(x)
         self.plane, self.cone = nn.Parameter(offsets[0]), nn.Parameter(offsets[1])
         self.linear = nn.Parameter(torch.ones(MEMBERS, 1).to(x), requires_grad=False)
         signs = torch.ones(UNITS).to(x)
@@ -55,13 +57,13 @@ class Lattice(Ensemble):
         return torch.where(self.linear > 0, torch.bmm(x, self.aim).squeeze(-1), lattice)
 
     def project(self) -> None:
-        """Shorten slopes that became longer than 1; from the first step on the lattice speaks."""
+        """Shorten slopes longer than 1; after the first step the lattice replaces the line."""
         with torch.no_grad():
             self.slope.div_(self.slope.norm(dim=1, keepdim=True).clamp_min(1))
             self.linear.zero_()
 
     def lipschitz(self) -> float:
-        """Return a bound of the constant of the members' mean, by the longest slopes in float64."""
+        """Return a bound of the Lipschitz constant of the members' mean, by float64 slopes."""
         slopes = torch.where(self.linear[..., None] > 0, self.aim, self.slope)
         longest = slopes.detach().double().norm(dim=1).amax(-1)
         return float(longest.clamp_min(1).mean())  # 1: that of a cone
@@ -81,12 +83,12 @@ def _unit(vectors: Tensor, dim: int) -> Tensor:
 
 def _distances(x: Tensor, centres: Tensor) -> Tensor:
     squared = x.square().sum(-1, keepdim=True) + centres.square().sum(-1)[:, None]
-    # The root has no slope at 0; a hair above it, its gradient stays finite.
+    # The root has no gradient at 0; clamped slightly above it, the gradient stays finite.
     return (squared - 2 * torch.bmm(x, centres.mT)).clamp_min(1e-12).sqrt()
 
 
 class CommonScaler:
-    """One centre and one scale for all columns, which keep what is far and what is near."""
+    """One centre and one scale for all columns, which keep the order of distances."""
 
     def __init__(self, rows: Tensor) -> None:
         self.centre = rows.mean(0)
@@ -100,7 +102,7 @@ class CommonScaler:
 
 
 def fit_lattice(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Lattice, CommonScaler]:
-    """Return a 1-Lipschitz critic of both sides' rows, and how rows are prepared for it."""
+    """Return a 1-Lipschitz critic of the two samples, and the scaler of its rows."""
     scaler = CommonScaler(torch.cat([x, y]))
     critic = Lattice(scaler(x), scaler(y), generator)
     fit(critic, _mean_difference, scaler(x), scaler(y), generator)

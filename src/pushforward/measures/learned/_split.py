@@ -1,4 +1,4 @@
-"""Which rows are learned from, which are judged on, and which tell most about the difference."""
+"""Training and test rows, and the test rows that show the difference best (witnesses)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from pushforward.measures._inputs import FeatureFunction, pair, require_at_least
 
-MIN_ROWS = 20  # rows a side: enough to learn from and to be judged on
+MIN_ROWS = 20  # of each sample, to have enough training and test rows
 WITNESSES = 10
 
 
 @dataclass(frozen=True)
 class SplitSample:
-    """One sample, and the indices of the rows to learn from and of those to be judged on."""
+    """One sample, and the indices of its training and test rows."""
 
     rows: Tensor
     train_index: Tensor
@@ -30,18 +30,18 @@ class SplitSample:
 
 @dataclass(frozen=True)
 class Split:
-    """Both samples, each split at random; `extra` says what was done to them."""
+    """Both samples, each split at random; `extra` goes into the measurement."""
 
     x: SplitSample
     y: SplitSample
     extra: dict[str, Any]
 
     def training_rows(self) -> tuple[Tensor, Tensor]:
-        """The rows of both sides to learn from."""
+        """The training rows of both samples."""
         return self.x.rows[self.x.train_index], self.y.rows[self.y.train_index]
 
     def test_rows(self) -> tuple[Tensor, Tensor]:
-        """The rows of both sides to be judged on."""
+        """The test rows of both samples."""
         return self.x.rows[self.x.test_index], self.y.rows[self.y.test_index]
 
 
@@ -60,14 +60,14 @@ def split(
     Args:
         x: the real sample.
         y: the generated sample.
-        share: of the rows to learn from; the others are to be judged on.
-        limit: the most rows taken of each side.
-        features: what to measure instead of the values themselves.
+        share: of the training rows; the others are test rows.
+        limit: maximum rows of each sample.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         generator: of the choice of rows.
-        equal_sizes: take as many rows of the one side as of the other.
+        equal_sizes: take the same number of rows from both samples.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
     """
     require_at_least(MIN_ROWS, limit=limit)
     both = pair(x, y, min_rows=MIN_ROWS, features=features)
@@ -85,10 +85,10 @@ def _split_sample(rows: Tensor, share: float, size: int, generator: torch.Genera
 
 
 def witness(both: Split, on_x: Tensor, on_y: Tensor) -> dict[str, list[int]]:
-    """Return the rows, as given, that look most like their own side; the most telling first.
+    """Return the indices, in the given samples, of the test rows that look most like their sample.
 
     Args:
-        both: whose test rows were judged.
+        both: the split samples.
         on_x: the critic on the real test rows: high is real.
         on_y: the critic on the generated test rows.
     """

@@ -1,9 +1,9 @@
-r"""Variational bounds: what a critic's values on two samples say about their divergence.
+r"""Variational bounds of f-divergences, from a critic's values on two samples.
 
 For an f-divergence $E_q f(p/q)$ and any function T the bound is $E_p T - E_q f^*(T)$, with the
-convex conjugate f*; it is met at $T = f'(p/q)$. So everything is written here as a function of one
-u, which stands for log p/q: T(u) = f'(e^u), and f*(T(u)) = e^u f'(e^u) - f(e^u). At u = 0, no
-difference, all of them are 0.
+convex conjugate f*; it is tight at $T = f'(p/q)$. Everything here is written as a function of u, an
+estimate of log p/q: T(u) = f'(e^u), and f*(T(u)) = e^u f'(e^u) - f(e^u). At u = 0, no difference,
+all of them are 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Bound:
         on_y: f*(T(u)), on the generated rows.
         growth: the largest term grows as exp(growth |u|), relative to the value's own scale.
         unit: of the value.
-        log: whether the logarithm of the second mean is taken off instead (Donsker-Varadhan).
+        log: whether the logarithm of the second mean is subtracted (Donsker-Varadhan).
     """
 
     on_x: Term
@@ -40,7 +40,7 @@ class Bound:
     log: bool = False
 
     def ratio_limit(self, rows: int) -> float:
-        """Return how far u may go, so that no row's term outweighs that number of rows."""
+        """Return a bound of |u| such that no row's term outweighs that number of rows."""
         return math.log(rows) / self.growth if self.growth else math.inf
 
     def value(self, u_x: Tensor, u_y: Tensor) -> float:
@@ -61,7 +61,7 @@ class Bound:
     def permuted(
         self, u_x: Tensor, u_y: Tensor, permutations: int, generator: torch.Generator
     ) -> Tensor:
-        """Return the values of random permutations of all rows, with the critic as it is."""
+        """Return the values for random permutations of all rows and the fixed critic."""
         pooled = torch.cat([u_x, u_y])
         is_x = permutation_masks(len(u_x), len(u_y), permutations, generator).to(pooled)
         on_x, on_y = self.on_x(pooled), self.on_y(pooled)
@@ -88,7 +88,7 @@ F_GAN: dict[str, Bound] = {
     "total_variation": Bound(lambda u: u.sign() / 2, lambda u: u.sign() / 2),
 }
 BOUNDS: dict[str, dict[str, Bound]] = {
-    # A constant added to u changes nothing here: between its ends it grows twice as far.
+    # A constant added to u changes nothing here: only differences of u count, twice the bound.
     "dv": {"kl": replace(F_GAN["kl"], on_x=lambda u: u, growth=2.0, log=True)},
     "nwj": {"kl": F_GAN["kl"]},
     "f-gan": F_GAN,

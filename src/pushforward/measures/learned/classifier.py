@@ -1,4 +1,4 @@
-"""The classifier two-sample test: learned from one half of the rows, judged on the other."""
+"""The classifier two-sample test: trained on one half of the rows, tested on the other."""
 
 from __future__ import annotations
 
@@ -31,47 +31,48 @@ def classifier_test(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Classifier two-sample test: how often a classifier tells real from generated rows.
+    r"""Classifier two-sample test: how well a classifier distinguishes real from generated rows.
 
     $$\frac1t \sum_{i=1}^{t} 1\left[(s(v_i) > \tfrac12) = l_i\right]$$
 
-    over the t held-out rows v with labels l; s is the classifier's score. Both sides are brought to
-    one size, and half of each is held out.
+    over the t held-out rows v with labels l; s is the classifier's score. Both samples are reduced
+    to the same size, and half of each is held out.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        classifier: `"trees"` (the default: gradient-boosted trees see differences of every kind,
-            and are the strongest on tables), `"logistic"` (only differences of means, but the
-            sharpest for those, and the fastest) or `"network"` (two hidden layers of 64).
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        classifier: `"trees"` (gradient-boosted trees, which see every kind of difference and are
+            the strongest on tables), `"logistic"` (logistic regression, which sees differences of
+            means only, but is the strongest for those, and the fastest) or `"network"` (two hidden
+            layers of 64).
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the classifier and left-out rows.
 
     Returns:
-        The held-out accuracy, with Wilson's interval and an exact one-sided binomial p-value: they
-        cover the held-out rows, for this classifier (the interval is for its own accuracy, not for
-        that of the best one). A score of exactly 1/2 counts as half a hit. `extra` has the area
-        under the ROC curve with DeLong's interval (`auc`, `auc_low`, `auc_high`), which uses the
-        scores and not only their sign, and the `witness`: the indices, in x (`real`) and in y
-        (`generated`), of the ten held-out rows a side that the classifier is surest about.
+        The held-out accuracy, with Wilson's interval and an exact one-sided binomial p-value. They
+        cover the held-out rows, for this classifier: the interval is for its own accuracy, not for
+        that of the best one. A score of exactly 1/2 counts as half a hit. `extra` has the area
+        under the ROC curve with DeLong's interval (`auc`, `auc_low`, `auc_high`), and the
+        `witness`: the indices, in x (`real`) and in y (`generated`), of the ten held-out rows of
+        each sample that the classifier is most certain about.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity, and an
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity, and an
             unknown classifier.
 
     Sees:
-        what the classifier can find, in all columns together: trees and network every kind of
-        difference, the logistic model differences of means alone. N(0, 1) against N(1, 1) gives at
+        what the classifier can learn from all columns together: trees and network every kind of
+        difference, the logistic model differences of means only. N(0, 1) against N(1, 1) gives at
         best an accuracy of 0.6915 and an AUC of 0.7602.
 
     Misses:
-        what takes more rows to learn; the value is a lower bound of what the best classifier could
-        do. It says that the samples differ, not how much it matters: one telling column of many is
+        what takes more rows to learn; the value is a lower bound of that of the best classifier. It
+        shows that the samples differ, not how much it matters: one revealing column of many is
         enough for 1. Copies of one row within a sample may lie in both halves.
 
     Null:
-        1/2 for accuracy and AUC, whatever the classifier learned.
+        1/2 for accuracy and AUC, for every classifier.
 
     Cost:
         one fit on n rows; for n = m = 5000, d = 10, trees and the network take 0.2 seconds of one
@@ -87,7 +88,7 @@ def classifier_test(
 
 
 def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurement:
-    """Return what a fitted classifier is worth on the held-out rows."""
+    """Return the accuracy of a fitted classifier on the held-out rows."""
     real, fake = (score(rows) for rows in both.test_rows())
     hits = _hits(fake - 0.5) + _hits(0.5 - real)
     trials = len(real) + len(fake)
@@ -153,7 +154,7 @@ def _placements(scores: Floats, others: Floats) -> Floats:
 def _outcome(p_value: float, high: float) -> str:
     if high >= 0.5:
         return verdict(p_value)
-    return "right less often than by chance: the samples share rows, or copies of them"
+    return "right less often than by chance: the samples share rows, or copies of rows"
 
 
 def _variance_of_mean(values: Floats) -> float:

@@ -1,4 +1,4 @@
-"""Divergences and distances that a critic learns: lower bounds, from rows that it has not seen."""
+"""Divergences and distances learned by a critic: lower bounds, on rows that it has not seen."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pushforward.measures.learned._variational import BOUNDS, DIFFERENCE, F_GAN,
 from pushforward.measures.measurement import Measurement
 
 Divergence = Literal["kl", "reverse_kl", "js", "chi2", "hellinger", "total_variation"]
-TRAINING_SHARE = 0.7  # of the rows are for training and validation
-WARN_SHARE = 0.7  # share of the most that a bound of KL can show, from which the reading warns
+TRAINING_SHARE = 0.7  # of the rows, for training and validation
+WARN_SHARE = 0.7  # of the largest value that a bound of KL can show: above it the reading warns
 
 
 def jensen_shannon(
@@ -32,46 +32,46 @@ def jensen_shannon(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Jensen-Shannon divergence in nats, from below: how well a critic tells the samples apart.
+    r"""Jensen-Shannon divergence in nats, a lower bound: how well a critic separates the samples.
 
     $$\log 2 + \tfrac12 E_x \log s(x) + \tfrac12 E_y \log(1 - s(y))$$
 
-    for the critic's probability s that a row is real; it is the divergence itself for s = p/(p+q),
-    and less for every other s. Between 0 and log 2 = 0.693. The critic is the mean of four small
-    networks that see 70 % of the rows (each learns on three quarters of these, and stops by the
-    rest); the other 30 % give the value.
+    with the critic's probability s that a row is real; it is the divergence itself for s = p/(p+q),
+    and less for every other s. It lies between 0 and log 2 = 0.693. The critic is the mean of four
+    small networks, trained on 70 % of the rows (each on three quarters of these, with the rest for
+    early stopping); the value is from the other 30 %.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations of the test rows, for the p-value.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
-        The bound on the test rows. The interval is for this critic's own bound, which is its
-        expectation over fresh rows: it covers the test rows, not the training. The p-value is that
-        of exchanging the labels of the test rows with the critic as it is. `extra["witness"]` has
-        the indices, in x (`real`) and in y (`generated`), of the ten test rows a side that the
-        critic is surest about.
+        The bound on the test rows. The interval is for this critic's own bound, its expectation
+        over new rows: it covers the test rows, not the training. The p-value is from permuting the
+        labels of the test rows for the fixed critic. `extra["witness"]` has the indices, in x
+        (`real`) and in y (`generated`), of the ten test rows of each sample that the critic is most
+        certain about.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
-        every difference that a small network learns from these rows; shifts, scales and dependences
-        of columns alike. Unlike KL it is finite and well measured for samples that do not overlap.
+        every difference that a small network learns from these rows: shifts, scales and dependences
+        of columns. Unlike KL, it is finite and well estimated for samples that do not overlap.
 
     Misses:
-        what takes more rows to learn: the value is a lower bound, and 0 is no proof of equality. Of
-        N(0, I) against N(e1, I), 0.111, it shows about 0.096 from 500 rows, 0.105 from 2,000 and
-        0.108 from 5,000 in 10 dimensions, and hardly 0.005 from 5,000 rows in 784. Copies of one
-        row within a sample may lie on both sides of the split, and are then learned by heart.
+        what takes more rows to learn: the value is a lower bound, and 0 does not prove equality. Of
+        the 0.111 between N(0, I) and N(e1, I), it shows about 0.096 with 500 rows, 0.105 with 2,000
+        and 0.108 with 5,000 in 10 dimensions, and hardly 0.005 with 5,000 rows in 784. Copies of
+        one row within a sample may lie on both sides of the split and be memorised.
 
     Null:
-        0 at most, and a little below it: where there is nothing to learn, what the critic learned
-        is wrong, and costs.
+        At most 0, and a little below it: without a difference, whatever the critic learned is
+        wrong.
 
     Cost:
         O((n + m) d) for each of up to 500 steps of 256 rows a side; 0.3 to 1.4 seconds of one core
@@ -97,13 +97,13 @@ def f_divergence(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""An f-divergence from below, by a variational bound with a learned critic.
+    r"""An f-divergence, as a variational lower bound with a learned critic.
 
     $$E_q f(p/q) \ge E_x T(x) - E_y f^*(T(y))$$
 
     for every T, with equality at T = f'(p/q); p is the density of x, q that of y, and f* the convex
-    conjugate. The critic of `jensen_shannon` gives log p/q, and T follows from it. The
-    Donsker-Varadhan bound, of KL alone, is at least as tight for the same u = log p/q:
+    conjugate. The critic of `jensen_shannon` estimates log p/q, and T follows from it. The
+    Donsker-Varadhan bound, for KL only, is at least as tight for the same u = log p/q:
 
     $$KL(p, q) \ge E_x u(x) - \log E_y e^{u(y)}$$
 
@@ -114,38 +114,39 @@ def f_divergence(
             E_q (p/q - 1)^2; `"hellinger"`, the squared one, 1 - E_q sqrt(p/q);
             `"total_variation"`, E_q |p/q - 1| / 2. KL and JS are in nats.
         bound: `"f-gan"`, for all of them; for KL also `"dv"` (Donsker-Varadhan) and `"nwj"`
-            (Nguyen, Wainwright & Jordan), which is f-GAN's of KL under its older name.
-        permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+            (Nguyen, Wainwright & Jordan), an older name of the f-GAN bound of KL.
+        permutations: number of random permutations of the test rows, for the p-value.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
-        The bound on the test rows; interval, p-value and witness are those of `jensen_shannon`. The
-        log-ratio is kept within `extra["ratio_limit"]`, so that no row's term outweighs the number
-        t of test rows (log t for KL and half of it for Donsker-Varadhan, to which only differences
-        of log-ratios count): more cannot be told from so few, and the interval stays sound.
+        The bound on the test rows; interval, p-value and witness are as for `jensen_shannon`. The
+        log-ratio is clipped to +-`extra["ratio_limit"]`, so that no row's term outweighs the number
+        t of test rows (log t for KL, and half of it for Donsker-Varadhan, where only differences of
+        log-ratios count). With t rows, larger ratios cannot be estimated, and the interval would
+        not hold.
 
     Raises:
         MeasureError: for an unknown divergence or bound, a bound that the divergence does not have,
-            fewer than 20 rows on a side, different widths, NaN or infinity.
+            fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
-        what `jensen_shannon` sees; KL and chi2 weigh most where generated rows are missing, and
-        reverse KL where there are generated rows and no real ones.
+        what `jensen_shannon` sees; KL and chi2 give most weight to regions where generated rows are
+        missing, and reverse KL to those with generated rows and no real ones.
 
     Misses:
         large divergences. The variance of a bound of KL grows with exp(KL), and no bound from t
-        test rows can show more than about log t (the reading warns when it comes near): for shifts
-        that leave little overlap take `jensen_shannon`, `hellinger` or `total_variation`, which are
-        bounded. On the test rows Donsker-Varadhan's is biased upwards, as the logarithm of a mean
-        is downwards.
+        test rows can show more than about log t (the reading warns near it): for samples with
+        little overlap use `jensen_shannon`, `hellinger` or `total_variation`, which are bounded.
+        The Donsker-Varadhan bound is biased upwards on the test rows, because it contains the
+        logarithm of a mean.
 
     Null:
-        0 at most, and a little below it, as for `jensen_shannon`.
+        At most 0, and a little below it, as for `jensen_shannon`.
 
     Cost:
-        that of `jensen_shannon`.
+        as for `jensen_shannon`.
 
     Reference:
         Donsker & Varadhan 1983; Nguyen, Wainwright & Jordan 2010, "Estimating divergence
@@ -169,41 +170,41 @@ def wasserstein_critic(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Wasserstein-1 distance from below, by a critic that is 1-Lipschitz for certain.
+    r"""Wasserstein-1 distance, as a lower bound by a critic that is certified to be 1-Lipschitz.
 
     $$W_1(p, q) \ge E_x f(x) - E_y f(y), \quad |f(a) - f(b)| \le |a - b|$$
 
     with equality for the best such f (Kantorovich and Rubinstein). The critic is the mean of four
-    lattices, max over min of planes and cones, whose constant is computed in float64 and divided
-    out; the first candidate is the best linear one, so that a pure shift by delta shows |delta|.
+    lattices (maxima over minima of planes and cones), whose Lipschitz constant is computed in
+    float64 and divided out. The first candidate is the best linear critic, so a pure shift by delta
+    gives |delta|.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random permutations of the test rows behind the p-value.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations of the test rows, for the p-value.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the critic, permutations and left-out rows.
 
     Returns:
-        The bound on the test rows in units of the data; interval, p-value and witness are those of
+        The bound on the test rows, in units of the data; interval, p-value and witness are as for
         `jensen_shannon`. `extra["lipschitz"]` is the certified constant before the division, and
-        `extra["gradient"]` the longest gradient seen on the test rows after it.
+        `extra["gradient"]` the longest gradient on the test rows after it.
 
     Raises:
-        MeasureError: for fewer than 20 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity.
 
     Sees:
-        how far mass has to move, in all columns together; unlike the plug-in distance between two
-        samples it is not biased upwards in many dimensions.
+        how far mass has to move, in all columns together. Unlike the plug-in distance between two
+        samples, it is not biased upwards in many dimensions.
 
     Misses:
-        small differences in shape, and differences in columns of a small scale beside large ones:
-        distances decide, so bring the columns to scales that are worth comparing. The value is a
-        lower bound.
+        small differences in shape, and differences in columns with small values next to columns
+        with large ones: standardise the columns. The value is a lower bound.
 
     Null:
-        0: a critic without a difference to see gives 0 in expectation, whatever it learned.
+        0: without a difference every critic gives 0 in expectation, whatever it learned.
 
     Cost:
         as for `jensen_shannon`, O((n + m) d) a step; 0.2 to 1.4 seconds of one core for n = m =
@@ -227,7 +228,7 @@ class EvaluatedCritic:
         bound: what the values mean.
         both: the split samples.
         critic: rows (n, d) -> its values (n,), float64.
-        ratio_limit: how far a log-ratio may go; None where there is no limit.
+        ratio_limit: where log-ratios are clipped; None where they are not.
     """
 
     bound: Bound
@@ -273,14 +274,14 @@ class EvaluatedCritic:
             return ""
         return (
             f"; so few test rows cannot show more than about {limit:.1f} nats, and the variance "
-            "grows with exp(KL): take jensen_shannon"
+            "grows with exp(KL): use jensen_shannon"
         )
 
 
 def ratio_critic(
     x: Any, y: Any, bound: Bound, limit: int | None, features: FeatureFunction | None, seed: int
 ) -> EvaluatedCritic:
-    """Return a critic that estimates log p/q, kept within what the test rows can tell."""
+    """Return a critic that estimates log p/q, clipped to what the test rows can show."""
     rng = torch.Generator().manual_seed(seed)
     both = split(x, y, share=TRAINING_SHARE, limit=limit, features=features, generator=rng)
     ratio, scaler = _ratio.fit_ratio(*both.training_rows(), rng)
@@ -295,7 +296,7 @@ def ratio_critic(
 def lattice_critic(
     x: Any, y: Any, limit: int | None, features: FeatureFunction | None, seed: int
 ) -> tuple[EvaluatedCritic, dict[str, float]]:
-    """Return a 1-Lipschitz critic, and what is known of its constant."""
+    """Return a 1-Lipschitz critic, and its certified constant and steepest gradient."""
     rng = torch.Generator().manual_seed(seed)
     both = split(x, y, share=TRAINING_SHARE, limit=limit, features=features, generator=rng)
     lattice, scaler = _lattice.fit_lattice(*both.training_rows(), rng)
@@ -316,7 +317,7 @@ def _bound(divergence: str, bound: str) -> Bound:
         raise MeasureError(f"unknown divergence {divergence!r}; {nearest(divergence, F_GAN)}")
     if divergence not in BOUNDS[bound]:
         raise MeasureError(
-            f"the bound {bound!r} is one of KL alone, and {divergence!r} was asked for; take "
+            f"the bound {bound!r} is for KL only, and the divergence is {divergence!r}; use "
             "bound='f-gan', or exchange the samples for KL the other way"
         )
     return BOUNDS[bound][divergence]

@@ -1,4 +1,4 @@
-"""Likelihood of rows under anything with a generator or decoder, by one protocol for all."""
+"""Likelihood of rows under any generator or decoder, by one protocol for all."""
 
 from __future__ import annotations
 

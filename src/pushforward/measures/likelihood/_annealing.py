@@ -1,8 +1,8 @@
 """Annealed importance sampling with Hamiltonian transitions, from prior to posterior and back.
 
-On the path f_b(e) = p(e) p(x|e)^b all rows and all chains move at once. Step sizes are found by a
-pilot and then stand still: weights are unbiased, E[w] = p(x), only where no transition depends on
-the past of its own chain.
+On the path f_b(e) = p(e) p(x|e)^b all rows and all chains move at once. Step sizes are set by a
+pilot run and then fixed: weights are unbiased, E[w] = p(x), only where no transition depends on the
+past of its own chain.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures.likelihood.decoder import JointDensity, LatentDecoder
 
-ACCEPTED = 0.65  # the share that is best in many dimensions (Beskos et al. 2013; Neal 2011)
-CHAINS = 4  # of the pilot, at least: it needs their spread
-PILOT = 30  # temperatures of the pilot
-TRIES = 2  # transitions of the pilot at each of them
-MIN_SPREAD = 1e-3  # nats: a spread of log p(x|e) below which there is none
-PACE = 1.0  # how much the logarithm of a step follows a pilot's acceptance
-JITTER = 0.2  # share by which steps vary at random, so that no path closes upon itself
+ACCEPTED = 0.65  # the best acceptance rate in many dimensions (Beskos et al. 2013; Neal 2011)
+CHAINS = 4  # of the pilot run, at least: it needs their spread
+PILOT = 30  # temperatures of the pilot run
+TRIES = 2  # its transitions at each of them
+MIN_SPREAD = 1e-3  # nats: smaller spreads of log p(x|e) count as this
+ADAPTATION = 1.0  # of the logarithm of the step size to the acceptance rate
+JITTER = 0.2  # share by which step sizes vary at random, so that no path is periodic
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,30 @@ class Ladder:
     strides: Tensor  # (T + 1, n)
 
     def down(self) -> Ladder:
-        """Return the way back, from posterior to prior."""
+        """Return the reverse ladder, from posterior to prior."""
         return Ladder(self.betas[::-1], self.strides.flip(0))
 
 
 @dataclass(frozen=True)
 class ChainState:
-    """Where chains stand: points e (n, k, latent), both log densities (n, k) and their slopes."""
+    """The state of the chains: points e (n, k, latent), both log densities (n, k), gradients."""
 
     e: Tensor
     prior: Tensor
     likelihood: Tensor
-    slope_prior: Tensor
-    slope_likelihood: Tensor
+    gradient_prior: Tensor
+    gradient_likelihood: Tensor
 
     def log_density(self, beta: float) -> Tensor:
         """Return log p(e) + beta log p(x|e), (n, k)."""
         return self.prior + beta * self.likelihood
 
-    def slope(self, beta: float) -> Tensor:
+    def gradient(self, beta: float) -> Tensor:
         """Return its gradient with respect to e."""
-        return self.slope_prior + beta * self.slope_likelihood
+        return self.gradient_prior + beta * self.gradient_likelihood
 
-    def unless(self, moved: Tensor, new: ChainState) -> ChainState:
-        """Return the new point for the chains that `moved` (n, k), this one for the others."""
+    def replaced_where(self, moved: Tensor, new: ChainState) -> ChainState:
+        """Return the new state for the chains that `moved` (n, k), this one for the others."""
         pairs = ((getattr(new, f.name), getattr(self, f.name)) for f in fields(self))
         return ChainState(
             *(torch.where(moved if a.ndim == 2 else moved[..., None], a, b) for a, b in pairs)
@@ -66,49 +66,51 @@ class ChainState:
 
 
 def evaluate(joint: JointDensity, e: Tensor) -> ChainState:
-    """Return densities and slopes at e; no gradient reaches a parameter of the decoder."""
+    """Return densities and gradients at e; none reaches a parameter of the decoder."""
     e = e.detach().requires_grad_()
     with torch.enable_grad():
         prior, likelihood = joint.log_prior(e), joint.log_likelihood(e)
         if not likelihood.requires_grad:
             raise MeasureError(
-                "the decoder has no gradient with respect to z (it leaves torch, detaches or works "
+                "the decoder has no gradient with respect to z (it leaves torch, detaches or runs "
                 "under no_grad); annealed_importance needs one, importance_bound does not"
             )
-        (slope_prior,) = torch.autograd.grad(prior.sum(), e)
-        (slope_likelihood,) = torch.autograd.grad(likelihood.sum(), e)
+        (gradient_prior,) = torch.autograd.grad(prior.sum(), e)
+        (gradient_likelihood,) = torch.autograd.grad(likelihood.sum(), e)
     return ChainState(
-        e.detach(), prior.detach(), likelihood.detach(), slope_prior, slope_likelihood
+        e.detach(), prior.detach(), likelihood.detach(), gradient_prior, gradient_likelihood
     )
 
 
 def transition(
     joint: JointDensity,
-    at: ChainState,
+    state: ChainState,
     beta: float,
     stride: Tensor,
     leapfrog: int,
     rng: torch.Generator,
 ) -> tuple[ChainState, Tensor]:
-    """Return the points after one Hamiltonian proposal, and how likely each was accepted (n, k)."""
-    momentum = torch.randn(at.e.shape, generator=rng, dtype=at.e.dtype, device=at.e.device)
-    noise = torch.rand(2, *at.prior.shape, generator=rng, dtype=at.e.dtype, device=at.e.device)
-    size = (stride[:, None] * (1 + JITTER * (2 * noise[0] - 1)))[..., None]
-    before = at.log_density(beta) - 0.5 * momentum.square().sum(-1)
-    new = at
-    momentum = momentum + 0.5 * size * new.slope(beta)
+    """Return the states after one Hamiltonian proposal, and acceptance probabilities (n, k)."""
+    momentum = torch.randn(state.e.shape, generator=rng, dtype=state.e.dtype, device=state.e.device)
+    uniform = torch.rand(
+        2, *state.prior.shape, generator=rng, dtype=state.e.dtype, device=state.e.device
+    )
+    size = (stride[:, None] * (1 + JITTER * (2 * uniform[0] - 1)))[..., None]
+    before = state.log_density(beta) - 0.5 * momentum.square().sum(-1)
+    new = state
+    momentum = momentum + 0.5 * size * new.gradient(beta)
     for i in range(leapfrog):
         new = evaluate(joint, new.e + size * momentum)
-        momentum = momentum + (1.0 if i < leapfrog - 1 else 0.5) * size * new.slope(beta)
+        momentum = momentum + (1.0 if i < leapfrog - 1 else 0.5) * size * new.gradient(beta)
     after = new.log_density(beta) - 0.5 * momentum.square().sum(-1)
-    # A path that left the finite numbers is refused like any other bad one.
+    # A path that diverged is rejected like any other bad one.
     acceptance = (after - before).nan_to_num(nan=-math.inf).clamp_max(0).exp()
-    return at.unless(noise[1] < acceptance, new), acceptance
+    return state.replaced_where(uniform[1] < acceptance, new), acceptance
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a way is taken: temperatures, chains a row, leapfrog steps a transition."""
+    """Temperatures, chains per row, and leapfrog steps per transition."""
 
     steps: int
     chains: int
@@ -116,26 +118,28 @@ class Schedule:
 
 
 def prepare(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> Ladder:
-    """Return the ladder that a pilot has found: its temperatures and step sizes.
+    """Return the ladder from a pilot run: temperatures and step sizes.
 
-    The pilot walks a coarse, geometric ladder and lengthens or shortens each row's steps until 65 %
-    are accepted. Temperatures are then spread so that the spread of log p(x|e) times the change of
-    beta is the same from each to the next, which keeps the variance of the weights small.
+    The pilot run follows a coarse, geometric ladder and adapts each row's step size until 65 % are
+    accepted. Temperatures are then spaced so that the spread of log p(x|e) times the change of beta
+    is the same at each step, which keeps the variance of the weights small.
 
     Reference:
         Gelman & Meng 1998, "Simulating normalizing constants", section 4.
     """
     schedule = replace(schedule, chains=max(schedule.chains, CHAINS))
-    at = evaluate(joint, prior_points(joint, schedule, rng))
-    first = min(0.5, 1 / float(_spread(at)))
-    coarse = at.e.new_tensor([0.0, *torch.logspace(math.log10(first), 0, PILOT).tolist()])
-    log_stride, strides, spreads = at.e.new_zeros(joint.n), [], []
+    state = evaluate(joint, prior_points(joint, schedule, rng))
+    first = min(0.5, 1 / float(_spread(state)))
+    coarse = state.e.new_tensor([0.0, *torch.logspace(math.log10(first), 0, PILOT).tolist()])
+    log_stride, strides, spreads = state.e.new_zeros(joint.n), [], []
     for beta in coarse.tolist():
         for _ in range(TRIES):
-            at, acceptance = transition(joint, at, beta, log_stride.exp(), schedule.leapfrog, rng)
-            log_stride = log_stride + PACE * (acceptance.mean(1) - ACCEPTED)
+            state, acceptance = transition(
+                joint, state, beta, log_stride.exp(), schedule.leapfrog, rng
+            )
+            log_stride = log_stride + ADAPTATION * (acceptance.mean(1) - ACCEPTED)
         strides.append(log_stride)
-        spreads.append(_spread(at))
+        spreads.append(_spread(state))
     lengths = torch.cumulative_trapezoid(torch.stack(spreads), coarse)
     lengths = torch.cat([lengths.new_zeros(1), lengths / lengths[-1]])
     even = torch.linspace(0, 1, schedule.steps + 1, dtype=coarse.dtype, device=coarse.device)
@@ -143,13 +147,13 @@ def prepare(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> La
     return Ladder(betas.tolist(), _between(betas, coarse, torch.stack(strides)).exp())
 
 
-def _spread(at: ChainState) -> Tensor:
+def _spread(state: ChainState) -> Tensor:
     """Return the standard deviation of log p(x|e) over chains, pooled over rows; never zero."""
-    return at.likelihood.var(1).mean().sqrt().clamp_min(MIN_SPREAD)
+    return state.likelihood.var(1).mean().sqrt().clamp_min(MIN_SPREAD)
 
 
 def prior_points(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> Tensor:
-    """Return draws of the prior, one a chain: (n, chains, latent)."""
+    """Return draws of the prior, one per chain: (n, chains, latent)."""
     e = joint.decoder.draw(joint.n * schedule.chains, rng)
     return e.reshape(joint.n, schedule.chains, joint.decoder.latent)
 
@@ -169,12 +173,12 @@ def anneal(
 
     Up the ladder from prior points E[w] = p(x); down from exact posterior points E[w] = 1 / p(x).
     """
-    at = evaluate(joint, e)
-    log_weights, accepted = torch.zeros_like(at.prior), []
+    state = evaluate(joint, e)
+    log_weights, accepted = torch.zeros_like(state.prior), []
     for t, (previous, beta) in enumerate(pairwise(ladder.betas), 1):
-        log_weights = log_weights + (beta - previous) * at.likelihood
+        log_weights = log_weights + (beta - previous) * state.likelihood
         if t < len(ladder.betas) - 1:
-            at, acceptance = transition(joint, at, beta, ladder.strides[t], leapfrog, rng)
+            state, acceptance = transition(joint, state, beta, ladder.strides[t], leapfrog, rng)
             accepted.append(float(acceptance.mean()))
     return log_weights, sum(accepted) / max(1, len(accepted))
 
@@ -196,8 +200,8 @@ def sandwich(
 ) -> tuple[Tensor, Tensor]:
     """Return lower and upper bounds (n,) of log p(x) for n rows simulated from the model itself.
 
-    Only of a simulated row is an exact posterior draw known, the code that it was written from;
-    the way down from there bounds log p(x) from above (Grosse, Ghahramani & Adams 2015).
+    Only for a simulated row is an exact posterior draw known: the code that it was generated from.
+    The reverse chain from there bounds log p(x) from above (Grosse, Ghahramani & Adams 2015).
     """
     e = decoder.draw(n, rng)
     with torch.no_grad():
@@ -209,8 +213,8 @@ def sandwich(
     ):
         ladder = prepare(part, schedule, rng)
         up, _ = anneal(part, prior_points(part, schedule, rng), ladder, schedule.leapfrog, rng)
-        at = codes[:, None].expand(-1, schedule.chains, -1)
-        down, _ = anneal(part, at, ladder.down(), schedule.leapfrog, rng)
+        state = codes[:, None].expand(-1, schedule.chains, -1)
+        down, _ = anneal(part, state, ladder.down(), schedule.leapfrog, rng)
         bounds.append(torch.stack([log_mean(up), -log_mean(down)]))
     lower, upper = torch.cat(bounds, 1)
     return lower, upper
@@ -219,7 +223,7 @@ def sandwich(
 def _with_codes(
     joint: JointDensity, e: Tensor, copies: int
 ) -> Iterator[tuple[JointDensity, Tensor]]:
-    """Return parts of the rows, and the codes (n, latent) that belong to them."""
+    """Return parts of the rows, and their codes (n, latent)."""
     start = 0
     for part in joint.parts(copies):
         yield part, e[start : start + part.n]

@@ -1,7 +1,8 @@
-"""Where importance sampling looks for the codes of a row: q(z|x), and the noise that fits a model.
+"""Proposals q(z|x) of importance sampling, and the observation noise that fits a model.
 
-Any q gives a lower bound of log p(x); a good one makes it tight. `laplace` needs no derivative of
-the decoder: its Jacobian is taken by central differences, which also see across the kinks of ReLUs.
+Any q gives a lower bound of log p(x), and a good one makes it tight. `laplace` needs no gradient of
+the decoder: its Jacobian is computed by central differences, which also work across the kinks of
+ReLUs.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures.likelihood.decoder import JointDensity, gaussian
 
-STARTS = 256  # draws of the prior among which each row's search begins
+STARTS = 256  # draws of the prior, of which the best starts each row's search
 MAX_STEPS = 30  # steps to a row's most likely code
-JACOBIAN_EVERY = 15  # of them before the Jacobian is measured anew
-MAX_ROUNDS = 20  # of new codes and their best sigma, at most
-EM_STEPS = 50  # steps of expectation and maximisation on the same codes
-DRAWS = 64  # codes a row
+JACOBIAN_EVERY = 15  # steps after which the Jacobian is computed again
+MAX_ROUNDS = 20  # of new codes and the best sigma for them, at most
+EM_STEPS = 50  # steps of expectation-maximisation on the same codes
+DRAWS = 64  # codes per row
 TOLERANCE = 1e-3  # change of log sigma that ends them
 MIN_RELATIVE_SIGMA = 1e-6  # share of the data's scale below which sigma counts as 0
 
@@ -35,25 +36,25 @@ class Proposal:
     def draw(self, k: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return k points for each row (n, k, latent), and their log q (n, k)."""
         n, latent = self.mean.shape
-        noise = torch.randn(
+        eps = torch.randn(
             n, k, latent, generator=rng, dtype=self.mean.dtype, device=self.mean.device
         )
         volume = self.scale.diagonal(dim1=1, dim2=2).abs().log().sum(1)
-        log_q = gaussian(noise.square().sum(-1), latent, 1.0) - volume[:, None]
-        return self.mean[:, None] + noise @ self.scale.mT, log_q
+        log_q = gaussian(eps.square().sum(-1), latent, 1.0) - volume[:, None]
+        return self.mean[:, None] + eps @ self.scale.mT, log_q
 
 
 @torch.no_grad()
 def encoded(joint: JointDensity) -> Proposal:
     """Return the model's own q(z|x)."""
     if joint.decoder.encoder is None:
-        raise MeasureError('this decoder has no encoder; give it one, or take proposal="mode"')
+        raise MeasureError('this decoder has no encoder; give it one, or use proposal="mode"')
     mean, log_var = (part.double() for part in joint.decoder.encoder(joint.x))
-    wanted = (joint.n, joint.decoder.latent)
-    if tuple(mean.shape) != wanted or tuple(log_var.shape) != wanted:
+    expected = (joint.n, joint.decoder.latent)
+    if tuple(mean.shape) != expected or tuple(log_var.shape) != expected:
         raise MeasureError(
-            f"the encoder must give mean and log-variance {wanted}, and gave {tuple(mean.shape)} "
-            f"and {tuple(log_var.shape)}"
+            f"the encoder must return mean and log-variance {expected}, and returned "
+            f"{tuple(mean.shape)} and {tuple(log_var.shape)}"
         )
     return Proposal(mean, torch.diag_embed((0.5 * log_var).exp()))
 
@@ -74,7 +75,7 @@ def laplace(joint: JointDensity, start: Tensor) -> Proposal:
 
 @torch.no_grad()
 def nearest_draws(joint: JointDensity, rng: torch.Generator) -> Tensor:
-    """Return for each row the code (n, latent), of many draws, that writes what is nearest."""
+    """Return for each row the code (n, latent), of many draws, whose mean is nearest."""
     e = joint.decoder.draw(STARTS, rng)
     return e[torch.cdist(joint.x, joint.decoder.means(e)).argmin(1)]
 
@@ -82,8 +83,8 @@ def nearest_draws(joint: JointDensity, rng: torch.Generator) -> Tensor:
 def maximise(joint: JointDensity, e: Tensor) -> Tensor:
     """Return codes (n, latent) of higher log p(x, e), by Levenberg-Marquardt steps from `e`.
 
-    Between two Jacobians that are measured, Broyden's update learns from each step taken: it costs
-    one call of the decoder a row, a Jacobian 2 latent of them.
+    Between two computed Jacobians, Broyden's update learns from each step: it costs one call of the
+    decoder per row, and a Jacobian 2 latent calls.
     """
     damping = torch.full((len(e), 1, 1), 0.1, dtype=e.dtype, device=e.device)
     (residuals, height), jacobian = _residuals_and_height(joint, e), _jacobian(joint, e)
@@ -145,7 +146,8 @@ def _width(joint: JointDensity) -> float:
 def fitted_sigma(joint: JointDensity, seed: int) -> float:
     """Return the sigma at which the importance bound of these rows no longer rises.
 
-    In turn: codes from `laplace` at the present sigma, and the sigma that is best for these codes.
+    It alternates between codes from `laplace` at the current sigma and the best sigma for these
+    codes.
     """
     min_sigma = MIN_RELATIVE_SIGMA * float(joint.x.double().std(correction=0))
     e = nearest_draws(joint, joint.decoder.generator(seed))
@@ -153,8 +155,8 @@ def fitted_sigma(joint: JointDensity, seed: int) -> float:
     for _ in range(MAX_ROUNDS):
         if not sigma > min_sigma:
             raise MeasureError(
-                "the decoder writes these rows exactly, so that no noise is the most likely one "
-                "and the likelihood has no bound; give sigma"
+                "the decoder reconstructs these rows exactly, so the likelihood grows without "
+                "limit as sigma falls; pass sigma"
             )
         at = replace(joint, sigma=sigma)
         proposal = laplace(at, e)
@@ -167,9 +169,9 @@ def fitted_sigma(joint: JointDensity, seed: int) -> float:
 
 
 def _best_sigma(joint: JointDensity, e: Tensor, log_q: Tensor) -> float:
-    """Return the sigma with the highest bound for given codes, by expectation and maximisation.
+    """Return the sigma with the highest bound for given codes, by expectation-maximisation.
 
-    sigma^2 is the mean squared residual under weights p(x, e) / q(e): where that stands still, the
+    sigma^2 is the mean squared residual under weights p(x, e) / q(e): at a fixed point the
     derivative of the bound is zero.
     """
     squares = joint.residuals(e).square().sum(-1, dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""Likelihood of rows under anything with a generator or decoder, by one protocol for all.
+"""Likelihood of rows under any generator or decoder, by one protocol for all.
 
-A GAN has no density and a VAE's is bounded by its own encoder, so neither can be compared as it
-stands. Both write a row from a code: with Gaussian noise around what they write, both have a
+A GAN has no density and that of a VAE is bounded by its own encoder, so they cannot be compared
+directly. Both map codes to rows: with Gaussian noise around these, both have the density
 p(x) = E_{z ~ p(z)} N(x; g(z), sigma^2 I), which these measures bound (Wu et al. 2017). sigma
 belongs to the model that is measured: it is given, or chosen for each model on rows of its own.
 """
@@ -18,24 +18,29 @@ from torch import Tensor
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures.likelihood import _annealing, _proposals
 from pushforward.measures.likelihood._annealing import Schedule, log_mean
-from pushforward.measures.likelihood.decoder import JointDensity, LatentDecoder, gaussian, joint
+from pushforward.measures.likelihood.decoder import (
+    JointDensity,
+    LatentDecoder,
+    gaussian,
+    joint_density,
+)
 from pushforward.measures.measurement import Measurement
 
 ProposalName = Literal["encoder", "mode", "prior"]
-SIGMA_ROWS = 100  # rows from which sigma is chosen, at most
-SIGMA_SHARE = 5  # one row in so many chooses sigma
-MIN_EFFECTIVE = 5.0  # effective codes a row
+SIGMA_ROWS = 100  # rows for choosing sigma, at most
+SIGMA_SHARE = 5  # one of five rows is for choosing sigma
+MIN_EFFECTIVE = 5.0  # effective codes per row
 TIGHT_GAP = 1.0  # nats between the bounds
 
 
 def observation_noise(decoder: LatentDecoder, x: Any, *, seed: int = 0) -> float:
-    r"""Return the sigma under which rows are most likely, e.g. for the measures of likelihood.
+    r"""Return the sigma under which rows are most likely, for the measures of likelihood.
 
     $$\hat\sigma = \arg\max_\sigma \frac1n \sum_i \log \frac1K \sum_k
     \frac{p(z_{ik})\, N(x_i; g(z_{ik}), \sigma^2 I)}{q(z_{ik} | x_i)}$$
 
-    By expectation and maximisation of the importance bound, with q around each row's most likely
-    code. Give it validation rows: the bound of the rows that chose sigma is too high.
+    It maximises the importance bound by expectation-maximisation, with q around each row's most
+    likely code. Pass validation rows: the bound of the rows that sigma was chosen on is too high.
 
     Args:
         decoder: what is measured.
@@ -43,15 +48,15 @@ def observation_noise(decoder: LatentDecoder, x: Any, *, seed: int = 0) -> float
         seed: of codes and left-out rows.
 
     Returns:
-        sigma, in units of the rows that the decoder writes.
+        sigma, in units of the rows as the decoder gives them.
 
     Raises:
-        MeasureError: as `importance_bound`, and when the decoder writes all rows exactly.
+        MeasureError: as for `importance_bound`, and when the decoder reconstructs all rows exactly.
 
     Reference:
         Wu et al. 2017, "On the quantitative analysis of decoder-based generative models".
     """
-    whole = joint(decoder, x, 1.0)
+    whole = joint_density(decoder, x, 1.0)
     rows = _shuffled(whole.n, seed)[:SIGMA_ROWS]
     return _proposals.fitted_sigma(replace(whole, x=whole.x[rows]), seed)
 
@@ -73,49 +78,49 @@ def importance_bound(
     \frac{p(z_{ik})\, N(x_i; g(z_{ik}), \sigma^2 I)}{q(z_{ik} | x_i)}$$
 
     with K codes z drawn from q(z | x) for each of n rows. In expectation it is at most log p(x),
-    rises with K and reaches it in the limit. For K = 1 it is the ELBO.
+    and approaches it with growing K. For K = 1 it is the ELBO.
 
     Args:
-        decoder: what is measured: `fitted.decoder()`, or `Decoder(network, latent)`.
+        decoder: what is measured: `fitted.decoder()`, or `LatentDecoder(network, latent)`.
         x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
         sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
             on a random fifth of the rows (at most 100), which are then left out.
-        samples: K, the codes drawn for each row.
-        proposal: where codes are looked for: `"mode"` (a Gaussian around the row's most likely
+        samples: K, the number of codes drawn for each row.
+        proposal: the distribution q of the codes: `"mode"` (a Gaussian around the row's most likely
             code, with the curvature there), `"encoder"` (the model's own q(z|x)) or `"prior"`.
-        each: whether `extra` lists every row's value (`each`) and number (`rows`).
-        limit: the most rows taken (None: all); the others are left out at random.
+        each: whether `extra` lists every row's value (`each`) and index (`rows`).
+        limit: maximum rows (None: all); the rest is left out at random.
         seed: of codes and left-out rows.
 
     Returns:
-        The bound in nats a row, of the density of the rows as the decoder writes them. The interval
-        (Student's) is for its expectation over rows and codes at this K. There is no null. `extra`:
-        `sigma`; `effective_samples` (1 / sum of squared weights, median of the rows: near 1 the
-        bound is loose); `monte_carlo_error` (of the codes alone); `nats_per_dimension` and
+        The bound in nats per row, of the density of the rows as the decoder gives them. The
+        interval (Student's) is for its expectation over rows and codes at this K. There is no null.
+        `extra`: `sigma`; `effective_samples` (1 / sum of squared weights, median over rows: near 1
+        the bound is loose); `monte_carlo_error` (of the codes alone); `nats_per_dimension` and
         `bits_per_dimension` (minus log2 p); `constant_decoder` (these rows under one Gaussian
-        N(mean, s^2 I): a decoder whose code says nothing).
+        N(mean, s^2 I), as for a decoder that ignores its code).
 
     Raises:
-        MeasureError: for a decoder of another width than the rows, random, failing or not finite;
-            sigma that is not positive; fewer than 10 rows without sigma; samples below 1; NaN or
-            infinity; an encoder that is missing.
+        MeasureError: for a decoder that fails, is random, gives rows of another width or numbers
+            that are not finite; for sigma that is not positive, fewer than 10 rows without sigma,
+            samples below 1, NaN or infinity, and a missing encoder.
 
     Sees:
-        Rows that the model cannot write, above all: one mode left out costs the more the farther
-        it lies from what is written, in units of sigma. So it is a measure of coverage.
+        Above all, rows that the model cannot generate: a missing mode costs more the farther it
+        lies from the generated rows, in units of sigma. So it is a measure of coverage.
 
     Misses:
-        How good samples look; the two may disagree, and a model that copies its training rows
-        is found only on held-out ones. sigma decides much: compare at each model's own best one, on
-        the same rows. A bound tells a looser q from a worse model only by `effective_samples`. Rows
-        of few grey values have a density without bound as sigma falls.
+        The quality of samples; the two may disagree, and a model that copies its training rows is
+        noticed only on held-out ones. Much depends on sigma: compare models at the best sigma of
+        each, on the same rows. Only `effective_samples` distinguishes a loose bound from a bad
+        model. For rows of few grey values, the density grows without limit as sigma falls.
 
     Null:
-        None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
-        the data is what no model exceeds: for data of the model itself, its exact value.
+        None. `constant_decoder` is the value of a decoder that ignores its code. No model exceeds
+        minus the entropy of the data, which for data of the model itself is the exact value.
 
     Cost:
-        n (K + 8 latent) calls of the decoder, about; memory of 2^22 numbers a call. A decoder
+        about n (K + 8 latent) calls of the decoder; memory of 2^22 numbers per call. A decoder
         16-128-784, 100 rows, K = 500: 0.6 s; choosing sigma for it: 1 s.
 
     Reference:
@@ -136,7 +141,7 @@ def importance_bound(
     measurement = _measured("importance_bound", log_w, given, each)
     effective = measurement.extra["effective_samples"]
     few = effective < MIN_EFFECTIVE < samples
-    loose = f"; few codes carry the weight ({effective:.1f} of {samples}): loose" if few else ""
+    loose = f"; few effective codes ({effective:.1f} of {samples}): loose" if few else ""
     return replace(
         measurement,
         reading=measurement.reading + loose,
@@ -162,52 +167,54 @@ def annealed_importance(
     $$\frac1n \sum_i \log \frac1K \sum_{k=1}^{K} \prod_{t=1}^{T}
     N(x_i; g(z_{ik, t-1}), \sigma^2 I)^{\beta_t - \beta_{t-1}}$$
 
-    Each of K chains goes from the prior to the posterior of its row along
-    p(z) N(x; g(z), sigma^2 I)^beta, by one Hamiltonian transition at each of T temperatures. A
-    pilot sets step sizes, for 65 % acceptance, and spreads the temperatures so that all steps are
-    equally hard; then both are kept, so that the weights are unbiased for p(x) and the value is a
-    lower bound in expectation. (On 784 columns and 16 dimensions the gap at T = 200 was 9 nats, and
-    86 with the usual sigmoid of temperatures.)
+    Each of K chains goes from the prior to the posterior of its row along p(z) N(x; g(z), sigma^2
+    I)^beta, by one Hamiltonian transition at each of T temperatures. A pilot run sets the step
+    sizes, for 65 % acceptance, and spaces the temperatures so that all steps are equally hard. Then
+    both are fixed, so that the weights are unbiased for p(x) and the value is a lower bound in
+    expectation. (For 784 columns and 16 latent dimensions the gap at T = 200 was 9 nats, and 86
+    with the usual sigmoid schedule.)
 
     Args:
-        decoder: what is measured: `fitted.decoder()`, or `Decoder(network, latent)`.
+        decoder: what is measured: `fitted.decoder()`, or `LatentDecoder(network, latent)`.
         x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
         sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
             on a random fifth of the rows (at most 100), which are then left out.
-        steps: T, the temperatures.
-        chains: K, for each row.
-        leapfrog: leapfrog steps of a transition.
-        simulated: rows drawn from the model itself that bound the error from both sides; 0: none.
-        each: whether `extra` lists every row's value (`each`) and number (`rows`).
-        limit: the most rows taken (None: all); the others are left out at random.
+        steps: T, the number of temperatures.
+        chains: K, the number of chains per row.
+        leapfrog: leapfrog steps per transition.
+        simulated: number of rows drawn from the model itself, whose likelihood is bounded from both
+            sides; with 0 there is no such check.
+        each: whether `extra` lists every row's value (`each`) and index (`rows`).
+        limit: maximum rows (None: all); the rest is left out at random.
         seed: of chains, simulated and left-out rows.
 
     Returns:
-        The estimate in nats a row, of the density of the rows as the decoder writes them. The
-        interval (Student's) is for its expectation over rows and chains at this length. `extra`: as
-        for `importance_bound`, `acceptance`, and for the simulated rows the mean `lower` and
-        `upper` bound, their difference `gap` and its standard error `gap_error`. A gap below 1 nat
-        is tight: on rows like the model's own the value lies no more than that below the truth.
+        The estimate in nats per row, of the density of the rows as the decoder gives them. The
+        interval (Student's) is for its expectation over rows and chains at this length. `extra` is
+        as for `importance_bound`, with the `acceptance` rate, and for the simulated rows the mean
+        `lower` and `upper` bound, their difference `gap` and its standard error `gap_error`. A gap
+        below 1 nat is tight: on rows like the model's own, the value is at most that far below the
+        truth.
 
     Raises:
-        MeasureError: as `importance_bound`; for a decoder without a gradient; for steps, chains
+        MeasureError: as for `importance_bound`; for a decoder without a gradient; for steps, chains
             or leapfrog below 1, or simulated below 0 or equal to 1.
 
     Sees:
-        What `importance_bound` sees, without its trust in one Gaussian q: posteriors that are
-        bent, or have several modes.
+        What `importance_bound` sees, also where posteriors are curved or have several modes, which
+        one Gaussian q does not fit.
 
     Misses:
-        What `importance_bound` misses. The gap is of simulated rows: rows that the model hardly
-        writes may be farther from their truth.
+        What `importance_bound` misses. The gap is that of simulated rows: the error may be larger
+        for rows that the model hardly generates.
 
     Null:
-        None. `constant_decoder` is what a decoder without a code gives, and minus the entropy of
-        the data is what no model exceeds: for data of the model itself, its exact value.
+        None. `constant_decoder` is the value of a decoder that ignores its code. No model exceeds
+        minus the entropy of the data, which for data of the model itself is the exact value.
 
     Cost:
-        (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 62 K
-        leapfrog for each row's pilot; memory of 2^22 numbers a call. A decoder 16-128-784, 100
+        (n + 2 simulated) K T leapfrog calls of the decoder with their gradients, and 62 K leapfrog
+        for the pilot run of each row; memory of 2^22 numbers per call. A decoder 16-128-784, 100
         rows: 19 s. Convolutions on 8x8 pixels, 20 rows, K = 4, T = 100, 10 simulated: 42 s.
 
     Reference:
@@ -237,7 +244,7 @@ def annealed_importance(
 
 @dataclass(frozen=True)
 class _Given:
-    """The rows that are measured, their numbers in the data, and how sigma came about."""
+    """The rows that are measured, their indices in the data, and `extra` about sigma."""
 
     joint: JointDensity
     rows: Tensor
@@ -248,7 +255,7 @@ def _rows(
     decoder: LatentDecoder, x: Any, sigma: float | None, limit: int | None, seed: int
 ) -> _Given:
     """Return at most `limit` rows, and sigma chosen on others unless it is given."""
-    whole = joint(decoder, x, 1.0 if sigma is None else sigma)
+    whole = joint_density(decoder, x, 1.0 if sigma is None else sigma)
     rows = _shuffled(whole.n, seed)
     extra: dict[str, Any] = {}
     if sigma is None:
@@ -298,11 +305,11 @@ PROPOSALS = {"encoder": _by_encoder, "mode": _by_mode, "prior": _by_prior}
 def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measurement:
     values = log_mean(log_w)
     if not values.isfinite().all():
-        raise MeasureError("the decoder wrote NaN or infinity for some codes that rows led to")
+        raise MeasureError("the decoder gave NaN or infinity for some codes")
     value, d, k = float(values.mean()), given.joint.d, log_w.shape[1]
     half = _half_width(values)
     per_row = 1 / log_w.softmax(1).square().sum(1)
-    excess = (1 / per_row - 1 / k).clamp(min=0)  # rounding would leave less than none
+    excess = (1 / per_row - 1 / k).clamp(min=0)  # not below 0 by rounding
     floor = _constant(given.joint.x)
     listed = {"each": values.tolist(), "rows": given.rows.tolist()} if each else {}
     return Measurement(
@@ -347,9 +354,9 @@ def _constant(x: Tensor) -> float | None:
 def _reading(given: _Given, floor: float | None) -> str:
     rows = "1 row, no interval" if given.joint.n == 1 else f"{given.joint.n:,} rows"
     rows += f" of {given.extra['given']:,}" if "given" in given.extra else ""
-    chosen = f", chosen on {n} others" if (n := given.extra.get("rows_for_sigma")) else ""
-    beside = "" if floor is None else f"; a decoder without a code gives {floor:.4g}"
-    return f"log-likelihood of {rows} at sigma {given.joint.sigma:.3g}{chosen}{beside}"
+    chosen = f", chosen on {n} other rows" if (n := given.extra.get("rows_for_sigma")) else ""
+    constant = "" if floor is None else f"; a constant decoder gives {floor:.4g}"
+    return f"log-likelihood of {rows} at sigma {given.joint.sigma:.3g}{chosen}{constant}"
 
 
 def _gap(joint: JointDensity, n: int, schedule: Schedule, rng: torch.Generator) -> dict[str, Any]:
@@ -367,5 +374,5 @@ def _gap(joint: JointDensity, n: int, schedule: Schedule, rng: torch.Generator) 
 def _tightness(diagnostics: dict[str, Any]) -> str:
     if "gap" not in diagnostics:
         return ""
-    verdict = "tight" if diagnostics["gap"] < TIGHT_GAP else "loose, take more steps"
-    return f"; bounds of simulated rows {diagnostics['gap']:.2g} nats apart: {verdict}"
+    verdict = "tight" if diagnostics["gap"] < TIGHT_GAP else "loose, use more steps"
+    return f"; bounds of simulated rows differ by {diagnostics['gap']:.2g} nats: {verdict}"

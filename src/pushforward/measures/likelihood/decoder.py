@@ -1,9 +1,8 @@
-"""A generator or decoder as the measures of likelihood see it, and its joint density with rows.
+"""A generator or decoder for the measures of likelihood, and its joint density with rows.
 
-Whatever a model was trained with, it is measured as p(x, e) = p(e) N(x; g(e), sigma^2 I): the same
-observation noise for all. The decoder and the residuals keep the decoder's own precision; what is
-summed (over columns, over a path) is float64, because a log weight is a small difference of sums of
-the size of 10^3.
+However a model was trained, it is measured as p(x, e) = p(e) N(x; g(e), sigma^2 I): with the same
+observation noise for all. The decoder and the residuals keep the decoder's own dtype; sums (over
+columns, over a path) are float64, because a log weight is a small difference of large sums.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from pushforward.measures._inputs import matrix
 from pushforward.nn.priors import ContinuousPrior, Normal
 from pushforward.random import isolated
 
-AT_ONCE = 2**22  # numbers that one call of a decoder may write
+AT_ONCE = 2**22  # numbers that one call of a decoder may return
 
 
 class LatentDecoder:
-    """A map from codes to the means of p(x|z), and what goes with it.
+    """A map from codes to the means of p(x|z), with the prior and encoder that belong to it.
 
     Args:
         mean: codes z (k, latent) -> means (k, ...): a network in `eval()` mode, or any function of
@@ -34,12 +33,12 @@ class LatentDecoder:
         prior: p(z); None for N(0, I).
         encoder: rows (n, d) -> mean and log-variance of q(z|x), each (n, latent), in the prior's
             normal coordinates; None where there is none.
-        rows: what makes of a user's data the rows that the decoder writes; None when they are
-            numbers that already are such.
+        rows: maps a user's data to rows as the decoder gives them; None where they are such
+            already.
         dtype: what the decoder reads; None for that of its parameters, or of torch's default.
 
     Raises:
-        MeasureError: for a latent dimension below 1, or another one than the prior's.
+        MeasureError: for a latent dimension below 1, or another one than that of the prior.
     """
 
     def __init__(
@@ -73,11 +72,11 @@ class LatentDecoder:
             what = str(error).splitlines()[0]
             raise MeasureError(
                 f"the decoder failed on codes {tuple(e.shape)} of {self.dtype}: {what}; it takes "
-                "tensors (k, latent), and Decoder(..., dtype=) sets their precision"
+                "tensors (k, latent), and LatentDecoder(..., dtype=) sets their dtype"
             ) from error
         if not isinstance(written, Tensor) or written.ndim < 2 or len(written) != len(e):
             form = tuple(written.shape) if isinstance(written, Tensor) else type(written).__name__
-            raise MeasureError(f"the decoder must write ({len(e)}, ...) here, and wrote {form}")
+            raise MeasureError(f"the decoder must return ({len(e)}, ...) here, and returned {form}")
         return written.flatten(1)
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
@@ -88,7 +87,7 @@ class LatentDecoder:
             return self.prior.draw(n).double()
 
     def generator(self, seed: int) -> torch.Generator:
-        """Return a random state where codes are drawn."""
+        """Return a random generator on the device where codes are drawn."""
         return torch.Generator(self.device).manual_seed(seed)
 
 
@@ -134,37 +133,35 @@ def gaussian(squares: Tensor, d: int, sigma: float) -> Tensor:
     return -0.5 * (squares / sigma**2 + d * math.log(2 * math.pi * sigma**2))
 
 
-def joint(decoder: LatentDecoder, x: Any, sigma: float) -> JointDensity:
-    """Return decoder and rows, when they fit each other; MeasureError says what does not."""
+def joint_density(decoder: LatentDecoder, x: Any, sigma: float) -> JointDensity:
+    """Return the joint density of a decoder and rows; MeasureError where they do not fit."""
     if not isinstance(decoder, LatentDecoder):
         raise MeasureError(
-            f"a likelihood needs a Decoder, and was given {type(decoder).__name__}: take "
-            "fitted.decoder(), or Decoder(network, latent)"
+            f"a likelihood needs a LatentDecoder, and was given {type(decoder).__name__}: use "
+            "fitted.decoder(), or LatentDecoder(network, latent)"
         )
     if not 0 < sigma < math.inf:
         raise MeasureError(f"sigma must be a positive number, and is {sigma}")
     rows = matrix(x if decoder.rows is None else decoder.rows(x), "the data")
     if len(rows) == 0:
         raise MeasureError("a likelihood needs at least 1 row, and was given none")
-    _sound(decoder, rows.shape[1])
+    _require_deterministic(decoder, rows.shape[1])
     return JointDensity(decoder, rows.to(decoder.device, decoder.dtype), sigma)
 
 
 @torch.no_grad()
-def _sound(decoder: LatentDecoder, d: int) -> None:
+def _require_deterministic(decoder: LatentDecoder, d: int) -> None:
     """Raise MeasureError unless the decoder is a function of each code alone, d wide, finite."""
     e = decoder.draw(4, decoder.generator(0))
     means = decoder.means(e)
     if means.shape[1] != d:
-        raise MeasureError(
-            f"the decoder writes rows of {means.shape[1]} numbers, the data have {d}"
-        )
+        raise MeasureError(f"the decoder gives rows of {means.shape[1]} numbers, the data have {d}")
     if not means.isfinite().all():
-        raise MeasureError("the decoder writes NaN or infinity for codes of its own prior")
+        raise MeasureError("the decoder gives NaN or infinity for codes of its own prior")
     if not torch.allclose(means[:2], decoder.means(e[:2]), rtol=1e-3, atol=1e-4 * _scale(means)):
         raise MeasureError(
-            "the decoder writes something else each time for the same codes; a likelihood needs a "
-            "function of the code alone: put a network into eval() mode, take means, not draws"
+            "the decoder gives different rows for the same codes; a likelihood needs a function of "
+            "the code alone: put a network in eval() mode, and return means, not draws"
         )
 
 

@@ -1,4 +1,4 @@
-"""Measures that look at neighbours: is it like the data, is all of it there, is it a copy?"""
+"""Measures by nearest neighbours: fidelity, coverage, copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the balls of two samples say: six values, their nulls and their standard errors.
+"""The balls around the rows of two samples: six statistics, their nulls and standard errors.
 
 The ball around a row is closed and reaches to the row's k-th nearest other row of its own sample.
 """
@@ -20,7 +20,7 @@ from pushforward.measures._intervals import permutation_masks
 NAMES = ("precision", "recall", "density", "coverage")
 CLIPPED = ("clipped_density", "clipped_coverage")
 ALL = NAMES + CLIPPED
-MAX_SUBSAMPLE = 1000  # rows a side from which the standard errors are taken, at most
+MAX_SUBSAMPLE = 1000  # rows of each sample for the standard errors, at most
 MAX_COVERAGE = 2.0  # clipped coverage before its clip at 1, at most
 
 Floats = NDArray[np.float64]
@@ -28,11 +28,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BallStatistics:
-    """The six values in the order of ALL, the last two before their clip, and if there are copies.
+    """The six values in the order of ALL, the last two before their clip.
 
     Args:
         values: the six values.
-        copies: whether real rows have exact copies among k others.
+        copies: whether a real row has k exact copies.
     """
 
     values: list[float]
@@ -40,7 +40,7 @@ class BallStatistics:
 
 
 def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> BallStatistics:
-    """Return what the balls of two samples (n, d) and (m, d) say."""
+    """Return the statistics of the balls of two samples (n, d) and (m, d)."""
     around_x = _search.nearest(x, x, k + 1, chunk=chunk, itself=True)
     radii_x = around_x.squared[:, k - 1]
     radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
@@ -77,11 +77,10 @@ def _median_radius(squared: Tensor) -> float:
 
 
 def beta_binomial(n: int, others: Floats, k: int) -> Floats:
-    """Return the chances (k, len(others)) that a ball holds s = 0 .. k - 1 of so many other rows.
+    """Return the probabilities (k, len(others)) that a ball holds s = 0 .. k - 1 of other rows.
 
-    The ball is that of one of n rows, and the others are drawn from the same continuous
-    distribution: the number is beta-binomial with parameters k and n - k, whatever the
-    distribution.
+    The ball is that of one of n rows, and the other rows are drawn from the same continuous
+    distribution: their number is beta-binomial with parameters k and n - k, for every distribution.
     """
     chance = np.ones_like(others)
     for i in range(k):
@@ -95,12 +94,12 @@ def beta_binomial(n: int, others: Floats, k: int) -> Floats:
 
 
 def expected_coverage(n: int, m: int, k: int) -> float:
-    """Return the coverage that no difference gives, in expectation."""
+    """Return the expectation of the coverage for equal distributions."""
     return 1 - float(beta_binomial(n, np.array([float(m)]), k)[0, 0])
 
 
 def good_share(filled: float, n: int, m: int, k: int) -> float:
-    """Return how many of m rows, as a share, fill the balls of n rows as much where all are good.
+    """Return the share a for which a m good rows would fill the balls of n rows as much.
 
     Args:
         filled: the mean over balls of min(k, rows in it) / k.
@@ -139,7 +138,7 @@ def nulls(
 
 
 def clipped(values: list[float]) -> list[float]:
-    """Return the values as they are reported: the clipped ones at most 1."""
+    """Return the values as they are reported, the clipped ones at most 1."""
     return [min(1.0, v) if name in CLIPPED else v for name, v in zip(ALL, values, strict=True)]
 
 
@@ -148,8 +147,8 @@ def errors(
 ) -> list[float | None]:
     """Return standard errors over both samples, by subsampling without replacement.
 
-    Where the samples have one size, both are subsampled at once. Else their shares differ, and so
-    do the factors back to the full sizes: each is subsampled beside a fixed part of the other.
+    Samples of equal size are subsampled at the same time. Otherwise the shares differ, and so do
+    the factors back to the full sizes: each is then subsampled with a fixed part of the other.
     """
     if resamples < 2:
         return [None] * len(ALL)

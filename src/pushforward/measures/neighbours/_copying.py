@@ -1,4 +1,4 @@
-"""The statistics behind the measures of copies: who is nearer to training rows, and by chance?"""
+"""The statistics behind the measures of copies: which rows are nearer to the training rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pushforward.measures.neighbours._shared import distances
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-MIN_CELL_ROWS = 20  # rows of each kind from which a cell's ranks are about normal
-EXCHANGES_AT_ONCE = 64  # exchanges that are held at once
+MIN_CELL_ROWS = 20  # of each sample: from there on the rank sum is about normal
+EXCHANGES_AT_ONCE = 64  # exchanges in memory at once
 
 
 @dataclass(frozen=True)
 class NearerShare:
-    """The share of rows that are nearer to the training rows, its variance, and by chance (B,)."""
+    """The share of rows nearer to the training rows, its variance, and its permuted values (B,)."""
 
     share: float
     variance: float
@@ -31,34 +31,34 @@ class NearerShare:
 
 
 def nearer_share(
-    to_seen: tuple[Tensor, Tensor],
-    to_unseen: tuple[Tensor, Tensor],
+    to_training: tuple[Tensor, Tensor],
+    to_held_out: tuple[Tensor, Tensor],
     size: int,
     permutations: int,
     rng: torch.Generator,
 ) -> NearerShare:
     """Compare the distances (m,) of generated rows to two reference samples of one size.
 
-    Every row gives one point to the reference row that is nearest to it, or half a point to one on
-    each side. Reference rows differ much in their points (those in the middle of the data are near
-    to many), so the points are what varies, not only the generated rows.
+    Every row gives one point to its nearest reference row, or half a point to one on each side.
+    Reference rows differ much in their points (those in the centre of the data are near many rows),
+    so their points are the units of the variance, not the generated rows alone.
 
     Args:
-        to_seen: distances to the training sample, and its nearest rows.
-        to_unseen: the same of the held-out sample.
+        to_training: distances to the training sample, and its nearest rows.
+        to_held_out: the same of the held-out sample.
         size: rows of each of the two.
-        permutations: how many random exchanges.
+        permutations: number of random exchanges.
         rng: draws them.
     """
-    (near, i), (far, j) = to_seen, to_unseen
+    (near, i), (far, j) = to_training, to_held_out
     wins = (near < far).double() + 0.5 * (near == far).double()
     share = float(wins.mean())
-    seen = torch.zeros(size, dtype=torch.float64, device=near.device).index_add_(0, i, wins)
-    unseen = torch.zeros_like(seen).index_add_(0, j, 1 - wins)
-    spread = (1 - share) ** 2 * seen.var() + share**2 * unseen.var()
+    of_training = torch.zeros(size, dtype=torch.float64, device=near.device).index_add_(0, i, wins)
+    of_held_out = torch.zeros_like(of_training).index_add_(0, j, 1 - wins)
+    spread = (1 - share) ** 2 * of_training.var() + share**2 * of_held_out.var()
     variance = float(spread) * size / len(wins) ** 2
-    # The share is that of the points that training rows have: linear in whether rows change places.
-    differences = (seen - unseen).cpu()
+    # The share is that of the points of training rows: linear in which rows are exchanged.
+    differences = (of_training - of_held_out).cpu()
     permuted = [signs @ differences for signs in _signs(permutations, size, rng)]
     return NearerShare(share, variance, 0.5 + torch.cat(permuted).numpy() / (2 * len(wins)))
 
@@ -71,7 +71,7 @@ def _signs(permutations: int, size: int, rng: torch.Generator) -> Iterator[Tenso
 
 @dataclass(frozen=True)
 class CellDistances:
-    """Rows of one sample by their cells (n,) and distances to the cell's training rows (n,)."""
+    """The rows' cells (n,), and their distances to the cell's training rows (n,)."""
 
     cell: Indices
     distance: Floats

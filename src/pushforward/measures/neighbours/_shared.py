@@ -1,4 +1,4 @@
-"""What the neighbour measures share: the training sample beside the pair, distances, shares."""
+"""Shared by the neighbour measures: the training sample, distances, intervals of shares."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_training(
 ) -> tuple[Pair, Tensor, float]:
     """Return the held-out and the generated sample, the training sample, and their unit.
 
-    Of the training sample `times` the limit is taken, of the others the limit.
+    At most `times * limit` training rows are taken, and `limit` rows of the others.
 
     Raises:
         MeasureError: as `pair`, and for a training sample that does not fit.
@@ -59,7 +59,7 @@ def distances(queries: Tensor, reference: Tensor, chunk: int | None) -> tuple[Te
 def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:
     """Return Wilson's interval of a share that has this variance.
 
-    It is that of as many independent trials as have the variance, and of the given ones at most.
+    It is that of as many independent trials as would have this variance, at most the given number.
     """
     if variance > 0:
         trials = max(1.0, min(trials, share * (1 - share) / variance))

@@ -1,8 +1,8 @@
-"""Measures that look at neighbours: is what was generated like the data, and is all of it there?
+"""Measures of fidelity and coverage by nearest neighbours.
 
-All of them share one exact engine and one convention: the ball around a row is closed and reaches
-to the row's k-th nearest *other* row. A row that is there more than k times has a ball of radius
-zero, which holds its exact copies. `prdc` makes all six in one pass.
+All of them share one exact search and one convention: the ball around a row is closed and reaches
+to the row's k-th nearest *other* row. A row that occurs more than k times has a ball of radius
+zero, which holds its exact copies. `prdc` computes all six in one pass.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Options(TypedDict, total=False):
 
 
 def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""Share of the generated rows that lie where real rows do: fidelity.
+    r"""Share of the generated rows that lie among the real rows: fidelity.
 
     $$\frac1m \sum_j 1\left[y_j \in \bigcup_i B(x_i, r_k(x_i))\right]$$
 
     The ball B around a row reaches to its k-th nearest other row, at the distance r_k. The value
-    depends on both sizes and on the dimension: 0.7 may be perfect, and the null says so.
+    depends on both sizes and on the dimension: 0.7 may be perfect, which the null shows.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -49,14 +49,14 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        generated rows where there are no real ones: noise, blurred edges, modes of its own.
+        generated rows where there are no real ones: noise, blurred edges, invented modes.
 
     Misses:
-        what is left out (a generator of one perfect row has a precision of 1), and how often each
-        region is visited. One real outlier has a large ball, which can make it too high.
+        what is missing (a generator of one perfect row has a precision of 1), and how often each
+        region is visited. A real outlier has a large ball, which can make the value too high.
 
     Null:
         depends on sizes and dimension and has no formula; it is the mean over random permutations
@@ -74,7 +74,7 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
 
 def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""Share of the real rows that lie where generated rows do: variety.
+    r"""Share of the real rows that lie among the generated rows: coverage of the data.
 
     $$\frac1n \sum_i 1\left[x_i \in \bigcup_j B(y_j, r_k(y_j))\right]$$
 
@@ -89,21 +89,21 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        modes that a generator leaves out: then precision is high and recall is low.
+        modes that are missing: precision is then high and recall low.
 
     Misses:
-        what the generator makes beside the data, and how often each region is visited. Generated
-        outliers have large balls, which can make it too high; read it with `coverage`.
+        what is generated outside the data, and how often each region is visited. Generated outliers
+        have large balls, which can make the value too high; read it together with `coverage`.
 
     Null:
         depends on sizes and dimension and has no formula; it is the mean over random permutations
         of the pooled rows.
 
     Cost:
-        that of `precision`, of which it is a part.
+        as for `precision`, in the same pass.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -113,11 +113,11 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
 
 def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""How densely real rows lie around generated ones: 1 when both have one distribution.
+    r"""How densely real rows lie around generated ones: 1 for equal distributions.
 
     $$\frac1{km} \sum_j \sum_i 1\left[y_j \in B(x_i, r_k(x_i))\right]$$
 
-    Above 1 the generated rows sit in the middle of the data, below 1 outside it.
+    Above 1, the generated rows lie in the centre of the data; below 1, outside it.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -125,26 +125,26 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         **options: the keywords of `prdc`.
 
     Returns:
-        A number from 0, without an upper end; the interval is for its expectation at these sizes,
+        A number from 0, without an upper bound; the interval is for its expectation at these sizes,
         over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        generated rows in thin regions or outside the data, and a generator that keeps to the
-        middle.
+        generated rows in sparse regions or outside the data, and a generator that keeps to the
+        centre.
 
     Misses:
-        what is left out. Rows outside and rows in the middle cancel each other, so 1 alone is no
-        proof; where a few real rows are in many balls, copies of them make it very high.
+        what is missing. Rows outside and rows in the centre cancel each other, so 1 alone proves
+        nothing; where a few real rows lie in many balls, copies of them make it very high.
 
     Null:
         exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
         mean over random permutations.
 
     Cost:
-        that of `precision`, in the same pass.
+        as for `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -153,12 +153,11 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
 
 def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""Share of the real rows that have a generated one in their ball: variety.
+    r"""Share of the real rows with a generated row in their ball: coverage of the data.
 
     $$\frac1n \sum_i 1\left[\exists j: y_j \in B(x_i, r_k(x_i))\right]$$
 
-    Unlike `recall` it looks at balls of the real rows alone, so that generated outliers gain
-    nothing.
+    Unlike `recall`, it uses the balls of the real rows only, so generated outliers do not raise it.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -169,21 +168,21 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         A share; the interval is for its expectation at these sizes, over both samples.
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        modes that are left out, and regions that are visited much too rarely.
+        missing modes, and regions that are visited much too rarely.
 
     Misses:
-        what the generator makes beside the data. It grows with m: a larger sample of the same
-        generator covers more, so only values at equal sizes compare.
+        what is generated outside the data. It grows with m: a larger sample of the same generator
+        covers more, so compare values only at equal sizes.
 
     Null:
         one formula for all continuous distributions, $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m -
         1 - i)$; with exact copies, the mean over random permutations.
 
     Cost:
-        that of `precision`, in the same pass.
+        as for `precision`, in the same pass.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
@@ -192,14 +191,14 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
 
 def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""Share of the generated rows that are good: `density` that outliers cannot raise.
+    r"""Share of the generated rows that are good: a `density` that outliers cannot raise.
 
     $$\min\left(1, \frac{D(y)}{D(x)}\right), \quad
     D(v) = \frac1{|v|} \sum_j \min\left(1, \frac1k \sum_i 1[v_j \in B(x_i, R_i)]\right), \quad
     R_i = \min(r_k(x_i), \mathrm{median}_l\, r_k(x_l))$$
 
-    No ball is larger than the median one, no row counts for more than one, and the same of the
-    real rows (each without its own ball) sets the scale.
+    No ball is larger than the median one, no row counts for more than one, and the same statistic
+    of the real rows (each without its own ball) sets the scale.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -207,26 +206,26 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         **options: the keywords of `prdc`.
 
     Returns:
-        A share, to be read as that of good rows: half of the rows replaced by noise gives about
-        half. The interval is for the expectation at these sizes, over both samples, cut at 1 as the
-        value is (`extra["unclipped"]` has the value before).
+        The share of good rows: with half of the rows replaced by noise it is about half. The
+        interval is for the expectation at these sizes, over both samples, clipped at 1 like the
+        value (`extra["unclipped"]` has the value before).
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        generated rows in thin regions or outside the data, in proportion to their number.
+        generated rows in sparse regions or outside the data, in proportion to their number.
 
     Misses:
-        what is left out, and how the good rows are spread. Half of the real rows have clipped
-        balls, so it says little of rows in the tails.
+        what is missing, and how the good rows are spread. Half of the real rows have clipped balls,
+        so it says little about rows in the tails.
 
     Null:
-        1 before the clip; a little less after it, by the half of the noise that is cut off: the
-        mean over random permutations of the pooled rows.
+        1 before the clip, and a little less after it, as the noise above 1 is cut off: the mean
+        over random permutations of the pooled rows.
 
     Cost:
-        that of `precision`, in the same pass, of which it is about a fifth.
+        as for `precision`, in the same pass, of which it takes about a fifth.
 
     Reference:
         Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
@@ -236,14 +235,14 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
 
 def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
-    r"""Share of the data that is covered: `coverage` on a scale where half as many rows give half.
+    r"""Share of the data that is covered: `coverage` on a scale where half the rows give half.
 
     $$\min\left(1, f^{-1}\left(\frac1{nk} \sum_i \min\Big(k, \sum_j 1[y_j \in B(x_i, r_k(x_i))]
     \Big)\right)\right), \quad f(a) = \frac1k E \min(k, S_{am})$$
 
-    S_g is how many of g good rows a ball holds: beta-binomial with parameters k and n - k,
-    whatever the (continuous) distribution. So f(a) is what a sample gives of which the share a is
-    good and the rest far away. Between whole numbers of rows f is interpolated.
+    S_g is the number of g good rows that a ball holds: beta-binomial with parameters k and n - k,
+    for every continuous distribution. So f(a) is the expected value for a sample of which the share
+    a is good and the rest far away. Between whole numbers of rows f is interpolated.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
@@ -251,25 +250,25 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         **options: the keywords of `prdc`.
 
     Returns:
-        A share; the interval is for the expectation at these sizes, over both samples, cut at 1 as
-        the value is (`extra["unclipped"]` has the value before, at most 2).
+        A share; the interval is for the expectation at these sizes, over both samples, clipped at 1
+        like the value (`extra["unclipped"]` has the value before, at most 2).
 
     Raises:
-        MeasureError: as `prdc`.
+        MeasureError: as for `prdc`.
 
     Sees:
-        modes that are left out, and regions that are visited too rarely, in proportion.
+        missing modes and regions that are visited too rarely, in proportion.
 
     Misses:
-        whether rows are missing or bad: half of the rows as noise and half of the modes left out
-        both give about half. Read it with `clipped_density`.
+        whether rows are missing or bad: with half of the rows as noise, and with half of the modes
+        missing, it is about half. Read it together with `clipped_density`.
 
     Null:
-        1 before the clip; a little less after it, by the half of the noise that is cut off: the
-        mean over random permutations of the pooled rows.
+        1 before the clip, and a little less after it, as the noise above 1 is cut off: the mean
+        over random permutations of the pooled rows.
 
     Cost:
-        that of `precision`, in the same pass.
+        as for `precision`, in the same pass.
 
     Reference:
         Salvy, Talbot & Thirion 2026, "Enhanced generative model evaluation with clipped density
@@ -300,41 +299,41 @@ def prdc(
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         k: a row's ball reaches to its k-th nearest other row of its own sample.
-        chunk: rows whose distances are held at once: memory is chunk times the larger sample. None
-            for as many as fit a CPU's cache.
-        permutations: random permutations of the pooled rows, at the same sizes, behind the nulls
-            that have no formula (or none that holds for exact copies). 0: none.
-        resamples: subsamples behind the intervals. 0: no intervals.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        chunk: rows whose distances are computed at once: memory is chunk times the larger sample.
+            None for as many as fit a CPU's cache.
+        permutations: number of random permutations of the pooled rows, for the nulls that have no
+            formula (or none that holds with exact copies); with 0 these nulls are missing.
+        resamples: number of subsamples, for the intervals; with 0 there are none.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations, subsamples and left-out rows.
 
     Returns:
-        All six depend on the sizes, so the intervals are for their expectation at *these* sizes,
-        over both samples. Their standard error is that of subsamples without replacement (half of
-        each side, at most 1,000 rows), scaled to the full sizes.
+        A scorecard with the six measurements. All depend on the sizes, so the intervals are for
+        their expectations at *these* sizes, over both samples. The standard error is that of
+        subsamples without replacement (half of each sample, at most 1,000 rows), scaled to the full
+        sizes.
 
     Raises:
-        MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
+        MeasureError: for fewer than 2 (k + 1) rows of a sample, different widths, NaN or infinity,
             and k or chunk below 1.
 
     Sees:
-        which part of the data is missing (recall, coverage) apart from what should not be there
-        (precision, density).
+        separately, which part of the data is missing (recall, coverage) and what should not be
+        there (precision, density).
 
     Misses:
-        everything in many dimensions, where all rows are far from each other: measure features
-        there. Columns of another unit drown the others. None of the six sees copies of training
-        rows, which look perfect.
+        most differences in many dimensions, where all rows are far from each other: measure
+        features there. Columns with large values outweigh the others. None of the six sees copies
+        of training rows, which look perfect.
 
     Null:
         1 for density and a formula for coverage; for the others, random permutations of the pooled
-        rows, which cost as much as the measurement each.
+        rows, each of which costs as much as the measurement.
 
     Cost:
-        O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and
-        d = 64 with permutations=0 and resamples=0. Each permutation costs as
-        much again.
+        O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and d =
+        64 with permutations=0 and resamples=0. Each permutation costs as much again.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
@@ -358,7 +357,7 @@ def _measured(
 ) -> Measurement:
     low, high = _interval(name, value, error, both)
     better: Better = "null" if name == "density" else "higher"
-    comparison = "" if null is None else f"{_relation(low, high, null)} {null:.3f} of no difference"
+    comparison = "" if null is None else f"; {_relation(low, high, null)} {null:.3f}"
     reported = min(1.0, value) if name in CLIPPED else value
     return Measurement(
         name,
@@ -378,8 +377,8 @@ def _measured(
 
 def _relation(low: float | None, high: float | None, null: float) -> str:
     if high is not None and high < null:
-        return ", below the"
-    return ", above the" if low is not None and low > null else " beside the"
+        return "below the null"
+    return "above the null" if low is not None and low > null else "null"
 
 
 def _interval(

@@ -1,8 +1,8 @@
 """Measures that look for copies of training rows among the generated ones.
 
-A copy looks perfect to every measure that compares distributions. These three compare with what new
-real rows do: rows of the training sample itself (`authenticity`), or held-out rows, which the
-generator has not seen (`closest_record`, `memorisation`).
+To a measure that compares distributions, copies look perfect. These three compare generated rows
+with new real ones: with the other rows of the training sample (`authenticity`), or with held-out
+rows, which the generator has not seen (`closest_record`, `memorisation`).
 """
 
 from __future__ import annotations
@@ -35,43 +35,43 @@ def authenticity(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Share of the generated rows that are no near copies of a training row.
+    r"""Share of the generated rows that are not near copies of a training row.
 
     $$\frac1m \sum_j 1\left[|y_j - t_{i(j)}| > \min_{l \ne i(j)} |t_l - t_{i(j)}|\right],
     \quad i(j) = \mathrm{argmin}_i\, |y_j - t_i|$$
 
-    A generated row is authentic if it lies further from its nearest training row than that row
-    lies from its own nearest other training row. At equal distances it is not, so that copies of a
-    row that is there twice count as copies.
+    A generated row is authentic if it lies further from its nearest training row than that row lies
+    from its own nearest other training row. At equal distances it is not authentic, so copies of a
+    row that occurs twice count as copies.
 
     Args:
         x: held-out real rows (n, ...), as for the other measures of copies; the value and the null
             do not depend on them.
         y: the generated sample (m, ...).
         train: the training sample (l, ...).
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each sample (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of left-out rows.
 
     Returns:
-        A share, with Wilson's interval: given the training rows, for the generator's own share.
+        A share, with Wilson's interval: for the generator's share, given the training rows.
 
     Raises:
         MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity, and
             chunk below 1.
 
     Sees:
-        exact copies and copies with noise that is small beside the distances of the data.
+        exact copies, and copies with noise that is small compared with the distances in the data.
 
     Misses:
-        copies of rows in thin regions, whose neighbours are far: almost every row near an outlier
-        counts as a copy. It cannot tell a copy from a new row in a dense region; as it does
-        not look at held-out rows, it rests on the null alone. Rows far from the data are authentic.
+        copies in dense regions, which it cannot distinguish from new rows. In sparse regions,
+        almost every row near an outlier counts as a copy. As it does not look at held-out rows, all
+        rests on the null. Rows far from the data count as authentic.
 
     Null:
-        what training rows do among the other training rows: one less the share of rows that
-        are their nearest neighbour's nearest neighbour; about 1/3 on a line and 0.38 in the plane.
+        the same of the training rows among each other: 1 minus the share of rows that are their
+        nearest neighbour's nearest neighbour; about 1/3 on a line and 0.38 in the plane.
 
     Cost:
         O(l (l + m) d) time and O(chunk l) memory; 0.7 s on one core at l = m = 10,000 and d = 64.
@@ -129,25 +129,25 @@ def closest_record(
     $$\frac1m \sum_j \left(1[d_j < h_j] + \tfrac12 1[d_j = h_j]\right), \quad
     d_j = \min_i |y_j - t_i|, \quad h_j = \min_i |y_j - x_i|$$
 
-    The two reference samples have one size: of the larger one, rows are left out at random, which
-    `extra["references"]` tells. Otherwise the larger one would be nearer for its size alone.
+    The two reference samples have the same size: rows of the larger one are left out at random
+    (`extra["references"]`). Otherwise the larger one would be nearer for its size alone.
 
     Args:
         x: held-out real rows, which the generator has not seen (n, ...).
         y: the generated sample (m, ...).
         train: the training sample (l, ...).
-        permutations: random exchanges of training and held-out rows behind the p-value.
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each sample (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random exchanges of training and held-out rows, for the p-value.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of exchanges and left-out rows.
 
     Returns:
         A share. The interval is for its expectation at these sizes, over generated, training and
-        held-out rows. The p-value is that of "training rows are no nearer", one-sided: each
-        training row changes places with a held-out one, or not. It is exact without ties. `extra`
-        has the median and the 5 % quantile of the distances to both, and the share of exact copies
-        of training rows (`exact_copies`) beside that among the held-out rows
+        held-out rows. The one-sided p-value is for "training rows are no nearer", from random
+        exchanges of training and held-out rows, and exact without ties. `extra` has the median and
+        the 5 % quantile of the distances to both, the share of exact copies of training rows
+        (`exact_copies`), and the share of exact copies among the held-out rows
         (`exact_copies_held_out`).
 
     Raises:
@@ -155,12 +155,12 @@ def closest_record(
             chunk or permutations below 1.
 
     Sees:
-        copies, near copies and every pull towards the training rows, in all regions at once.
+        copies, near copies and any attraction to the training rows, in all regions at once.
 
     Misses:
-        copies that are few: 1 % of the rows moves the share by half a per cent. Held-out rows that
-        are not from the distribution of the training rows (a later month) make any generator look
-        like a copier.
+        a few copies: 1 % of the rows shifts the share by half a per cent. Held-out rows from
+        another distribution than the training rows (say, a later month) make any generator look as
+        if it copied.
 
     Null:
         1/2.
@@ -179,12 +179,13 @@ def closest_record(
     )
     rng = torch.Generator().manual_seed(seed)
     size = min(both.n, len(rows))
-    seen, unseen = subsample(rows, size, rng), subsample(both.x, size, rng)
-    to_seen, to_unseen = distances(both.y, seen, chunk), distances(both.y, unseen, chunk)
-    nearer = _copying.nearer_share(to_seen, to_unseen, size, permutations, rng)
+    training, held_out = subsample(rows, size, rng), subsample(both.x, size, rng)
+    to_training = distances(both.y, training, chunk)
+    to_held_out = distances(both.y, held_out, chunk)
+    nearer = _copying.nearer_share(to_training, to_held_out, size, permutations, rng)
     low, high = share_interval(nearer.share, nearer.variance, both.m)
     p_value = permutation_p(nearer.share, nearer.permuted)
-    copies = _mean(to_seen[0] == 0)
+    copies = _mean(to_training[0] == 0)
     return Measurement(
         "closest_record",
         nearer.share,
@@ -200,10 +201,10 @@ def closest_record(
         reading=f"{_nearer(p_value)}{_exact(copies, size)}",
         extra={
             "references": {"each": size, "train": len(rows), "held_out": both.n},
-            "distance_train": _quantiles(to_seen[0] * unit),
-            "distance_held_out": _quantiles(to_unseen[0] * unit),
+            "distance_train": _quantiles(to_training[0] * unit),
+            "distance_held_out": _quantiles(to_held_out[0] * unit),
             "exact_copies": copies,
-            "exact_copies_held_out": _mean(distances(unseen, seen, chunk)[0] == 0),
+            "exact_copies_held_out": _mean(distances(held_out, training, chunk)[0] == 0),
             **both.extra,
         },
     )
@@ -227,39 +228,39 @@ def memorisation(
     z_c = \frac{U_c - n_c m_c / 2}{\sqrt{n_c m_c (n_c + m_c + 1) / 12}}$$
 
     The training rows are split into cells by k-means. In cell c, U_c counts the pairs of a
-    generated and a held-out row in which the generated one is the further from its nearest
-    training row of that cell (ties as one half), and p_c is the share of the held-out rows. With
-    ties the variance below the root is smaller by their part.
+    generated and a held-out row in which the generated one is farther from its nearest training row
+    of that cell (ties count one half), and p_c is the share of the held-out rows. Ties reduce the
+    variance under the root.
 
     Args:
         x: held-out real rows, which the generator has not seen (n, ...).
         y: the generated sample (m, ...).
         train: the training sample (l, ...).
-        cells: number of cells; None for one in a hundred rows of the smallest sample, at most 10.
-        resamples: bootstrap samples behind the interval. 0: no interval.
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each sample (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        cells: number of cells; None for one per hundred rows of the smallest sample, at most 10.
+        resamples: number of bootstrap samples, for the interval; with 0 there is none.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the cells, resamples and left-out rows.
 
     Returns:
-        C_T: far below 0 for copies, far above 0 for rows that keep off the training rows
-        (underfitting). The interval is for its expectation given the training rows and cells, by
-        resampling generated and held-out rows. The p-value is that of "no copying", one-sided,
-        from the normal distribution of the ranks. Cells with fewer than 20 generated or held-out
-        rows are left out, and `extra` says how many rows remain.
+        C_T: far below 0 for copies, far above 0 for rows that stay away from the training rows
+            (underfitting). The interval is for its expectation given the training rows and cells,
+            by resampling generated and held-out rows. The one-sided p-value is for "no copying",
+            from the normal approximation of the rank sums. Cells with fewer than 20 generated or
+            held-out rows are left out; `extra` has the number of remaining rows.
 
     Raises:
         MeasureError: for fewer than 20 rows of a sample, no cell with 20 of both kinds, different
             widths, NaN or infinity, and cells or chunk below 1.
 
     Sees:
-        near copies, also in some cells alone, and underfitting, by the other sign.
+        near copies, also in some of the cells only, and underfitting, by the opposite sign.
 
     Misses:
-        copies that are few, and copies in one cell that are made good by distance in another. A
-        weighted mean of z-scores varies less than one z-score: -2 says more than it seems to, and
-        the p-value says how much. It grows with the sizes; compare it at equal ones.
+        a few copies, and copies in one cell that larger distances in another cancel. A weighted
+        mean of z-scores varies less than one z-score: -2 is stronger evidence than it seems, as the
+        p-value shows. It grows with the sizes, so compare it only at equal ones.
 
     Null:
         0.
@@ -319,11 +320,11 @@ def _quantiles(values: Tensor) -> dict[str, float]:
 def _half_width_of_difference(*flagged: tuple[Tensor, Tensor]) -> float:
     """Return the half width of the 95 % interval of the difference of two shares of flags.
 
-    Each flag, of one row, is put to the account of the training row that it is about: training rows
-    differ much in what is near them, and both shares rest on the same ones.
+    Each flag is assigned to its training row: training rows differ much in what is near them, and
+    both shares depend on the same ones.
 
     Args:
-        flagged: flags (m,) and their training rows (m,); the second has one of each.
+        flagged: flags (m,) and their training rows (m,); the second pair has each row once.
     """
     size = len(flagged[-1][0])
     of_rows = [
@@ -337,10 +338,12 @@ def _half_width_of_difference(*flagged: tuple[Tensor, Tensor]) -> float:
 
 
 def _copies(value: float, null: float, half: float) -> str:
-    beside = f"than the {null:.3f} of real rows among each other"
+    comparison = f"than the {null:.3f} of training rows among each other"
     if value + half < null:
-        return f"fewer are authentic {beside}: near copies"
-    return "no near copies" if value - half <= null else f"more are authentic {beside}: no copies"
+        return f"fewer are authentic {comparison}: near copies"
+    return (
+        "no near copies" if value - half <= null else f"more are authentic {comparison}: no copies"
+    )
 
 
 def _nearer(p_value: float) -> str:

@@ -13,7 +13,7 @@ from pushforward.measures._intervals import permutation_masks, permutation_p, ve
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours._shared import share_interval
 
-LABELS_AT_ONCE = 1 << 22  # labels that are held at once
+LABELS_AT_ONCE = 1 << 22  # labels in memory at once
 
 
 def nearest_neighbour_test(
@@ -26,41 +26,43 @@ def nearest_neighbour_test(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Nearest-neighbour two-sample test: how often a row's nearest other row is of its own side.
+    r"""Nearest-neighbour two-sample test: how often a row's nearest other row is of its own sample.
 
     $$\frac1{2n} \sum_{i=1}^{2n} 1\left[l_{\nu(i)} = l_i\right]$$
 
     over the pooled rows with labels l; nu(i) is the nearest of the other rows. It is the
-    leave-one-out accuracy of a 1-nearest-neighbour classifier. Both sides are brought to one size,
-    and among copies of one row the nearest is taken at random.
+    leave-one-out accuracy of a 1-nearest-neighbour classifier. Both samples are reduced to the same
+    size, and among copies of one row the nearest is taken at random.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random labels, on the fixed graph of neighbours, behind the p-value.
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random labellings of the fixed graph of neighbours, for the p-value.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of labels, ties and left-out rows.
 
     Returns:
-        The accuracy; the interval is for its expectation at these sizes, over both samples: pairs
-        of rows that share a row are correlated, which its variance allows for. The p-value is that
-        of "no difference", against an accuracy that is too high. `extra` has the accuracy on the
-        real and on the generated rows: both near 1 for samples apart, low on generated and high on
-        real rows for a generator that keeps to the middle, both near 0 for copies of the real rows.
+        The accuracy; the interval is for its expectation at these sizes, over both samples, and
+        allows for the correlation of pairs that share a row. The one-sided p-value is for "no
+        difference", against too high an accuracy. `extra` has the accuracy on the real and on the
+        generated rows: both are near 1 for samples that do not overlap and near 0 for copies of the
+        real rows; for a generator that keeps to the centre it is low on generated and high on real
+        rows.
 
     Raises:
-        MeasureError: for fewer than 5 rows on a side, different widths, NaN or infinity, and chunk
-            or permutations below 1.
+        MeasureError: for fewer than 5 rows of a sample, different widths, NaN or infinity, and
+            chunk or permutations below 1.
 
     Sees:
-        every difference, given enough rows: the accuracy tends to a divergence of the densities.
+        every difference, given enough rows: the accuracy converges to a function of a divergence of
+        the densities.
 
     Misses:
-        small shifts, most of all in many dimensions: `energy`, `mmd` and `classifier_test` see
-        these with far fewer rows. Copies of the real rows pull it below the null, and can hide a
-        difference that pulls it up.
+        small shifts, above all in many dimensions: `energy`, `mmd` and `classifier_test` see these
+        with far fewer rows. Copies of the real rows lower it, which can hide a difference that
+        raises it.
 
     Null:
         $(n - 1) / (2n - 1)$, for n rows on each side.
@@ -112,7 +114,7 @@ def nearest_neighbour_test(
 def _reading(p_value: float, high: float, null: float) -> str:
     if high >= null:
         return verdict(p_value)
-    return "rows lie nearer to the other side's than to their own: copies of each other?"
+    return "rows lie nearer to those of the other sample: are they copies?"
 
 
 def _nearest_others(rows: Tensor, chunk: int | None, rng: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Measures of what generated rows give away about the training rows, and what they cannot show."""
+"""Measures of what generated rows reveal about the training rows, and their limits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pushforward.measures.privacy.membership import membership_inference
 
 __all__ = ["CAVEAT", "PRIVACY", "exact_matches", "membership_inference"]
 
-PRIVACY = ("exact_matches", "closest_record", "membership_inference")  # the panel, in its order
+PRIVACY = ("exact_matches", "closest_record", "membership_inference")  # in the report's order
 CAVEAT = (
     "The privacy measures find copies of the training rows, and generated rows that lie closer to "
-    "these than new rows do. They prove nothing about single persons, small groups or other "
-    "attacks, and are no guarantee: only training with differential privacy gives one."
+    "them than new rows do. They prove nothing about individuals, small groups or other attacks, "
+    "and are no guarantee: only training with differential privacy gives one."
 )

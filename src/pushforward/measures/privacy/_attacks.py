@@ -1,7 +1,7 @@
-"""Simple membership attacks: from the generated rows, a score for each candidate, high for "seen".
+"""Simple membership attacks: each gives every candidate a score, high for training rows.
 
-Each looks at the distances of candidates to the generated rows; two compare with the distances to
-reference rows, for a candidate in a dense region is near to everything.
+Each uses the distances of candidates to the generated rows; two compare them with the distances to
+reference rows, since a candidate in a dense region is near everything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def attacks(
     Args:
         candidates: rows of which some were trained on (c, d).
         fake: the generated rows (m, d).
-        reference: real rows that are no candidates (r, d), or None: then no attack needs any.
+        reference: real rows that are not candidates (r, d), or None: then attacks that need them
+            are left out.
         k: neighbours.
         chunk: rows whose distances are held at once.
     """
@@ -50,8 +51,8 @@ def attacks(
 def _ratio(far: Tensor, near: Tensor) -> Tensor:
     """Return far / (far + near), which rises with the ratio of the densities; 1/2 where both are 0.
 
-    A density is proportional to the k-th distance to the power of -d, so all such ratios have one
-    order, whatever the dimension d.
+    A density is proportional to the k-th distance to the power of -d, so all such ratios have the
+    same order, in any dimension d.
     """
     total = far + near
     return (far / total).where(total > 0, 0.5)
@@ -59,13 +60,13 @@ def _ratio(far: Tensor, near: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SelectedAttack:
-    """The attack that one half of the candidates chose, and its scores on the other half.
+    """The strongest attack on one half of the candidates, and its scores on the other half.
 
     Args:
         attack: its name.
-        areas: under the ROC curve, of every attack, on the half that chose.
-        seen: scores of training rows.
-        new: scores of held-out rows.
+        areas: under the ROC curve, of every attack, on the first half.
+        members: scores of training rows.
+        others: scores of held-out rows.
     """
 
     attack: str
@@ -74,9 +75,9 @@ class SelectedAttack:
     others: Floats
 
     def true_positive_rate(self, false_positive_rate: float) -> float:
-        """Return the share of `seen` that is found where this share of `new` is a false alarm.
+        """Return the share of `members` that is found at a false positive rate among `others`.
 
-        Between two thresholds the ROC curve is straight: a coin is tossed for equal scores.
+        Between two thresholds the ROC curve is linear: equal scores are decided at random.
         """
         thresholds = np.unique(np.concatenate([self.others, self.members]))[::-1]
         false, true = (_reached(scores, thresholds) for scores in (self.others, self.members))

@@ -1,4 +1,4 @@
-"""Exact copies of training rows, beside what chance gives: rows of real data repeat, too."""
+"""Exact copies of training rows, compared with chance: rows of real data repeat, too."""
 
 from __future__ import annotations
 
@@ -29,43 +29,42 @@ def exact_matches(
 
     $$\frac1m \sum_j 1\left[y_j \in \{t_1, \dots, t_l\}\right]$$
 
-    Rows of real data repeat, so some rows of an honest generator equal training rows by chance: as
-    often as held-out rows do, which is the null. Both are compared with the same training rows.
-    Numbers are equal where all of their digits are, and missing equals missing.
+    Rows of real data repeat, so even without copying some generated rows equal training rows by
+    chance: as often as held-out rows do, which is the null. Both are compared with the same
+    training rows. Numbers are equal if all of their digits are, and missing values are equal.
 
     Args:
         x: held-out real rows, which the generator has not seen: a data frame or numbers (n, ...).
         y: the generated sample, with the same columns (m, ...).
         train: the training sample (l, ...).
-        limit: the most rows taken of each sample (None: all); the others are left out at random.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
         seed: of left-out rows.
 
     Returns:
-        A share, with Wilson's interval: over generated rows, for these training rows. The p-value
-        is that of "no more often than held-out rows", one-sided, by Fisher's exact test. `extra`
-        has the counts on both sides (`matches`, `held_out_matches`), how many different training
-        rows the generated ones repeat (`repeated`), and the `excess` over the null with Newcombe's
-        interval.
+        A share, with Wilson's interval: over generated rows, for these training rows. The one-sided
+        p-value is for "no more often than held-out rows", by Fisher's exact test. `extra` has the
+        numbers of matches (`matches`, `held_out_matches`), the number of different training rows
+        that are repeated (`repeated`), and the `excess` over the null with Newcombe's interval.
 
     Raises:
         MeasureError: for differing columns or types, infinite numbers, fewer than 2 rows of a
-            sample, and NaN where the samples are no data frames.
+            sample, and NaN in samples that are not data frames.
 
     Sees:
-        whole rows that were learned by heart, however few: one copy of 1,000 rows is enough where
-        held-out rows never equal a training row.
+        whole rows that were memorised, even a few: one copy in 1,000 rows is enough where held-out
+        rows never equal a training row.
 
     Misses:
-        near copies: one digit that differs is enough; `closest_record` and `membership_inference`
-        look for those. Where the table has few different rows, most rows match by chance, and a
-        copy cannot be told from them.
+        near copies, even if only one digit differs: `closest_record` and `membership_inference`
+        look for those. Where a table has few different rows, most rows match by chance, and copies
+        cannot be distinguished from them.
 
     Null:
-        the same share of the held-out rows, which is 0 where some column has many digits.
+        the same share of the held-out rows; it is 0 where a column has many digits.
 
     Cost:
         O((n + m + l) d log(n + m + l)) time and O((n + m + l) d) memory; 0.1 s on one core for
-        30,000 rows of Adult on each of the three sides.
+        30,000 rows of Adult in each of the three samples.
 
     Reference:
         Fisher 1935, "The logic of inductive inference"; Newcombe 1998, "Interval estimation for
@@ -108,7 +107,7 @@ def exact_matches(
 
 
 def _frame(sample: Any, name: str) -> Any:
-    """Return a data frame as it is, and anything else as one of numbers."""
+    """Return a data frame as it is, and anything else as a data frame of numbers."""
     if isinstance(nw.from_native(sample, eager_only=True, pass_through=True), nw.DataFrame):
         return sample
     numbers = matrix(sample, name).cpu().numpy()
@@ -127,7 +126,7 @@ def _codes(columns: _columns.Columns) -> Ints:
 
 
 def _fisher(matched: int, m: int, held_out_matched: int, n: int) -> float:
-    """Return how probable so many of the matches fall on the m rows where both sides are alike."""
+    """Return the probability that at least so many of all matches fall on the m rows by chance."""
     from scipy.stats import hypergeom
 
     p_value = float(hypergeom.sf(matched - 1, n + m, matched + held_out_matched, m))
@@ -145,9 +144,9 @@ def _newcombe(
 
 def _reading(value: float, null: float, p_value: float) -> str:
     if null == 1:
-        return "all held-out rows are training rows, too: give rows that the generator has not seen"
+        return "all held-out rows are training rows, too; give rows that the generator has not seen"
     if value == null == 0:
-        return "no generated row equals a training row, and no held-out one does"
+        return "no generated row equals a training row, and neither does a held-out row"
     p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
     shares = (
         f"{_percent(value)} of the generated rows equal a training row, {_percent(null)} of new"

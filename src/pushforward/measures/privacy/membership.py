@@ -1,4 +1,4 @@
-"""Can an attacker tell from the generated rows which real rows a generator was trained on?"""
+"""Membership inference: do the generated rows reveal which real rows were trained on?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pushforward.measures.neighbours._copying import mann_whitney_z
 from pushforward.measures.neighbours._shared import share_interval, with_training
 from pushforward.measures.privacy import _attacks
 
-MIN_ROWS = 20  # rows of each side: half to choose the attack, half to judge it
+MIN_ROWS = 20  # of each sample: half to choose the attack, half to test it
 FALSE_POSITIVE_RATES = {"1 %": 0.01, "10 %": 0.1}
 
 
@@ -32,51 +32,51 @@ def membership_inference(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Membership inference: how well an attacker tells training rows from new ones.
+    r"""Membership inference: how well an attack distinguishes training rows from new rows.
 
     $$\frac{1}{c^2} \sum_{i, j} \left(1[s(t_i) > s(x_j)] + \tfrac12 1[s(t_i) = s(x_j)]\right)$$
 
-    the area under the ROC curve of the attacker's score s, over c training and c held-out rows. The
+    the area under the ROC curve of an attack's score s, over c training and c held-out rows. The
     attacker has the generated rows. Of five attacks, the strongest on one half of these candidates
-    is judged on the other half, so that the choice makes the value no better: the distance d_1 to
-    the nearest generated row, the mean distance to the k nearest, the number of generated rows
-    within the median of d_1, and two that compare with distances r to other real rows, which are
-    no candidates: r_1 against d_1, and the densities r_k against d_k.
+    is tested on the other half, so that the choice does not bias the value: the distance d_1 to the
+    nearest generated row, the mean distance to the k nearest, the number of generated rows within
+    the median of d_1, and two that use the distances r to other real rows, which are not
+    candidates: r_1 against d_1, and the densities r_k against d_k.
 
     Args:
         x: held-out real rows, which the generator has not seen (n, ...).
         y: the generated sample (m, ...).
-        train: the training sample (l, ...). The rows that are left over, there or in x, once both
-            sides have as many candidates are the other real rows; without 20 of them, the two
-            attacks that need them are left out.
+        train: the training sample (l, ...). Training and held-out rows are candidates in equal
+            numbers; the rows left over, here or in x, are the other real rows. With fewer than 20
+            of these, the two attacks that need them are left out.
         k: neighbours.
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each sample, of the training sample twice as many (None: all);
-            the others are left out at random.
-        features: what to measure instead of the values themselves.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample, twice as many of the training sample (None: all); the
+            rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the candidates, their halves, and left-out rows.
 
     Returns:
         An area between 0 and 1; 1/2 is guessing. The interval covers the candidates, for this
-        attack and these generated rows: Wilson's, with DeLong's variance. The p-value is that of
-        "no better than guessing", one-sided, by the Mann-Whitney test. `extra` has the `attack`,
-        the areas of all on the half that chose (`attacks`), the numbers of candidates and of other
-        real rows (`candidates`, `reference`), and which share of the training rows is found at 1 %
-        and 10 % of false alarms (`found`).
+        attack and these generated rows: Wilson's, with DeLong's variance. The one-sided p-value is
+        for "no better than guessing", by the Mann-Whitney test. `extra` has the `attack`, the areas
+        of all attacks on the first half (`attacks`), the numbers of candidates and of other real
+        rows (`candidates`, `reference`), and the `true_positive_rate` at 1 % and 10 % of false
+        positives.
 
     Raises:
         MeasureError: for fewer than 20 rows of a sample, more neighbours than generated rows,
             different widths, NaN or infinity, and k or chunk below 1.
 
     Sees:
-        copies, near copies and densities that are higher at training rows. If a share s of the
-        training rows is copied, and the others have left no trace, the area is (1 + s) / 2.
+        copies, near copies and higher densities at training rows. If a share s of the training rows
+        is copied and the others leave no trace, the area is (1 + s) / 2.
 
     Misses:
-        what stronger attacks would find: those that train models of their own, or see the weights.
-        A mean over all rows hides few persons who are easily found; look at `found`. Held-out rows
-        that are not from the distribution of the training rows (a later month) look like new ones,
-        whatever the generator did.
+        what stronger attacks would find, which train their own models or see the weights. An
+        average over all rows hides a few rows that are easy to identify; look at
+        `true_positive_rate`. Held-out rows from another distribution than the training rows (say, a
+        later month) look new, whatever the generator did.
 
     Null:
         1/2.
@@ -88,9 +88,9 @@ def membership_inference(
     Reference:
         Hilprecht, Härterich & Bernau 2019, "Monte Carlo and reconstruction membership inference
         attacks against generative models"; Chen et al. 2020, "GAN-Leaks"; van Breugel et al. 2023,
-        "Membership inference attacks against synthetic data through overfitting detection"; for the
-        finds at few false alarms Carlini et al. 2022, "Membership inference attacks from first
-        principles".
+        "Membership inference attacks against synthetic data through overfitting detection"; for
+        true positive rates at low false positive rates Carlini et al. 2022, "Membership inference
+        attacks from first principles".
     """
     require_at_least(1, k=k, chunk=chunk)
     both, rows, _ = with_training(
@@ -133,14 +133,14 @@ def membership_inference(
 def _drawn(
     rows: Tensor, both: Pair, size: int, k: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the candidates, so many training rows and then held-out ones, and the reference."""
-    (seen, more), (new, others) = (_split(side, size, rng) for side in (rows, both.x))
+    """Return the candidates (`size` training rows, `size` held-out ones) and the reference."""
+    (members, more), (new, others) = (_split(side, size, rng) for side in (rows, both.x))
     left_over = (more if len(more) else others)[: both.m]
-    return torch.cat([seen, new]), left_over if len(left_over) >= max(MIN_ROWS, k) else None
+    return torch.cat([members, new]), left_over if len(left_over) >= max(MIN_ROWS, k) else None
 
 
 def _split(rows: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return so many of the rows at random, and the others, in random order."""
+    """Return `size` of the rows at random, and the others, in random order."""
     order = torch.randperm(len(rows), generator=rng).to(rows.device)
     return rows[order[:size]], rows[order[size:]]
 
@@ -154,8 +154,8 @@ def _p_value(selected: _attacks.SelectedAttack) -> float:
 def _reading(p_value: float, attack: str, rate: float) -> str:
     p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
     if p_value > 0.05:
-        return f"no attack tells training rows from new real ones better than guessing ({p})"
+        return f"no attack distinguishes training rows from new ones better than guessing ({p})"
     return (
-        f"training rows are told from new real ones ({p}), by {attack}: {rate:.0%} of them are "
-        "found at 10 % of false alarms"
+        f"training rows are distinguished from new ones ({p}) by {attack}: {rate:.0%} of them are "
+        "identified at a false positive rate of 10 %"
     )

@@ -1,4 +1,4 @@
-"""Distances that need nothing but two samples."""
+"""Distances of two samples, without any training."""
 
 from __future__ import annotations
 

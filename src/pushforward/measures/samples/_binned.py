@@ -12,7 +12,7 @@ from pushforward.measures._intervals import permutation_masks
 
 
 def cells(pooled: Tensor, bins: int) -> Tensor:
-    """Return the cell (N,) of each row (N, d): each column is cut into bins of about equal mass."""
+    """Return the cell (N,) of each row (N, d), with bins of about equal counts in each column."""
     cell = torch.zeros(len(pooled), dtype=torch.int64, device=pooled.device)
     for column in pooled.mT.contiguous():
         inner = edges(column, bins)
@@ -22,7 +22,7 @@ def cells(pooled: Tensor, bins: int) -> Tensor:
 
 
 def edges(column: Tensor, bins: int) -> Tensor:
-    """Return the inner edges, quantiles of the values (N,); equal ones are one edge."""
+    """Return the inner edges, the distinct quantiles of the values (N,)."""
     ranks = torch.arange(1, bins, device=column.device) * len(column) // bins
     inner: Tensor = column.sort().values[ranks].unique()
     return inner
@@ -45,10 +45,10 @@ def permuted(
 
 
 def kl(a: Tensor, b: Tensor) -> Tensor:
-    """Return KL(p, q) for counts a of p and b of q; finite also where a cell of b is empty.
+    """Return KL(p, q) for counts a of p and b of q; it is finite where a cell of b is empty.
 
     Each logarithm of a share is estimated by digamma functions, whose bias decays exponentially
-    with the count expected in the cell (that of a plug-in as 1 / count, and without bound).
+    with the expected count of the cell (that of the plug-in estimate only as 1 / count).
 
     Reference:
         Zhang & Grabchak 2014, "Nonparametric estimation of Kullback-Leibler divergence".
@@ -60,7 +60,7 @@ def kl(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kl_bias(a: Tensor, b: Tensor) -> Tensor:
-    """Return what the plug-in estimate of a small KL(p, q) would have too much."""
+    """Return the bias of the plug-in estimate of a small KL(p, q)."""
     freedom = ((a + b) > 0).sum(-1) - 1
     return 0.5 * freedom * (1 / a.sum(-1) + 1 / b.sum(-1))
 
@@ -84,8 +84,8 @@ def js(a: Tensor, b: Tensor) -> Tensor:
 def js_bias(a: Tensor, b: Tensor) -> Tensor:
     """Return the leading bias of the plug-in JS: half its curvature times the counts' variance.
 
-    Without a difference it is (K - 1)/8 (1/n + 1/m), as the correction of Miller (1955) to each
-    of the three entropies gives it.
+    Without a difference it is (K - 1)/8 (1/n + 1/m), as with Miller's correction (1955) of each of
+    the three entropies.
     """
     n, m = a.sum(-1, keepdim=True), b.sum(-1, keepdim=True)
     p, q = a / n, b / m

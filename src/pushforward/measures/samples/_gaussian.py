@@ -1,8 +1,8 @@
-"""The Fréchet distance of Gaussian fits: by factors of the covariances, never by a matrix root.
+"""The Fréchet distance of Gaussian fits: by factors of the covariances, without a matrix root.
 
-With F'F a covariance, the trace of (AB)^(1/2) is the nuclear norm of F_x F_y'. A factor is the
-Cholesky one where there are more rows than columns, and the centred rows themselves where there
-are not: then no d x d matrix is ever made.
+With F'F a covariance, the trace of (AB)^(1/2) is the nuclear norm of F_x F_y'. The factor is that
+of Cholesky where there are more rows than columns, and otherwise the centred rows themselves: then
+no d x d matrix is computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pushforward.measures._nuclear import nuclear_norm, regular
 class Fit:
     """A Gaussian: its mean (d,) and a factor (r, d) of its covariance.
 
-    `regular` says that the covariance is far from singular, and the factor a Cholesky one.
+    `regular`: the covariance is far from singular, and the factor is that of Cholesky.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""The nearest-neighbour estimate of a KL divergence, its random permutations and its subsamples."""
+"""The nearest-neighbour estimate of a KL divergence, its permutations and subsamples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pushforward.measures._intervals import permutation_masks
 
 @dataclass(frozen=True)
 class KLEstimate:
-    """KL(p, q) in nats, and the share of the rows of p where copies were counted instead."""
+    """KL(p, q) in nats, and the share of the rows of p with copies, which were counted instead."""
 
     value: float
     copies: float
@@ -42,10 +42,10 @@ def _counted(x: Tensor, y: Tensor, centres: Tensor, radii: Tensor, chunk: int | 
 
 
 def beyond(x: Tensor, y: Tensor, k: int, chunk: int | None) -> float:
-    """Return the share of the rows x that lie beyond the reach of y.
+    """Return the share of the rows x without a row of y nearby.
 
-    Their nearest row of y is further away than it is from its own k-th nearest one, so of q there
-    is no more known there than that it is small.
+    Their nearest row of y is farther away than from its own k-th nearest one: all that is known of
+    q there is that it is small.
     """
     near = _search.nearest(x, y, 1, chunk=chunk)
     reach = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
@@ -66,7 +66,8 @@ def error(
 ) -> float | None:
     """Return the standard error over both samples.
 
-    Halves without replacement spread as 2 / n - 1 / n, which is as a whole sample does.
+    The variance over halves without replacement is proportional to 2 / n - 1 / n = 1 / n, as that
+    of a whole sample.
     """
     if resamples < 2:
         return None

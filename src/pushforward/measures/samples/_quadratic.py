@@ -1,7 +1,7 @@
-"""Two-sample U-statistics of a kernel: MMD, KID and energy distance are the same machine.
+"""Two-sample U-statistics of a kernel, for MMD, KID and energy distance.
 
 With k(x, y) = -|x - y| the squared MMD *is* the energy distance (Sejdinovic et al. 2013), so one
-set of functions on the kernel matrix of the pooled sample serves all.
+set of functions of the kernel matrix of the pooled rows serves all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Discrepancy:
 
 
 def linear(pooled: Tensor) -> Tensor:
-    """Return the products of all rows; about their centre, which changes no MMD and is exacter."""
+    """Return the products of all rows, centred: this changes no MMD and is more accurate."""
     centred = pooled - pooled.mean(0)
     return centred @ centred.mT
 
@@ -44,7 +44,7 @@ def rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
 
     Each bandwidth is half the one before, so its kernel is the fourth power of the last one.
     """
-    # Blocks of rows that stay in the cache: three times as fast as whole matrices.
+    # In blocks of rows that fit the cache: three times as fast as whole matrices.
     return torch.cat([_rbf(rows, bandwidths) for rows in torch.split(squared, 32)])
 
 
@@ -58,10 +58,10 @@ def _rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
 
 
 def around_median(pooled: Tensor, generator: torch.Generator) -> list[float]:
-    """Return bandwidths around the median distance of the pooled rows; [] if all rows are one.
+    """Return bandwidths around the median distance of the pooled rows; [] if all rows are equal.
 
-    The rows are chosen without regard to the side they came from, so that a permutation test with
-    these bandwidths stays exact.
+    The rows are chosen regardless of their sample, so that a permutation test with these bandwidths
+    stays exact.
     """
     chosen = torch.randperm(len(pooled), generator=generator)[:MEDIAN_ROWS]
     distances = torch.nn.functional.pdist(pooled.detach()[chosen.to(pooled.device)])
@@ -74,7 +74,7 @@ def around_median(pooled: Tensor, generator: torch.Generator) -> list[float]:
 
 
 def positive(bandwidth: float) -> float:
-    """Return a bandwidth that is one; MeasureError else."""
+    """Return a positive, finite bandwidth; MeasureError otherwise."""
     if not 0 < bandwidth < float("inf"):
         raise MeasureError(f"bandwidth must be a positive number, and is {bandwidth}")
     return float(bandwidth)
@@ -82,7 +82,7 @@ def positive(bandwidth: float) -> float:
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return squared Euclidean distances (n, m), differentiable also where they are zero."""
-    centre = y.detach().mean(0)  # small norms, so that little is lost to cancellation
+    centre = y.detach().mean(0)  # small norms, for little cancellation
     x, y = x - centre, y - centre
     norms = x.square().sum(1)[:, None] + y.square().sum(1)[None]
     return torch.addmm(norms, x, y.mT, alpha=-2).clamp(min=0)
@@ -93,8 +93,8 @@ def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator)
 
     Args:
         kernel: (n + m, n + m), symmetric; the diagonal is overwritten.
-        n: how many of the rows are real; they come first.
-        permutations: how many random permutations of the pooled rows.
+        n: the number of real rows; they come first.
+        permutations: number of random permutations of the pooled rows.
         rng: draws them.
     """
     diagonal = kernel.diagonal().clone()
@@ -108,7 +108,7 @@ def discrepancy(kernel: Tensor, n: int, permutations: int, rng: torch.Generator)
 
 
 def _of_pairs_with_itself(within: Tensor, diagonal: Tensor) -> float:
-    """Return what the pairs of a row with itself add to the mean over all pairs of a sample."""
+    """Return what pairs of a row with itself add to the mean over all pairs of a sample."""
     n = len(within)
     return float(diagonal.mean() - within.sum() / (n * (n - 1))) / n
 

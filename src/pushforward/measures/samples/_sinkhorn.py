@@ -1,8 +1,8 @@
-"""Entropic optimal transport between clouds of equally heavy points, for the squared distance.
+"""Entropic optimal transport between samples with equal weights, for the squared distance.
 
-A plan is exp((f_i + g_j - cost_ij) / epsilon) / (n m). The potentials f and g are kept as they are
-(in the log domain); between two such looks, Sinkhorn's steps are matrix products with the plan,
-which are far cheaper than its exponentials.
+A plan is exp((f_i + g_j - cost_ij) / epsilon) / (n m). The potentials f and g are kept in the log
+domain. Between two updates of these, Sinkhorn's steps are matrix products with the plan, which are
+much cheaper than its exponentials.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from pushforward.measures._intervals import permutation_masks
 from pushforward.measures.samples._quadratic import squared_distances
 
-PLAIN = 5  # steps without relaxation, from which the rate of convergence is seen
-RELAXED = 25  # steps with it, before the plan is made afresh
+PLAIN = 5  # steps without relaxation, from which the rate of convergence is estimated
+RELAXED = 25  # steps with it, before the plan is computed again
 COOLING = 0.25  # ratio of one temperature to the one before
-WARM_ERROR = 0.5  # error of the marginals with which a start needs no cooling
+WARM_ERROR = 0.5  # error of the marginals below which a start needs no cooling
 TINY = 1e-250  # in place of a marginal that underflows
 MAX_EXPONENT = 500.0  # a shared plan has no entry below exp(-500): a double can be divided by it
 
 
 @dataclass(frozen=True)
 class SinkhornSettings:
-    """The temperature epsilon, in units of the cost; the plan's tolerance; the most steps."""
+    """The temperature epsilon, in units of the cost; the tolerance of a plan; maximum steps."""
 
     epsilon: float
     tolerance: float
@@ -35,7 +35,7 @@ class SinkhornSettings:
 
 @dataclass(frozen=True)
 class Divergence:
-    """A debiased divergence, what each row of either side adds to it, and the plans' error."""
+    """A debiased divergence, the contribution of each row of both samples, the plans' error."""
 
     value: float
     of_x: Tensor
@@ -46,8 +46,8 @@ class Divergence:
 def divergence(x: Tensor, y: Tensor, settings: SinkhornSettings) -> Divergence:
     """Return the Sinkhorn divergence of x (n, d) and y (m, d).
 
-    A shift of all rows changes the squared cost by terms of one side alone, so that both clouds are
-    brought to one centre first; what the shift costs is known.
+    A shift of all rows changes the squared cost by terms of one sample only, so both samples are
+    centred first; the cost of the shift is known.
     """
     shift = y.mean(0) - x.mean(0)
     x, y = x - x.mean(0), y - y.mean(0)
@@ -64,10 +64,10 @@ def divergence(x: Tensor, y: Tensor, settings: SinkhornSettings) -> Divergence:
 
 
 def within(cost: Tensor, settings: SinkhornSettings) -> tuple[Tensor, float]:
-    """Return the potential (n,) of a cloud and itself, and its plan's error.
+    """Return the potential (n,) of a sample and itself, and the error of its plan.
 
-    The mean of a step's start and its end converges at a rate of 1/2 or better, at all
-    temperatures; a row's cost to itself is 0, so that nothing vanishes.
+    Averaging the start and the end of each step converges at a rate of 1/2 or better, at all
+    temperatures; as the cost of a row to itself is 0, nothing vanishes.
 
     Reference:
         Feydy et al. 2019, "Interpolating between optimal transport and MMD using Sinkhorn
@@ -87,7 +87,7 @@ def within(cost: Tensor, settings: SinkhornSettings) -> tuple[Tensor, float]:
 def between(
     cost: Tensor, f: Tensor, g: Tensor, settings: SinkhornSettings
 ) -> tuple[Tensor, Tensor, float]:
-    """Return the potentials (n,), (m,) of two clouds and their plan's error; f and g are a start.
+    """Return the potentials (n,), (m,) of two samples and the error of their plan, from f and g.
 
     Reference:
         Schmitzer 2019, "Stabilized sparse scaling algorithms for entropy regularized transport
@@ -113,22 +113,22 @@ def _plan(cost: Tensor, f: Tensor, g: Tensor, epsilon: float) -> Tensor:
 
 
 def _cooling(start: float, end: float) -> list[float]:
-    """Return temperatures that end at `cold`, and begin near `warm` if that is warmer."""
+    """Return temperatures that end at `end`, and begin near `start` if that is higher."""
     stages = math.ceil(math.log(end / start, COOLING)) if start > end else 0
     return [end * COOLING**-k for k in range(stages, -1, -1)]
 
 
 def _softmin(cost: Tensor, g: Tensor, epsilon: float) -> Tensor:
-    """Return the f (n,) that makes the plan's rows right, given g (m,)."""
+    """Return the f (n,) for which the plan's rows have the right sums, given g (m,)."""
     return epsilon * (math.log(len(g)) - torch.logsumexp((g - cost) / epsilon, 1))
 
 
 def _scaled(
     plan: Tensor, tolerance: float, convergence: float
 ) -> tuple[Tensor, Tensor, float, float]:
-    """Return factors u (n,), v (m,) that make rows and columns of a plan right, or nearly.
+    """Return factors u (n,), v (m,) that give rows and columns of a plan the right sums, or nearly.
 
-    Beside them: the rows' error before the last step, and the highest rate of convergence seen.
+    Also the error of the rows before the last step, and the highest rate of convergence so far.
     """
     plain = u, v = plan.new_ones(plan.shape[0]), plan.new_ones(plan.shape[1])
     errors: list[float] = []
@@ -142,13 +142,13 @@ def _scaled(
         power = _relaxation(convergence) if step >= PLAIN else 1.0
         u = _moved(u, rows, power)
         v = _moved(v, u @ plan / len(u), power)
-    if not errors[-1] < errors[PLAIN]:  # relaxation is safe near the solution only
+    if not errors[-1] < errors[PLAIN]:  # relaxation is safe only near the solution
         return *plain, errors[PLAIN], 0.0
     return u, v, errors[-1], convergence
 
 
 def _relaxation(convergence: float) -> float:
-    """Return how far a step goes beyond Sinkhorn's, from the rate at which those converge.
+    """Return the overrelaxation of a step, from the convergence rate of Sinkhorn's steps.
 
     Reference:
         Lehmann et al. 2022, "A note on overrelaxation in the Sinkhorn algorithm".
@@ -168,12 +168,13 @@ def permuted(
 ) -> tuple[Tensor, float]:
     """Return the divergence (B,) of random permutations of the pooled rows, and the plans' error.
 
-    All permutations share one plan, that of the pooled rows with themselves: a permutation's own is
-    that plan but for factors near 1, so that each step is one product for all permutations.
+    All permutations share one plan, that of the pooled rows with themselves: that of a permutation
+    is the same up to factors near 1, so each step is one product for all permutations.
     """
     if not permutations:
         return pooled.new_zeros(0), 0.0
-    # The value's error is of the square of the marginals', and permutations scatter by far more.
+    # The error of the value is of the order of the squared error of the marginals, and permutations
+    # scatter much more.
     tolerance = math.sqrt(settings.tolerance)
     is_x = permutation_masks(n, len(pooled) - n, permutations, rng).to(pooled)
     of_x, of_y = is_x / n, (1 - is_x) / (len(pooled) - n)
@@ -182,7 +183,7 @@ def permuted(
     plan = (
         cost.neg_().add_(f).add_(f[:, None]).div_(settings.epsilon).clamp_(min=-MAX_EXPONENT).exp_()
     )
-    for relaxed in (True, False):  # beyond Sinkhorn's own steps, where that stays finite
+    for relaxed in (True, False):  # with overrelaxation, where that stays finite
         gained, error = _gained(plan, of_x, of_y, settings, tolerance, relaxed)
         if gained.isfinite().all():
             break
@@ -204,7 +205,7 @@ def _gained(
         rows_u, rows_p, rows_q = (torch.cat([of_y * v, of_x * p, of_y * q]) @ plan).chunk(3)
         before, error = error, float((of_x * (u * rows_u - 1).abs()).sum(1).max())
         p, q = (p / rows_p).sqrt(), (q / rows_q).sqrt()
-        if not error > tolerance:  # also where it is no number any more
+        if not error > tolerance:  # also where it is NaN
             break
         round_step = step % (PLAIN + RELAXED)
         convergence = max(convergence, error / before) if round_step == PLAIN else convergence

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pushforward.measures._intervals import permutation_masks
 
-AXES = 4  # in which the covariances differ most: where the search for a direction begins
+AXES = 4  # of the largest difference of the covariances, from which the search begins
 POWER_STEPS = 15
 MIN_STEP = 1e-4  # step, in radians, below which the search ends
 
@@ -33,10 +33,10 @@ def directions(d: int, projections: int, rng: torch.Generator) -> Tensor:
 
 
 def steepest(x: Tensor, y: Tensor, p: int, starts: int, steps: int, rng: torch.Generator) -> Tensor:
-    """Return the unit vector (d,) along which W_p of x (n, d) and y (m, d) is largest, as found.
+    """Return the unit vector (d,) along which W_p of x (n, d) and y (m, d) is largest.
 
-    Gradient ascent on the sphere, from many starts at once: the way from mean to mean, the axes
-    along which the covariances differ most, and chance. A step that loses is halved.
+    Gradient ascent on the sphere, from many starts at once: the difference of the means, the axes
+    along which the covariances differ most, and random directions. A step without a gain is halved.
     """
     lines = _starts(x, y, starts, rng)
     step = lines.new_ones(len(lines), 1)
@@ -62,7 +62,7 @@ def _climb(x: Tensor, y: Tensor, lines: Tensor, p: int) -> tuple[Tensor, Tensor]
 
 
 def _starts(x: Tensor, y: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Return unit vectors (l, d) to begin with."""
+    """Return unit vectors (l, d) from which the search begins."""
     d = x.shape[1]
     chance = torch.randn(count, d, generator=rng, dtype=x.dtype).to(x.device)
     rows, others = x - x.mean(0), y - y.mean(0)
@@ -78,8 +78,8 @@ def _starts(x: Tensor, y: Tensor, count: int, rng: torch.Generator) -> Tensor:
 def coupling(n: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the monotone coupling of n sorted points with m: indices i, j and the mass moved.
 
-    Both quantile functions are steps; the places where either jumps are kept as integers out of
-    n * m, so unequal sizes are exact.
+    Both quantile functions are step functions; their jumps are kept as integers out of n * m, so
+    unequal sizes are exact.
     """
     ends = torch.from_numpy(np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n))
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
@@ -112,7 +112,7 @@ def potential(xs: Tensor, ys: Tensor, p: int) -> Tensor:
 
 
 def influence(x: Tensor, y: Tensor, p: int) -> Tensor:
-    """Return what each of the n projected rows x (l, n) adds to the mean of W_p^p: (n,).
+    """Return the influence of each of the n projected rows x (l, n) on the mean of W_p^p: (n,).
 
     Reference:
         del Barrio & Loubes 2019, "Central limit theorems for empirical transportation cost in
@@ -124,10 +124,10 @@ def influence(x: Tensor, y: Tensor, p: int) -> Tensor:
 
 
 def variance_over_lines(each: Tensor, d: int) -> float:
-    """Return the variance of the mean over lines of W_p^p (l,), for lines as `directions` gives.
+    """Return the variance of the mean over lines of W_p^p (l,), for lines from `directions`.
 
-    Blocks are independent, lines within a block are not; with few blocks, lines are taken as if
-    they were, which is on the safe side: orthogonal ones vary less.
+    Blocks are independent, lines within a block are not. With few blocks, lines are treated as
+    independent, which is conservative: orthogonal ones vary less.
     """
     if len(each) == 1:
         return 0.0
@@ -138,7 +138,7 @@ def variance_over_lines(each: Tensor, d: int) -> float:
 def permuted(x: Tensor, y: Tensor, p: int, permutations: int, rng: torch.Generator) -> Tensor:
     """Return the mean of W_p^p (B,) for random permutations of the pooled projections (l, n + m).
 
-    Sorted once: a split only picks points out of the sorted row.
+    The rows are sorted once; a permutation only selects points of the sorted rows.
     """
     n, m = x.shape[1], y.shape[1]
     pooled, order = torch.cat([x, y], 1).sort(1)

@@ -1,4 +1,4 @@
-"""The Vendi score: the entropy of a kernel's spectrum, and what each row adds to it."""
+"""The Vendi score: the entropy of a kernel's spectrum, and the influence of each row."""
 
 from __future__ import annotations
 

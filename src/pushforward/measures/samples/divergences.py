@@ -1,4 +1,4 @@
-"""Divergences of two densities that nobody knows, estimated from samples: KL and JS, in nats."""
+"""KL and JS divergences of two unknown densities, estimated from samples, in nats."""
 
 from __future__ import annotations
 
@@ -42,50 +42,49 @@ def knn_kl(
     $$\frac{d}{n} \sum_i \log \frac{\nu_k(x_i)}{\rho_k(x_i)} + \log \frac{m}{n - 1}$$
 
     with the distance of the real row x_i to its k-th nearest generated row (nu) and to its k-th
-    nearest other real one (rho). Where one of both is zero, the row has k exact copies and there
-    is no density: the rows of either side within the larger of both distances are counted instead,
-    which for wholly discrete data is the ratio of the shares.
+    nearest other real one (rho). Where either is zero, the row has k exact copies and there is no
+    density: instead, the rows of each side within the larger of the two distances are counted,
+    which for discrete data gives the ratio of the shares.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        k: which neighbour. More give less noise and more bias.
-        permutations: random permutations behind null and p-value. 0: neither.
-        resamples: subsamples behind the interval. 0: none.
-        chunk: rows whose distances are held at once; None for as many as fit a CPU's cache.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        k: which neighbour; a larger k gives less noise and more bias.
+        permutations: number of random permutations, for null and p-value; with 0 there is neither.
+        resamples: number of subsamples, for the interval; with 0 there is none.
+        chunk: rows whose distances are computed at once; None for as many as fit a CPU's cache.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations, subsamples and left-out rows.
 
     Returns:
-        KL(real, generated); it may be slightly negative. `extra` has KL(generated, real) as
-        `reverse`, the sum of both as `jeffreys`, and as `beyond` the share of the real rows that
-        lie where no generated one is near, so that their part is read too low. The interval is for
-        the estimate's expectation at *these* sizes, not for the divergence itself. Its standard
-        error is that of subsamples of half of the rows, without replacement.
+        KL(real, generated), which may be slightly negative. `extra` has KL(generated, real) as
+        `reverse`, the sum of both as `jeffreys`, and as `beyond` the share of the real rows without
+        a generated row nearby, whose contribution is underestimated. The interval is for the
+        expectation of the estimate at *these* sizes, not for the divergence itself. Its standard
+        error is from subsamples of half of the rows, without replacement.
 
     Raises:
-        MeasureError: for fewer than 2 (k + 1) rows on a side, different widths, NaN or infinity,
+        MeasureError: for fewer than 2 (k + 1) rows of a sample, different widths, NaN or infinity,
             and k below 1.
 
     Sees:
-        Every difference of the densities, and most of all real rows where hardly anything is
-        generated; `reverse` sees generated rows where nothing is real.
+        Every difference of the densities, above all real rows where hardly anything is generated;
+        `reverse` sees generated rows where there are no real ones.
 
     Misses:
-        Much of what lies in tails that the generated rows do not reach: KL(N(0, 4), N(0, 1)) reads
-        0.55 at 3,000 rows and is 0.81 (the other way 0.33, and is 0.32). In many columns it misses
-        nearly all; above five the reading says so, and only the p-value is worth much. It also
-        depends on the columns' relative units.
+        Much of the tails that the generated rows do not reach: KL(N(0, 4), N(0, 1)) reads 0.55 at
+        3,000 rows and is 0.81 (the other way 0.33, and is 0.32). In many columns it misses nearly
+        everything; above five the reading says so, and only the p-value is of use. It depends on
+        the relative units of the columns.
 
     Null:
-        About 0 at all sizes, as both terms have the same bias; the mean over random permutations of
-        the pooled rows is reported.
+        About 0 at all sizes, as both terms have the same bias; what is reported is the mean over
+        random permutations of the pooled rows.
 
     Cost:
         O((n + m)^2 d) for each of the 2 + permutations + resamples / 4 estimates, by the exact
-        neighbour engine; memory O(chunk (n + m)). Measured: 1.5 s at n = m =
-        2,000 in one column.
+        neighbour search; memory O(chunk (n + m)). Measured: 1.5 s at n = m = 2,000 in one column.
 
     Reference:
         Wang, Kulkarni & Verdú 2009, "Divergence estimation for multidimensional densities via
@@ -154,47 +153,46 @@ def histogram_kl(
 
     $$\sum_c p_c \log \frac{p_c}{q_c}$$
 
-    over cells with the share p of the real rows and q of the generated ones. The bins have about
-    equal mass among the rows of both. The logarithms are estimated by digamma functions, whose bias
-    decays exponentially with the expected count, and which are finite: where no row of m is
-    generated, -log q counts as 1 + 1/2 + ... + 1/m, about log m + 0.58.
+    over cells with the share p of the real rows and q of the generated ones. The bins hold about
+    equally many of the pooled rows. The logarithms are estimated by digamma functions, which are
+    finite and whose bias decays exponentially with the expected count: in a cell without any of the
+    m generated rows, -log q counts as 1 + 1/2 + ... + 1/m, about log m + 0.58.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
         y: the generated sample (m, 1) or (m, 2).
-        bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
-        permutations: random permutations behind null, p-value and interval, which needs at least
-            39. 0: none of them.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        bins: number of bins of each column; None for 2 min(n, m)^(2/5) cells in all.
+        permutations: number of random permutations, for null, p-value and interval, which needs at
+            least 39; with 0 there is none of them.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        KL(real, generated), with KL(generated, real) as `extra["reverse"]` and the sum of both as
-        `jeffreys`; it may be slightly negative. The interval is for the divergence of the two
+        KL(real, generated), which may be slightly negative; `extra` has KL(generated, real) as
+        `reverse` and the sum of both as `jeffreys`. The interval is for the divergence of the two
         *distributions* in these bins.
 
     Raises:
-        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
-            or infinity, and bins below 2.
+        MeasureError: for more than two columns, fewer than 5 rows of a sample, different widths,
+            NaN or infinity, and bins below 2.
 
     Sees:
-        Differences of the shares of the bins, and above all bins that only real rows are in.
+        Differences of the shares of the bins, above all bins that hold real rows only.
 
     Misses:
-        What happens within a bin: it is below the divergence of the densities, which it comes to
-        with more bins and rows. An infinite divergence reads as a finite one of a few times log m:
-        `extra["unmet"]` is the share of the real rows in cells where nothing is generated.
+        Differences within a bin: the value is below the divergence of the densities, and approaches
+        it with more bins and rows. An infinite divergence gives a finite value, a few times log m
+        at most: `extra["unmet"]` is the share of the real rows in cells without generated ones.
 
     Null:
-        0 at all sizes, up to the noise of the permutations whose mean is reported; the plug-in
-        would give
+        0 at all sizes, up to noise; what is reported is the mean over random permutations. The
+        plug-in estimate would give
         $$\tfrac{K - 1}{2} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
 
     Cost:
-        O((n + m) log(n + m)) for the bins and O((n + m) K) a split; memory O((n + m)(K +
-        permutations)).
-        Measured: 0.4 s at n = m = 10,000.
+        O((n + m) log(n + m)) for the bins and O((n + m) K) per permutation; memory O((n + m)(K +
+        permutations)). Measured: 0.4 s at n = m = 10,000.
 
     Reference:
         Zhang & Grabchak 2014, "Nonparametric estimation of Kullback-Leibler divergence".
@@ -226,42 +224,42 @@ def histogram_js(
 
     $$\tfrac12 KL(p, \tfrac{p + q}2) + \tfrac12 KL(q, \tfrac{p + q}2)$$
 
-    of the shares p and q of the real and the generated rows in the cells. The bins have about
-    equal mass among the rows of both. The leading bias of the plug-in is taken off.
+    of the shares p and q of the real and the generated rows in the cells. The bins hold about
+    equally many of the pooled rows. The leading bias of the plug-in estimate is subtracted.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, 1) or (n, 2).
         y: the generated sample (m, 1) or (m, 2).
-        bins: bins a column; None for 2 min(n, m)^(2/5) cells in all.
-        permutations: random permutations behind null, p-value and interval, which needs at least
-            39. 0: none of them.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        bins: number of bins of each column; None for 2 min(n, m)^(2/5) cells in all.
+        permutations: number of random permutations, for null, p-value and interval, which needs at
+            least 39; with 0 there is none of them.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The divergence; it may be slightly negative. `extra["distance"]` is its root, a metric, at
-        most 0.833. The interval is for the divergence of the two *distributions* in these bins.
+        The divergence, which may be slightly negative. `extra["distance"]` is its root, a metric,
+        at most 0.833. The interval is for the divergence of the two *distributions* in these bins.
 
     Raises:
-        MeasureError: for more than two columns, fewer than 5 rows on a side, different widths, NaN
-            or infinity, and bins below 2.
+        MeasureError: for more than two columns, fewer than 5 rows of a sample, different widths,
+            NaN or infinity, and bins below 2.
 
     Sees:
         Differences of the shares of the bins; it is finite and symmetric whatever the samples.
 
     Misses:
-        What happens within a bin: it is below the divergence of the densities, which it comes to
-        with more bins and rows. Once the samples hardly overlap, it no longer tells how far apart
-        they are.
+        Differences within a bin: the value is below the divergence of the densities, and approaches
+        it with more bins and rows. Once the samples hardly overlap, it no longer shows how far
+        apart they are.
 
     Null:
-        0 at all sizes, up to the noise of the permutations whose mean is reported; the plug-in
-        would give
+        0 at all sizes, up to noise; what is reported is the mean over random permutations. The
+        plug-in estimate would give
         $$\tfrac{K - 1}{8} \left(\tfrac1n + \tfrac1m\right)$$ with K cells.
 
     Cost:
-        That of `histogram_kl`.
+        As for `histogram_kl`.
 
     Reference:
         Lin 1991, "Divergence measures based on the Shannon entropy"; Miller 1955, "Note on the bias
@@ -288,8 +286,9 @@ def _few_columns(
     both = pair(x, y, min_rows=5, limit=limit, features=features, seed=seed)
     if both.x.shape[1] > 2:
         raise MeasureError(
-            f"a histogram takes one or two columns, and was given {both.x.shape[1]}: its bins "
-            "would be empty. Take knn_kl (up to five columns) or classifier_test, or choose columns"
+            f"a histogram takes one or two columns, and was given {both.x.shape[1]}: most of its "
+            "bins would be empty; use knn_kl (up to five columns) or classifier_test, or select "
+            "columns"
         )
     return both
 
@@ -338,9 +337,9 @@ def _in_bins(
 def _caveats(both: Pair, estimate: _neighbour_kl.KLEstimate, beyond: float) -> str:
     d = both.x.shape[1]
     if d > MAX_COLUMNS:
-        low = f"; far too low in {d} columns (sound up to {MAX_COLUMNS})"
+        low = f"; far too low in {d} columns (reliable up to {MAX_COLUMNS})"
     else:
-        out = f"; {beyond:.1%} of the real rows lie beyond the generated ones, where it reads low"
+        out = f"; {beyond:.1%} of the real rows lie beyond the generated ones: underestimated"
         low = out if beyond > MAX_BEYOND[d - 1] else ""
     copies = (
         f"; {estimate.copies:.1%} of the real rows are counted as copies" if estimate.copies else ""

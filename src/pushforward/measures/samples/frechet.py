@@ -1,4 +1,4 @@
-"""The Fréchet distance of Gaussian fits, as in FID, with its bias made visible and taken off."""
+"""The Fréchet distance of Gaussian fits, as in FID, with its bias shown and corrected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushforward.measures._intervals import bias_remark, permutation_test, squar
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _gaussian
 
-ROWS_A_COLUMN = 3  # with fewer, what is left of the bias is not small against the interval
+ROWS_A_COLUMN = 3  # with fewer, the remaining bias is not small compared with the interval
 
 
 def frechet(
@@ -31,50 +31,50 @@ def frechet(
     $$|\mu_x - \mu_y|^2 + tr\left(A + B - 2 (A^{1/2} B A^{1/2})^{1/2}\right)$$
 
     with the mean and the (unbiased) covariance A of the real rows and B of the generated ones. On
-    Inception features it is the FID. The trace of the root is a sum of singular values of factors
-    of A and B, so no root of a matrix is taken, and singular covariances and fewer rows than
-    columns are no special case.
+    Inception features it is the FID. The trace of the root is computed as a sum of singular values
+    of factors of A and B, without any matrix root, so singular covariances and fewer rows than
+    columns need no special care.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random permutations behind null, p-value and interval, which needs at least
-            39. 0: none of them.
-        groups: parts that the jackknife leaves out in turn, at most as many as there are rows on
-            a side. 0: no interval.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for null, p-value and interval, which needs at
+            least 39; with 0 there is none of them.
+        groups: number of parts that the jackknife leaves out in turn, at most the rows on a side;
+            with 0 there is no interval.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations, groups and left-out rows.
 
     Returns:
-        The plug-in value in squared units of the data, biased upwards: mildly, or with few rows a
-        column almost wholly. `extra["debiased"]` extrapolates it to samples without end (by a
-        jackknife), and the interval is around that, for the distance of the two *distributions*;
-        so it may lie below the value. With fewer than three rows a column there is none, for what
-        is left of the bias is not small against it; with fewer than one, `debiased` means nothing
-        either, and only the null and the p-value can be read.
+        The plug-in value in squared units of the data. It is biased upwards, and with few rows per
+        column it is mostly bias. `extra["debiased"]` extrapolates it to infinite samples by a
+        jackknife. The interval is for the distance of the two *distributions*, around that, so it
+        may lie below the value. With fewer than three rows per column there is no interval, as too
+        much of the bias remains; with fewer than one, `debiased` means nothing either, and only the
+        null and the p-value are of use.
 
     Raises:
-        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, negative
+        MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity, negative
             permutations and a single group.
 
     Sees:
         Differences of the means, of the columns' spreads and of their correlations.
 
     Misses:
-        All else: two distributions with equal means and covariances have distance 0, whatever
-        their shapes. Values at different sizes do not compare, and a lower one may only come from
-        more rows: compare `extra["debiased"]`, or each value with its null.
+        Everything else: two distributions with equal means and covariances have distance 0,
+        whatever their shapes. Values at different sizes cannot be compared, as a lower one may only
+        come from more rows: compare `extra["debiased"]`, or each value with its null.
 
     Null:
-        Positive, the mean over random permutations of the pooled rows; right for any distribution
-        and also for hardly more rows than columns. With many rows of N(0, I) it is
+        Positive, the mean over random permutations of the pooled rows; it is right for any
+        distribution, also with hardly more rows than columns. With many rows of N(0, I) it is
         $$\left(\tfrac1n + \tfrac1m\right) \left(d + \tfrac{d (d + 1)}{4}\right)$$
 
     Cost:
-        O((n + m) d^2 + d^3) for each of the 1 + permutations + groups distances, and O(n m
-        min(n, m)) where d is larger; memory that of the rows and of a few d x d (or n x m)
-        matrices. Measured: 0.5 s without permutations and groups for n = m = 10,000 and d = 512.
+        O((n + m) d^2 + d^3) for each of the 1 + permutations + groups distances, and O(n m min(n,
+        m)) where d is larger; memory that of the rows and of a few d x d (or n x m) matrices.
+        Measured: 0.5 s without permutations and groups for n = m = 10,000 and d = 512.
 
     Reference:
         Heusel et al. 2017, "GANs trained by a two time-scale update rule converge to a local Nash
@@ -111,11 +111,11 @@ def frechet(
 
 
 def _debiased(value: float, without: Tensor) -> float | None:
-    """Return the jackknife's estimate of the distance for samples without end.
+    """Return the jackknife's estimate of the distance for infinite samples.
 
-    It is a line against 1 / size through all rows and all but a group. It has less bias and less
-    noise than a line through random subsets of many sizes, since each row is left out equally
-    often and the sizes are as large as they can be.
+    It extrapolates in 1 / size from all rows and all but one group. It has less bias and less noise
+    than a fit over random subsets of many sizes, since each row is left out equally often and the
+    sizes are as large as they can be.
     """
     groups = len(without)
     return groups * value - (groups - 1) * float(without.mean()) if groups else None
@@ -145,4 +145,4 @@ def _caveat(both: Pair) -> str:
     if not _few_rows(both):
         return ""
     rows, columns = min(both.n, both.m), both.x.shape[1]
-    return f"; {rows:,} rows for {columns:,} columns: mostly bias, read it only beside its null"
+    return f"; {rows:,} rows for {columns:,} columns: mostly bias, compare it only with its null"

@@ -1,4 +1,4 @@
-"""Distances by a kernel: the mean over pairs of rows, within each sample and between them."""
+"""Distances by a kernel: means over pairs of rows, within each sample and between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pushforward.measures.samples import _quadratic
 
 
 def mmd_statistic(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tensor:
-    """Return the unbiased squared MMD as a scalar that can be trained on; on any device.
+    """Return the unbiased squared MMD as a scalar, differentiable, on any device.
 
     The kernel is that of `mmd`; the bandwidths are treated as constants.
 
@@ -53,7 +53,7 @@ def _sum_of_distances(x: Tensor, y: Tensor, chunk: int) -> Tensor:
     for start in range(0, len(x), chunk):
         rows = x[start : start + chunk]
         distances = torch.cdist(rows, y)
-        if y is x:  # a row's distance to itself is 0, which the fast product misses by rounding
+        if y is x:  # a row's distance to itself is 0; the fast product is off by rounding
             itself = torch.arange(start, start + len(rows), device=x.device)
             distances = distances.scatter(1, itself[:, None], 0.0)
         total = total + distances.sum()
@@ -71,45 +71,47 @@ def mmd(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Squared maximum mean discrepancy, unbiased: how far apart a kernel sees two samples.
+    r"""Squared maximum mean discrepancy (MMD), unbiased: the distance of two samples by a kernel.
 
     $$E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \quad k(a, b) = e^{-|a - b|^2 / (2 \sigma^2)}$$
 
-    Without `bandwidth` the Gaussian kernel is the mean of five, at 1/4, 1/2, 1, 2 and 4 times the
-    median distance of the pooled rows. With the linear kernel, the product of two rows, the value
-    is the squared distance of the means.
+    Without `bandwidth`, the kernel is the mean of five Gaussian ones, at 1/4, 1/2, 1, 2 and 4 times
+    the median distance of the pooled rows. With the linear kernel, the product of two rows, the
+    value is the squared distance of the means.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         kernel: `"rbf"` (Gaussian) or `"linear"`.
         bandwidth: sigma of the Gaussian kernel, or None.
-        permutations: random permutations behind the p-value and the interval; below 39 there is no
-            interval, at 0 neither.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for the p-value and the interval; below 39
+            there is no interval, with 0 neither.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The U-statistic (it may be negative); null 0 (`extra["null_95"]`: what 95 % of the random
-        permutations stay below). The interval is for the squared distance of the two
-        *distributions*, over both samples; its lower end is negative where none can be seen.
+        The U-statistic, which may be negative. The null is 0; `extra["null_95"]` is the 95 %
+        quantile of the random permutations. The interval is for the squared distance of the two
+        *distributions*, over both samples; its lower end is negative where no difference shows.
 
     Raises:
-        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, an unknown
-            kernel, and a bandwidth that is not positive or has no Gaussian kernel to go with.
+        MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity, an
+            unknown kernel, and a bandwidth that is not positive or that is given with the linear
+            kernel.
 
     Sees:
         every difference, given enough rows, as the Gaussian kernel is characteristic: a shift, a
         scale, a mode that is missing. The linear kernel sees means alone.
 
     Misses:
-        what is much finer or coarser than its bandwidths. One fixed bandwidth that is small beside
-        the distances (which grow as sqrt(d)) sees nothing at all: every pair of rows is then
-        equally far. The value depends on the bandwidths, so compare values at equal ones only.
+        differences much finer or coarser than its bandwidths. A fixed bandwidth that is small
+        compared with the distances (which grow as sqrt(d)) sees nothing: all pairs of rows are then
+        equally far apart. The value depends on the bandwidths, so compare values only at equal
+        ones.
 
     Null:
-        0 in expectation, at all sizes; values scatter about it by the order of 1/n + 1/m, and the
+        0 in expectation, at all sizes; values scatter around it in the order of 1/n + 1/m. The
         p-value is exact.
 
     Cost:
@@ -150,38 +152,38 @@ def kid(
 
     $$E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \quad k(a, b) = \left(\tfrac1d a^T b + 1\right)^3$$
 
-    The name is that of its use on the features of an Inception network, which `features` takes. It
-    is made on all rows at once, not as a mean over blocks of them, which has more noise.
+    It is named after its use on features of an Inception network, which `features` takes. It is
+    computed on all rows at once, not as a mean over blocks, which would have more noise.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random permutations behind the p-value and the interval; below 39 there is no
-            interval, at 0 neither.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for the p-value and the interval; below 39
+            there is no interval, with 0 neither.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The U-statistic (it may be negative); null and interval are those of `mmd`.
+        The U-statistic, which may be negative; null and interval are as for `mmd`.
 
     Raises:
-        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity, and values
-            whose sixth powers overflow.
+        MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity, and
+            values whose sixth powers overflow.
 
     Sees:
         differences of the first three moments: mean, covariance and skewness.
 
     Misses:
-        distributions whose first three moments agree. It is neither free of the unit nor of the
-        origin, and outliers weigh with their sixth power: standardise, or use features. With heavy
-        tails the interval is too narrow, as a few rows decide.
+        distributions whose first three moments agree. It depends on the unit and on the origin, and
+        outliers weigh with their sixth power: standardise, or use features. With heavy tails a few
+        rows decide, and the interval is too narrow.
 
     Null:
-        0 in expectation, at all sizes, unlike the Fréchet distance's; the p-value is exact.
+        0 in expectation, at all sizes, unlike that of the Fréchet distance. The p-value is exact.
 
     Cost:
-        that of `mmd`. Measured: 1.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+        as for `mmd`. Measured: 1.5 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Bińkowski et al. 2018, "Demystifying MMD GANs".
@@ -204,38 +206,38 @@ def energy(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Squared energy distance, unbiased: nothing to choose, and zero only for equal distributions.
+    r"""Squared energy distance, unbiased: without parameters, and 0 only for equal distributions.
 
     $$2 E|x - y| - E|x - x'| - E|y - y'|$$
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        permutations: random permutations behind the p-value and the interval; below 39 there is no
-            interval, at 0 neither.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for the p-value and the interval; below 39
+            there is no interval, with 0 neither.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The U-statistic (it may be negative), in units of the data; null and interval are those of
+        The U-statistic, which may be negative, in units of the data; null and interval are as for
         `mmd`.
 
     Raises:
-        MeasureError: for fewer than 3 rows on a side, different widths, NaN or infinity.
+        MeasureError: for fewer than 3 rows of a sample, different widths, NaN or infinity.
 
     Sees:
         every difference, given enough rows and finite means; a shift best.
 
     Misses:
-        in many dimensions, differences other than of the mean or the total variance: distances then
-        depend on little else. A column with a large unit decides alone: standardise.
+        in many dimensions, all differences but those of the mean and the total variance, on which
+        distances then mostly depend. A column with large values decides alone: standardise.
 
     Null:
         0 in expectation, at all sizes; the p-value is exact.
 
     Cost:
-        that of `mmd`. Measured: 1.3 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
+        as for `mmd`. Measured: 1.3 s for 2,000 rows a side, d = 64, on 2 (busy) cores.
 
     Reference:
         Székely & Rizzo 2013, "Energy statistics: a class of statistics based on distances".

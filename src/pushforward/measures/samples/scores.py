@@ -1,7 +1,7 @@
-"""Scores of one sample: how diverse it is, and how sure and varied a classifier finds it.
+"""Scores of one sample: its diversity, and a classifier's confidence and variety.
 
-Such a score says nothing about the data by itself, so the real sample's own score, at the same
-size, stands beside it as the value of no difference.
+By itself such a score says nothing about the data, so its null is the real sample's own score, at
+the same size.
 """
 
 from __future__ import annotations
@@ -35,50 +35,50 @@ def vendi(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Vendi score of the generated rows: the effective number of different ones among them.
+    r"""Vendi score of the generated rows: the effective number of different rows among them.
 
     $$\exp\left(-\sum_i \lambda_i \log \lambda_i\right)$$
 
     with the eigenvalues of K/n, for a kernel with k(a, a) = 1. It is 1 when all rows are equal and
-    n when no two are alike. The larger side is cut to the size of the smaller one, at random, for
-    the score grows with the size.
+    n when no two are similar. The score grows with the size, so the larger sample is reduced at
+    random to the size of the smaller one.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        kernel: `"rbf"`, exp(-|a - b|^2 / (2 sigma^2)), or `"cosine"`, for features whose length
-            means nothing; its score is at most the number of columns.
+        kernel: `"rbf"`, exp(-|a - b|^2 / (2 sigma^2)), or `"cosine"`, for features whose length has
+            no meaning; its score is at most the number of columns.
         bandwidth: sigma of `"rbf"`; None for the median distance of the real rows, so that
-            generators measured against the same rows compare.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+            generators measured against the same rows can be compared.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of left-out rows.
 
     Returns:
         The generated sample's score; the null is the real one's at the same size. `extra["ratio"]`
         is generated over real, with its own interval. All intervals are for the expectations at
-        *this* size (and this bandwidth), from each row's influence on the entropy; they are too
-        narrow (83 % at 60 rows and a score of 25) where the score is not far below the size.
+        *this* size (and this bandwidth), from each row's influence on the entropy. Where the score
+        is not far below the size they are too narrow (83 % at 60 rows and a score of 25).
 
     Raises:
-        MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, an unknown
-            kernel, a bandwidth that is not positive (or given for `"cosine"`), and rows of zeros
-            with `"cosine"`.
+        MeasureError: for fewer than 2 rows of a sample, different widths, NaN or infinity, an
+            unknown kernel, a bandwidth that is not positive (or given for `"cosine"`), and rows of
+            zeros with `"cosine"`.
 
     Sees:
-        A lack of variety: modes left out, rows repeated, too small a spread; also too large a one.
+        A lack of variety: missing modes, repeated rows, too small a spread. It also sees too large
+        a spread.
 
     Misses:
-        Whether the rows are any good: noise is more diverse than data. A sample that is diverse
-        elsewhere than the data has the same score; read it beside precision and recall.
+        The quality of the rows: noise is more diverse than data. A sample that is diverse elsewhere
+        than the data has the same score; read it together with precision and recall.
 
     Null:
-        The real sample's own score at the same size, which is the best value: more is not better.
+        The real sample's own score at the same size. It is the best value: more is not better.
 
     Cost:
-        O(n^2 d + n^3) time and O(n^2) memory with `"rbf"`; O(n d^2 + d^3) with `"cosine"` and
-        fewer columns than rows. Measured: 0.3 s at
-        n = m = 1,000 with `"rbf"`.
+        O(n^2 d + n^3) time and O(n^2) memory with `"rbf"`; O(n d^2 + d^3) with `"cosine"` and fewer
+        columns than rows. Measured: 0.3 s at n = m = 1,000 with `"rbf"`.
 
     Reference:
         Friedman & Dieng 2023, "The Vendi score: a diversity evaluation metric for machine
@@ -138,7 +138,7 @@ def _cosine(both: Pair, bandwidth: float | None) -> list[_spectral.Spectrum]:
     if bandwidth is not None:
         raise MeasureError(f"the cosine kernel has no bandwidth, and was given {bandwidth}")
     if not (both.pooled != 0).any(1).all():
-        raise MeasureError("rows of zeros have no direction; take kernel='rbf', or leave them out")
+        raise MeasureError("rows of zeros have no direction; use kernel='rbf', or leave them out")
     units = (side / side.abs().amax(1, keepdim=True) for side in (both.x, both.y))
     return [_spectral.of_rows(side / side.norm(dim=1, keepdim=True)) for side in units]
 
@@ -165,7 +165,7 @@ def inception_score(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Inception score of the generated rows: a classifier is sure of each, and finds every class.
+    r"""Inception score of the generated rows: a classifier's confidence, and the classes' variety.
 
     $$\exp\left(E_y\, KL(p(c | y), p(c))\right)$$
 
@@ -175,34 +175,38 @@ def inception_score(
     Args:
         x: the real sample (n, ...): what the classifier takes, or without one its probabilities.
         y: the generated sample (m, ...), alike.
-        classifier: rows -> class probabilities (n, C); not logits. None if the samples are such.
-        permutations: random permutations behind the p-value. 0: none.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what the classifier is given instead of the rows themselves.
+        classifier: rows -> class probabilities (n, C), not logits; None if the samples are class
+            probabilities.
+        permutations: number of random permutations, for the p-value; with 0 there is none.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to what the classifier takes; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The generated sample's score (not cut into ten parts, as is often done); the null is the
-        real one's at the same size, so the larger side is cut. The interval is for the score of the
-        *distribution*, without the plug-in's bias. The p-value is that of |log of the ratio of both
-        scores|; `extra["ratio"]` is generated over real.
+        The generated sample's score, on all rows (not as a mean over ten parts, as is often done);
+        the null is the real one's at the same size, so the larger sample is reduced. The interval
+        is for the score of the *distribution*, without the bias of the plug-in estimate. The
+        p-value is for |log of the ratio of the two scores|; `extra["ratio"]` is generated over
+        real.
 
     Raises:
-        MeasureError: for rows that are no probabilities (negative, or a sum that is not 1), fewer
+        MeasureError: for rows that are not probabilities (negative, or a sum that is not 1), fewer
             than 2 classes or 2 rows on a side, different widths, NaN or infinity.
 
     Sees:
-        Rows that belong to no class (unsure), and classes that are missing.
+        Rows that clearly belong to no class, and missing classes.
 
     Misses:
         Everything within a class: one perfect row for each class gives the highest score. It does
-        not look at the data at all; without a classifier trained on it the score says little.
+        not look at the data at all; unless the classifier was trained on them, the score says
+        little.
 
     Null:
         The real sample's own score at the same size.
 
     Cost:
-        That of the classifier, and O((n + m) C) a split; memory O((n + m)(C + permutations)).
+        That of the classifier, and O((n + m) C) per permutation; memory O((n + m)(C +
+        permutations)).
         Measured: 0.3 s without the classifier at n = m = 10,000 and C = 10.
 
     Reference:
@@ -253,12 +257,12 @@ def _probabilities(p: Tensor, classified: bool) -> Tensor:
         return p / sums
     if classified:
         raise MeasureError(
-            "the classifier must return probabilities of at least 2 classes: none negative, and 1 "
-            "in sum over each row; put a softmax behind logits"
+            "the classifier must return probabilities of at least 2 classes, not negative and "
+            "with sum 1 in each row; apply a softmax to logits"
         )
     raise MeasureError(
-        "the rows are no class probabilities (none negative, 1 in sum), so inception_score needs "
-        "classifier=, a function from rows to them"
+        "the rows are not class probabilities (not negative, sum 1), so inception_score needs "
+        "classifier=, a function from rows to class probabilities"
     )
 
 

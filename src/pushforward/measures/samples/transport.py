@@ -16,7 +16,7 @@ from pushforward.measures._intervals import bias_remark, permutation_test, squar
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.samples import _sinkhorn, _sliced
 
-STARTS = 16  # random directions from which the steepest one is sought
+STARTS = 16  # random directions from which the search begins
 STEPS = 60
 TOLERANCE = 1e-6  # of a plan's marginals, relative; the divergence's error is of its square
 
@@ -26,13 +26,13 @@ class _PlugIn:
     """A plug-in squared distance, the permuted ones (B,), and the variance by influences.
 
     All in squares of the `unit`, itself in units of the data, in which squares don't overflow.
-    `own_share` is the share of the pooled rows' variance that is not that of the two means.
+    `within_share` is the share of the pooled variance that lies within the two samples.
     """
 
     squared: float
     permuted: Tensor
     variance: float
-    own_share: float
+    within_share: float
     unit: float
 
 
@@ -47,11 +47,11 @@ def sliced_wasserstein(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Sliced Wasserstein distance, *not* squared: how far mass moves, seen along random lines.
+    r"""Sliced Wasserstein distance, *not* squared: how far mass moves along random lines.
 
     $$\left(E_\theta W_p^p(\langle\theta, x\rangle, \langle\theta, y\rangle)\right)^{1/p}$$
 
-    On each line the optimal transport is exact, also for unequal sizes (by the quantile functions).
+    On each line the optimal transport is exact, also for unequal sizes, by the quantile functions.
     A shift by delta in d dimensions gives |delta| / sqrt(d) for p = 2.
 
     Args:
@@ -59,29 +59,29 @@ def sliced_wasserstein(
         y: the generated sample (m, ...).
         p: order of the distance.
         projections: number of lines, rounded up to whole orthogonal blocks of d.
-        permutations: random permutations behind null, p-value and interval; below 39 there is no
-            interval, at 0 none of them.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for null, p-value and interval; below 39 there
+            is no interval, with 0 none of them.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of lines, permutations and left-out rows.
 
     Returns:
-        The plug-in value in units of the data. It is biased upwards: the null, the mean over random
-        permutations, is the value of no difference. The interval is for the distance of the two
-        *distributions*, over both samples (by the Kantorovich potentials) and the lines: the null
-        is taken off in squares; it is widened to hold the value.
+        The plug-in value in units of the data. It is biased upwards; the null is the mean over
+        random permutations. The interval is for the distance of the two *distributions*, over both
+        samples (by the Kantorovich potentials) and the lines: the null is subtracted in squares,
+        and the interval is widened to include the value.
 
     Raises:
-        MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, p other
+        MeasureError: for fewer than 2 rows of a sample, different widths, NaN or infinity, p other
             than 1 or 2, projections below 1.
 
     Sees:
         every difference in principle, as lines in all directions determine a distribution.
 
     Misses:
-        in many dimensions, a difference along few of them: a shift shrinks by sqrt(d), and a random
-        line is close to Gaussian whatever the data is. `max_sliced_wasserstein` looks for the line.
-        A column with a large unit decides alone: standardise.
+        in many dimensions, a difference along few of them: a shift shrinks by sqrt(d), and along a
+        random line nearly all data look Gaussian. `max_sliced_wasserstein` searches for the line. A
+        column with large values decides alone: standardise.
 
     Null:
         positive, of order 1 / sqrt(n) + 1 / sqrt(m); for p = 2 on a line and two uniform samples of
@@ -124,46 +124,47 @@ def max_sliced_wasserstein(
 
     $$\max_{|\theta| = 1} W_p(\langle\theta, x\rangle, \langle\theta, y\rangle)$$
 
-    The line is sought on one half of the rows (of each side), by gradient ascent from the means'
-    difference, the axes of the covariances' difference and random directions; the value is that of
-    the other half, which knows nothing of the search. A shift by delta gives |delta|.
+    The line is searched for on one half of the rows of each side, by gradient ascent from the
+    difference of the means, the main axes of the difference of the covariances, and random
+    directions; the value is computed on the other half. A shift by delta gives |delta|.
 
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
         p: order of the distance.
-        permutations: random permutations behind null, p-value and interval; below 39 there is no
-            interval, at 0 none of them.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        permutations: number of random permutations, for null, p-value and interval; below 39 there
+            is no interval, with 0 none of them.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the halves, the search, permutations and left-out rows.
 
     Returns:
-        The plug-in value of the held-out half, in units of the data. Null (random permutations of
-        that half) and p-value are for the line found. So is the interval: it is for the distance of
-        the two *distributions* along that line, which is at most the maximum, and widened to hold
-        the value. `extra` has the line (`direction`, d numbers: the way in which the samples differ
-        most) and the value on the half where it was sought (`sought`), which is too high.
+        The plug-in value on the held-out half, in units of the data. Null (random permutations of
+        that half), p-value and interval are for the line that was found: the interval is for the
+        distance of the two *distributions* along it, which is at most the maximum, and is widened
+        to include the value. `extra` has the line (`direction`, d numbers: where the samples differ
+        most) and the value on the half that was searched (`searched`), which is too high.
 
     Raises:
-        MeasureError: for fewer than 4 rows on a side, different widths, NaN or infinity, and p
+        MeasureError: for fewer than 4 rows of a sample, different widths, NaN or infinity, and p
             other than 1 or 2.
 
     Sees:
-        a difference along one direction, however many dimensions there are, and says which one.
+        a difference along one direction, in any number of dimensions; it also returns that
+        direction.
 
     Misses:
-        part of the line where d is large beside the rows: with N(0, I) rows and k a side to seek
-        it, a shift by delta reads |delta| / sqrt(1 + 2 d / (k |delta|^2)). The truth lies between
-        the value and `sought`. Differences that no single line shows.
+        differences that no single line shows, and part of the difference where d is large compared
+        with the rows: with N(0, I) rows and k a side to search, a shift by delta reads |delta| /
+        sqrt(1 + 2 d / (k |delta|^2)). The truth lies between the value and `searched`.
 
     Null:
-        positive: that of W_p between two samples of half the rows on one line.
+        positive: as for W_p between two samples of half the rows on one line.
 
     Cost:
         O(t s d (n + m)) time for t = 60 steps from s = 21 starts, O((s + d) (n + m)) memory; the
-        permutations are cheap, as the line stays. Measured: 1.6 s for 2,000 rows a side, d = 64, on
-        2 (busy) cores.
+        permutations are cheap, as the line stays fixed. Measured: 1.6 s for 2,000 rows a side, d =
+        64, on 2 (busy) cores.
 
     Reference:
         Deshpande et al. 2019, "Max-sliced Wasserstein distance and its use for GANs".
@@ -173,9 +174,9 @@ def max_sliced_wasserstein(
     require_at_least(0, permutations=permutations)
     both, unit = _in_unit(pair(x, y, min_rows=4, limit=limit, features=features, seed=seed))
     rng = torch.Generator().manual_seed(seed)
-    (seek_x, held_x), (seek_y, held_y) = _halves(both.x, rng), _halves(both.y, rng)
-    line = _sliced.steepest(seek_x, seek_y, p, STARTS, STEPS, rng)[None]
-    sought = _along(line, seek_x, seek_y, p, unit, 0, rng)
+    (search_x, held_x), (search_y, held_y) = _halves(both.x, rng), _halves(both.y, rng)
+    line = _sliced.steepest(search_x, search_y, p, STARTS, STEPS, rng)[None]
+    searched = _along(line, search_x, search_y, p, unit, 0, rng)
     return _measured(
         "max_sliced_wasserstein",
         both,
@@ -183,7 +184,7 @@ def max_sliced_wasserstein(
         covers="the held-out halves, for this direction",
         extra={
             "p": p,
-            "sought": unit * math.sqrt(sought.squared),
+            "searched": unit * math.sqrt(searched.squared),
             "direction": line[0].tolist(),
             "held_out": [len(held_x), len(held_y)],
         },
@@ -217,24 +218,24 @@ def sinkhorn(
     Args:
         x: the real sample: tensor, array or numeric frame (n, ...).
         y: the generated sample (m, ...).
-        epsilon: relative to the data's scale: a share of the mean squared distance between the
-            pooled rows. In units of the data it is `extra["epsilon"]`.
-        iterations: the most Sinkhorn steps.
-        permutations: random permutations behind null, p-value and interval; below 39 there is no
-            interval, at 0 none of them.
-        limit: the most rows taken of each side (None: all); the others are left out at random.
-        features: what to measure instead of the values themselves.
+        epsilon: of the entropy term, as a share of the mean squared distance between the pooled
+            rows; `extra["epsilon"]` has it in units of the data.
+        iterations: the maximum number of Sinkhorn steps.
+        permutations: number of random permutations, for null, p-value and interval; below 39 there
+            is no interval, with 0 none of them.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of permutations and left-out rows.
 
     Returns:
-        The divergence of the samples, in squared units of the data, never negative but for
-        rounding, and biased upwards: the null, the mean over random permutations, is the value of
-        no difference. The interval is for the divergence of the two *distributions* at this
-        epsilon, over both samples (by the potentials): the noise of no difference is taken off both
-        ends, so the value may lie above it. A plan that has not converged is told in the reading.
+        The divergence of the samples, in squared units of the data. It is not negative, up to
+        rounding, and biased upwards; the null is the mean over random permutations. The interval is
+        for the divergence of the two *distributions* at this epsilon, over both samples (by the
+        potentials): the null is subtracted from both ends, so the value may lie above it. The
+        reading says so if a plan has not converged.
 
     Raises:
-        MeasureError: for fewer than 2 rows on a side, different widths, NaN or infinity, epsilon
+        MeasureError: for fewer than 2 rows of a sample, different widths, NaN or infinity, epsilon
             that is not positive, iterations below 1.
 
     Sees:
@@ -242,13 +243,12 @@ def sinkhorn(
         size.
 
     Misses:
-        what is finer than sqrt(epsilon). In many dimensions the samples' own gaps fill the value,
-        and only what exceeds the null counts. A column with a large unit decides alone:
-        standardise.
+        differences finer than sqrt(epsilon). In many dimensions most of the value comes from the
+        distances within the samples, and only its excess over the null means anything. A column
+        with large values decides alone: standardise.
 
     Null:
-        positive, of order 1/n + 1/m, and larger the smaller epsilon is and the more dimensions
-        there are.
+        positive, of order 1/n + 1/m; it grows with smaller epsilon and with more dimensions.
 
     Cost:
         O((n + m)^2 (d + t B)) time for t steps and B permutations, which share one kernel matrix; 8
@@ -273,7 +273,7 @@ def sinkhorn(
     return _measured(
         "sinkhorn",
         both,
-        _PlugIn(divergence.value, permuted, variance, _own_share(both.x, both.y), unit),
+        _PlugIn(divergence.value, permuted, variance, _within_share(both.x, both.y), unit),
         covers="both samples",
         extra={
             "epsilon": epsilon * unit**2,
@@ -289,7 +289,7 @@ def _unfinished(error: float, permuted_error: float) -> str:
     if error <= TOLERANCE and permuted_error <= math.sqrt(TOLERANCE):
         return ""
     worst = max(error, permuted_error)
-    return f"; NOT CONVERGED (marginals off by {worst:.1g}): raise iterations or epsilon"
+    return f"; NOT CONVERGED (marginals off by {worst:.1g}): increase iterations or epsilon"
 
 
 def _in_unit(both: Pair) -> tuple[Pair, float]:
@@ -327,7 +327,7 @@ def _along(
     rows = _variance_of_mean(rows_x) + _variance_of_mean(rows_y)
     variance = rows + _sliced.variance_over_lines(each, lines.shape[1])
     slope = power * mean ** (power - 1)
-    share = _own_share(on_x.mT, on_y.mT)
+    share = _within_share(on_x.mT, on_y.mT)
     return _PlugIn(mean**power, permuted**power, variance * slope**2, share, unit)
 
 
@@ -335,8 +335,8 @@ def _variance_of_mean(values: Tensor) -> float:
     return float(values.var() / len(values))
 
 
-def _own_share(x: Tensor, y: Tensor) -> float:
-    """Return which share of the pooled rows' variance is not that of the two means; 1 at equal."""
+def _within_share(x: Tensor, y: Tensor) -> float:
+    """Return the share of the pooled variance within the two samples; 1 for equal means."""
     pooled = torch.cat([x, y])
     own = x.var(0, correction=0).sum() * len(x) + y.var(0, correction=0).sum() * len(y)
     whole = pooled.var(0).sum() * (len(pooled) - 2)
@@ -355,8 +355,8 @@ def _measured(
 ) -> Measurement:
     permuted = plug_in.permuted.cpu().numpy()
     p_value, outcome = permutation_test(plug_in.squared, permuted)
-    # Splits of rows with two means scatter more than rows of either side do, as their squares do.
-    null_values = permuted * plug_in.own_share
+    # Permutations of rows with two means scatter more than rows of either side do.
+    null_values = permuted * plug_in.within_share
     bias = float(null_values.mean()) if len(null_values) else 0.0
     ends = squared_distance_interval(
         plug_in.squared - bias, bias, null_values - bias, plug_in.variance

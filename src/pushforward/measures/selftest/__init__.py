@@ -1,4 +1,4 @@
-"""Every measure beside a truth that is known: does it read right on this machine?"""
+"""Every measure against a known truth, on this machine."""
 
 from __future__ import annotations
 

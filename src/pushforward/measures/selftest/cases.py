@@ -2,7 +2,7 @@
 
 The truths are closed forms. Between N(0, I) and N(e1, I) KL is 1/2, the best classifier is right in
 F(1/2) of the cases, F the normal distribution function, and the area under its curve is
-F(1 / sqrt 2). What is less known is derived where it stands.
+F(1 / sqrt 2). Less common truths are derived where they are used.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pushforward import measures as pm
 from pushforward.measures.selftest.checking import Check, Estimate, as_estimate, averaged
 
 Samples = Callable[[], Sequence[Any]]
-BINNED = 0.05  # what bins may hide
-SHORT = 0.15  # what a bound that is learned may lack, as a share of the truth
-N, K = 300, 5  # rows and neighbours where an expectation is checked
+BINNED = 0.05  # what bins may hide, as a share of the truth
+SHORT = 0.15  # what a learned bound may miss, as a share of the truth
+N, K = 300, 5  # rows and neighbours for checks of an expectation
 JS = {0.5: 0.030311, 1.0: 0.111421, 2.0: 0.336831, 4.0: 0.632720}  # of a shift, by quadrature
 ACCURACY, AREA = 0.691462, 0.760250  # F(1/2) and F(1 / sqrt 2)
 SCALED_ACCURACY = 0.661337  # N(0, 1) against N(0, 4): the densities cross at |x| = 1.3596
@@ -42,7 +42,7 @@ def uniform(n: int, seed: int, high: float = 1.0) -> Tensor:
 
 
 def _normals(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> Samples:
-    """Return what draws n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
+    """Return a function that draws n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
     return lambda: (normal(n, d, 0), normal(n, d, 1, shift, scale))
 
 
@@ -57,7 +57,7 @@ def _on(
     exact: float | None = None,
     **options: Any,
 ) -> Check:
-    """Return a check of a measure by its name, or of a part of its `extra`."""
+    """Return a check of a measure, or of a part of its `extra`."""
 
     def estimate() -> Estimate:
         return as_estimate(getattr(pm, measure)(*samples(), **options), part)
@@ -161,7 +161,7 @@ def _wide_first() -> Sequence[Tensor]:
 DIVERGENCES = [
     _on("knn_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1)),
     _on("knn_kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2)),
-    # Where the generated rows do not reach, it reads low, and says so.
+    # It underestimates where the generated rows do not reach, and says so.
     _on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first, short=0.5),
     _on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=BINNED),
     *(
@@ -204,7 +204,7 @@ def _near_copies() -> Sequence[Tensor]:
 
 
 def _met() -> float:
-    """Return the null of coverage: one of n rows comes before the k-th of n - 1 others."""
+    """Return the null of coverage: of n rows one lies nearer than the k-th of n - 1 others."""
     return 1 - math.prod((N - 1 - i) / (2 * N - 1 - i) for i in range(K))
 
 
@@ -237,7 +237,7 @@ NEIGHBOURS = [
     _expected(
         "memorisation", "same, d = 2", 0.0, _without_difference("memorisation", 2, resamples=2)
     ),
-    # All n distances are below all of the n held-out ones: U = 0.
+    # All n distances are smaller than all n held-out ones: U = 0.
     _on(
         "memorisation",
         "copies, d = 2, one cell",
@@ -247,7 +247,7 @@ NEIGHBOURS = [
         cells=1,
         exact=1e-9,
     ),
-    # One's own side has one row less.
+    # A row's own sample has one other row less.
     _expected(
         "nearest_neighbour_test",
         f"same, d = 5, n = {N}",

@@ -1,7 +1,7 @@
-"""What a check is, and how it is judged.
+"""Checks of measures against known truths.
 
 A check holds when the truth lies within the measure's own interval, widened from 95 % to 99.9 %:
-with some seventy checks, one in twenty would be too many false alarms. An exact value has no
+with about seventy checks, one false alarm in twenty would be too many. An exact value has no
 interval and holds up to rounding.
 """
 
@@ -35,10 +35,10 @@ class Check:
     Args:
         measure: its name in `pushforward.measures`.
         case: the two distributions, in words.
-        truth: what the measure has to find.
+        truth: the correct value.
         estimate: draws the samples and measures them.
-        short: how far, as a share of the truth, a lower bound may fall short of it.
-        exact: where it is set, the value alone counts, and may differ by this share of the truth.
+        short: how far a lower bound may lie below the truth, as a share of it.
+        exact: if set, only the value counts, and may differ by this share of the truth.
     """
 
     measure: str
@@ -51,7 +51,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found; `holds` is the verdict, `seconds` what it took."""
+    """The result of a check; `holds` is the verdict, `seconds` the time it took."""
 
     measure: str
     case: str
@@ -65,11 +65,11 @@ class Result:
 
 
 def run(checks: Sequence[Check], progress: Callable[[str], None] = lambda _: None) -> list[Result]:
-    """Run checks and return what they found, in their order.
+    """Run checks and return their results, in order.
 
     Args:
         checks: which.
-        progress: is called with each one's measure and case before it runs.
+        progress: called with the measure and case of each check before it runs.
     """
     results = []
     for check in checks:
@@ -79,7 +79,7 @@ def run(checks: Sequence[Check], progress: Callable[[str], None] = lambda _: Non
 
 
 def judge(check: Check) -> Result:
-    """Run one check, and say whether its truth holds."""
+    """Run one check and return its result."""
     start = time.perf_counter()
     estimate = check.estimate()
     seconds = time.perf_counter() - start

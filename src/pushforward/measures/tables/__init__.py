@@ -1,7 +1,8 @@
-"""Measures for tables, on the tables themselves: columns, pairs of columns, what they are for."""
+"""Measures of tables, on the tables themselves: columns, pairs of columns, utility."""
 
 from __future__ import annotations
 
-from pushforward.measures.tables.measures import association, column_shapes, pair_trends, utility
+from pushforward.measures.tables.fidelity import association, column_shapes, pair_trends
+from pushforward.measures.tables.utility import utility
 
 __all__ = ["association", "column_shapes", "pair_trends", "utility"]

@@ -1,7 +1,7 @@
-"""The columns of several tables as one set of numbers: a measure is then a few array operations.
+"""The columns of several tables as arrays, so that a measure is a few array operations.
 
 A column is *numeric* when its type is a number or a date and its real rows hold more than ten
-distinct values; every other column is a set of categories. Missing is a value of its own.
+distinct values; every other column is a set of categories. Missing values are a value of their own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pushforward.measures._inputs import require_at_least
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Coded = tuple[Ints, int]  # codes from 0, and how many there are, that of missing included
-DISTINCT = 10  # a number with no more values than this is a category
+LIMIT = 100_000  # rows a side, by default: the noise of more is too small to matter
+DISTINCT = 10  # a number with at most so many distinct values is a category
 BINS = 10  # of equal width, for a numeric column among categories
-SLOTS = (1 << 7, 1 << 10, 1 << 13)  # values whose last bits differ need no search: 10x as fast
-FIRST_ROWS = 1000  # rows that mostly tell whether a column has more distinct values
+SLOTS = (1 << 7, 1 << 10, 1 << 13)  # values with different last bits need no search: 10x faster
+FIRST_ROWS = 1000  # usually enough to see that a column has more distinct values
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def read(
         real: the real table.
         others: further ones.
         min_rows: how many rows each needs.
-        limit: the most rows taken of each; the others are left out at random.
+        limit: the most rows taken of each; the rest is left out at random.
         seed: of the choice of rows.
 
     Raises:
@@ -122,7 +123,7 @@ def height(table: Any) -> int:
 
 
 def some(table: Any, limit: int, seed: int) -> nw.DataFrame[Any]:
-    """Return at most that many rows of a table, at random."""
+    """Return at most `limit` rows of a table, at random."""
     frame = _frame(table)
     if len(frame) <= limit:
         return frame
@@ -133,7 +134,7 @@ def some(table: Any, limit: int, seed: int) -> nw.DataFrame[Any]:
 def binned(column: Column, reference: slice) -> Coded:
     """Return codes for joint tables: ten equal-width bins of the reference rows' range, or ranks.
 
-    What lies outside that range falls into the outer bins; missing has a code of its own.
+    Values outside that range fall into the outer bins; missing values have a code of their own.
     """
     if not column.numeric:
         return column.codes, column.size
@@ -149,7 +150,7 @@ def ordered(values: Floats, *, dense: bool) -> Coded:
     Args:
         values: the numbers (N,).
         dense: whether every code must occur. If not, integers of a narrow range are their own
-            codes, which saves the sorting.
+            codes, without sorting.
     """
     missing = np.isnan(values)
     there = values[~missing] if missing.any() else values
@@ -175,7 +176,7 @@ def _ranks(values: Floats) -> Coded:
 
 
 def _at(rows: NDArray[np.bool_], codes: Ints, missing: int) -> Ints:
-    """Return codes put at their rows, and the code of missing at all others."""
+    """Return codes at their rows, and the code of missing values at all others."""
     spread = np.full(len(rows), missing, dtype=np.int64)
     spread[rows] = codes
     return spread
@@ -203,7 +204,7 @@ def _require_same_names(real: list[str], other: list[str]) -> None:
     if missing or extra:
         raise MeasureError(
             "both tables need the same columns; the second lacks "
-            f"{_listed(missing)} and has beside them {_listed(extra)}"
+            f"{_listed(missing)} and has in addition {_listed(extra)}"
         )
 
 
@@ -217,7 +218,9 @@ def _column(parts: list[nw.Series[Any]]) -> Column:
         kinds = {_is_number(s) for s in parts if not s.is_null().all()}
     if len(kinds) > 1:
         types = ", ".join(str(s.dtype) for s in parts)
-        raise MeasureError(f"column {name!r} must have one type in all tables, and has {types}")
+        raise MeasureError(
+            f"column {name!r} must have the same type in all tables, and has {types}"
+        )
     if kinds != {True}:
         return Column(name, False, np.empty(0), _texts(parts))
     values = np.concatenate([_numbers(s) for s in parts])
@@ -246,7 +249,7 @@ def _numbers(column: nw.Series[Any]) -> Floats:
 
 
 def _texts(parts: list[nw.Series[Any]]) -> Coded:
-    """Return codes of texts in alphabetical order: each distinct value is looked at once."""
+    """Return codes of texts in alphabetical order; each distinct value is read once."""
     held = [_dictionary(part) for part in parts]
     known = sorted({text for texts, _, _ in held for text in texts if text is not None})
     place: dict[str | None, int] = {text: code for code, text in enumerate(known)}
@@ -288,8 +291,8 @@ def _slots(marks: Ints, distinct: Ints) -> tuple[Ints, Ints]:
 def _marks(column: nw.Series[Any]) -> Ints:
     """Return an integer for each row, equal only where the values are.
 
-    Of objects it is the address: what was read from a file has one object for each distinct text,
-    and addresses compare ten times as fast as texts.
+    For objects it is the address: data from a file have one object for each distinct text, and
+    addresses compare ten times as fast as texts.
     """
     native = column.to_native()
     if not isinstance(native, pl.Series):

@@ -1,8 +1,7 @@
 """Distances between columns and between pairs of columns, over any choice of rows.
 
-A distance is an object that holds the coded columns and is called with two sets of rows, so that
-one piece of code makes the value, the random permutations of its null and the bootstrap of its
-interval.
+A distance is an object that holds the coded columns and is called with two sets of rows: the same
+code gives the value, the random permutations for its null and the bootstrap for its interval.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pushforward.measures.tables._columns import BINS, Coded, Column, Columns, F
 Rows = Ints | slice
 Distances = Callable[[Rows, Rows], Floats]
 DENSE = 1 << 20  # cells of a joint table that are counted in an array
-NULL_REACH = 3  # nulls within which a distance still feels the noise of no difference
+NULL_REACH = 3  # in units of the null: below this, a distance still has the noise of the null
 UNTESTED = "the value alone; permutations add the null, resamples the interval"
 
 
@@ -88,10 +87,10 @@ class Trends:
 
 
 class SeparateTrends(Trends):
-    """The same as sdmetrics has it: each table is cut into bins of its own range.
+    """The same as in sdmetrics: each table is cut into bins of its own range.
 
-    So a shift is not seen where it takes the bins along. The largest value and missing ones share a
-    bin, and a pair whose correlation is undefined in either table is left out.
+    So a shift of the whole column is not seen. The largest value and missing ones share a bin, and
+    pairs with an undefined correlation in either table are left out.
     """
 
     def __init__(self, columns: Columns, pairs: Ints) -> None:
@@ -146,18 +145,18 @@ def numbers(columns: Columns) -> Floats:
 
 
 def correlations(values: Floats) -> Floats:
-    """Return Pearson's correlations over the rows where both are there; NaN with a constant."""
+    """Return Pearson's correlations over the rows without missing values; NaN with a constant."""
     there = ~np.isnan(values)
     present = there.astype(float)
     filled = np.where(there, values, 0.0)
-    peak = np.abs(filled).max(0, initial=0)  # in its unit, squares neither overflow nor vanish
+    peak = np.abs(filled).max(0, initial=0)  # in this unit, squares neither overflow nor vanish
     filled = filled / np.where(peak > 0, peak, 1.0)
     with_zeros = np.where(there, filled - filled.sum(0) / np.maximum(present.sum(0), 1), 0.0)
     count = np.maximum(present.T @ present, 1)
     mean = with_zeros.T @ present / count  # of column i over the rows where j is there
     square = np.square(with_zeros).T @ present / count
     variance = square - np.square(mean)
-    # What cancellation leaves of a constant's variance is not variation.
+    # The rounding error of a constant's variance is not variation.
     scale = np.sqrt(np.where(variance > 1e-12 * square, variance, np.nan))
     return np.asarray((with_zeros.T @ with_zeros / count - mean * mean.T) / (scale * scale.T))
 
@@ -229,8 +228,8 @@ def _p_value(each: Floats, permuted: Floats) -> float:
     """Return the p-value of the distances (columns,), each in units of its own noise.
 
     A column of a thousand categories scatters more than all others together; so what counts is by
-    how many standard deviations a distance exceeds its permuted values (B, columns), squared.
-    A distance below these says nothing of the other columns, and counts as 0.
+    how many standard deviations a distance exceeds its permuted values (B, columns), squared. A
+    smaller distance counts as 0.
     """
     every = np.vstack([each, permuted])
     spread = every.std(0)
@@ -242,8 +241,8 @@ def _p_value(each: Floats, permuted: Floats) -> float:
 def _half_width(value: float, bootstrapped: Floats, null_means: Floats, null: float) -> float:
     """Return the interval's half-width: Student's quantile of the spread over the resamples.
 
-    Far from the null the spread is the bootstrap's. Near it the bootstrap's is too small, for a
-    distance cannot fall below 0, and the spread is that of no difference.
+    Far from the null the spread is that of the bootstrap. Near it that is too small, as a distance
+    cannot be below 0, and the spread is that of the permutations.
     """
     from scipy.stats import t
 
@@ -256,8 +255,8 @@ def _half_width(value: float, bootstrapped: Floats, null_means: Floats, null: fl
 def _less_noise(distances: Floats, null: Floats) -> Floats:
     """Return distances with the null of each taken off, in squares.
 
-    Noise adds to a distance as an independent component does. The root keeps the sign, so that
-    columns that differ by noise alone cancel in their mean and do not add up.
+    Noise adds to a distance like an independent component. The root keeps the sign, so that columns
+    that differ only by noise cancel in the mean.
     """
     squares = distances**2 - null**2
     return np.asarray(np.sign(squares) * np.sqrt(np.abs(squares)))

@@ -1,6 +1,6 @@
-"""The pairs of samples behind the sanity checks: small distributions of which the answer is known.
+"""The pairs of samples of the sanity checks: simple distributions with known answers.
 
-Every function returns how to draw (real, generated) at a place on a check's axis.
+Every function returns a draw of (real, generated) at a place on a check's axis, or is one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def shifted(dim: int) -> Draw:
 
 
 def shifted_with_outlier(dim: int, outlier: float, *, real: bool) -> Draw:
-    """The same, and one sample has one more row, far out on the diagonal."""
+    """The same, and one sample has one more row: an outlier on the diagonal."""
 
     def draw(mean: float, rng: Generator) -> Samples:
         x, y = shifted(dim)(mean, rng)
@@ -56,7 +56,7 @@ def disjoint_beside_scaled(scale: float, rng: Generator) -> Samples:
 
 
 def disjoint_beside_equal(extra: float, rng: Generator) -> Samples:
-    """One column is disjoint, and ever more columns beside it are equal."""
+    """One column is disjoint, and an increasing number of other columns is equal."""
     x, y = _normal(1 + int(extra), rng), _normal(1 + int(extra), rng)
     y[:, 0] += SEPARATION
     return x, y
@@ -111,7 +111,7 @@ def all_modes_but_one_fade(dim: int, deviation: float) -> Draw:
 
 
 def modes_drop_one_by_one(dim: int, deviation: float) -> Draw:
-    """Of ten modes on the diagonal, the last so many are left out."""
+    """Of ten modes on the diagonal, the last ones are left out."""
 
     def draw(dropped: float, rng: Generator) -> Samples:
         left = (torch.arange(MODES) < MODES - dropped).float()
@@ -121,7 +121,7 @@ def modes_drop_one_by_one(dim: int, deviation: float) -> Draw:
 
 
 def modes_drop_or_appear(modes: float, rng: Generator) -> Samples:
-    """Five real modes in the plane; the generated sample has the first so many of ten."""
+    """Five real modes in the plane; the generated sample has the first few of ten."""
     place = torch.arange(MODES)
     radius, angle = 6 * (place + 0.5).sqrt(), place * math.pi * (3 - math.sqrt(5))
     centres = torch.stack([radius * angle.cos(), radius * angle.sin()], 1)
@@ -130,7 +130,7 @@ def modes_drop_or_appear(modes: float, rng: Generator) -> Samples:
 
 
 def rounded(*, real: bool) -> Draw:
-    """One of two equal samples is rounded to whole numbers, in ever smaller units."""
+    """One of two equal samples is rounded to whole numbers, at an increasing scale."""
 
     def draw(scale: float, rng: Generator) -> Samples:
         x, y = scale * _normal(1, rng), scale * _normal(1, rng)

@@ -1,7 +1,7 @@
-"""The shapes that a curve of values should have, and by how much it has them.
+"""The shapes that a curve of values should have, and by what margin it has them.
 
-A shape turns a curve (place on the axis -> value, in ascending order) into needs, all of which have
-to hold. The tolerances are those of the authors of the checks.
+A shape turns a curve (place on the axis -> value, in ascending order) into needs, all of which must
+hold. The tolerances are those of the authors of the checks.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-TOLERANCE = 0.05  # how far a value may be from its target, and a flat curve from itself
-MAX_EXCESS = 0.1  # how far an end may be from the extreme that it should be
-MIN_CHANGE = 0.2  # how much a curve has to fall or rise from one end to the other
+TOLERANCE = 0.05  # of a value from its target, and range of a flat curve
+MAX_EXCESS = 0.1  # of the extreme over the end that should be it; also the least early fall
+MIN_CHANGE = 0.2  # from one end of a falling or rising curve to the other
 
 
 @dataclass(frozen=True)
 class Need:
-    """One inequality that a curve has to meet.
+    """One inequality that a curve must satisfy.
 
     Args:
-        expected: what has to be, in words.
-        seen: what is.
-        slack: by how much it is met; negative: by how much it is not.
+        expected: the inequality, in words.
+        seen: the value of the curve.
+        slack: by how much it holds; negative: by how much it does not.
     """
 
     expected: str
@@ -34,7 +34,7 @@ Shape = Callable[[Curve], list[Need]]
 
 
 def near(target: float, at: float) -> Shape:
-    """Return the shape of a curve that has a target's value at a place."""
+    """Return the shape of a curve with a target value at a place."""
 
     def shape(curve: Curve) -> list[Need]:
         seen = curve[at]
@@ -44,7 +44,7 @@ def near(target: float, at: float) -> Shape:
 
 
 def flat(since: float = float("-inf")) -> Shape:
-    """Return the shape of a curve that does not change, or no longer since a place."""
+    """Return the shape of a curve that is flat, or flat from a place on."""
     where = "" if since == float("-inf") else f" from {since:g} on"
 
     def shape(curve: Curve) -> list[Need]:
@@ -55,7 +55,7 @@ def flat(since: float = float("-inf")) -> Shape:
 
 
 def falls(already: float | None = None) -> Shape:
-    """Return the shape of a curve that falls from end to end, and that has fallen `already`."""
+    """Return the shape of a curve that falls from end to end, part of it before `already`."""
 
     def shape(curve: Curve) -> list[Need]:
         first, last = _ends(curve)

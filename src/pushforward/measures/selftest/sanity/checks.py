@@ -1,4 +1,4 @@
-"""The fifteen sanity checks themselves: what is drawn, along which axis, and what has to be seen.
+"""The fifteen sanity checks: what is drawn, along which axis, and the shapes to be expected.
 
 Names, axes, criteria and desiderata are those of Räisä et al. 2025 and of their code.
 """
@@ -17,18 +17,18 @@ SETTINGS = "D2 hyperparameters"
 DATA = "D3 data"
 BOUNDS = "D4 bounds"
 INVARIANCE = "D5 invariance"
-REACH = {1: 6.0, 8: 3.0, 64: 1.0}  # how far the generated mean moves, by dimension
+REACH = {1: 6.0, 8: 3.0, 64: 1.0}  # of the generated mean, by dimension
 DEVIATION = {1: 1 / 6, 8: 1 / 3, 64: 1.0}  # of each of ten modes, by dimension
-MOST = 5000  # rows; the authors have 10,000, which would take most of the time
+MAX_ROWS = 5000  # the authors have 10,000, which would take most of the time
 MEAN = "mean of the generated sample"
 
 
 @dataclass(frozen=True)
 class Either:
-    """Two readings of diversity where the generated distribution is too wide, both legitimate.
+    """Two legitimate readings of diversity where the generated distribution is too wide.
 
-    The one falls because little of what is generated is where the data are; the other stays up
-    because all the data are within its reach. A measure has to keep to one of them.
+    The low one falls because few generated rows lie where the data are; the high one does not,
+    because all the data are covered. A measure must be consistent with one of them.
     """
 
     low: Shape
@@ -37,12 +37,12 @@ class Either:
 
 @dataclass(frozen=True)
 class Criterion:
-    """What one desideratum demands in one case.
+    """The shapes that one desideratum demands in one case.
 
     Args:
         desideratum: as the paper counts them.
-        fidelity: of a measure of fidelity; None where it is not clear.
-        diversity: of a measure of diversity; None where it is not clear.
+        fidelity: for a measure of fidelity; None where it is not clear.
+        diversity: for a measure of diversity; None where it is not clear.
     """
 
     desideratum: str
@@ -58,7 +58,7 @@ class Case:
         name: of the version.
         places: on the check's axis, ascending.
         draw: (place, generator) -> (real, generated).
-        criteria: what has to hold.
+        criteria: what must hold.
     """
 
     name: str
@@ -87,7 +87,7 @@ def _both(desideratum: str, shape: Shape) -> Criterion:
 
 
 def _peak(middle: float, first: float, last: float) -> list[Criterion]:
-    """One only in the middle of the axis, nothing at its ends, for either kind."""
+    """1 in the middle of the axis and 0 at its ends, for both kinds."""
     return [
         _both(BOUNDS, near(1, middle)),
         _both(BOUNDS, near(0, first)),
@@ -137,13 +137,13 @@ def _spheres(dim: int) -> Case:
 
 
 def _cubes(dim: int, stays: str, draw: Draw) -> Case:
-    shared = [_both(stays, flat(1000)), _both(PURPOSE, near(draws.OVERLAP, MOST))]
-    return Case(f"d = {dim}", (100, 1000, MOST), draw, shared)
+    shared = [_both(stays, flat(1000)), _both(PURPOSE, near(draws.OVERLAP, MAX_ROWS))]
+    return Case(f"d = {dim}", (100, 1000, MAX_ROWS), draw, shared)
 
 
 def _ball_and_torus(name: str, *, real_ball: bool) -> Case:
-    shared = [_both(PURPOSE, flat(1000)), _both(BOUNDS, near(0, MOST))]
-    return Case(name, (100, 1000, MOST), draws.ball_in_torus(real_ball=real_ball), shared)
+    shared = [_both(PURPOSE, flat(1000)), _both(BOUNDS, near(0, MAX_ROWS))]
+    return Case(name, (100, 1000, MAX_ROWS), draws.ball_in_torus(real_ball=real_ball), shared)
 
 
 def _collapse(dim: int) -> Case:

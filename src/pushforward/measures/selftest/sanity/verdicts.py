@@ -1,4 +1,4 @@
-"""How the checks are judged: what each measure was to show, and what it showed."""
+"""Verdicts of the checks: what each measure should show, and what it shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from torch import Tensor
 
 from pushforward.errors import MeasureError
@@ -36,20 +35,20 @@ KINDS: dict[str, DataKind] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one measure in one check, for one desideratum.
+    """The verdict on one measure in one check, for one desideratum.
 
     Args:
         check: its name.
         desideratum: as the paper counts them.
         measure: its name.
         kind: what it measures.
-        outcome: `"passes"`, `"fails"`, or, where a diversity may read two ways, which one it passes
-            by: `"low"` or `"high"`.
-        expected: the demand that is met by the least, or missed by the most.
-        axis: of the places that the demand names.
-        where: the case in which it is.
-        seen: what was seen of that demand, in the mean over repetitions.
-        margin: by how much that demand is met; negative: missed.
+        outcome: `"passes"`, `"fails"`, or, where diversity has two readings, the one that passes:
+            `"low"` or `"high"`.
+        expected: the demand with the smallest margin.
+        axis: the parameter that the demand refers to.
+        where: its case.
+        seen: the value for that demand, as a mean over repetitions.
+        margin: by how much it is met; negative: missed.
         uncertainty: half of the margin's 95 % interval over repetitions (jackknife, Student's t).
     """
 
@@ -77,7 +76,7 @@ class Verdict:
 
 
 def evaluate_prdc(x: Tensor, y: Tensor) -> dict[str, float]:
-    """Return all of this library's fidelities and diversities, of columns standardised by `x`."""
+    """Return the values of `prdc` by name, for columns standardised by `x`."""
     card = prdc(x, y, permutations=0, resamples=0, features=Standardised.fit(x))
     return {name: measured.value for name, measured in card.items() if name in KINDS}
 
@@ -89,13 +88,13 @@ def verdicts(
     repetitions: int = 3,
     seed: int = 0,
 ) -> list[Verdict]:
-    """Return what becomes of every measure in every check.
+    """Return the verdicts on every measure in every check.
 
     Args:
         evaluate: (real, generated) -> the measures' values by name, with the names of `KINDS`.
-        checks: which; None for all 15.
+        checks: None for all 15.
         repetitions: fresh samples at each place of each axis; their mean is judged.
-        seed: of the samples. A check draws the same ones whichever others are made.
+        seed: of the samples. A check draws the same samples, whichever others are run.
 
     Returns:
         One verdict for each check, desideratum and measure, in this order.
@@ -120,7 +119,7 @@ def frame(results: Sequence[Verdict]) -> pl.DataFrame:
 def table(results: Sequence[Verdict]) -> pl.DataFrame:
     """Return the outcomes: one row for each check and desideratum, one column for each measure.
 
-    An outcome that is not sure has a question mark.
+    An uncertain outcome has a question mark.
     """
     shown = frame(results).with_columns(
         pl.col("outcome") + pl.when("sure").then(pl.lit("")).otherwise(pl.lit("?"))
@@ -137,7 +136,7 @@ def _verdicts(check: Check, evaluate: Evaluate, repetitions: int, seed: int) -> 
 
 
 def _curves(case: Case, evaluate: Evaluate, repetitions: int, seed: int) -> dict[str, Curves]:
-    """Return what every measure sees of one case."""
+    """Return the values of every measure in one case."""
     rows = [
         [evaluate(*_drawn(case, place, seed * 1_000_003 + i)) for place in case.places]
         for i in range(repetitions)
@@ -146,14 +145,13 @@ def _curves(case: Case, evaluate: Evaluate, repetitions: int, seed: int) -> dict
     unknown = [name for name in names if name not in KINDS]
     if unknown:
         raise MeasureError(
-            f"fidelity or diversity? Unknown measures: {', '.join(unknown)}; known are "
-            f"{', '.join(KINDS)}"
+            f"not known as fidelity or diversity: {', '.join(unknown)}; known: {', '.join(KINDS)}"
         )
     return {name: np.array([[values[name] for values in row] for row in rows]) for name in names}
 
 
 def _drawn(case: Case, place: float, seed: int) -> tuple[Tensor, Tensor]:
-    # The same random numbers at every place: what changes along a curve is then the axis's doing.
+    # The same random numbers at every place, so that only the axis changes along a curve.
     return case.draw(place, torch.Generator().manual_seed(seed))
 
 
@@ -179,26 +177,26 @@ def _judged(check: Check, desideratum: str, measure: str, curves: list[Curves]) 
 
 def _readings(check: Check, desideratum: str, kind: DataKind) -> dict[Outcome, list[list[Shape]]]:
     """Return the shapes that each case demands, for each legitimate reading of the measure."""
-    wanted = [
+    demanded = [
         [getattr(c, kind) for c in case.criteria if c.desideratum == desideratum]
         for case in check.cases
     ]
-    if not any(isinstance(shape, Either) for row in wanted for shape in row):
-        return {"passes": [[s for s in row if s is not None] for row in wanted]}
-    return {"low": _read(wanted, "low"), "high": _read(wanted, "high")}
+    if not any(isinstance(shape, Either) for row in demanded for shape in row):
+        return {"passes": [[s for s in row if s is not None] for row in demanded]}
+    return {"low": _read(demanded, "low"), "high": _read(demanded, "high")}
 
 
 def _read(
-    wanted: list[list[Shape | Either | None]], reading: Literal["low", "high"]
+    demanded: list[list[Shape | Either | None]], reading: Literal["low", "high"]
 ) -> list[list[Shape]]:
     return [
         [getattr(s, reading) if isinstance(s, Either) else s for s in row if s is not None]
-        for row in wanted
+        for row in demanded
     ]
 
 
 def _weakest(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> tuple[str, Need]:
-    """Return the case and the need of it that is met by the least."""
+    """Return the need with the smallest slack, and its case."""
     needs = [
         (case.name, need)
         for case, demanded, values in zip(check.cases, shapes, curves, strict=True)
@@ -209,11 +207,13 @@ def _weakest(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> t
 
 
 def _uncertainty(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> float:
-    """Return half of the 95 % interval of the least slack: each repetition is left out in turn."""
+    """Return half of the 95 % interval of the smallest slack, by the jackknife."""
+    from scipy.stats import t
+
     count = len(curves[0])
     slacks = [
         _weakest(check, shapes, [np.delete(values, i, 0) for values in curves])[1].slack
         for i in range(count)
     ]
     error = np.std(slacks) * np.sqrt(count - 1)
-    return float(error * student.ppf(0.975, count - 1))
+    return float(error * t.ppf(0.975, count - 1))

@@ -1,4 +1,4 @@
-"""A model that is trained on one table and judged on another."""
+"""Utility of a generated table: a model that is trained on it and tested on real rows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,112 @@ from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
 from pushforward.measures._intervals import Z
 from pushforward.measures.learned import auc
-from pushforward.measures.tables._columns import Columns, Floats, Ints
+from pushforward.measures.measurement import Measurement
+from pushforward.measures.tables._columns import (
+    LIMIT,
+    Columns,
+    Floats,
+    Ints,
+    height,
+    read,
+    some,
+)
 
-CATEGORIES = 255  # scikit-learn's trees split no more; with more, codes are taken as numbers
-CLASSES = 100  # one tree a class and step: a target with more is hardly meant
-RESAMPLES = 200
+CATEGORIES = 255  # the maximum of scikit-learn's trees; with more, codes are used as numbers
+CLASSES = 100  # of a target at most: every step fits a tree for each class
+RESAMPLES = 200  # bootstrap samples of the test rows
 
 Rows = Ints | slice
+
+
+def utility(
+    x: Any,
+    y: Any,
+    *,
+    train: Any = None,
+    target: str | None = None,
+    limit: int | None = LIMIT,
+    seed: int = 0,
+) -> Measurement:
+    r"""Train on synthetic, test on real: the score of a model that learns from generated rows.
+
+    Gradient-boosted trees learn the target from the generated rows and predict it for the real
+    ones. The value is the area under the ROC curve, averaged over classes (one against the rest),
+    or for a numeric target
+
+    $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
+
+    Args:
+        x: the real table to test on: rows that no generator has seen.
+        y: the generated table to train on.
+        train: real rows to train on for the null, reduced at random to the number of generated
+            rows. None: the two halves of `x`, each tested on the other.
+        target: the column to predict; None for the last one.
+        limit: maximum rows of each table (None: all); the rest is left out at random.
+        seed: of the trees, the halves, the bootstrap and left-out rows.
+
+    Returns:
+        The null is the score of the same model trained on real rows. The interval is a bootstrap
+        over the test rows, for this trained model; `extra` has the difference from the null, with
+        its own interval. If all generated rows have the same class, nothing can be learned: the AUC
+        is 1/2.
+
+    Raises:
+        MeasureError: as for `column_shapes`; for an unknown target, one with more than 100 classes,
+            a table of one column, fewer than 20 rows.
+
+    Sees:
+        The relation between the target and all other columns, of any kind and order that trees can
+        learn: often what users want generated rows for.
+
+    Misses:
+        What does not help to predict the target, and copies: the training rows themselves have the
+        best value. A target that cannot be predicted gives 1/2 (or an R² of 0) on both sides, which
+        says nothing about the generator.
+
+    Null:
+        The score of the same model trained on as many rows of `train`. Without `train` it is
+        trained on halves of `x`, so it may be below the value where `y` is larger.
+
+    Cost:
+        That of training gradient-boosted trees twice (three times without `train`), O(n d) for each
+        of up to 100 trees, and 200 scores of resampled test rows; 3 s for 30,000 and 3,257 rows of
+        Adult.
+
+    Reference:
+        Esteban, Hyland & Rätsch 2017, "Real-valued (medical) time series generation with recurrent
+        conditional GANs".
+    """
+    known = [] if train is None else [some(train, height(y), seed)]
+    columns = read(x, y, *known, min_rows=20, limit=limit, seed=seed)
+    task, tested = _prediction_task(columns, target), columns.part(0)
+    learned = task.predict(columns.part(1), tested, seed)
+    best = (
+        task.halves(tested, seed) if train is None else task.predict(columns.part(2), tested, seed)
+    )
+    value, null = task.score(tested, learned), task.score(tested, best)
+    half, half_of_difference = _half_widths(task, tested, learned, best, seed)
+    return Measurement(
+        "utility",
+        value,
+        low=value - half,
+        high=min(1.0, value + half),
+        covers="the rows tested on, for this trained model",
+        null=null,
+        n=columns.rows[0],
+        m=columns.rows[1],
+        better="higher",
+        unit=task.unit,
+        reading=f"predicting {task.name}: {task.unit} {value:.3f} when trained on generated rows, "
+        f"{null:.3f} on {'halves of the' if train is None else 'as many'} real ones",
+        extra={
+            **columns.extra,
+            "target": task.name,
+            "difference": value - null,
+            "difference_low": value - null - half_of_difference,
+            "difference_high": value - null + half_of_difference,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +161,7 @@ class Task:
     def score(self, test: Rows, predictions: Floats) -> float:
         """Return R², or the area under the ROC curve averaged over classes, one against the rest.
 
-        Classes that all or none of the rows have are left out; with one class only it is 1/2.
+        Classes that all or none of the rows have are left out; with only one class it is 1/2.
         """
         target = self.target[test]
         known = ~np.isnan(target)
@@ -107,12 +206,12 @@ class Task:
         options = {"categorical_features": self.categorical, "random_state": seed}
         if self.regression:
             return HistGradientBoostingRegressor(**options)
-        # Early stopping sets rows of each class aside, for which a rare class has too few.
+        # Early stopping holds out rows of each class, for which a rare class has too few.
         rare = np.unique(target, return_counts=True)[1].min() < 10
         return HistGradientBoostingClassifier(early_stopping=False if rare else "auto", **options)
 
 
-def prediction_task(columns: Columns, target: str | None) -> Task:
+def _prediction_task(columns: Columns, target: str | None) -> Task:
     """Return the task of predicting `target` (None: the last column that varies).
 
     Raises:
@@ -125,7 +224,7 @@ def prediction_task(columns: Columns, target: str | None) -> Task:
     if target not in names:
         raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
     if len(names) < 2:
-        raise MeasureError("utility needs a column beside the target, and the table has one")
+        raise MeasureError("utility needs a column besides the target, and the table has only one")
     column = columns.columns[names.index(target)]
     if not column.numeric and column.size > CLASSES + 1:
         raise MeasureError(
@@ -139,7 +238,7 @@ def prediction_task(columns: Columns, target: str | None) -> Task:
     return Task(features, categorical, truth, column.numeric, target)
 
 
-def errors(
+def _half_widths(
     task: Task, rows: slice, first: Floats, second: Floats, seed: int
 ) -> tuple[float, float]:
     """Return 95 % half-widths over the test rows: of the first score, and of the difference."""

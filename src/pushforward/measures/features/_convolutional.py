@@ -1,4 +1,4 @@
-"""A small convolutional encoder: trained without labels on the reference alone, or at random."""
+"""A small convolutional network, trained without labels on the reference alone, or random."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pushforward.random import isolated
 SIZE = 64  # features of the last layer
 WIDTH = 16  # channels of the first stage; each further one has twice as many
 MAX_WIDTH = 128
-SMALL_IMAGE = 16  # pixels a side up to which the first stage keeps the full resolution
+SMALL_IMAGE = 16  # pixels a side up to which the first stage keeps the resolution
 STEPS = 200  # at most
-EPOCHS = 10  # at most: with more, few images are learned by heart, and told from others
+EPOCHS = 10  # at most: with more, a small set of images is memorised
 BATCH = 128
 LEARNING_RATE = 2e-3
 
@@ -22,8 +22,8 @@ LEARNING_RATE = 2e-3
 class ConvolutionalNetwork(nn.Module):
     """Convolutions, strided down to at most 4 pixels a side, then one linear map.
 
-    It gives the linear map's values (what is seen, and where) and each stage's means over the image
-    (its texture: blur and noise show there first).
+    The features are the values of the linear map (content and position) and the mean of each stage
+    over the image (texture: blur and noise show there first).
     """
 
     def __init__(self, channels: int, height: int, width: int) -> None:
@@ -48,34 +48,34 @@ class ConvolutionalNetwork(nn.Module):
 
 
 def train_on_symmetries(images: Tensor, seed: int) -> ConvolutionalNetwork:
-    """Return an encoder that tells how an image was turned and mirrored: it knows what is upright.
+    """Return a network trained to recognise how an image was rotated and mirrored.
 
-    On MNIST and on 8x8 digits it beat pixels, random weights, a denoising autoencoder and
-    contrastive learning in telling real images from blurred, noisy, mixed and cut ones.
+    On MNIST and on 8x8 digits its features separated real images from blurred, noisy, mixed and cut
+    ones better than pixels, random weights, a denoising autoencoder and contrastive learning.
 
     Reference:
         Gidaris, Singh & Komodakis 2018, "Unsupervised representation learning by predicting image
         rotations".
     """
     with isolated(images.device, seed):
-        encoder = ConvolutionalNetwork(*images.shape[1:]).to(images.device)
+        network = ConvolutionalNetwork(*images.shape[1:]).to(images.device)
         head = nn.Sequential(nn.SiLU(), nn.Linear(SIZE, len(symmetries(images[:1]))))
         head.to(images.device)
         steps = max(10, min(STEPS, EPOCHS * len(images) // BATCH))
-        optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], LEARNING_RATE)
+        optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         for _ in range(steps):
             x, applied = _batch(images)
-            loss = nn.functional.cross_entropy(head(encoder(x)[:, :SIZE]), applied)
+            loss = nn.functional.cross_entropy(head(network(x)[:, :SIZE]), applied)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-    return encoder.requires_grad_(False)
+    return network.requires_grad_(False)
 
 
 def random_network(shape: Sequence[int], seed: int) -> ConvolutionalNetwork:
-    """Return an encoder of images (channels, height, width) with random weights of a seed.
+    """Return a network for images (channels, height, width) with random weights of a seed.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", who
@@ -86,7 +86,7 @@ def random_network(shape: Sequence[int], seed: int) -> ConvolutionalNetwork:
 
 
 def symmetries(x: Tensor) -> list[Tensor]:
-    """Return images in every way that keeps their shape: 8 for squares, 4 for others."""
+    """Return images in all orientations that keep their shape: 8 for squares, 4 for others."""
     mirrored = [x, x.flip(3)]
     if x.shape[2] != x.shape[3]:
         return [y for m in mirrored for y in (m, m.flip(2))]
@@ -94,7 +94,7 @@ def symmetries(x: Tensor) -> list[Tensor]:
 
 
 def _batch(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return images, each turned in one of the ways, and which it was."""
+    """Return images, each in one of the orientations, and which one."""
     x = images[torch.randint(len(images), (BATCH,))]
     versions = symmetries(x)
     applied = torch.arange(BATCH, device=images.device) % len(versions)
