@@ -61,13 +61,13 @@ def test_every_command_and_every_parameter_has_a_help_text() -> None:
 
 @pytest.mark.parametrize("name", ["compare", "fit", "sample", "measure"])
 def test_the_command_line_has_the_names_of_the_library(name: str) -> None:
-    library = {
+    library: dict[str, Any] = {
         "compare": pf.compare,
         "fit": pf.fit,
         "sample": pf.Fitted.sample,
         "measure": pf.measure,
-    }[name]
-    keywords = set(inspect.signature(library).parameters) - {"self", "keywords", "options"}
+    }
+    keywords = set(inspect.signature(library[name]).parameters) - {"self", "keywords", "options"}
     keywords |= set(Settings.__dataclass_fields__) if "budget" in commands_options(name) else set()
     missing = keywords - commands_options(name) - IN_PYTHON_ONLY[name]
     assert not missing

@@ -72,4 +72,5 @@ def reason(kind: DataKind, *, trained: bool) -> str:
     copies = f"; {', '.join(COPIES[kind])}, as training rows are given" if trained else ""
     registered = [n for n in DEFAULT[kind] if isinstance(MEASURES[kind][n], UserMeasure)]
     own = f"; {', '.join(registered)}, as registered" if registered else ""
-    return f"{WHY[kind]}{copies}{own}. All {len(MEASURES[kind])} measures: only='{ALL}', or --only {ALL}."
+    every = f"All {len(MEASURES[kind])} measures: only='{ALL}', or --only {ALL}."
+    return f"{WHY[kind]}{copies}{own}. {every}"

@@ -18,7 +18,7 @@ from torch.nn.functional import dropout, leaky_relu, linear, logsigmoid, softplu
 
 from pushforward.errors import ModelError, nearest
 from pushforward.nn.raking import Raking
-from pushforward.nn.segments import Segments, draw, gumbel
+from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.space import Cells, Image, Space, Vector, values
 
@@ -284,7 +284,7 @@ class Autoregressive(Likelihood):
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
         for first, end in bounds:
             logits = outputs[:, first:end] + leaky_relu(heard, self.SLOPE) @ tell[first:end].T
-            soft = (logits + gumbel(logits)).softmax(1)
+            soft = (logits + gumbel_like(logits)).softmax(1)
             hard = torch.nn.functional.one_hot(soft.argmax(1), end - first).to(soft)
             columns.append(straight_through(hard, soft))
             heard = heard + columns[-1] @ read[:, first:end].T
