@@ -277,7 +277,7 @@ def test_a_sample_needs_a_whole_number_of_rows() -> None:
     fitted = pf.fit("ring", "vae", budget=2, **SMALL)
     for bad in ("100", 2.5, 0):
         with pytest.raises(pf.ModelError, match="n must be"):
-            fitted.sample(bad)  # type: ignore[call-overload]  # what a user may do
+            fitted.sample(bad)  # type: ignore[arg-type]  # what a user may do
 
 
 def test_reading_arguments_beside_a_dataset_are_refused() -> None:
