@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` says the same
     from pushforward import measures as measures
+    from pushforward import testing as testing
     from pushforward.data import Dataset as Dataset
     from pushforward.data import Schema as Schema
     from pushforward.data import read as read
@@ -51,7 +52,11 @@ _HOMES = {
     "training.fit": ("fit",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = {"constraints": "data.tables.constraints", "measures": "measures"}
+_MODULES = {
+    "constraints": "data.tables.constraints",
+    "measures": "measures",
+    "testing": "testing",
+}
 
 __all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605 - the names of `_HOMES`, once
 

@@ -139,6 +139,7 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger("pushforward").addHandler(handler)
+    sys.path.append("")  # a user's own `package.module:MyModel` may lie in the working folder
     sys.exit(run_command(sys.argv[1:]))
 
 

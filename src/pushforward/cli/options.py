@@ -85,13 +85,18 @@ def model_options(
         flag, _, text = argument.removeprefix("--").partition("=")
         prefix, dot, name = flag.rpartition(".")
         name = name.replace("-", "_")
-        addressed = [e for model, e in entries.items() if not dot or prefix in (model, e.name)]
+        addressed = [e for model, e in entries.items() if not dot or _same(prefix, model, e.name)]
         having = [entry for entry in addressed if name in entry.options]
         if not having:
             raise _unknown(flag, addressed, list(own), flags)
         for entry in having:
             (own if dot else shared)[entry.name][name] = _value(entry.options[name], text)
     return {name: shared[name] | own[name] for name in own}
+
+
+def _same(name: str, *others: str) -> bool:
+    """Whether a name is one of the others; a dash is as good as an underscore."""
+    return name.replace("-", "_") in {other.replace("-", "_") for other in others}
 
 
 def _unknown(
