@@ -161,7 +161,7 @@ def test_batches_come_from_all_training_rows(
     frame = pl.DataFrame({"v": np.arange(N) % 50, "c": ["x", "y", "y"] * (N // 3)})
     streamed = read(parquet(frame, tmp_path), condition="c")
     for most in (10**9, 0):  # shuffled, and drawn anew
-        monkeypatch.setattr("pushforward.training.turn_optimizer.SHUFFLED", most)
+        monkeypatch.setattr("pushforward.training.batches.SHUFFLED", most)
         batches = Batches(streamed, 300, 0, CPU, 2)
         drawn = [batches() for _ in range(20)]
         x = torch.cat([x for x, _ in drawn])
@@ -251,7 +251,7 @@ def test_other_data_are_compact_as_they_are(name: str) -> None:
 
 
 def test_chunks_of_compact_rows_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pushforward.training.turn_optimizer.CHUNK", 77)
+    monkeypatch.setattr("pushforward.training.batches.CHUNK", 77)
     data = read(everything())
     assert isinstance(data.schema, TableSchema)
     rows, _ = _compact(data)

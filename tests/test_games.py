@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, one_hot
 
 import pushforward as pf
-from pushforward.families.codes import Codebook, quantise, squared_distance
+from pushforward.families.codes import Codebook, mean_square, quantise, squared_distance
 from pushforward.families.critics import WithCritic
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Model, Terms, Turn, turn
@@ -164,7 +164,10 @@ def test_vae_gan_gives_each_player_the_papers_gradient(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SPACES)
 def test_vq_vae_passes_the_gradient_straight_through(kind: str) -> None:
-    """d loss / d z_e = d distortion / d z_q + 2 beta (z_e - e); d loss / d e = 2 (e - z_e)."""
+    """d loss / d z_e = d distortion / d z_q + 2 beta (z_e - e) / m; d loss / d e = 2 (e - z_e) / m.
+
+    m is how many numbers a row's code has.
+    """
     torch.manual_seed(0)
     model = jittered(VQVAE(SPACES[kind], levels=5, code_size=3, positions=2, beta=0.4, width=16))
     assert isinstance(model, VQVAE)
@@ -180,8 +183,9 @@ def test_vq_vae_passes_the_gradient_straight_through(kind: str) -> None:
     torch.manual_seed(1)
     distortion = -model.decoder(model.laid(z_q)).log_prob(x).mean()
     (through,) = torch.autograd.grad(distortion, z_q, retain_graph=True)
-    by_z_e = through + 2 * 0.4 * (z_e - e).detach() / N
-    by_e = 2 * (e - z_e).detach() / N
+    m = z_e[0].numel()
+    by_z_e = through + 2 * 0.4 * (z_e - e).detach() / m / N
+    by_e = 2 * (e - z_e).detach() / m / N
     assert_same(ours["encoder"], gradients((z_e * by_z_e).sum(), model, "encoder"))
     assert_same(ours["codebook"], gradients((e * by_e).sum(), model, "codebook"))
     assert_same(ours["decoder"], gradients(distortion, model, "decoder"))
@@ -218,6 +222,7 @@ def test_squared_distance_and_codebook_against_a_loop() -> None:
     pairs = [zip(a[i].flatten().tolist(), b[i].flatten().tolist(), strict=True) for i in range(3)]
     loop = torch.tensor([sum((p - q) ** 2 for p, q in pair) for pair in pairs])
     torch.testing.assert_close(squared_distance(a, b), loop)
+    torch.testing.assert_close(mean_square(a, b), loop / 8)
     book = Codebook(4, 3)
     assert torch.allclose(book.scaled.norm(dim=1), torch.tensor(math.sqrt(3)))
     assert torch.equal(book(torch.tensor([[2, 0]])), book.scaled[[2, 0]][None])

@@ -148,9 +148,9 @@ def test_frechet_of_diagonal_and_full_covariances_agree() -> None:
 @pytest.mark.parametrize(
     ("measure", "measures"),
     [
-        (kl, "take knn_kl .*histogram_kl .*f_divergence"),
-        (jeffreys, "take knn_kl both ways"),
-        (frechet_gaussian, "take frechet$"),
+        (kl, "use knn_kl .*histogram_kl .*f_divergence"),
+        (jeffreys, "use knn_kl both ways"),
+        (frechet_gaussian, "use frechet$"),
     ],
 )
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_samples_are_refused_with_the_measures_that_take_them(
 ) -> None:
     for pair in ((samples, Normal(0.0, 1.0)), (Normal(0.0, 1.0), samples)):
         with pytest.raises(
-            MeasureError, match=f"{measure.__name__} needs both densities.*{measures}"
+            MeasureError, match=f"{measure.__name__} needs two known densities.*{measures}"
         ):
             measure(*pair)
 
@@ -171,7 +171,7 @@ def test_what_has_no_closed_form_is_refused() -> None:
         torch.distributions.Categorical(torch.ones(2)), Normal(torch.zeros(2), torch.ones(2))
     )
     with pytest.raises(
-        MeasureError, match=r"no closed form .*draw samples of both, and take knn_kl"
+        MeasureError, match=r"no closed form .*draw samples from both and use knn_kl"
     ):
         kl(mixture, Normal(0.0, 1.0))
     with pytest.raises(MeasureError, match="given Uniform"):

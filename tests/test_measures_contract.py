@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "no row": (array(0, 2, 0), array(30, 2, 1), "at least"),
     "no column": (np.zeros((30, 0)), np.zeros((30, 0)), "needs rows and columns"),
     "text": (np.array([["a"]] * 30), array(30, 1, 1), "needs numbers"),
-    "ragged rows": ([[1.0], [1.0, 2.0]], array(30, 1, 1), "one length"),
+    "ragged rows": ([[1.0], [1.0, 2.0]], array(30, 1, 1), "rows of equal length"),
     "a density": (Normal(0.0, 1.0), array(30, 1, 1), "is a density"),
     "squares that overflow": (1e200 * array(30, 2, 0), array(30, 2, 1), "rescale"),
 }

@@ -242,7 +242,7 @@ def test_sdmetrics_leaves_pairs_with_a_constant_out() -> None:
     found = pair_trends(x, y, permutations=0, convention="sdmetrics")
     assert found.value == pytest.approx(expected, abs=1e-9)
     assert found.extra["pairs"] == 8
-    with pytest.raises(MeasureError, match="leaves pairs with a constant out"):
+    with pytest.raises(MeasureError, match="leaves out pairs with a constant"):
         pair_trends(x[["a", "c"]], y[["a", "c"]], convention="sdmetrics")
 
 
@@ -412,7 +412,7 @@ INFINITE = GOOD.with_columns(
         (GOOD, None, "takes data frames"),
         (GOOD, GOOD.drop("b", "c"), "lacks b, c and has in addition none"),
         (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has in addition e"),
-        (GOOD, GOOD.with_columns(a=pl.lit("text")), "'a' must have one type.*Float64, String"),
+        (GOOD, GOOD.with_columns(a=pl.lit("text")), "'a' must have the same type.*Float64, String"),
         (GOOD, INFINITE, "'a' holds infinite values"),
         (GOOD, GOOD.head(1), r"at least .* rows, and they have \[30, 1\]"),
         (GOOD, GOOD.head(0), r"they have \[30, 0\]"),

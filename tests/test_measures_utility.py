@@ -121,7 +121,7 @@ def test_bad_targets_are_refused() -> None:
     good = table(30, 0)
     with pytest.raises(MeasureError, match=r"unknown target 'dd'; did you mean 'd'"):
         utility(good, good, target="dd")
-    with pytest.raises(MeasureError, match="needs a column beside the target"):
+    with pytest.raises(MeasureError, match="needs a column besides the target"):
         utility(good.select("d"), good.select("d"))
     names = good.head(1).join(pl.DataFrame({"name": [str(i) for i in range(150)]}), how="cross")
     with pytest.raises(MeasureError, match="'name' has 150 classes, and at most 100"):

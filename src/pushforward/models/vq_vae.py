@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from torch import Tensor
 
 from pushforward.families.codebooks import WithCodebook
-from pushforward.families.codes import quantise, squared_distance
+from pushforward.families.codes import mean_square, quantise
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, between
@@ -18,8 +18,8 @@ from pushforward.space import Space
 class VQVAE(WithDecoder, WithCodebook):
     """Codes k are those of the vectors e of a codebook nearest to z_e (van den Oord et al. 2017).
 
-    Until `prior_start`: -log p(x | z_q) + |sg(z_e) - e|^2 + beta |z_e - sg(e)|^2, z_q being e with
-    its gradient passed straight to z_e; from then on: -log p(k) of the rows' codes.
+    Until `prior_start`: -log p(x | z_q) + |sg(z_e) - e|^2 + beta |z_e - sg(e)|^2 (means, as in the
+    authors' code), z_q being e with its gradient passed to z_e; then: -log p(k) of the rows' codes.
     """
 
     name: ClassVar[str] = "vq-vae"
@@ -49,9 +49,9 @@ class VQVAE(WithDecoder, WithCodebook):
         """Lower the distortion, and draw encoder and codebook together."""
         e = self.codebook(self.codebook.nearest(z_e := self.encoder(x, c)))
         p = super().decode(self.laid(quantise(z_e, e)), c)
-        codebook, commitment = squared_distance(z_e.detach(), e), squared_distance(z_e, e.detach())
-        terms = {"distortion": -p.log_prob(x), "codebook": codebook}
-        return {**terms, "commitment": self.beta * commitment}
+        codebook, commitment = mean_square(z_e.detach(), e), mean_square(z_e, e.detach())
+        terms = {"codebook": codebook, "commitment": self.beta * commitment}
+        return {"distortion": -p.log_prob(x), **terms}
 
     @turn("prior", start="prior_start")
     def learn_prior(self, x: Tensor, c: Tensor | None) -> Terms:
