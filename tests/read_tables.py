@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from pushforward.data import Dataset, TableSchema, read
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 ADULT = SHARED / "adult-train.csv"
-needs_adult = pytest.mark.skipif(not ADULT.exists(), reason=f"no {ADULT.name} beside the project")
 
 
 def read_table(source: Any, **arguments: Any) -> tuple[TableSchema, Dataset]:

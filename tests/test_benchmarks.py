@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from read_tables import ADULT, SHARED
+
 ROOT = Path(__file__).parents[1]
-MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
-ADULT = ROOT.parent / "shared" / "data" / "adult-train.csv"
+MNIST = SHARED / "mnist.npz"
 
 
 def run(name: str, out: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -20,7 +21,7 @@ def run(name: str, out: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) 
     return json.loads(out.read_text())
 
 
-@pytest.mark.skipif(not MNIST.exists(), reason="needs ../shared/data/mnist.npz")
+@pytest.mark.shared("mnist.npz")
 def test_overhead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ("--data", str(MNIST), "--rounds", "1", "--steps", "3")
     result = run("overhead.py", tmp_path / "o.json", monkeypatch, *quick)
@@ -29,7 +30,7 @@ def test_overhead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(r > 0 for ratios in result["ratios"].values() for r in ratios)
 
 
-@pytest.mark.skipif(not ADULT.exists(), reason="needs ../shared/data/adult-train.csv")
+@pytest.mark.shared("adult-train.csv")
 def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60 steps of the VAE: the columns are raked, the rest is far from trained."""
     quick = ("--data", str(ADULT.parent), "--seeds", "1", "--fits", "vae=60", "--rows", "4000")

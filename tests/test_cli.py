@@ -339,7 +339,8 @@ def test_a_finished_run_is_trained_on(tmp_path: Path) -> None:
     fit = ["fit", "ring", "--budget", "4", "--width", "8", "--out", str(tmp_path / "run")]
     assert run_command(fit) == 0
     assert pf.load(tmp_path / "run").steps == 4
-    assert run_command([*fit, "--more", "5 steps"]) == 0
+    more = ["fit", "ring", "--more", "5 steps", "--out", str(tmp_path / "run")]
+    assert run_command(more) == 0  # budget and width are those of the run
     assert pf.load(tmp_path / "run").steps == 9
 
 

@@ -316,7 +316,6 @@ def test_a_wrong_measure_fails_before_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_comparison_on_cuda_agrees_with_the_cpu_on_the_references(tmp_path: Path) -> None:
     on_cpu, on_cuda = (
         pf.compare(

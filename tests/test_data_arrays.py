@@ -17,8 +17,8 @@ from PIL import Image
 
 from pushforward.data import ArraySchema, ImageSchema, read, schema_from_json
 from pushforward.errors import DataError
+from read_tables import SHARED
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 GENTLE = settings(max_examples=50, deadline=None)
 RNG = np.random.default_rng(0)
 
@@ -185,7 +185,7 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.skipif(not (SHARED / "cifar10").exists(), reason="no cifar10 beside the project")
+@pytest.mark.shared("cifar10")
 def test_cifar_is_read_whole() -> None:
     folder = SHARED / "cifar10" / "train"
     data = read(folder, condition="label")

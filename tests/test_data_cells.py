@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 
 from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.quantile_table import QuantileTable
-from read_tables import ADULT, needs_adult, quantised_rows, read_table
+from read_tables import ADULT, quantised_rows, read_table
 
 
 def test_an_atom_is_generated_as_often_as_it_occurs() -> None:
@@ -43,7 +43,7 @@ def test_redrawing_leaves_the_distribution_alone(name: str, draw: Any) -> None:
     assert again.mean() == pytest.approx(values.mean(), rel=0.02, abs=0.02 * values.std())
 
 
-@needs_adult
+@pytest.mark.shared("adult-train.csv")
 def test_adult_survives_its_cells() -> None:
     schema, dataset = read_table(ADULT)
     real, fake = schema.decode(dataset.rows), quantised_rows(dataset)

@@ -20,7 +20,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 
 from pushforward.data import Dataset, builtin, read, read_raw
 from pushforward.errors import DataError
-from read_tables import ADULT, needs_adult
+from read_tables import ADULT
 
 TEXT = "a,b\n" + "".join(f"{i},w{i % 3}\n" for i in range(20))
 
@@ -109,7 +109,7 @@ def test_a_single_column_may_have_blank_lines(tmp_path: Path) -> None:
     assert values == [1, None, 2] * 5
 
 
-@needs_adult
+@pytest.mark.shared("adult-train.csv")
 def test_a_written_adult_is_adult(tmp_path: Path) -> None:
     data = read(ADULT)
     whole = data.schema.decode(data.rows)

@@ -175,7 +175,7 @@ def test_batches_come_from_all_training_rows(
         assert torch.equal(again()[0], drawn[-1][0])
     everyone = torch.cat([x for x, _ in batches.epoch()])
     assert len(everyone) == streamed.sizes["train"]
-    monkeypatch.setattr("pushforward.training.turn_optimizer.ENOUGH", 600)
+    monkeypatch.setattr("pushforward.training.batches.ENOUGH", 600)
     assert sum(len(x) for x, _ in batches.epoch()) == 600
 
 

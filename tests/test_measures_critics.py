@@ -324,7 +324,7 @@ def test_an_outlier_does_not_hide_the_other_rows() -> None:
             torch.zeros(50, 2),
             torch.zeros(50, 2),
             {"divergence": "js", "bound": "dv"},
-            "is one of KL alone",
+            "is for KL only",
         ),
     ],
 )

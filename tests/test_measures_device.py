@@ -19,7 +19,6 @@ from pushforward.measures import ImageEncoder, Scorer
 from samples import digits, labelled, normal
 
 HERE = Path(__file__).parent
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 ARRAYS = [normal(100 + i, 3, i).numpy() for i in range(2)]
 SAMPLES: dict[DataKind, Any] = {
     "table": (labelled(120, 0), labelled(100, 1)),
@@ -60,7 +59,6 @@ TRAINED |= {"classifier_test": 0.02}
 
 
 @pytest.mark.cuda
-@gpu
 @pytest.mark.parametrize("kind", list(SAMPLES))
 def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
@@ -87,7 +85,6 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
 
 
 @pytest.mark.cuda
-@gpu
 def test_a_scorer_trains_and_applies_its_encoder_on_the_gpu() -> None:
     data = pf.read(digits()[:200])
     states = torch.get_rng_state(), torch.cuda.get_rng_state()

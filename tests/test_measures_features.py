@@ -234,7 +234,7 @@ def test_what_is_missing_is_named(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(MeasureError, match=rf"no file {tmp_path}/checkpoints/{file}.*weights="):
         adapter()
-    with pytest.raises(MeasureError, match=rf"no file {tmp_path}/mine.pth.*fetch {file} yourself"):
+    with pytest.raises(MeasureError, match=rf"no file {tmp_path}/mine.pth.*get {file} yourself"):
         adapter(tmp_path / "mine.pth")
     (tmp_path / "checkpoints").mkdir()
     torch.save(weights(), tmp_path / "checkpoints" / file)

@@ -342,7 +342,7 @@ def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     x = rows(12, seed=28)
     hole = x.clone()
     hole[3, 1] = math.nan
-    refused(measure, "writes rows of 6 numbers, the data have 5", linear(), x[:, :5])
+    refused(measure, "gives rows of 6 numbers, the data have 5", linear(), x[:, :5])
     for sigma in (0.0, -1.0, math.nan, math.inf):
         refused(measure, "sigma must be a positive number", linear(), x, sigma=sigma)
     refused(measure, "NaN or infinity in 1 of 12 rows", linear(), hole)
@@ -364,7 +364,7 @@ def test_each_measure_refuses_its_own_bad_settings() -> None:
     refused(importance_bound, "did you mean 'mode'", linear(), x, proposal="mod")
     refused(importance_bound, "no encoder", linear(), x, proposal="encoder")
     narrow = linear(encoder=lambda x: (x[:, :1], x[:, :1]))
-    refused(importance_bound, "the encoder must give", narrow, x, proposal="encoder")
+    refused(importance_bound, "the encoder must return", narrow, x, proposal="encoder")
     for option in ("steps", "chains", "leapfrog"):
         refused(annealed_importance, "at least 1", linear(), x, **{option: 0})
     refused(annealed_importance, "0 or at least 2", linear(), x, simulated=1)
@@ -386,7 +386,7 @@ def test_a_decoder_without_gradient_is_refused_where_one_is_needed() -> None:
 
 def test_rows_that_are_written_exactly_have_no_sigma() -> None:
     for codes in (noise(20, 2, seed=31), torch.zeros(20, 2, dtype=torch.float64)):
-        with pytest.raises(MeasureError, match=r"exactly.*give sigma"):
+        with pytest.raises(MeasureError, match=r"exactly.*pass sigma"):
             observation_noise(linear(), linear().means(codes))
 
 

@@ -405,7 +405,7 @@ def test_constants_and_copies_are_no_difference(measure: Callable[..., Measureme
         (pl.DataFrame({"a": ["u", "v"]}), torch.zeros(9, 1), r"not numbers \(a\)"),
         (torch.distributions.Normal(0.0, 1.0), torch.zeros(9, 1), r"takes samples.*kl"),
         (3.0, torch.zeros(9, 1), "needs rows and columns"),
-        ([[1.0], [1.0, 2.0]], torch.zeros(9, 1), "needs rows of one length"),
+        ([[1.0], [1.0, 2.0]], torch.zeros(9, 1), "needs rows of equal length"),
         (torch.full((9, 1), 1e200, dtype=torch.float64), torch.zeros(9, 1), "beyond 1e.150"),
     ],
 )

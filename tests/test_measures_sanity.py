@@ -325,7 +325,7 @@ def test_seed_and_samples() -> None:
 def test_what_cannot_be_judged_is_refused() -> None:
     with pytest.raises(MeasureError, match="at least 2 repetitions; given 1"):
         verdicts(repetitions=1)
-    with pytest.raises(MeasureError, match="Unknown measures: beauty"):
+    with pytest.raises(MeasureError, match="not known as fidelity or diversity: beauty"):
         verdicts(curve("beauty", 1, 1, 1), [toy((flat(), flat()))])
 
 

@@ -142,7 +142,7 @@ def test_inception_score_tells_rows_that_are_no_probabilities() -> None:
     x = normal(20, 3, 0)
     with pytest.raises(MeasureError, match="needs classifier="):
         inception_score(x, x)
-    with pytest.raises(MeasureError, match="put a softmax behind logits"):
+    with pytest.raises(MeasureError, match="apply a softmax to logits"):
         inception_score(x, x, classifier=lambda rows: rows)
     with pytest.raises(MeasureError, match="at least 2 classes"):
         inception_score(x, x, classifier=lambda rows: torch.ones(len(rows), 1))

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Iterable
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,8 @@ from scipy.stats.contingency import association as scipy_association
 from pushforward.errors import MeasureError
 from pushforward.measures import association, column_shapes, pair_trends, utility
 from pushforward.measures.tables import _columns
+from read_tables import SHARED
 from samples import table
-
-ADULT = Path(__file__).parents[2] / "shared" / "data"
 
 
 def shares(column: Any) -> pd.Series[float]:
@@ -182,10 +180,10 @@ def numbers_of(x: pd.DataFrame) -> list[str]:
     return [c for c in x.columns if x[c].dtype.kind in "if" and x[c].nunique() > 10]
 
 
-@pytest.mark.skipif(not ADULT.exists(), reason="needs the Adult table in ../shared/data")
+@pytest.mark.shared("adult-train.csv")
 def test_adult_has_the_values_of_sdmetrics() -> None:
     peer = pytest.importorskip("sdmetrics.reports.single_table._properties")
-    x, y = (pd.read_csv(ADULT / f"adult-{part}.csv") for part in ("train", "test"))
+    x, y = (pd.read_csv(SHARED / f"adult-{part}.csv") for part in ("train", "test"))
     y = y.assign(age=y["age"] + 3, sex=np.random.default_rng(0).permutation(y["sex"]))
     numbers = numbers_of(x)
     shapes = by_sdmetrics(peer.ColumnShapes, x, y, numbers)
@@ -359,9 +357,9 @@ def test_every_kind_of_column_is_taken() -> None:
     assert (np.diag(matrix) == 1).all()
 
 
-@pytest.mark.skipif(not ADULT.exists(), reason="needs the Adult table in ../shared/data")
+@pytest.mark.shared("adult-train.csv")
 def test_adult_holdout_has_its_known_values() -> None:
-    train, test = (pl.read_csv(ADULT / f"adult-{part}.csv") for part in ("train", "test"))
+    train, test = (pl.read_csv(SHARED / f"adult-{part}.csv") for part in ("train", "test"))
     start = time.process_time()
     shape, trend = column_shapes(train, test), pair_trends(train, test)
     assert time.process_time() - start < 4  # 0.8 s

@@ -190,7 +190,7 @@ def test_a_finished_run_is_trained_on_and_the_same_again(tmp_path: Path) -> None
     runs = [tmp_path / name for name in "ab"]
     for run in runs:
         first = pf.fit("ring", "gan", budget=40, out=run, **SMALL)
-        more = pf.fit("ring", "gan", budget=40, more="30 steps", out=run, **SMALL)
+        more = pf.fit("ring", "gan", more="30 steps", out=run)
     assert (first.steps, more.steps) == (40, 70)
     schedule = json.loads((runs[0] / "config.json").read_text())["schedule"]
     assert [stage["steps"] for stage in schedule] == [40, 30]

@@ -151,7 +151,7 @@ def test_memory_is_linear_in_the_cells() -> None:
     assert size(4000) == 2 * size(2000)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_a_gpu_has_the_values_and_gradients_of_a_cpu() -> None:
     segments, x = Segments(MANY), logits(4, sum(MANY), dtype=torch.float32)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pushforward.cli.features import check_features, make_features
-from pushforward.cli.options import command_flags, model_options
+from pushforward.cli.options import command_flags, is_given, model_options
 from pushforward.cli.parameters import (
     AsJson,
     BatchSize,
@@ -173,7 +173,9 @@ def fit(
     more: Annotated[
         str | None,
         typer.Option(
-            help="Train a finished run on for this long, such as 60s.", callback=valid_budget
+            help="Train a finished run on for this long, such as 60s; what you leave out is as it "
+            "was.",
+            callback=valid_budget,
         ),
     ] = None,
     condition: Condition = None,
@@ -200,6 +202,8 @@ def fit(
     settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
+    if more is not None:
+        settings = {name: settings[name] for name in settings if is_given(context, name)}
 
     from pushforward.cli.console import Display, err
     from pushforward.training.fit import fit as train

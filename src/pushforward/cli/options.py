@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from pushforward.errors import ModelError, nearest
@@ -32,6 +33,12 @@ class ModelCommand(TyperCommand):
         rest: list[str] = super().parse_args(ctx, own)
         ctx.args = models
         return rest
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter of a command was named on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def command_flags(command: Any) -> list[str]:

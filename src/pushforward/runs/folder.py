@@ -70,6 +70,11 @@ class Folder:
         trained: Json = json.loads(read_text(self.weights("final")))
         return bool(trained.get("stages") == len(stages))
 
+    def keywords(self) -> Json:
+        """Return the settings and options that the run was trained with; none of a new folder."""
+        identity = read_json(self.config)["identity"] if self.config.exists() else {}
+        return {**identity.get("settings", {}), **identity.get("options", {})}
+
     def open_or_create(self, config: Mapping[str, Any], schema: Schema) -> Json:
         """Return the folder's config if it is this very run, after writing it if it is new.
 

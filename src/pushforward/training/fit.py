@@ -44,7 +44,8 @@ def fit(
         condition: the column or labels to condition on (for data that are not yet a `Dataset`).
         device: "auto", "cpu", "cuda", ...
         more: train the finished run in `out` on, for a budget of its own ("60s", "500 steps"). The
-            learning rate rises and falls once more, and the run's schedule records it.
+            learning rate rises and falls once more, and the run's schedule records it. Settings and
+            options that are not given are the run's own.
         progress: called with each record.
         tracker: told parameters, metrics and figures, see `Tracker`.
         **keywords: how to train (`budget="60s"`, `seed=0`, `batch_size`, `ema`, `clip_grad_norm`,
@@ -57,6 +58,8 @@ def fit(
 
     """
     cls = find(model)
+    if more is not None and out is not None:
+        keywords = Folder(Path(out)).keywords() | keywords
     own, options = split_keywords(keywords, [cls])
     settings = Settings(**own)
     options = cls.check(options)

@@ -200,8 +200,8 @@ def read_weights(path: Path) -> Weights:
     except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MeasureError(
-            f"{path} holds more than plain tensors, which is not read since it could run code: "
-            f"{reason}"
+            f"{path} cannot be read as plain tensors (a file that holds more could run code, and is "
+            f"not read): {reason}"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise MeasureError(f"{path} must hold tensors by name, and holds {type(state).__name__}")

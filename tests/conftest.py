@@ -1,0 +1,17 @@
+"""Which tests a machine can run: those that need a GPU, or data beside the project, say so."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from read_tables import SHARED
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what `@pytest.mark.cuda` and `@pytest.mark.shared(file)` say cannot run here."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    for marker in item.iter_markers("shared"):
+        if not (SHARED / marker.args[0]).exists():
+            pytest.skip(f"needs {marker.args[0]} in ../shared/data")
