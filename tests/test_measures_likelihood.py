@@ -346,7 +346,7 @@ def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     for sigma in (0.0, -1.0, math.nan, math.inf):
         refused(measure, "sigma must be a positive number", linear(), x, sigma=sigma)
     refused(measure, "NaN or infinity in 1 of 12 rows", linear(), hole)
-    refused(measure, "needs a Decoder, and was given Linear", nn.Linear(2, 6), x)
+    refused(measure, "needs a LatentDecoder, and was given Linear", nn.Linear(2, 6), x)
     refused(measure, "at least 1 row", linear(), x[:0])
     refused(measure, "at least 10 rows, and 9 were", linear(), x[:9], sigma=None)
     refused(

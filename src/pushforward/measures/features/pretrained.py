@@ -200,7 +200,7 @@ def read_weights(path: Path) -> Weights:
     except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MeasureError(
-            f"{path} cannot be read as plain tensors (a file that holds more could run code, and is "
+            f"{path} cannot be read as plain tensors (one that holds more could run code, and is "
             f"not read): {reason}"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
