@@ -76,7 +76,7 @@ def test_work_on_the_cpu_leaves_the_gpu_alone() -> None:
 
 
 RUN = [sys.executable, "-m", "pushforward", "fit", "ring", "--model", "gan", "--device", "cuda"]
-RUN += ["--budget", "2000 steps"]
+RUN += ["--budget", "800 steps"]
 
 
 def test_a_run_that_is_killed_on_a_gpu_goes_on(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_on_a_gpu_goes_on(tmp_path: Path) -> None:
     assert not Folder(killed).finished
     subprocess.run([*RUN, "--out", str(killed)], check=True, capture_output=True)
     whole, again = (
-        pf.fit("ring", "gan", budget=2000, device="cuda", out=tmp_path / "whole"),
+        pf.fit("ring", "gan", budget="800 steps", device="cuda", out=tmp_path / "whole"),
         pf.load(killed),
     )
     assert [r["step"] for r in whole.history] == [r["step"] for r in again.history]

@@ -53,9 +53,10 @@ def test_a_scorer_keeps_its_tensors_on_their_device(simulated: Any, kind: str) -
         same(cards["device"][name], expected)
 
 
-# Where rounding grows: by training, and at the thresholds of trees.
-TRAINED = {"jensen_shannon": 0.1, "f_divergence": 0.3, "wasserstein_critic": 0.3}
-TRAINED |= {"classifier_test": 0.02}
+# Where rounding grows: by training, at the thresholds of trees, and where rows of a table are
+# equally near (one row of 200, measured on an H100).
+LARGER = {"jensen_shannon": 0.1, "f_divergence": 0.3, "wasserstein_critic": 0.3}
+LARGER |= {"classifier_test": 0.02, "nearest_neighbour_test": 0.01}
 
 
 @pytest.mark.cuda
@@ -79,7 +80,7 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
     assert list(on_gpu) == list(on_cpu)
     assert on_gpu.notes == on_cpu.notes
     for name, found in on_gpu.items():
-        tolerance = TRAINED.get(name, 1e-3)
+        tolerance = LARGER.get(name, 1e-3)
         assert found.value == pytest.approx(on_cpu[name].value, rel=1e-3, abs=tolerance), name
         assert json.loads(json.dumps(found.to_json())) == found.to_json(), "plain numbers"
 
