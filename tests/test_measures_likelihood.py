@@ -352,7 +352,7 @@ def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     refused(
         measure, r"failed on codes \(4, 2\).*dtype", LatentDecoder(lambda z: z @ WEIGHTS.mT, 2), x
     )
-    refused(measure, "wrote int", LatentDecoder(len, 2), x)
+    refused(measure, "returned int", LatentDecoder(len, 2), x)
     refused(measure, "NaN or infinity for codes", LatentDecoder(lambda z: z.log(), 6), x)
     dropout = LatentDecoder(nn.Sequential(nn.Linear(2, 6), nn.Dropout()), 2)
     refused(measure, r"something else each time.*eval\(\)", dropout, x)

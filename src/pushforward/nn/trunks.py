@@ -72,13 +72,13 @@ def widths(levels: int, top: int) -> list[int]:
 
 def stretches(space: Cells) -> list[tuple[int, bool]]:
     """Return how wide the pieces of a row are: a wide column, or narrow neighbours together."""
-    found: list[tuple[int, bool]] = []
+    parts: list[tuple[int, bool]] = []
     for size in space.sizes:
-        if size <= WIDE and found and not found[-1][1]:
-            found[-1] = (found[-1][0] + size, False)
+        if size <= WIDE and parts and not parts[-1][1]:
+            parts[-1] = (parts[-1][0] + size, False)
         else:
-            found.append((size, size > WIDE))
-    return found
+            parts.append((size, size > WIDE))
+    return parts
 
 
 class ReadCells(nn.Module):
