@@ -355,7 +355,7 @@ def test_bad_input_is_refused(measure: Callable[..., Measurement]) -> None:
     refused(measure, "returned int", LatentDecoder(len, 2), x)
     refused(measure, "NaN or infinity for codes", LatentDecoder(lambda z: z.log(), 6), x)
     dropout = LatentDecoder(nn.Sequential(nn.Linear(2, 6), nn.Dropout()), 2)
-    refused(measure, r"something else each time.*eval\(\)", dropout, x)
+    refused(measure, r"different rows for the same codes.*eval\(\)", dropout, x)
 
 
 def test_each_measure_refuses_its_own_bad_settings() -> None:

@@ -263,11 +263,13 @@ RUN = [
     "gan",
     "--budget",
     "600 steps",
+    "--width",
+    "16",
 ]
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    whole = pf.fit("ring", "gan", budget="600 steps", out=tmp_path / "whole")
+    whole = pf.fit("ring", "gan", budget="600 steps", width=16, out=tmp_path / "whole")
     killed = tmp_path / "killed"
     kills = 0
     for at in (40, 260):
