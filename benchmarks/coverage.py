@@ -212,17 +212,17 @@ CASES: dict[str, Case] = {
         0.177268, shifted(pm.mmd, 200, 1, 1.0, bandwidth=1.0, permutations=99)
     ),
     **{
-        f"{name}, its own, d = 1, {told}": Case(0.0, own_bound(bound, shift))
+        f"{name}, its own, d = 1, {label}": Case(0.0, own_bound(bound, shift))
         for name, bound in {
             "jensen_shannon": F_GAN["js"],
             "f_divergence kl dv": BOUNDS["dv"]["kl"],
             **{f"f_divergence {name}": bound for name, bound in F_GAN.items() if name != "js"},
         }.items()
-        for shift, told in ((1.0, "shift 1"), (0.0, "none"))
+        for shift, label in ((1.0, "shift 1"), (0.0, "none"))
     },
     **{
-        f"wasserstein_critic, its own, d = 1, {told}": Case(0.0, own_distance(shift))
-        for shift, told in ((1.0, "shift 1"), (0.0, "none"))
+        f"wasserstein_critic, its own, d = 1, {label}": Case(0.0, own_distance(shift))
+        for shift, label in ((1.0, "shift 1"), (0.0, "none"))
     },
     **{
         f"classifier_test {name}, its own, d = 1": Case(0.0, own_accuracy(name, 1.0))
@@ -256,12 +256,12 @@ CASES: dict[str, Case] = {
     "kid, d = 2, shift 1": Case(4.625, shifted(pm.kid, 200, 2, 1.0, permutations=99)),
     "kid, d = 8, none": Case(0.0, shifted(pm.kid, 200, 8, 0.0, permutations=99)),
     **{
-        f"sliced_wasserstein p = {p}, d = {d}, {told}": Case(
+        f"sliced_wasserstein p = {p}, d = {d}, {label}": Case(
             truth,
             shifted(pm.sliced_wasserstein, 100, d, shift, p=p, projections=lines, permutations=39),
         )
         # shift |delta|: |delta| / sqrt(d) for p = 2, |delta| E|theta_1| for p = 1
-        for p, d, shift, lines, told, truth in (
+        for p, d, shift, lines, label, truth in (
             (2, 1, 1.0, 1, "shift 1", 1.0),
             (2, 5, 1.0, 20, "shift 1", 5**-0.5),
             (2, 5, 0.0, 20, "none", 0.0),
@@ -273,10 +273,10 @@ CASES: dict[str, Case] = {
     },
     # along a line that was sought on few rows in many dimensions, the shift is shorter: d <= 5
     **{
-        f"max_sliced_wasserstein p = {p}, d = {d}, {told}": Case(
+        f"max_sliced_wasserstein p = {p}, d = {d}, {label}": Case(
             shift, shifted(pm.max_sliced_wasserstein, 200, d, shift, p=p, permutations=39)
         )
-        for p, d, shift, told in (
+        for p, d, shift, label in (
             (2, 1, 1.0, "shift 1"),
             (2, 5, 1.0, "shift 1"),
             (2, 5, 0.0, "none"),
@@ -284,8 +284,8 @@ CASES: dict[str, Case] = {
         )
     },
     **{
-        f"sinkhorn, d = {d}, {told}": Case(shift**2, shifted(pm.sinkhorn, 100, d, shift))
-        for d, shift, told in (
+        f"sinkhorn, d = {d}, {label}": Case(shift**2, shifted(pm.sinkhorn, 100, d, shift))
+        for d, shift, label in (
             (1, 1.0, "shift 1"),
             (1, 0.0, "none"),
             (2, 8.0, "shift 8"),
@@ -417,10 +417,10 @@ def attacked(n: int, d: int, share: float) -> Callable[[int], Measurement]:
 
 CASES |= {
     # Without a difference the clipped ones expect 1 before the clip, and their intervals end there.
-    f"{name}, d = {d}, {told}": Case(
-        1.0 if name in CLIPPED and told == "none" else None, in_balls(name, 200, 200, d, shift)
+    f"{name}, d = {d}, {label}": Case(
+        1.0 if name in CLIPPED and label == "none" else None, in_balls(name, 200, 200, d, shift)
     )
-    for d, shift, told in ((2, 1.0, "shift 1"), (5, 0.5, "shift 1/2"), (10, 0.0, "none"))
+    for d, shift, label in ((2, 1.0, "shift 1"), (5, 0.5, "shift 1/2"), (10, 0.0, "none"))
     for name in ("precision", "recall", "density", "coverage", *CLIPPED)
 }
 CASES |= {
@@ -489,8 +489,8 @@ def main() -> None:
         truth = "mean" if case.truth is None else f"{case.truth:.5g}"
         print(f"{name:<48}{truth:>10}{width:>10.3g}{share:>10.1%}{spent:>10.1f}", flush=True)
     if given.out:
-        told = {"repetitions": given.repetitions, "cases": results}
-        given.out.write_text(json.dumps(told, indent=1) + "\n")
+        report = {"repetitions": given.repetitions, "cases": results}
+        given.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

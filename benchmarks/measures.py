@@ -199,7 +199,7 @@ class Adult:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Return what sdmetrics has to be told."""
+        """Return the metadata that sdmetrics asks for."""
         from pandas.api.types import is_numeric_dtype
 
         kinds = {True: "numerical", False: "categorical"}
@@ -241,7 +241,7 @@ def closest_record(data: Path, size: int) -> Duel:
     train, real, fake = (adult.drawn(size, seed) for seed in range(3))
 
     def ours() -> Values:
-        pm.measure(real, fake, train=train, only="closest_record")
+        pm.measure(real, fake, train=train, measures="closest_record")
         return {}
 
     def theirs() -> Values:

@@ -102,7 +102,7 @@ def ours(data: pf.Dataset, steps: int) -> float:
     settings = Settings(f"{steps} steps", batch_size=BATCH, ema=0.0)
     options = {"latent": LATENT, "likelihood": "bernoulli", "networks": Mlp, "width": HIDDEN}
     model = build("vae", data.schema, options, 0, torch.device("cpu"))
-    config = new_config("vae", options, asdict(settings), data)
+    config = new_config(type(model), options, asdict(settings), data)
     loop = Loop(model, data, settings, None, config)
     return timed(loop.round, steps)
 
@@ -166,8 +166,8 @@ def main() -> None:
     print(f"{'loop':12} {'samples/s':>10}   ours / it (median, min, max of {arguments.rounds})")
     for name, values in speeds.items():
         ratio = sorted(ratios.get(name, [1.0]))
-        told = f"{statistics.median(ratio):.2f}  ({ratio[0]:.2f} to {ratio[-1]:.2f})"
-        print(f"{name:12} {statistics.median(values):10,.0f}   {told}")
+        spread = f"{statistics.median(ratio):.2f}  ({ratio[0]:.2f} to {ratio[-1]:.2f})"
+        print(f"{name:12} {statistics.median(values):10,.0f}   {spread}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     result = {"samples_per_second": speeds, "ratios": ratios, "torch": torch.__version__}
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")

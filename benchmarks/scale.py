@@ -42,8 +42,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         for part in PARTS:
             found[part] = run(part, folder, arguments)
-            told = "   ".join(f"{name} {value:,.1f}" for name, value in found[part].items())
-            print(f"{part:12}{told}", flush=True)
+            values = "   ".join(f"{name} {value:,.1f}" for name, value in found[part].items())
+            print(f"{part:12}{values}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     about = {"rows": arguments.rows, "steps": arguments.steps, "model": arguments.model}
     arguments.out.write_text(json.dumps(about | found, indent=1) + "\n")

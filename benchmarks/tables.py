@@ -7,7 +7,7 @@ Trained on adult-train.csv (96 % of its rows; 3 % choose the checkpoint), measur
 generated rows as it has:
 
 shape      mean over columns of the KS distance (numbers of more than 10 values) or the total
-           variation, against the training rows; real rows of the holdout are the yardstick;
+           variation, against the training rows; real rows of the holdout are the reference;
 trend      mean over pairs of |difference of Pearson correlations| / 2, or of the total variation of
            the joint table (numbers in 10 bins of equal width), against the training rows;
 detection  ROC AUC of gradient boosting, 5-fold, telling the holdout from as many generated rows;
@@ -126,9 +126,9 @@ def theirs(python: str, judge: Judge, train: Path, name: str, epochs: int, seed:
     with tempfile.TemporaryDirectory() as folder:
         fake = Path(folder) / "fake.csv"
         command = [python, *map(str, (script, name, epochs, seed, train, fake))]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         rows = pl.read_csv(fake, schema=judge.train.schema)
-    return judge(rows) | {"seconds": float(told.split()[-1])}
+    return judge(rows) | {"seconds": float(printed.split()[-1])}
 
 
 class Judge:
@@ -142,7 +142,7 @@ class Judge:
         fake = fake.select(self.train.columns)
         few = fake.head(len(self.holdout))
         privacy = ["exact_matches", "closest_record", "membership_inference"]
-        card = pf.measure(self.holdout, few, train=self.train, only=privacy)
+        card = pf.measure(self.holdout, few, train=self.train, measures=privacy)
         return self.distances(fake) | {
             "detection": detection(self.holdout, few),
             "utility": utility(fake, self.holdout),
@@ -199,8 +199,8 @@ def detection(holdout: pl.DataFrame, fake: pl.DataFrame) -> float:
     real = np.repeat([1, 0], [len(side) for side in sides])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     model, x = boosting(texts), np.concatenate(sides)
-    told = cross_val_predict(model, x, real, cv=folds, method="predict_proba")
-    return float(roc_auc_score(real, told[:, 1]))
+    probability = cross_val_predict(model, x, real, cv=folds, method="predict_proba")
+    return float(roc_auc_score(real, probability[:, 1]))
 
 
 def utility(fake: pl.DataFrame, holdout: pl.DataFrame) -> float:
@@ -211,8 +211,8 @@ def utility(fake: pl.DataFrame, holdout: pl.DataFrame) -> float:
 
 
 def say(what: str, row: Row) -> None:
-    told = "  ".join(f"{k} {row[k]:.{digits}f}" for k, digits in SHOWN.items() if k in row)
-    print(f"{what}: {told}", file=sys.stderr, flush=True)
+    shown = "  ".join(f"{k} {row[k]:.{digits}f}" for k, digits in SHOWN.items() if k in row)
+    print(f"{what}: {shown}", file=sys.stderr, flush=True)
 
 
 def keep(path: Path, found: dict[str, list[Row]]) -> None:

@@ -20,6 +20,7 @@ from pushforward.data import Dataset
 from pushforward.families.panels import Panel
 from pushforward.files import write_json
 from pushforward.measures import Measurement, Scorecard
+from pushforward.models import find
 from pushforward.runs.folder import new_config
 from pushforward.training.settings import Settings
 
@@ -95,7 +96,7 @@ def fabricate_run(
 ) -> None:
     """Write a run of 100 steps that took 10 seconds."""
     run = files.run(model, seed)
-    config = new_config(model, {}, asdict(Settings("100 steps", seed)), data)
+    config = new_config(find(model), {}, asdict(Settings("100 steps", seed)), data)
     config["schedule"][0]["steps"] = 100
     run.open_or_create(config, data.schema)
     run.write_history(history())

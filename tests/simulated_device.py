@@ -153,7 +153,7 @@ def samples() -> dict[str, tuple[pf.Dataset, list[str]]]:
     }
 
 
-def scored(data: pf.Dataset, only: list[str], device: str | torch.device) -> dict[str, Any]:
+def scored(data: pf.Dataset, measures: list[str], device: str | torch.device) -> dict[str, Any]:
     """Score one half of the training rows against the other."""
     rows, labels = data.subset("train")
     half = len(rows) // 2
@@ -161,16 +161,16 @@ def scored(data: pf.Dataset, only: list[str], device: str | torch.device) -> dic
         (r, None if labels is None else labels[r]) for r in torch.arange(2 * half).split(half)
     ]
     real, fake = ((rows[r], codes) for r, codes in halves)
-    return pf.measures.Scorer(data, only=only, device=device).score(real, fake).to_json()
+    return pf.measures.Scorer(data, measures=measures, device=device).score(real, fake).to_json()
 
 
 def main() -> None:
     backend_registration._setup_privateuseone_for_python_backend(NAME)
     cards = {}
-    for kind, (data, only) in samples().items():
+    for kind, (data, measures) in samples().items():
         with simulated_device() as device:
-            on_device = scored(data, only, device)
-        cards[kind] = {"cpu": scored(data, only, "cpu"), "device": on_device}
+            on_device = scored(data, measures, device)
+        cards[kind] = {"cpu": scored(data, measures, "cpu"), "device": on_device}
     print(json.dumps(cards))
 
 

@@ -104,15 +104,17 @@ def test_fit_sample_inspect_and_measure(tmp_path: Path, capsys: pytest.CaptureFi
     assert run_command(["inspect", str(run)]) == 0
     assert "What the critic sees" in capsys.readouterr().out
     real.write_csv(tmp_path / "real.csv")
-    card = ["measure", str(tmp_path / "real.csv"), str(csv), "--only", "energy", "--json"]
+    card = ["measure", str(tmp_path / "real.csv"), str(csv), "--measures", "energy", "--json"]
     assert run_command(card) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["measures", "notes"]
     assert found["measures"]["energy"]["value"] > 0
-    assert run_command(["measure", *map(str, [tmp_path / "real.csv", csv]), "--only", "all"]) == 0
-    told = capsys.readouterr().out
-    assert "wasserstein critic" in told
-    assert "closest_record is left out: closest_record needs the rows" in " ".join(told.split())
+    assert (
+        run_command(["measure", *map(str, [tmp_path / "real.csv", csv]), "--measures", "all"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "wasserstein critic" in printed
+    assert "closest_record is left out: closest_record needs the rows" in " ".join(printed.split())
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,41 +226,41 @@ BAD: dict[str, tuple[Callable[[Path], str], str]] = {
 def test_bad_input_gets_one_line_and_status_2(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make, wanted = BAD[case]
+    make, expected = BAD[case]
     status = run_command(["fit", make(tmp_path), "--out", str(tmp_path / "run"), "--budget", "2"])
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert status == 2
-    assert told.out == ""
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    assert wanted in told.err
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert expected in printed.err
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "expected"),
     [
         (["fit", "ring", "--condition", "colour", "--out", "x"], "colour"),
         (["fit", "ring", "--prior", "norml", "--out", "x"], "did you mean 'normal'"),
         (["fit", "ring", "--model", "mine.py:Mine", "--out", "x"], "no such file: mine.py"),
         (["fit", "ring", "--model", "json:Mine", "--out", "x"], "'json:Mine'"),
         (["fit", "ring", "--model", "json:JSONDecoder", "--out", "x"], "not a model"),
-        (["measure", "wine", "wine", "--only", "enrgy"], "did you mean 'energy'"),
+        (["measure", "wine", "wine", "--measures", "enrgy"], "did you mean 'energy'"),
     ],
 )
 def test_what_does_not_fit_gets_one_line_and_status_2(
     arguments: list[str],
-    wanted: str,
+    expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_command(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert wanted in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert expected in printed.err
     assert not list(tmp_path.iterdir())
 
 
@@ -285,10 +287,10 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
+        _, printed = process.communicate()
     assert process.returncode == 130
-    assert "the same command continues" in told
-    assert "Traceback" not in told
+    assert "the same command continues" in printed
+    assert "Traceback" not in printed
 
 
 MINE = """
@@ -365,9 +367,9 @@ def test_failures_take_one_line(
 
     monkeypatch.setattr("pushforward.data.read_raw", fail)
     assert run_command(["measure", "wine", "wine"]) == status
-    told = capsys.readouterr().err
-    assert text in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert text in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +407,7 @@ def test_a_full_disk_is_one_line(
         ["fit", "ring", "--budget", "3", "--out", str(tmp_path / "other")],
     ):
         assert run_command(command) == 2
-        told = capsys.readouterr().err
-        assert "No space left" in told
-        assert told.count("\n") == 1
+        printed = capsys.readouterr().err
+        assert "No space left" in printed
+        assert printed.count("\n") == 1
     assert target.read_text() == "what was there before"

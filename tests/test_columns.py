@@ -31,7 +31,7 @@ def chain() -> Autoregressive:
     """A chain whose context matters: its last layer starts at 0."""
     torch.manual_seed(0)
     head = Autoregressive(SPACE).eval()
-    nn.init.normal_(head.tell.weight)
+    nn.init.normal_(head.write.weight)
     return head
 
 

@@ -208,7 +208,9 @@ def test_a_reference_is_no_models_name() -> None:
 
 
 def test_options_go_to_the_models_that_have_them() -> None:
-    options = share_options(["vae", GAN], {"beta": 2.0, "latent": 3}, {"gan": {"latent": 4}})
+    options = share_options(
+        find_models(["vae", GAN]), {"beta": 2.0, "latent": 3}, {"gan": {"latent": 4}}
+    )
     assert options == {"vae": {"beta": 2.0, "latent": 3}, "gan": {"latent": 4}}
 
 
@@ -225,7 +227,7 @@ def test_an_option_must_fit_a_model(
     shared: dict[str, Any], own: dict[str, dict[str, Any]], words: str
 ) -> None:
     with pytest.raises(pf.ModelError, match=words):
-        share_options(["vae", "gan"], shared, own)
+        share_options(find_models(["vae", "gan"]), shared, own)
 
 
 def test_nothing_is_made_before_the_arguments_are_checked(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_checkpoint_samples_alike_on_both_devices(kind: DataKind, tmp_path: Pa
     run = tmp_path / "run"
     pf.fit(example_data(kind, None), "vae", budget=20, device="cuda", out=run, batch_size=64)
     rows = [pf.load(run, device=device).sample(600, seed=0) for device in ("cpu", "cuda")]
-    card = pf.measure(*rows, only=["energy"])
+    card = pf.measure(*rows, measures=["energy"])
     assert card["energy"].p_value is not None
     assert card["energy"].p_value > 0.002, "one model"
 

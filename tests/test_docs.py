@@ -27,10 +27,10 @@ def test_the_pages_are_those_of_the_docstrings() -> None:
 @pytest.mark.parametrize("name", all_measures())
 def test_a_measure_says_what_a_reader_has_to_know(name: str) -> None:
     measure: Callable[..., Measurement] = all_measures()[name]
-    told = MADE["sections"](measure)
-    assert {*MADE["REQUIRED"], "Reference"} <= told.keys()
-    assert all(told.values())
-    assert "$$" in told[""], "a formula"
+    parts = MADE["sections"](measure)
+    assert {*MADE["REQUIRED"], "Reference"} <= parts.keys()
+    assert all(parts.values())
+    assert "$$" in parts[""], "a formula"
 
 
 def test_every_module_has_a_title() -> None:

@@ -23,7 +23,7 @@ from pushforward.models.vq_vae import VQVAE
 from pushforward.models.wgan_gp import WGANGP
 from pushforward.nn.likelihoods import Autoregressive, Categorical
 from pushforward.nn.priors import DiscretePrior
-from pushforward.space import Cells, Image, Space, Vector
+from pushforward.space import Cells, Image, Space, Vector, total_variance
 from pushforward.training.loop import phase
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.turn_optimizer import TurnOptimizer
@@ -123,7 +123,7 @@ def test_how_often_the_critic_moves_is_an_option() -> None:
 @pytest.mark.parametrize("kind", SPACES)
 def test_vae_gan_gives_each_player_the_papers_gradient(kind: str) -> None:
     torch.manual_seed(0)
-    model = jittered(VAEGAN(SPACES[kind], latent=4, gamma=0.3, width=16))
+    model = jittered(VAEGAN(SPACES[kind], latent=4, gamma=0.3, r1=0.0, width=16))
     assert isinstance(model, VAEGAN)
     x, image = rows(SPACES[kind]), kind == "image"
 
@@ -157,6 +157,27 @@ def test_vae_gan_gives_each_player_the_papers_gradient(kind: str) -> None:
     loss = -logsigmoid(model.critic(x)).mean()
     loss = loss - logsigmoid(-model.critic(y)).mean() - logsigmoid(-model.critic(new)).mean()
     assert_same(received(model, "measure", x)["critic"], gradients(loss, model, "critic"))
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_r1_of_the_vae_gan_is_the_squared_slope_by_double_backward(kind: str) -> None:
+    torch.manual_seed(0)
+    model = jittered(VAEGAN(SPACES[kind], latent=4, r1=0.6, width=16))
+    x = rows(SPACES[kind]).requires_grad_()
+    (slope,) = torch.autograd.grad(model.player("critic")(x).sum(), x, create_graph=True)
+    # r1 is given per unit of data variance: 1 a number of an array or an image, less for cells
+    penalty = 0.6 * total_variance(SPACES[kind]) / 2 * slope.flatten(1).square().sum(1)
+    assert isinstance(model, VAEGAN)
+    terms = model.measure(x.detach(), None)
+    torch.testing.assert_close(terms["r1"], penalty, rtol=1e-4, atol=1e-7)
+    theirs = gradients(penalty.mean(), model, "critic")
+    assert_same(gradients(terms["r1"].mean(), model, "critic"), theirs)
+
+
+def test_every_component_names_its_players_for_the_moving_average() -> None:
+    assert set(VAEGAN.averaged) == {"encoder", "decoder", "prior"}
+    assert set(WGANGP.averaged) == {"generator", "prior"}
+    assert set(VQVAE.averaged) == {"encoder", "codebook", "decoder", "prior"}
 
 
 # --- VQ-VAE

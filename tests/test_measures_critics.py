@@ -254,15 +254,15 @@ def test_witnesses_are_rows_as_given(measure: Callable[..., Measurement]) -> Non
     plain = measure is classifier_test  # whose trees would have one score for all rows of a leaf
     options: dict[str, Any] = {"classifier": "logistic"} if plain else {"permutations": 1}
     found = measure(x, y, limit=200, **options)
-    told = found.extra["witness"]
+    witness = found.extra["witness"]
     assert (found.n, found.m) == (200, 200)
     assert found.extra["given"] == [400, 400]
-    assert all(len(set(told[side])) == 10 for side in ("real", "generated"))
+    assert all(len(set(witness[side])) == 10 for side in ("real", "generated"))
     # Of the 40 moved rows a side about 6 (and of the classifier's 100, 10) are test rows.
-    assert sum(i % 10 == 0 for i in told["real"]) >= 3
-    assert sum(i % 10 == 5 for i in told["generated"]) >= 3
-    assert told["real"][0] % 10 == 0
-    assert told["generated"][0] % 10 == 5
+    assert sum(i % 10 == 0 for i in witness["real"]) >= 3
+    assert sum(i % 10 == 5 for i in witness["generated"]) >= 3
+    assert witness["real"][0] % 10 == 0
+    assert witness["generated"][0] % 10 == 5
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -89,7 +89,7 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
 def test_a_scorer_trains_and_applies_its_encoder_on_the_gpu() -> None:
     data = pf.read(digits()[:200])
     states = torch.get_rng_state(), torch.cuda.get_rng_state()
-    scorer = Scorer(data, only=["energy", "frechet"], device="cuda")
+    scorer = Scorer(data, measures=["energy", "frechet"], device="cuda")
     encoder = scorer.feature_map.features
     assert isinstance(encoder, ImageEncoder)
     assert {p.device.type for p in encoder.encoder.parameters()} == {"cuda"}

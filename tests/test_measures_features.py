@@ -102,9 +102,9 @@ def test_random_features_refuse_what_is_no_image() -> None:
 class Pooled(nn.Module):
     """What torch-fidelity's network does with its file and its input, in small."""
 
-    def __init__(self, name: str, wanted: list[str], feature_extractor_weights_path: Any) -> None:
+    def __init__(self, name: str, features: list[str], feature_extractor_weights_path: Any) -> None:
         super().__init__()
-        assert wanted == ["2048"]
+        assert features == ["2048"]
         self.map = nn.Linear(3, 4)
         self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=False))
 

@@ -121,9 +121,9 @@ def test_the_monte_carlo_error_is_that_of_other_codes() -> None:
         for s in range(40)
     ]
     spread = float(np.std([m.value for m in found], ddof=1))
-    told = float(np.mean([m.extra["monte_carlo_error"] for m in found]))
+    stated = float(np.mean([m.extra["monte_carlo_error"] for m in found]))
     # a standard deviation of 40 values is known to 1 / sqrt(80) = 11 %
-    assert told == pytest.approx(spread, rel=0.35)
+    assert stated == pytest.approx(spread, rel=0.35)
 
 
 def test_annealed_importance_is_the_truth_for_a_linear_decoder() -> None:

@@ -306,9 +306,9 @@ def test_balls_around_points_are_those_of_changed_places() -> None:
     first, last = _search.balls(points, centres, of_centres, chunk=11, of_points=of_points)
     (expected,) = _search.balls(points, centres, of_centres, chunk=None)
     (swapped,) = _search.balls(centres, points, of_points, chunk=None)
-    for found, wanted in ((first, expected), (last, swapped)):
-        assert torch.equal(found.of_point, wanted.of_point)
-        assert torch.equal(found.of_ball, wanted.of_ball)
+    for found, answer in ((first, expected), (last, swapped)):
+        assert torch.equal(found.of_point, answer.of_point)
+        assert torch.equal(found.of_ball, answer.of_ball)
 
 
 @pytest.mark.parametrize("unit", [2.0**-1000, 1e-200, 1e-30, 1e30])

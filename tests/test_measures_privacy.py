@@ -258,15 +258,15 @@ def test_the_panel_is_in_the_scorecard_of_a_table_with_training_rows() -> None:
     assert "exact_matches, closest_record, membership_inference" in card.notes[0]
     assert not set(PRIVACY) & set(measure(x, y))
     with pytest.raises(MeasureError, match="exact_matches needs the rows that the generator"):
-        measure(x, y, only="exact_matches")
-    copies = measure(x, train[:100], train=train, only=PRIVACY)
+        measure(x, y, measures="exact_matches")
+    copies = measure(x, train[:100], train=train, measures=PRIVACY)
     assert copies["exact_matches"].value == 1.0
 
 
 def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
     data = pf.read(people(1000, 0).with_columns(amount=np.random.default_rng(1).normal(size=1000)))
     train, test = data.subset("train"), data.subset("test")
-    scorer = pf.measures.Scorer(data, copies=True, only=["exact_matches"])
+    scorer = pf.measures.Scorer(data, copies=True, measures=["exact_matches"])
     for rows in (train[0][:100], train[0][-100:]):
         assert scorer.score(test, (rows, None))["exact_matches"].value == 1.0
     assert scorer.score(test, data.subset("validation"))["exact_matches"].value == 0.0
@@ -283,8 +283,8 @@ def test_privacy_has_no_vote_and_leaks_are_named() -> None:
     leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.57, 0.52)]
     tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
     assert {d.measure for d in paired_differences({"a": leaky, "b": tight})} == {"mmd"}
-    told = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
-    assert told is None
+    warning = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
+    assert warning is None
     named = privacy_warning("a", leaky)
     assert named is not None
     assert named.startswith("a leaks training rows, by membership inference:")

@@ -60,7 +60,7 @@ SAMPLES: dict[DataKind, tuple[Any, Any]] = {
 def test_a_registered_measure_is_applied_to_the_features() -> None:
     assert register(mean_shift) is mean_shift
     x, y = matrix(0), matrix(1, shift=2.0)
-    card = measure(x, y, only=["mean_shift"], seed=7)
+    card = measure(x, y, measures=["mean_shift"], seed=7)
     found = card["mean_shift"]
     assert found.value == pytest.approx(
         float(np.linalg.norm((x.mean(0) - y.mean(0)) / x.std(0))), rel=1e-5
@@ -75,7 +75,7 @@ def test_a_registered_measure_is_one_of_all_and_not_of_the_default(kind: DataKin
     register(mean_shift)
     assert "mean_shift" in selected("all", kind, copies=False)[0]
     assert "mean_shift" not in selected(None, kind, copies=True)[0]
-    assert list(measure(*SAMPLES[kind], only="mean_shift")) == ["mean_shift"]
+    assert list(measure(*SAMPLES[kind], measures="mean_shift")) == ["mean_shift"]
 
 
 def test_a_default_measure_is_applied_unasked_to_its_kinds_alone() -> None:
@@ -86,7 +86,7 @@ def test_a_default_measure_is_applied_unasked_to_its_kinds_alone() -> None:
     assert "mean_shift" in card.notes[0]
     assert "mean_shift" not in MEASURES["table"]
     with pytest.raises(MeasureError, match="no measure 'mean_shift' for data of kind table"):
-        measure(*SAMPLES["table"], only=["mean_shift"])
+        measure(*SAMPLES["table"], measures=["mean_shift"])
 
 
 def test_a_measure_of_data_frames_gets_data_frames_and_the_target() -> None:
@@ -98,7 +98,7 @@ def test_a_measure_of_data_frames_gets_data_frames_and_the_target() -> None:
         return Measurement("", float((x["b"] == "high").mean() - (y["b"] == "high").mean()))
 
     real, fake = SAMPLES["table"]
-    card = measure(real, fake, only=["share-high"], target="b")
+    card = measure(real, fake, measures=["share-high"], target="b")
     expected = (real["a"] > 0).sum() / 60 - (fake["a"] > 0).sum() / 60
     assert card["share_high"].value == pytest.approx(expected)
     assert seen[0][0].equals(real)
@@ -113,10 +113,10 @@ def test_a_measure_with_training_rows_gets_them_or_is_refused() -> None:
         return Measurement("", float(torch.cdist(y, train).amin(1).mean()))
 
     x, y = matrix(0), matrix(1)
-    found = measure(x, y, train=y, only="nearest_training")["nearest_training"]
+    found = measure(x, y, train=y, measures="nearest_training")["nearest_training"]
     assert found.value == pytest.approx(0.0, abs=1e-4)  # float32 distances
     with pytest.raises(MeasureError, match="needs the rows that the generator was trained on"):
-        measure(x, y, only=["nearest_training"])
+        measure(x, y, measures=["nearest_training"])
 
 
 def test_values_are_the_pixels() -> None:
@@ -125,26 +125,26 @@ def test_values_are_the_pixels() -> None:
         return Measurement("", float(x.mean() - y.mean()))
 
     real, fake = SAMPLES["image"]
-    found = measure(real, fake, only=["brightness"])["brightness"]
+    found = measure(real, fake, measures=["brightness"])["brightness"]
     assert found.value == pytest.approx((real.mean() - fake.mean()) / 127.5, abs=1e-6)
     assert "features" not in found.extra
 
 
 def test_a_function_is_chosen_as_it_is() -> None:
     x, y = SAMPLES["array"]
-    card = measure(x, y, only=["energy", mean_shift])
+    card = measure(x, y, measures=["energy", mean_shift])
     assert list(card) == ["energy", "mean_shift"]
-    assert list(measure(x, y, only=mean_shift)) == ["mean_shift"]
+    assert list(measure(x, y, measures=mean_shift)) == ["mean_shift"]
     assert "mean_shift" not in MEASURES["array"]
-    ours = measure(x, y, only=[pf.measures.mmd, pf.measures.precision])
-    assert ours == measure(x, y, only=["mmd", "precision"])
+    ours = measure(x, y, measures=[pf.measures.mmd, pf.measures.precision])
+    assert ours == measure(x, y, measures=["mmd", "precision"])
     register(mean_shift, name="shift", view="values")
-    assert list(measure(x, y, only=[mean_shift])) == ["shift"]
+    assert list(measure(x, y, measures=[mean_shift])) == ["shift"]
 
 
 def test_a_scorer_takes_functions_and_can_be_sent_to_another_process() -> None:
     data = pf.read(matrix(0))
-    scorer = pickle.loads(pickle.dumps(Scorer(data, only=["mmd", mean_shift])))
+    scorer = pickle.loads(pickle.dumps(Scorer(data, measures=["mmd", mean_shift])))
     rows = data.rows
     card = scorer.score((rows[:30], None), (rows[30:], None))
     expected = float((rows[:30].mean(0) - rows[30:].mean(0)).norm())
@@ -160,7 +160,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
     register(mean_shift, kinds=["image"])  # the same function again: replaced
     assert "mean_shift" not in MEASURES["array"]
     with pytest.raises(MeasureError, match="there already is a measure 'energy'"):
-        measure(*SAMPLES["array"], only=[named("energy")])
+        measure(*SAMPLES["array"], measures=[named("energy")])
 
 
 def other_shift(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
@@ -227,7 +227,7 @@ def test_what_a_measure_returns_is_checked(result: Any, message: str) -> None:
         return result
 
     with pytest.raises(MeasureError, match=message):
-        measure(*SAMPLES["array"], only=[mine])
+        measure(*SAMPLES["array"], measures=[mine])
 
 
 def test_a_tensor_becomes_a_number() -> None:
@@ -235,7 +235,7 @@ def test_a_tensor_becomes_a_number() -> None:
         value = x.new_tensor(2.5)
         return Measurement("", value, null=value)  # type: ignore[arg-type]  # what a user may do
 
-    found = measure(*SAMPLES["array"], only=[mine])["mine"]
+    found = measure(*SAMPLES["array"], measures=[mine])["mine"]
     assert (found.value, found.null, found.low) == (2.5, 2.5, None)
     assert {type(found.value), type(found.null)} == {float}
 
@@ -249,7 +249,7 @@ def test_what_fails_in_a_default_measure_is_left_out_with_its_reason() -> None:
     assert "broken" not in card
     assert card.notes[-1] == "broken is left out: broken failed: ZeroDivisionError: no rows"
     with pytest.raises(MeasureError, match="broken failed") as raised:
-        measure(*SAMPLES["array"], only=["broken"])
+        measure(*SAMPLES["array"], measures=["broken"])
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 

@@ -77,11 +77,11 @@ def test_measure_chooses_what_suits_the_data(kind: DataKind) -> None:
 
 def test_names_of_measures_are_read_as_they_are_shown() -> None:
     real, fake = SAMPLES["table"]
-    assert list(measure(real, fake, only=["Column shapes", "pair-trends"])) == [
+    assert list(measure(real, fake, measures=["Column shapes", "pair-trends"])) == [
         "column_shapes",
         "pair_trends",
     ]
-    assert "closest_record" not in measure(real[:60], fake[:60], only=["all"])
+    assert "closest_record" not in measure(real[:60], fake[:60], measures=["all"])
 
 
 def test_features_that_fail_are_told() -> None:
@@ -95,23 +95,23 @@ def test_features_that_fail_are_told() -> None:
 @pytest.mark.parametrize("kind", list(SAMPLES))
 def test_only_what_was_asked_for_in_that_order(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
-    card = measure(real, fake, only=["coverage", "mmd", "coverage"])
+    card = measure(real, fake, measures=["coverage", "mmd", "coverage"])
     assert list(card) == ["coverage", "mmd"]
-    assert list(measure(real, fake, only="energy")) == ["energy"]
+    assert list(measure(real, fake, measures="energy")) == ["energy"]
     with pytest.raises(MeasureError, match="name at least one measure"):
-        measure(real, fake, only=[])
+        measure(real, fake, measures=[])
 
 
 @pytest.mark.parametrize("kind", list(SAMPLES))
 def test_all_measures_of_a_kind_in_one_call(kind: DataKind) -> None:
     real, fake = SAMPLES[kind]
-    card = measure(real, fake, train=real[:50], only="all")
+    card = measure(real, fake, train=real[:50], measures="all")
     left_out = {note.split()[0] for note in card.notes if " is left out: " in note}
     assert {*card, *left_out} == set(MEASURES[kind])
     allowed = {"array": {"histogram_js", "histogram_kl"}}  # for one or two columns, and not three
     assert left_out == allowed.get(kind, set())
     assert all(np.isfinite(found.value) for found in card.values())
-    known = set(measure(real, fake, only="all"))
+    known = set(measure(real, fake, measures="all"))
     needed = {"closest_record", "membership_inference", "memorisation", "authenticity"}
     needed |= {"exact_matches"} if kind == "table" else set()
     assert set(card) - known == needed, "none knows of copies"
@@ -122,7 +122,7 @@ def test_copies_are_looked_for_where_training_rows_are_given() -> None:
     train = np.random.default_rng(5).normal(size=(100, 3))
     assert list(measure(real, fake, train=train))[-1] == "closest_record"
     share = [
-        measure(real, y, train=train, only="closest_record")["closest_record"].value
+        measure(real, y, train=train, measures="closest_record")["closest_record"].value
         for y in (train, fake)
     ]
     assert share[0] == 1.0
@@ -133,30 +133,32 @@ def test_copies_are_looked_for_where_training_rows_are_given() -> None:
 def test_arrays_are_measured_by_z_scores_of_the_reference() -> None:
     real, fake = SAMPLES["array"]
     expected = Standardised.fit(real)
-    found = measure(real, 100 * fake, only=["energy"])["energy"]
+    found = measure(real, 100 * fake, measures=["energy"])["energy"]
     # Encoded rows are float32: seven digits.
     assert found.value == pytest.approx(
         energy(expected(real), expected(100 * fake)).value, rel=1e-5
     )
-    by_train = measure(real, fake, train=10 * real, only=["energy"])["energy"]
+    by_train = measure(real, fake, train=10 * real, measures=["energy"])["energy"]
     assert by_train.value == pytest.approx(energy(real / 10, fake / 10).value, rel=0.3)
 
 
 def test_measure_takes_paths_data_sets_and_other_containers(tmp_path: Path) -> None:
     real, fake = SAMPLES["table"]
-    expected = measure(real, fake, only=["column_shapes", "mmd"])
+    expected = measure(real, fake, measures=["column_shapes", "mmd"])
     real.write_csv(tmp_path / "real.csv")
     frames = [pd.DataFrame(t.to_dict(as_series=False)) for t in (real, fake)]
     tables: list[Any] = [(tmp_path / "real.csv", fake), (read(real), fake), frames]
     for given in tables:
-        assert measure(*given, only=["column_shapes", "mmd"]) == expected
+        assert measure(*given, measures=["column_shapes", "mmd"]) == expected
     x, y = SAMPLES["array"]
-    expected = measure(x, y, only=["mmd"])
+    expected = measure(x, y, measures=["mmd"])
     for given in ((torch.from_numpy(x), y), (x.tolist(), y.tolist())):
-        assert measure(*given, only=["mmd"]) == expected
-    encoded = measure(read(x), y, only=["mmd"])["mmd"]  # float32 on the way
+        assert measure(*given, measures=["mmd"]) == expected
+    encoded = measure(read(x), y, measures=["mmd"])["mmd"]  # float32 on the way
     assert encoded.value == pytest.approx(expected["mmd"].value, rel=1e-4)
-    assert measure(x[:, 0], y[:, 0], only=["mmd"]) == measure(x[:, :1], y[:, :1], only=["mmd"])
+    assert measure(x[:, 0], y[:, 0], measures=["mmd"]) == measure(
+        x[:, :1], y[:, :1], measures=["mmd"]
+    )
 
 
 def test_generated_categories_and_gaps_that_are_new_count() -> None:
@@ -180,7 +182,9 @@ def test_identifiers_are_not_measured() -> None:
 def test_training_rows_give_the_null_of_utility() -> None:
     real, fake = SAMPLES["table"]
     good, bad = labelled(100, 2), labelled(100, 2).with_columns(pl.col("label").shuffle(seed=0))
-    nulls = [measure(real, fake, train=t, only=["utility"])["utility"].null for t in (good, bad)]
+    nulls = [
+        measure(real, fake, train=t, measures=["utility"])["utility"].null for t in (good, bad)
+    ]
     assert nulls[0] is not None
     assert nulls[1] is not None
     assert nulls[0] > nulls[1] + 0.1
@@ -193,7 +197,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
     assert card.notes[1].split()[0] == "classifier_test"
     assert "20" in card.notes[1].split()
     with pytest.raises(MeasureError, match="at least 20 rows"):
-        measure(real, fake, only=["classifier_test"])
+        measure(real, fake, measures=["classifier_test"])
     with pytest.raises(MeasureError, match="at least"):
         measure(real[:1], fake[:1])
     one = measure(*(t.select("a") for t in SAMPLES["table"]))
@@ -210,7 +214,7 @@ def test_what_samples_do_not_allow_is_left_out_and_told() -> None:
 )
 def test_unknown_measures_are_refused(kind: DataKind, name: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message):
-        measure(*SAMPLES[kind], only=[name])
+        measure(*SAMPLES[kind], measures=[name])
 
 
 def test_samples_of_different_kinds_are_refused() -> None:
@@ -239,20 +243,20 @@ def test_measure_depends_on_its_seed_alone() -> None:
 def test_a_scorer_measures_encoded_rows() -> None:
     data = read(SAMPLES["array"][0])
     rows = data.rows
-    scorer = Scorer(data, only=["energy"])
+    scorer = Scorer(data, measures=["energy"])
     found = scorer.score((rows[:50], None), (rows[50:], None))["energy"]
     expected = energy(data.schema.features(rows[:50]), data.schema.features(rows[50:]))
     origin = found.extra["features"]
     assert found == replace(expected, extra=expected.extra | {"features": origin})
     assert origin["name"] == "z-scores"
-    other = Scorer(read(SAMPLES["array"][1]), only=["energy"])
+    other = Scorer(read(SAMPLES["array"][1]), measures=["energy"])
     again = other.score((rows[:50], None), (rows[50:], None))["energy"]
     assert again.extra["features"]["hash"] != origin["hash"], "another reference, other scales"
 
 
 def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
     data = read(digits()[:200])
-    scorer = Scorer(data, only=["energy"])
+    scorer = Scorer(data, measures=["energy"])
     fitted = ImageEncoder.fit(data.schema.expand(data.subset("train")[0]))
     assert isinstance(scorer.feature_map.features, ImageEncoder)
     assert scorer.feature_map.features.digest == fitted.digest
@@ -273,7 +277,7 @@ def test_a_generator_that_ignores_its_condition_is_found_out() -> None:
     real, fake = (rows[:half], labels[:half]), (rows[half:], labels[half:])
     order = torch.randperm(len(fake[0]), generator=torch.Generator().manual_seed(0))
     blind = (fake[0], fake[1][order])
-    scorer = Scorer(data, only=["energy", "utility"])
+    scorer = Scorer(data, measures=["energy", "utility"])
     good, bad = scorer.score(real, fake), scorer.score(real, blind)
     assert good["energy"].p_value is not None
     assert good["energy"].p_value > 0.01
@@ -296,7 +300,7 @@ def test_training_rows_are_drawn_at_random() -> None:
 
 def test_a_target_must_be_a_column_of_a_table() -> None:
     real, fake = SAMPLES["table"]
-    assert measure(real, fake, only="utility", target="b")["utility"].extra["target"] == "b"
+    assert measure(real, fake, measures="utility", target="b")["utility"].extra["target"] == "b"
     with pytest.raises(MeasureError, match=r"unknown target 'lable'; did you mean 'label'"):
         measure(real, fake, target="lable")
     with pytest.raises(MeasureError, match="unknown target 'c'"):
@@ -309,7 +313,7 @@ def test_the_target_of_a_scorer_takes_precedence_over_the_condition() -> None:
     data = conditioned()
     test, train = data.subset("test"), data.subset("train")
     for target, expected in ((None, "label"), ("b", "b")):
-        scorer = Scorer(data, only=["utility"], target=target)
+        scorer = Scorer(data, measures=["utility"], target=target)
         assert scorer.score(test, train)["utility"].extra["target"] == expected
 
 
@@ -460,7 +464,7 @@ def test_own_features_are_applied_to_rows_as_networks_see_them() -> None:
         shapes.append(tuple(x.shape[1:]))
         return x.mean((1, 2, 3))[:, None]
 
-    found = measure(real, fake, features=means, only=["mmd"])["mmd"]
+    found = measure(real, fake, features=means, measures=["mmd"])["mmd"]
     assert set(shapes) == {(1, 8, 8)}
     means_of = [torch.from_numpy(2 * x.mean((1, 2)) - 1) for x in (real, fake)]
     assert found.value == pytest.approx(mmd(*means_of).value, rel=1e-3, abs=1e-6)

@@ -149,7 +149,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca() -> None:
     )
     data = read(raw)
     settings = Settings(3000, batch_size=800, ema=0.0, learning_rate=5e-3)
-    config = new_config("vae", {"latent": latent}, asdict(settings), data)
+    config = new_config(VAE, {"latent": latent}, asdict(settings), data)
     torch.manual_seed(0)
     model = build("vae", data.schema, {"latent": latent}, 0, torch.device("cpu"))
     assert isinstance(model, VAE)

@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +44,6 @@ class Moments(WithGenerator):
 
 class Centre(WithGenerator):
     """A user's own model: the generated mean goes to the data's."""
-
-    averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
     @turn("generator")
     def match(self, x: Tensor, c: Tensor | None) -> Terms:
@@ -82,9 +83,8 @@ def test_a_run_names_the_class_it_needs_and_runs_nothing_of_its_folder(
     run = tmp_path / "run"
     spec = f"{own_file}:Moments"
     fitted = pf.fit("ring", spec, budget=5, out=run, **SMALL)
-    assert (
-        json.loads((run / "config.json").read_text())["identity"]["model"] == "my_models.py:Moments"
-    )
+    config = json.loads((run / "config.json").read_text())
+    assert (config["identity"]["model"], config["class"]) == ("moments", "my_models.py:Moments")
     # a file of that name in the run's folder, and one beside it, must not be run
     marker = tmp_path / "was-run"
     for folder in (run, tmp_path):
@@ -105,12 +105,103 @@ def test_a_module_inside_the_runs_folder_is_not_imported(tmp_path: Path) -> None
     run, marker = tmp_path / "run", tmp_path / "was-run"
     pf.fit("ring", Centre, budget=5, out=run, **SMALL)
     config = json.loads((run / "config.json").read_text())
-    config["identity"]["model"] = "planted:Model"
+    config["class"] = "planted:Model"
     (run / "config.json").write_text(json.dumps(config))
     (run / "planted.py").write_text(f"open({str(marker)!r}, 'w')")
     code = "import sys, pushforward as pf; sys.path.insert(0, sys.argv[1]); pf.load(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, check=False)
     assert not marker.exists()
+
+
+def test_a_class_is_the_same_however_its_file_is_named(
+    own_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    by_path = pf.fit("ring", f"{own_file}:Moments", budget=5, out=run, **SMALL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    imported = pf.fit("ring", "my_models:Moments", budget=5, out=run, **SMALL)  # loaded
+    np.testing.assert_array_equal(by_path.sample(5, seed=0), imported.sample(5, seed=0))
+    monkeypatch.delitem(sys.modules, "my_models")
+
+
+def test_a_run_does_not_outlive_a_change_of_its_models_file(own_file: Path, tmp_path: Path) -> None:
+    run, spec = tmp_path / "run", f"{own_file}:Moments"
+    pf.fit("ring", spec, budget=5, out=run, **SMALL)
+    own_file.write_text(OWN.replace("square()", "abs()"))
+    os.utime(own_file, ns=(1, 1))  # a file system's clock may be coarse
+    with pytest.raises(pf.RunError, match=r"my_models\.py:Moments has changed"):
+        pf.fit("ring", spec, budget=5, out=run, **SMALL)
+
+
+def test_another_model_than_the_runs_is_refused(own_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pf.fit("ring", "gan", budget=5, out=run, **SMALL)
+    for other in ("r3gan", f"{own_file}:Moments"):  # r3gan's weights would fit
+        with pytest.raises(pf.RunError, match="'gan'"):
+            pf.load(run, model=other)
+    assert pf.load(run, model="gan").model.name == "gan"
+
+
+def test_options_at_their_defaults_make_the_same_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pf.fit("ring", "gan", budget=5, out=run, **SMALL)
+    assert pf.fit("ring", "gan", budget=5, out=run, gamma=0.2, pack=1, **SMALL).steps == 5
+    with pytest.raises(pf.RunError, match=r"gamma is at its default there and 0\.3 here"):
+        pf.fit("ring", "gan", budget=5, out=run, gamma=0.3, **SMALL)
+    with pytest.raises(pf.RunError, match=r"trained on 'ring'.*'moons'"):
+        pf.fit("moons", "gan", budget=5, out=run, **SMALL)
+
+
+@pytest.mark.parametrize("config", ["[]", "{}", '{"identity": 3}', "{"])
+def test_a_broken_config_is_a_run_error_everywhere(config: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(pf.RunError, match="broken"):
+        pf.load(tmp_path)
+    for given in ({"budget": 5}, {"more": 5}):
+        with pytest.raises(pf.RunError, match="broken"):
+            pf.fit("ring", "gan", out=tmp_path, **given, **SMALL)
+
+
+MISTAKES = {  # what a first model does wrong -> what it is told
+    "real=1.0": ("def __init__(self, space, classes=0, *, real=1.0, **shared):", "needs a type"),
+    "no attribute": ('@turn("generator", repeat="n_critic")', "takes repeat from self.n_critic"),
+    "no dict": ("return self.imagine(len(x), c).sum(1)", "a dict of named terms, got Tensor"),
+    "no rows": (
+        'return {"gap": self.imagine(len(x), c).mean()}',
+        "'gap' must have one value a row",
+    ),
+    "not finished": ("undefined_name", "NameError"),
+    "leaves": ("import sys; sys.exit(3)", "SystemExit"),
+    "escapes": ('name = "../../out"', "letters, digits"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_first_model_is_explained(mistake: str, tmp_path: Path) -> None:
+    line, words = MISTAKES[mistake]
+    body = {
+        "real=1.0": f"    {line}\n        super().__init__(space, classes, **shared)\n",
+        "escapes": f"    {line}\n",
+    }.get(mistake, "")
+    mark = line if line.startswith("@") else '@turn("generator")'
+    result = line if line.startswith("return") else "return {'a': self.imagine(len(x), c).sum(1)}"
+    top = line if mistake in {"not finished", "leaves"} else ""
+    (tmp_path / "mine.py").write_text(
+        "from pushforward.families.generators import WithGenerator\n"
+        f"from pushforward.families.model import turn\n{top}\n"
+        f"class Mine(WithGenerator):\n{body}    {mark}\n    def go(self, x, c):\n        {result}\n"
+    )
+    with pytest.raises(pf.ModelError, match=words):
+        pf.fit("ring", f"{tmp_path / 'mine.py'}:Mine", budget=2, out=tmp_path / "run", **SMALL)
+
+
+def test_a_name_of_a_class_that_is_not_there_suggests_the_models_of_the_file(
+    own_file: Path,
+) -> None:
+    with pytest.raises(pf.ModelError, match="did you mean 'Moments'"):
+        find(f"{own_file}:Moment")
+    with pytest.raises(pf.ModelError, match=r"my_models\.py:MyModel"):
+        find("my_models.py")
 
 
 class Linear:
@@ -231,13 +322,34 @@ def test_a_lock_keeps_others_out_and_a_stale_one_does_not(tmp_path: Path) -> Non
     with locked(tmp_path):  # its process is gone
         held = json.loads((tmp_path / ".lock").read_text())
         assert held["pid"] == os.getpid()
-    assert not (tmp_path / ".lock").exists()
-    (tmp_path / ".lock").write_text(json.dumps(held | {"started": "0"}))  # the id was used again
-    with locked(tmp_path):
+    (tmp_path / ".lock").write_text("torn")  # what the file says is for people
+    with locked(tmp_path), pytest.raises(pf.RunError, match="works in"), locked(tmp_path):
         pass
-    (tmp_path / ".lock").write_text(json.dumps(held | {"host": "another"}))
-    with pytest.raises(pf.RunError, match="another"), locked(tmp_path):
-        pass
+
+
+def test_of_many_who_want_a_lock_one_has_it(tmp_path: Path) -> None:
+    """Eight threads, 50 rounds: never two inside, whoever comes and goes meanwhile."""
+    inside, most, entered = 0, 0, 0
+    guard = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most, entered
+        for _ in range(50):
+            with suppress(pf.RunError), locked(tmp_path):
+                with guard:
+                    inside, entered = inside + 1, entered + 1
+                    most = max(most, inside)
+                time.sleep(1e-4)
+                with guard:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert entered >= 1
 
 
 def test_a_run_is_not_trained_by_two(tmp_path: Path) -> None:
@@ -246,6 +358,31 @@ def test_a_run_is_not_trained_by_two(tmp_path: Path) -> None:
         pf.fit("ring", "gan", budget=5, out=run, **SMALL)
     pf.fit("ring", "gan", budget=5, out=run, **SMALL)
     assert Folder(run).finished
+
+
+def test_a_comparison_is_made_by_one_process(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(pf.RunError, match="works in"):
+        pf.compare("ring", ["gan"], seeds=1, budget=5, out=tmp_path, **SMALL)
+
+
+def test_what_is_refused_leaves_no_folder_behind(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    for more in (5, "5 bananas"):
+        with pytest.raises(pf.PushforwardError):
+            pf.fit("ring", "gan", out=new, more=more, **SMALL)
+    for wrong in ({"target": "x"}, {"measures": "enrgy"}, {"measures": 5}, {"features": "pca"}):
+        with pytest.raises(pf.MeasureError):
+            pf.compare("ring", ["gan"], seeds=1, budget=5, out=new, **wrong, **SMALL)
+    shown: Any = True
+    with pytest.raises(pf.ModelError, match="progress"):
+        pf.fit("ring", "gan", budget=5, progress=shown)
+    with pytest.raises(pf.ModelError, match="progress"):
+        pf.compare("ring", ["gan"], budget=5, progress=shown)
+    with pytest.raises(pf.ModelError, match="a list"):
+        pf.compare("ring", 5)  # type: ignore[arg-type]  # what a user may do
+    with pytest.raises(pf.ModelError, match="dictionary"):
+        pf.compare("ring", ["gan"], options={"gan": 5})  # type: ignore[dict-item]  # likewise
+    assert not new.exists()
 
 
 # --- arguments that do not fit, and state that is nobody's business

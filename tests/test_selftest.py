@@ -89,11 +89,11 @@ def test_the_command_prints_both_tables(
 ) -> None:
     few(1.0)
     assert run_command(["selftest"]) == 0
-    told = capsys.readouterr().out
-    assert "1 checks against closed forms, 0 missed" in told
-    assert "0.9 – 1.1" in told
-    assert "Scaling one dimension" in told
-    assert "2 of 2" in told
+    printed = capsys.readouterr().out
+    assert "1 checks against closed forms, 0 missed" in printed
+    assert "0.9 – 1.1" in printed
+    assert "Scaling one dimension" in printed
+    assert "2 of 2" in printed
 
 
 def test_the_command_fails_where_a_check_is_missed(
@@ -101,8 +101,8 @@ def test_the_command_fails_where_a_check_is_missed(
 ) -> None:
     few(2.0)
     assert run_command(["selftest", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["checks"][0]["holds"] is False
-    assert {v["measure"] for v in told["sanity"]} == set(sanity.KINDS)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["checks"][0]["holds"] is False
+    assert {v["measure"] for v in printed["sanity"]} == set(sanity.KINDS)
     assert run_command(["selftest"]) == 1
     assert "MISSED" in capsys.readouterr().out

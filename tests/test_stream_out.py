@@ -188,9 +188,9 @@ def test_the_command_line_streams_and_tells_the_hit_rate(
     target = tmp_path / "t.csv"
     command = ["sample", str(tmp_path / "run"), "-n", "300", "--seed", "1", "-o", str(target)]
     assert run_command([*command, "--where", "kind=b, c", "--where", "price>=0.5"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "300 samples" in told
-    assert "hit rate 0." in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "300 samples" in printed
+    assert "hit rate 0." in printed
     rows = pl.read_csv(target)
     assert set(rows["kind"]) == {"b, c"}
     assert rows["price"].min() >= 0.5  # type: ignore[operator]
@@ -208,9 +208,9 @@ def test_regrouping_keeps_every_row_in_order(sizes: list[int], chunk: int) -> No
     total = sum(sizes)
     rows = torch.arange(total).split(sizes)
     source = ((part, part * 2) for part in rows)
-    wanted = [min(chunk, total - start) for start in range(0, total, chunk)]
-    parts = list(regrouped(source, [chunk] * (len(wanted) + 3)))
-    assert [len(part) for part, _ in parts] == wanted
+    lengths = [min(chunk, total - start) for start in range(0, total, chunk)]
+    parts = list(regrouped(source, [chunk] * (len(lengths) + 3)))
+    assert [len(part) for part, _ in parts] == lengths
     for column, scale in ((0, 1), (1, 2)):
         found = [value for part in parts for value in part[column].tolist()]  # type: ignore[union-attr]
         assert found == [scale * k for k in range(total)]

@@ -33,7 +33,7 @@ from pushforward.training.turn_optimizer import TurnOptimizer
 
 def ring_loop(model: Model, settings: Settings, folder: Folder | None = None) -> Loop:
     data = pf.read("ring")
-    config = new_config(model.name, {}, asdict(settings), data)
+    config = new_config(type(model), {}, asdict(settings), data)
     if folder is not None:
         config = folder.open_or_create(config, data.schema)
     return Loop(model, data, settings, folder, config)
@@ -240,7 +240,7 @@ def test_the_check_gives_both_samples_classes_one_scale(
     data = pf.read(tmp_path / "d.npz", condition="label")
     settings = Settings(5)
     model = build("vae", data.schema, {"latent": 2, "width": 8}, 0, torch.device("cpu"))
-    loop = Loop(model, data, settings, None, new_config("vae", {}, asdict(settings), data))
+    loop = Loop(model, data, settings, None, new_config(type(model), {}, asdict(settings), data))
     rows, codes = data.subset("validation")
     assert codes is not None
     monkeypatch.setattr("pushforward.training.selection.imagine", lambda *_arguments: rows / 2)

@@ -137,7 +137,9 @@ def sigma(q: Code) -> Tensor:
 
 def watched(model: Model, name: str, settings: Settings, every: int) -> Iterator[tuple[int, Model]]:
     """Train a model in the library's loop, and show it every so many steps and at the end."""
-    loop = Loop(model, data(name), settings, None, new_config("", {}, asdict(settings), data(name)))
+    loop = Loop(
+        model, data(name), settings, None, new_config(type(model), {}, asdict(settings), data(name))
+    )
     while True:
         if loop.step % every == 0 or loop.step == loop.total:
             yield loop.step, loop.model

@@ -45,14 +45,14 @@ def one_map(scale: Scale) -> Shown:
 def _map_row(kind: str, prior: str, x: Tensor) -> Row:
     """Compare rows with held-out ones: by their energy distance, and by a classifier."""
     energy = pf.measures.energy(rows("moons"), x, seed=0)
-    told = pf.measures.classifier_test(rows("moons"), x, seed=0)
+    classifier = pf.measures.classifier_test(rows("moons"), x, seed=0)
     return {
         "X is": kind,
         "prior": prior,
         "energy distance": energy.value,
         "95 % of nulls": energy.extra["null_95"],
-        "classifier's accuracy": told.value,
-        "its 95 %": list(told.interval or ()),
+        "classifier's accuracy": classifier.value,
+        "its 95 %": list(classifier.interval or ()),
     }
 
 

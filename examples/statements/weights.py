@@ -110,7 +110,7 @@ def _weighed(name: str, loss: str, weight: float, scale: Scale, seed: int) -> Mo
     with isolated(CPU, seed):
         model = SplitKL(data(name).schema.space, **cast(Any, options))
     settings = Settings(steps, seed=seed, learning_rate=scale.learning_rate, ema=0.99)
-    config = new_config("", {}, asdict(settings), data(name))
+    config = new_config(SplitKL, {}, asdict(settings), data(name))
     return Loop(model, data(name), settings, None, config).run().network("final")
 
 

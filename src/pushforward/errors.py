@@ -30,7 +30,7 @@ class MeasureError(PushforwardError):
 
 
 class RunError(PushforwardError):
-    """A run's folder is broken, belongs to something else, or training came to grief."""
+    """A run's folder is broken, belongs to something else, or training failed."""
 
 
 class DivergedError(RunError):
@@ -39,9 +39,11 @@ class DivergedError(RunError):
     status: ClassVar[int] = 1
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that suggests the known name nearest to `name`, and lists them all."""
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return a question that suggests the known name nearest to `name`, or a list of them all."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = [name if name.strip() == name and name else repr(name) for name in names]
+    return f"known: {', '.join(shown) or 'none'}"

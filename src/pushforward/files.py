@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import safetensors
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from pushforward.errors import RunError
@@ -24,73 +25,36 @@ from pushforward.errors import RunError
 def locked(folder: Path) -> Iterator[None]:
     """Work alone in a folder; RunError while another process does.
 
-    A file `.lock` holds the host, the process id and the process's start. A lock is stale, and is
-    taken over, when that process of this host is gone. Locks of other hosts count until the file is
-    deleted.
+    The system holds the lock, on a file `.lock`, and releases it when its process ends, however it
+    ends: what a killed process leaves is stale by itself. The file says who holds the lock, or held
+    it last: host and process id.
     """
     path = folder / ".lock"
-    own = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
+    lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _take(path, own)
+        lock.acquire()
+    except Timeout:
+        msg = f"{_holder(path)} works in {folder}; wait for it, or name another folder"
+        raise RunError(msg) from None
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror or error}"
         raise RunError(msg) from error
     try:
+        with suppress(OSError):  # who holds it is for people only
+            path.write_text(json.dumps({"host": platform.node(), "pid": os.getpid()}))
         yield
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        lock.release()
 
 
-def _take(path: Path, own: Mapping[str, Any]) -> None:
-    """Create the lock, or take over a stale one."""
-    for _ in range(2):
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(own, file)
-        except FileExistsError:
-            holder = _holder(path)
-            if holder is not None and _works(holder):
-                msg = (
-                    f"process {holder['pid']} on {holder['host']} works in {path.parent}; wait for "
-                    f"it, or delete {path} if it is gone"
-                )
-                raise RunError(msg) from None
-            path.unlink(missing_ok=True)
-        else:
-            return
-    msg = f"another process just took {path.parent}; try again"
-    raise RunError(msg)
-
-
-def _holder(path: Path) -> dict[str, Any] | None:
-    """Return who holds a lock; None for a lock that is torn or gone."""
+def _holder(path: Path) -> str:
+    """Return who holds a lock, for people."""
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return holder if isinstance(holder, dict) and {"host", "pid"} <= holder.keys() else None
-
-
-def _works(holder: Mapping[str, Any]) -> bool:
-    """Tell whether a lock's process may still be there."""
-    if holder["host"] != platform.node():
-        return True
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return holder.get("started") in (None, _started(int(holder["pid"])))
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process started, in the system's ticks: ids are used again. None if unknown."""
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    return None
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
 
 
 @contextmanager

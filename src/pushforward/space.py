@@ -1,4 +1,4 @@
-"""The sample space: what one row looks like to a network, told in plain numbers.
+"""The sample space: what one row looks like to a network, in plain numbers.
 
 The data floor derives it from a schema, the networks and likelihoods are built from it; neither
 has to know the other.

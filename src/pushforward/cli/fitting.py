@@ -24,9 +24,11 @@ from pushforward.cli.parameters import (
     Metadata,
     Precision,
     Rare,
+    known_measures,
     listed,
     print_json,
     read_seeds,
+    recorded_model,
     valid_budget,
 )
 from pushforward.training.settings import Settings
@@ -104,6 +106,8 @@ def compare(
     settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
+    own = any(":" in name for name in names)  # whose file may register measures
+    chosen = listed(measures) if own else known_measures(measures)
 
     from pushforward.cli.console import Display, err
     from pushforward.report import compare as run
@@ -116,7 +120,7 @@ def compare(
             names,
             seeds=listed_seeds,
             out=out_folder or Path("runs") / Path(data).stem,
-            measures=listed(measures),
+            measures=chosen,
             target=target,
             features=None if features is None else make_features(features, dataset),
             device=device,
@@ -173,8 +177,8 @@ def fit(
     more: Annotated[
         str | None,
         typer.Option(
-            help="Train a finished run on for this long, such as 60s; what you leave out is as it "
-            "was.",
+            help="Train a finished run on for this long, such as 60s. The model, its options and "
+            "the settings of training that you leave out are the run's own.",
             callback=valid_budget,
         ),
     ] = None,
@@ -196,6 +200,8 @@ def fit(
     The same command continues an interrupted run. Options of the model go by name: --latent 16
     --beta 0.5 (see `pushforward models`).
     """
+    if more is not None and not is_given(context, "model"):
+        model = recorded_model(run)
     options = model_options(context.args, [model], command_flags(context.command))
     ((name, own),) = options.items()
     settings: dict[str, Any] = {"budget": budget, "seed": seed, "batch_size": batch_size}
@@ -217,7 +223,7 @@ def fit(
             out=run,
             device=device,
             more=more,
-            progress=lambda record: display.update(f"{name}, seed {seed}", record),
+            progress=lambda record: display.update(name, record),
             **settings,
             **own,
         )

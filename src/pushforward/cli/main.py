@@ -37,8 +37,8 @@ app.command()(measure)
 INTERRUPTED = "interrupted; the same command continues from the last saved state"
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(given: bool) -> None:
+    if given:
         import pushforward
 
         typer.echo(f"pushforward {pushforward.__version__}")

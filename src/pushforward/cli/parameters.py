@@ -6,13 +6,20 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
-from pushforward.errors import DataError, ModelError, PushforwardError, RunError, nearest
+from pushforward.errors import (
+    DataError,
+    MeasureError,
+    ModelError,
+    PushforwardError,
+    RunError,
+    nearest,
+)
 from pushforward.models.catalogue import parse
 from pushforward.training.settings import Budget as TrainingBudget
 
@@ -28,11 +35,47 @@ def builtin_names() -> list[str]:
 
 def _keys(module: str, name: str) -> list[str]:
     """Return the keys of the dictionary that a module assigns to a name."""
+    value = _assigned(module, name)
+    assert isinstance(value, ast.Dict)
+    return [ast.literal_eval(key) for key in value.keys if key is not None]
+
+
+def _assigned(module: str, name: str) -> ast.expr:
+    """Return the expression that a module assigns to a name."""
     for node in parse(module).body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name:
-            assert isinstance(node.value, ast.Dict)
-            return [ast.literal_eval(key) for key in node.value.keys if key is not None]
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if value is not None and any(t is not None and ast.unparse(t) == name for t in targets):
+            return cast(ast.expr, value)
     raise KeyError(name)
+
+
+def measure_names() -> set[str]:
+    """Return the names of the library's measures, read from the source of their registry."""
+    module = "pushforward.measures._registry"
+    of_kind = _assigned(module, "MEASURES")
+    assert isinstance(of_kind, ast.Dict)
+    nodes = [_assigned(module, "NEIGHBOURS"), _assigned(module, "SHARED"), *of_kind.values]
+    return {name for node in nodes for name in _names(node)}
+
+
+def _names(node: ast.expr) -> Iterator[str]:
+    """Return the texts that are a dictionary's keys, or in a tuple among what it takes along."""
+    keys = node.keys if isinstance(node, ast.Dict) else []
+    taken = [v for k, v in zip(keys, getattr(node, "values", ()), strict=True) if k is None]
+    tuples = [t for part in (taken or [node]) for t in ast.walk(part) if isinstance(t, ast.Tuple)]
+    for part in [*keys, *(element for found in tuples for element in found.elts)]:
+        if isinstance(part, ast.Constant):
+            yield str(part.value)
+
+
+def known_measures(text: str | None) -> list[str] | None:
+    """Return the measures in a text; MeasureError for an unknown name (the nearest is named)."""
+    names, known = listed(text), {*measure_names(), "all"}
+    for name in names or []:
+        if re.sub(r"[\s-]+", "_", name.lower()) not in known:
+            raise MeasureError(f"no measure {name!r}: {nearest(name, known)}")
+    return names
 
 
 def existing_data(source: str | None) -> str | None:
@@ -56,6 +99,19 @@ def folder_with(name: str, what: str) -> Callable[[Path], Path]:
         return folder
 
     return check
+
+
+def recorded_model(folder: Path) -> str:
+    """Return what names the model of a run; RunError when there is no run in the folder."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return str(config["class"] or config["identity"]["model"])
+    except FileNotFoundError:
+        msg = f"there is no run in {folder} to train on: leave --more out"
+        raise RunError(msg) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{folder / 'config.json'} is broken ({error}); delete the folder and train again"
+        raise RunError(msg) from error
 
 
 def one_of(*choices: str, error: type[PushforwardError] = ModelError) -> Callable[[str], str]:

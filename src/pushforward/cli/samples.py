@@ -14,7 +14,7 @@ from pushforward.cli.parameters import (
     OwnNetworks,
     Run,
     existing_data,
-    listed,
+    known_measures,
     one_of,
     print_json,
 )
@@ -98,7 +98,7 @@ def measure(
             help="Training samples, for the measures that need them.", callback=existing_data
         ),
     ] = None,
-    only: Annotated[
+    measures: Annotated[
         str | None,
         typer.Option(
             help="Measures to use, separated by commas, or all. By default those for the data."
@@ -116,6 +116,8 @@ def measure(
 
     The samples may come from any generator.
     """
+    chosen = known_measures(measures)
+
     from pushforward.cli.console import out
     from pushforward.data import read_raw
     from pushforward.measures import measure as run
@@ -125,7 +127,7 @@ def measure(
         rows[0],
         rows[1],
         train=rows[2],
-        only=listed(only),
+        measures=chosen,
         target=target,
         seed=seed,
         device=device,

@@ -54,9 +54,9 @@ class MeasureChoice:
     target: str | None = None
     features: FeatureFunction | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of plain values; functions stand in it by their names."""
-        names = None if self.measures is None else list(map(_name, self.measures))
+    def to_json(self, kind: DataKind) -> dict[str, Any]:
+        """Return a dictionary of plain values; functions stand in it by their measures' names."""
+        names = None if self.measures is None else [_name(m, kind) for m in self.measures]
         features = None if self.features is None else feature_identity(self.features)
         return {"measures": names, "target": self.target, "features": features}
 
@@ -68,13 +68,15 @@ class MeasureChoice:
         """
         selection = selected(self.measures, kind, copies=searches_copies(kind))[0]
         own = any(isinstance(measure, UserMeasure) for measure in selection.values())
-        identity = self.to_json() | {"measures": list(selection)}
+        identity = self.to_json(kind) | {"measures": list(selection)}
         known = self.features is None or bool(identity["features"]["hash"])
         return identity if known and not own else None
 
 
-def _name(measure: str | MeasureFunction) -> str:
-    return measure if isinstance(measure, str) else measure.__name__
+def _name(measure: str | MeasureFunction, kind: DataKind) -> str:
+    if isinstance(measure, str):
+        return measure
+    return next(iter(selected([measure], kind, copies=False)[0]))
 
 
 def searches_copies(kind: DataKind) -> bool:
@@ -111,7 +113,7 @@ class Bench:
         self.progress("preparing the measures", {})
         return Scorer(
             self.data,
-            only=self.choice.measures,
+            measures=self.choice.measures,
             copies=searches_copies(self.data.schema.kind),
             features=self.choice.features,
             target=self.choice.target,
@@ -126,7 +128,6 @@ class Bench:
         options: Mapping[str, Mapping[str, Any]],
     ) -> Scorecards:
         """Train and measure every model on every seed; settings are the same for all."""
-        self.prepare(list(models), seeds)
         cards: Scorecards = {name: {} for name in models}
         for seed in seeds:
             for name, model in models.items():

@@ -15,16 +15,15 @@ from typing import Any
 from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
 from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
-from pushforward.data import Dataset
+from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
+from pushforward.families.lookup import name_of
 from pushforward.families.model import Model
-from pushforward.files import write_json
-from pushforward.measures._applied import MeasureFunction
+from pushforward.files import locked, write_json
 from pushforward.measures._inputs import FeatureFunction
-from pushforward.measures._selection import Only
-from pushforward.models import find
-from pushforward.training.fit import as_dataset, recorded_name
-from pushforward.training.settings import Settings, split_keywords
+from pushforward.measures._selection import MeasureSelection, listed
+from pushforward.models import find, is_builtin
+from pushforward.training.settings import Settings, require_function, split_keywords
 
 MODELS = ("vae", "gan")
 
@@ -36,7 +35,7 @@ def compare(
     seeds: int | Sequence[int] = 3,
     out: str | Path | None = None,
     condition: str | None = None,
-    measures: Only = None,
+    measures: MeasureSelection = None,
     target: str | None = None,
     features: FeatureFunction | None = None,
     device: str = "auto",
@@ -77,17 +76,20 @@ def compare(
     """
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
-    settings, own_options = _settings(given), share_options(models, shared, options or {})
-    dataset = as_dataset(data, condition=condition)
-    choice = MeasureChoice(list_measures(measures), target, features)
+    settings, own_options = _settings(given), share_options(classes, shared, options or {})
+    dataset = read(data, condition=condition)
+    choice = MeasureChoice(None if measures is None else listed(measures), target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
+    require_function("progress", progress)
     bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
-    description = describe(dataset) | {"sources": sources} | choice.to_json()
-    bench.folder.open_or_create(description)
-    cards = bench.run(classes, seeds, settings, own_options)
-    result = Comparison(folder, list(classes), seeds, cards, *bench.references())
-    write_json(bench.folder.comparison, description | result.to_json())
+    description = describe(dataset) | {"sources": sources} | choice.to_json(dataset.schema.kind)
+    bench.prepare(list(classes), seeds)
+    with locked(folder):
+        bench.folder.open_or_create(description)
+        cards = bench.run(classes, seeds, settings, own_options)
+        result = Comparison(folder, list(classes), seeds, cards, *bench.references())
+        write_json(bench.folder.comparison, description | result.to_json())
     return result
 
 
@@ -114,20 +116,13 @@ def list_seeds(seeds: int | Sequence[int]) -> list[int]:
     return listed
 
 
-def list_measures(measures: Only) -> list[str | MeasureFunction] | None:
-    """Return the chosen measures as a list; None for the default ones."""
-    if measures is None:
-        return None
-    return [measures] if isinstance(measures, str) or callable(measures) else list(measures)
-
-
 def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
     """Return the models' classes by their names.
 
     ModelError for an unknown model, none at all, one that is named twice, and anything but a list.
     """
-    if isinstance(models, str | type):
-        text = models if isinstance(models, str) else models.__name__
+    if isinstance(models, str | type) or not isinstance(models, Iterable):
+        text = models.__name__ if isinstance(models, type) else str(models)
         example = [name.strip() for name in text.split(",")]
         msg = f"models must be a list, such as {example}, got {models!r}"
         raise ModelError(msg)
@@ -143,13 +138,14 @@ def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
 
 
 def share_options(
-    models: Sequence[str | type], shared: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
+    classes: Mapping[str, type[Model]],
+    shared: Mapping[str, Any],
+    own: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, dict[str, Any]]:
     """Return each model's options, by its name: the shared ones that it has, and its own.
 
     ModelError when an option fits no model, or belongs to a model that is not compared.
     """
-    classes = find_models(models)
     known = {name: cls.options() for name, cls in classes.items()}
     every = {option for options in known.values() for option in options}
     for option in shared:
@@ -157,6 +153,9 @@ def share_options(
             msg = f"no model here has an option {option!r}: {nearest(option, every)}"
             raise ModelError(msg)
     for model in own:
+        if not isinstance(own[model], Mapping):
+            msg = f"options of {model!r} must be a dictionary, got {own[model]!r}"
+            raise ModelError(msg)
         if model not in known:
             msg = f"options for {model!r}, which is not compared: {nearest(model, known)}"
             raise ModelError(msg)
@@ -190,4 +189,7 @@ def describe(data: Dataset) -> dict[str, Any]:
 
 def source_of(model: str | type) -> str:
     """Return what a command calls a model: what was given, or where the class is."""
-    return model if isinstance(model, str) else recorded_name(find(model))
+    if isinstance(model, str):
+        return model
+    cls = find(model)
+    return cls.name if is_builtin(cls) else name_of(cls)

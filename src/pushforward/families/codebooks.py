@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -47,6 +47,8 @@ class Transpose(nn.Module):
 
 class WithCodebook(Model):
     """A model whose codes are indices into a codebook, with a prior over them."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("encoder", "codebook", "prior")
 
     prior: DiscretePrior
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -45,6 +45,7 @@ class Decoder(nn.Module):
 class WithDecoder(Model):
     """A model with a decoder p(x|z); what comes before it in the class says what codes are."""
 
+    averaged: ClassVar[tuple[str, ...]] = ("decoder",)
     code_shape: tuple[int, ...]
 
     def __init__(

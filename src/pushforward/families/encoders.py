@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ from pushforward.space import Space
 
 class WithEncoder(WithPrior):
     """A model with an encoder q(z|x) = N(f1(x), exp f2(x))."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("encoder",)
 
     def __init__(
         self,

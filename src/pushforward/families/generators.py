@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
@@ -17,6 +17,8 @@ from pushforward.space import Space
 
 class WithGenerator(WithPrior):
     """A model with a generator X = g(Z)."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
     def __init__(
         self,

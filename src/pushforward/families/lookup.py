@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pushforward.errors import ModelError
+from pushforward.errors import ModelError, nearest
 
 FROM_FILE = "pushforward_user_"  # begins the module names of files that were named by their path
 
 
-def resolve(spec: str | type) -> Any:
-    """Return the class of that name, or the class itself.
+def resolve(spec: Any) -> Any:
+    """Return the class or function of that name, or the class or function itself.
 
     `path/to/file.py:Name` runs the file, `package.module:Name` imports the module. ModelError says
     what is missing.
     """
-    if isinstance(spec, type):
+    if callable(spec):
         return spec
-    source, colon, name = spec.rpartition(":")
+    source, colon, name = str(spec).rpartition(":")
     if not colon or not source or not name:
         msg = f"{spec!r}: expected my_file.py:MyClass or package.module:MyClass"
         raise ModelError(msg)
@@ -48,7 +50,29 @@ def resolve_imported(spec: str, folder: Path) -> Any:
     return _attribute(_imported(source), name, spec)
 
 
-def name_of(cls: type) -> str:
+def source_digest(*classes: Any) -> str | None:
+    """Return the SHA-256 of the files in which users' own classes or functions are defined.
+
+    None for the library's own. Of what was typed into a notebook, its text alone counts.
+    """
+    own = [cls for cls in classes if cls.__module__.partition(".")[0] != __name__.partition(".")[0]]
+    if not own:
+        return None
+    sha = hashlib.sha256()
+    for cls in own:
+        sha.update(_source(cls))
+    return sha.hexdigest()
+
+
+def _source(cls: Any) -> bytes:
+    file: str | None = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    try:
+        return Path(file).read_bytes() if file else inspect.getsource(cls).encode()
+    except (OSError, TypeError):  # typed into an interpreter that keeps no text
+        return str(cls.__qualname__).encode()
+
+
+def name_of(cls: Any) -> str:
     """Return `module:Name`, or `file.py:Name` for a class of a file that was named by its path."""
     module = sys.modules.get(cls.__module__)
     if cls.__module__.startswith(FROM_FILE) and module is not None and module.__file__:
@@ -66,9 +90,13 @@ def _spec_of(package: str) -> Any:
 def _imported(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        msg = f"cannot import {module!r}: {error}"
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is run
+        msg = f"cannot import {module!r}: {_reason(error)}"
         raise ModelError(msg) from error
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -88,9 +116,9 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        msg = f"{path} cannot be run: {type(error).__name__}: {error}"
+        msg = f"{path} cannot be run: {_reason(error)}"
         raise ModelError(msg) from error
     vars(module)["stamp"] = stamp
     return module
@@ -100,8 +128,9 @@ def _attribute(module: ModuleType, name: str, spec: str) -> Any:
     value: Any = module
     for part in name.split("."):
         value = getattr(value, part, None)
-    if not isinstance(value, type):
-        classes = [n for n, v in vars(module).items() if isinstance(v, type)]
-        msg = f"{spec!r} names no class; there are: {', '.join(sorted(classes)) or 'none'}"
-        raise ModelError(msg)
+    if not callable(value):
+        own = [
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        ]
+        raise ModelError(f"{spec!r} names no class: {nearest(name, own)}")
     return value

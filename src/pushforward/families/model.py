@@ -110,7 +110,8 @@ class Model(nn.Module, ABC):
     name: ClassVar[str] = ""  # the class's own name by default
     place: ClassVar[tuple[str, str]] = ("", "")  # where its measure sits, and the kind of measure
     reference: ClassVar[str] = ""
-    averaged: ClassVar[tuple[str, ...]] = ()  # players whose moving average generates
+    # Players whose moving average generates: those that the class names, and all its bases'.
+    averaged: ClassVar[tuple[str, ...]] = ()
     # What chooses its checkpoint: its loss on validation rows, where all turns lower one objective;
     # or, of a game whose measure moves, the energy distance between those rows and generated ones.
     selection: ClassVar[Literal["loss", "distance"]] = "distance"
@@ -128,6 +129,9 @@ class Model(nn.Module, ABC):
         super().__init_subclass__()
         if not vars(cls).get("name"):
             cls.name = cls.__name__
+        lineage = reversed(cls.__mro__)
+        named = (player for base in lineage for player in vars(base).get("averaged", ()))
+        cls.averaged = tuple(dict.fromkeys(named))
 
     def __init__(
         self,
@@ -141,7 +145,8 @@ class Model(nn.Module, ABC):
             int | None, "Residual blocks of each network. [by kind of data]", at_least(0)
         ] = None,
         networks: Annotated[
-            type | str | None, "Your own networks: a class, or my_networks.py:MyNetworks."
+            Callable[..., Any] | str | None,
+            "Your own networks: a class, or my_networks.py:MyNetworks.",
         ] = None,
     ) -> None:
         super().__init__()
@@ -206,15 +211,23 @@ class Model(nn.Module, ABC):
         return [self._turn(name, mark) for name, mark in _marks(type(self)).items()]
 
     def _turn(self, name: str, mark: _Mark) -> Turn:
-        settings = {
-            key: getattr(self, value) if isinstance(value, str) else value
-            for key, value in mark.settings.items()
-        }
+        settings = {key: self._setting(name, key, value) for key, value in mark.settings.items()}
         made = Turn(name, mark.players, **settings)
         if not 0 <= made.start < made.end <= 1:
             msg = f"turn {name!r} of {self.name!r} needs 0 <= start < end <= 1, got {made}"
             raise ModelError(msg)
         return made
+
+    def _setting(self, turn: str, key: str, value: Any) -> Any:
+        """Return a turn's setting: as it is given, or what the attribute of that name holds."""
+        if not isinstance(value, str):
+            return value
+        if not hasattr(self, value):
+            msg = (
+                f"turn {turn!r} of {self.name!r} takes {key} from self.{value}: set it in __init__"
+            )
+            raise ModelError(msg)
+        return getattr(self, value)
 
     @classmethod
     def options(cls) -> dict[str, Option]:

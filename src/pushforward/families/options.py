@@ -86,11 +86,19 @@ KINDS: Mapping[type, str] = {
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:
     """Return the options among a function's keyword-only parameters, by name."""
     hints = get_type_hints(function, include_extras=True)
-    return {
-        name: read_option(name, hints[name], parameter.default)
+    named = {
+        name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+    untyped = next((name for name in named if name not in hints), None)
+    if untyped is not None:
+        msg = (
+            f"option {untyped!r} of {function.__qualname__} needs a type: "
+            f'{untyped}: Annotated[float, "What it is."] = {named[untyped]!r}'
+        )
+        raise ModelError(msg)
+    return {name: read_option(name, hints[name], default) for name, default in named.items()}
 
 
 def read_option(name: str, hint: Any, default: Any) -> Option:

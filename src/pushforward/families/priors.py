@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pushforward.families.model import Model
 from pushforward.families.options import at_least
@@ -14,6 +14,7 @@ from pushforward.space import Space
 class WithPrior(Model):
     """A model with a continuous prior p(z) on R^latent."""
 
+    averaged: ClassVar[tuple[str, ...]] = ("prior",)
     prior: ContinuousPrior
 
     def __init__(

@@ -95,11 +95,16 @@ def pair(
     return Pair(x.to(dtype), y.to(x.device, dtype), extra)
 
 
-def _featured(features: FeatureFunction, rows: Any) -> Tensor:
-    if not callable(features):
+def require_features(features: Any) -> None:
+    """Raise MeasureError for features that are neither None nor a function."""
+    if features is not None and not callable(features):
         raise MeasureError(
             f"features must be a function of rows, e.g. PCA.fit(real), and is {features!r}"
         )
+
+
+def _featured(features: FeatureFunction, rows: Any) -> Tensor:
+    require_features(features)
     try:
         return features(rows)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:

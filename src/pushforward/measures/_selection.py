@@ -10,14 +10,16 @@ from pushforward.errors import MeasureError, nearest
 from pushforward.measures._applied import Apply, MeasureFunction, UserMeasure, user_measure
 from pushforward.measures._registry import ALL, COPIES, DEFAULT, MEASURES, WHY
 
-Only = str | MeasureFunction | Iterable[str | MeasureFunction] | None
+MeasureSelection = str | MeasureFunction | Iterable[str | MeasureFunction] | None
 
 
-def selected(only: Only, kind: DataKind, *, copies: bool) -> tuple[dict[str, Apply], bool]:
+def selected(
+    measures: MeasureSelection, kind: DataKind, *, copies: bool
+) -> tuple[dict[str, Apply], bool]:
     """Return the measures for a kind of data by name, and whether they were named one by one.
 
     Args:
-        only: names or functions; `"all"`; None for the default.
+        measures: names or functions; `"all"`; None for the default.
         kind: of the data.
         copies: whether the default includes the search for copies of training rows.
 
@@ -25,15 +27,26 @@ def selected(only: Only, kind: DataKind, *, copies: bool) -> tuple[dict[str, App
         MeasureError: for an unknown name or none at all, and a function that is no measure.
     """
     known = MEASURES[kind]
-    if only is None:
+    if measures is None:
         names = [*DEFAULT[kind], *(COPIES[kind] if copies else ())]
         return {name: known[name] for name in names}, False
-    items = [only] if isinstance(only, str) or callable(only) else list(only)
+    items = listed(measures)
     if not items:
-        raise MeasureError(f"only: name at least one measure; known: {', '.join(known)}")
+        raise MeasureError(f"measures: name at least one measure; known: {', '.join(known)}")
     if len(items) == 1 and isinstance(items[0], str) and _normalised(items[0]) == ALL:
         return dict(known), False
     return dict(_named(item, kind) for item in items), True
+
+
+def listed(
+    measures: str | MeasureFunction | Iterable[str | MeasureFunction],
+) -> list[str | MeasureFunction]:
+    """Return one measure or several as a list; MeasureError for anything else."""
+    if isinstance(measures, str) or callable(measures):
+        return [measures]
+    if not isinstance(measures, Iterable):
+        raise MeasureError(f"measures are names or functions, or a list of them; got {measures!r}")
+    return list(measures)
 
 
 def _named(item: str | MeasureFunction, kind: DataKind) -> tuple[str, Apply]:
@@ -72,5 +85,5 @@ def reason(kind: DataKind, *, trained: bool) -> str:
     copies = f"; {', '.join(COPIES[kind])}, as training rows are given" if trained else ""
     registered = [n for n in DEFAULT[kind] if isinstance(MEASURES[kind][n], UserMeasure)]
     own = f"; {', '.join(registered)}, as registered" if registered else ""
-    every = f"All {len(MEASURES[kind])} measures: only='{ALL}', or --only {ALL}."
+    every = f"All {len(MEASURES[kind])} measures: measures='{ALL}', or --measures {ALL}."
     return f"{WHY[kind]}{copies}{own}. {every}"

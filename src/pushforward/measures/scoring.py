@@ -11,8 +11,8 @@ from torch import Tensor
 from pushforward.data import Dataset, Schema, TableSchema
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._encoding import encode
-from pushforward.measures._inputs import FeatureFunction
-from pushforward.measures._selection import Only, reason, selected
+from pushforward.measures._inputs import FeatureFunction, require_features
+from pushforward.measures._selection import MeasureSelection, reason, selected
 from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
@@ -33,7 +33,7 @@ class Scorer:
     Args:
         data: the schema, and the training rows: images' encoder is trained on them, and a table's
             utility has its null from them.
-        only: the measures, by name or as functions (see `register`); `"all"`, or None for the
+        measures: the measures, by name or as functions (see `register`); `"all"`, or None for the
             default ones of the kind of data.
         copies: whether the default includes a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
@@ -53,7 +53,7 @@ class Scorer:
         self,
         data: Dataset,
         *,
-        only: Only = None,
+        measures: MeasureSelection = None,
         copies: bool = False,
         features: FeatureFunction | None = None,
         target: str | None = None,
@@ -62,8 +62,9 @@ class Scorer:
     ) -> None:
         schema, self.training = data.schema, data.subset("train")
         self.kind, self.device = schema.kind, _device(device)
-        self.measures, self.strict = selected(only, schema.kind, copies=copies)
+        self.measures, self.strict = selected(measures, schema.kind, copies=copies)
         self.target = _target(target, schema)
+        require_features(features)
         if features is None and schema.kind == "image":
             reference = schema.expand(self.training[0].to(self.device))
             features = ImageEncoder.fit(reference, seed=seed)
@@ -140,7 +141,7 @@ def measure(
     fake: Any,
     *,
     train: Any = None,
-    only: Only = None,
+    measures: MeasureSelection = None,
     features: FeatureFunction | None = None,
     target: str | None = None,
     seed: int = 0,
@@ -158,10 +159,9 @@ def measure(
             (n, d); or a `Dataset`, of which all rows are taken.
         fake: the generated sample, of the same kind.
         train: real rows that the generator was trained on, for the measures that need them.
-        only: the measures, by name or as functions (see `register`); `"all"` for all that there are
-            for this kind of data, None for the default ones, which `notes` of the scorecard
-            explains. Of these two, measures that the samples do not allow are left out, and `notes`
-            says why.
+        measures: by name or as functions (see `register`); `"all"` for all that there are for this
+            kind of data, None for the default ones, which `notes` of the scorecard explains. Of
+            these two, measures that the samples do not allow are left out, and `notes` says why.
         features: what to measure of each row: a map from rows in the networks' form
             (tensors on `device`) to vectors.
         target: the column that `utility` predicts; None for the last.
@@ -170,16 +170,18 @@ def measure(
 
     Raises:
         MeasureError: for an unknown measure or target (the nearest is suggested), samples that do
-            not fit each other, a device that is not available, and a measure named in `only` that
+            not fit each other, a device that is not available, and a measure given by name that
             these samples do not allow.
         DataError: for samples that cannot be read.
     """
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:  # what NumPy and scikit-learn take
+        raise MeasureError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
     raw = {"real": real, "fake": fake} | ({} if train is None else {"train": train})
     encoded = encode(raw, reference="real" if train is None else "train")
     trained = train is not None
     scorer = Scorer(
         encoded.data,
-        only=only,
+        measures=measures,
         copies=trained,
         features=features,
         target=target,
@@ -191,7 +193,7 @@ def measure(
         for name, rows in encoded.rows.items()
     }
     card = scorer.apply(Samples(of["real"], of["fake"], of.get("train"), scorer.target, seed))
-    notes = [reason(scorer.kind, trained=trained)] if only is None else []
+    notes = [reason(scorer.kind, trained=trained)] if measures is None else []
     notes += [CAVEAT] if any(name in card for name in PRIVACY) else []
     fresh = [i.name for i in getattr(encoded.data.schema, "identifiers", ())]
     notes += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pushforward.models.registry import all_models, find
+    from pushforward.models.registry import all_models, find, is_builtin
 
-__all__ = ["all_models", "find"]
+__all__ = ["all_models", "find", "is_builtin"]
 
 if not TYPE_CHECKING:
 

@@ -88,12 +88,18 @@ def describe(model: str) -> Entry:
     if model in builtin_models():
         return builtin_models()[model]
     if ":" not in model and model not in installed_models():
-        msg = f"unknown model {model!r}: {nearest(model, [*builtin_models(), *installed_models()])}"
-        raise ModelError(msg)
+        raise unknown(model, [*builtin_models(), *installed_models()])
     _require_source(model)
     from pushforward.models.registry import find
 
     return _described(find(model))
+
+
+def unknown(model: str, known: Iterable[str]) -> ModelError:
+    """Return the error for a name that no model has."""
+    if model.endswith(".py"):
+        return ModelError(f"{model!r} names a file: name the class in it, {model}:MyModel")
+    return ModelError(f"unknown model {model!r}: {nearest(model, known)}")
 
 
 def _require_source(model: str) -> None:

@@ -23,7 +23,6 @@ class DirectVAE(WithDecoder, WithEncoder):
     name: ClassVar[str] = "direct-vae"
     place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
     reference: ClassVar[str] = "the naive regulariser, for comparison"
-    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
     selection: ClassVar[Literal["loss", "distance"]] = "loss"
 
     def __init__(

@@ -24,7 +24,6 @@ class GAN(WithCritic, WithGenerator):
     name: ClassVar[str] = "gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Goodfellow et al. 2014; Mescheder et al. 2018"
-    averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
     def __init__(
         self,

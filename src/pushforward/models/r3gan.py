@@ -24,7 +24,6 @@ class R3GAN(WithCritic, WithGenerator):
     name: ClassVar[str] = "r3gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Huang et al. 2024"
-    averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
     def __init__(
         self,

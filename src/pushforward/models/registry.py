@@ -6,14 +6,15 @@ import importlib
 import inspect
 import logging
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 
 import pushforward.models
-from pushforward.errors import ModelError, nearest
+from pushforward.errors import ModelError
 from pushforward.families.lookup import resolve
 from pushforward.families.model import Model
-from pushforward.models.catalogue import GROUP, HELPERS
+from pushforward.models.catalogue import GROUP, HELPERS, unknown
 
 
 def all_models() -> dict[str, type[Model]]:
@@ -35,17 +36,24 @@ def find(model: str | type) -> type[Model]:
     if isinstance(model, str) and ":" not in model:
         models = all_models()
         if model not in models:
-            msg = f"unknown model {model!r}: {nearest(model, models)}"
-            raise ModelError(msg)
+            raise unknown(model, models)
         return models[model]
     if not isinstance(model, str | type):
         msg = f"expected a model's name or class, got {model!r}"
         raise ModelError(msg)
-    cls: type = resolve(model)
-    if not issubclass(cls, Model) or inspect.isabstract(cls):
+    cls = resolve(model)
+    if not (isinstance(cls, type) and issubclass(cls, Model)) or inspect.isabstract(cls):
         msg = f"{cls.__name__} is not a model: inherit from pushforward.Model and define `generate`"
         raise ModelError(msg)
+    if re.fullmatch(r"\w[\w.+-]*", cls.name) is None:
+        msg = f"{cls.__name__} is named {cls.name!r}: letters, digits and . + - _ make a name"
+        raise ModelError(msg)
     return cls
+
+
+def is_builtin(model: type[Model]) -> bool:
+    """Whether a model is one of this folder's."""
+    return model.__module__.startswith(f"{pushforward.models.__name__}.")
 
 
 def _own() -> Iterator[type[Model]]:

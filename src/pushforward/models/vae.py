@@ -24,7 +24,6 @@ class VAE(WithDecoder, WithEncoder):
     name: ClassVar[str] = "vae"
     place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
     reference: ClassVar[str] = "Kingma & Welling 2014; Higgins et al. 2017"
-    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "prior")
     selection: ClassVar[Literal["loss", "distance"]] = "loss"
 
     def __init__(

@@ -13,20 +13,19 @@ from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least
-from pushforward.space import Space
+from pushforward.space import Space, total_variance
 
 
 class VAEGAN(WithCritic, WithDecoder, WithEncoder):
-    """With y = g(z), z ~ q(z|x), and new = g(z'), z' ~ p(z) (Larsen et al. 2016).
+    """y = g(z), z ~ q(z|x); new = g(z'), z' ~ p(z); F: features of the critic D (Larsen et al.).
 
-    Encoder: KL(q || p) + L, L = 1/2 |F(x) - F(y)|^2 with F the features of the critic D; decoder:
-    gamma L - log D(y) - log D(new); critic: -log D(x) - log(1 - D(y)) - log(1 - D(new)).
+    Encoder: KL + L, L = 1/2 |F(x) - F(y)|^2; decoder: gamma L - log D(y) - log D(new); critic:
+    -log D(x) - log(1 - D(y)) - log(1 - D(new)) + r1/2 |grad D(x)|^2 (R1, without which F grows).
     """
 
     name: ClassVar[str] = "vae-gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
-    reference: ClassVar[str] = "Larsen et al. 2016"
-    averaged: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "prior")
+    reference: ClassVar[str] = "Larsen et al. 2016; Mescheder et al. 2018"
 
     def __init__(
         self,
@@ -34,10 +33,11 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
         classes: int = 0,
         *,
         gamma: Annotated[float, "Weight of likeness beside fooling.", at_least(0)] = 1.0,
+        r1: Annotated[float, "Weight of R1, per unit of data variance.", at_least(0)] = 0.2,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.gamma = gamma
+        self.gamma, self.r1 = gamma, r1 * total_variance(space)
 
     @turn("encoder", "prior", betas=(0.5, 0.99))
     def infer(self, x: Tensor, c: Tensor | None) -> Terms:
@@ -55,5 +55,6 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
     @turn("critic", betas=(0.5, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell real rows from decoded ones."""
-        y, new = (self.critic(self.generate(z, c).detach(), c) for z in self.codes(x, c))
-        return {"real": softplus(-self.critic(x, c)), "y": softplus(y), "new": softplus(new)}
+        y, new = (softplus(self.critic(self.generate(z, c).detach(), c)) for z in self.codes(x, c))
+        real, steepness = self.judge(x, c)
+        return {"real": softplus(-real), "y": y, "new": new, "r1": self.r1 / 2 * steepness}

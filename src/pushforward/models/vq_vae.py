@@ -25,7 +25,6 @@ class VQVAE(WithDecoder, WithCodebook):
     name: ClassVar[str] = "vq-vae"
     place: ClassVar[tuple[str, str]] = ("latent space", "closed form")
     reference: ClassVar[str] = "van den Oord et al. 2017"
-    averaged: ClassVar[tuple[str, ...]] = ("encoder", "codebook", "decoder", "prior")
     selection: ClassVar[Literal["loss", "distance"]] = "loss"
 
     def __init__(

@@ -25,7 +25,6 @@ class WGANGP(WithCritic, WithGenerator):
     name: ClassVar[str] = "wgan-gp"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Gulrajani et al. 2017"
-    averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
     def __init__(
         self,

@@ -228,11 +228,11 @@ class Autoregressive(Likelihood):
     """Each column of a table given z and the columns before it.
 
     p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(W x_<j)): one hidden layer whose units read
-    the columns up to their own and speak to those after it (MADE, Germain et al. 2015), beside a
-    decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column tells about
-    the next needs no code then, so that the codes that are left are close to their prior. `tell`
+    the columns up to their own and write to those after it (MADE, Germain et al. 2015), beside a
+    decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column says about
+    the next needs no code then, so that the codes that are left are close to their prior. `write`
     starts at 0, where the columns are independent given z. Of more columns than units, a column may
-    not hear the last few before it.
+    not see the last few before it.
     """
 
     UNITS = 128
@@ -248,15 +248,15 @@ class Autoregressive(Likelihood):
         # unit i reads the columns up to last[i]; in ascending order
         last = torch.arange(units) * max(len(space.sizes) - 1, 1) // units
         self.read = Masked(owner <= last[:, None])
-        self.tell = Masked(last < owner[:, None])
-        nn.init.zeros_(self.tell.weight)
+        self.write = Masked(last < owner[:, None])
+        nn.init.zeros_(self.write.weight)
         self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
 
     def context(self, x: Tensor) -> Tensor:
-        """Return what the columns of one-hot rows tell about those after them, (n, cells)."""
+        """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = leaky_relu(self.read(x), self.SLOPE)
-        told: Tensor = self.tell(dropout(units, self.DROPOUT, self.training))
-        return told.float()
+        context: Tensor = self.write(dropout(units, self.DROPOUT, self.training))
+        return context.float()
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
@@ -278,7 +278,7 @@ class Autoregressive(Likelihood):
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
         """Draw column after column, straight through: later columns pass their gradient back."""
-        read, tell = self.read.masked, self.tell.masked
+        read, tell = self.read.masked, self.write.masked
         heard = outputs.new_zeros(len(outputs), self.units)
         columns = []
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
@@ -292,7 +292,7 @@ class Autoregressive(Likelihood):
 
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw column after column; the first `ready[j]` units have read all they need for j."""
-        read, tell = self.read.masked.T.contiguous(), self.tell.masked
+        read, tell = self.read.masked.T.contiguous(), self.write.masked
         heard = outputs.new_zeros(len(outputs), self.units)
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)

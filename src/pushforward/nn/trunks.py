@@ -203,7 +203,7 @@ class ImageReader(nn.Module):
 
 
 class Double(nn.Module):
-    """Doubles a map's sides by a transposed convolution and crops it to the size wanted."""
+    """Doubles a map's sides by a transposed convolution and crops it to `size`."""
 
     def __init__(self, channels: int, out: int, size: tuple[int, int]) -> None:
         super().__init__()

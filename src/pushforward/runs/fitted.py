@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from pushforward.families.model import Model
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors, write_json, write_tensors
 from pushforward.measures import LatentDecoder
-from pushforward.models import all_models, find
+from pushforward.models import find
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import isolated
 from pushforward.runs.folder import Checkpoint, Folder, Json, config_digest, schema_digest, steps_of
@@ -182,8 +182,9 @@ class Fitted:
     def save(self, path: str | Path) -> Path:
         """Write the run's folder; RunError when the folder holds another run."""
         folder = Folder(Path(path))
-        folder.open_or_create(self.config, self.schema)
-        self.write(folder)
+        with folder.alone():
+            folder.open_or_create(self.config, self.schema)
+            self.write(folder)
         return folder.path
 
     def write(self, folder: Folder) -> None:
@@ -229,7 +230,7 @@ def load(
     *,
     device: str = "auto",
     model: str | type | None = None,
-    networks: str | type | None = None,
+    networks: str | Callable[..., Any] | None = None,
 ) -> Fitted:
     """Return the fitted model of a run's folder.
 
@@ -246,14 +247,12 @@ def load(
 
     """
     folder = Folder(Path(path))
-    config = read_json(folder.config)
+    config = folder.read_config()
     schema = _load_schema(folder, config)
     states = _load_states(folder, config)
-    identity = config["identity"]
-    cls = _class_of(folder, "model", identity["model"], model)
-    options = dict(identity["options"])
+    cls, options = _class_of(folder, config, model), dict(config["identity"]["options"])
     if options.get("networks") is not None:
-        options["networks"] = _class_of(folder, "networks", options["networks"], networks)
+        options["networks"] = networks or _imported(folder, "networks", options["networks"])
     network = build(cls, schema, options, 0, choose_device(device))
     panels = read_json(folder.anatomy) if folder.anatomy.exists() else []
     history, drawn = folder.read_history(), [Panel(**p) for p in panels]
@@ -264,22 +263,26 @@ def load(
         raise RunError(msg) from error
 
 
-def _class_of(folder: Folder, what: str, name: str, given: str | type | None) -> Any:
-    """Return the class that a run's config names, or the one that was given for it."""
-    if given is not None:
-        return find(given) if what == "model" else given
-    if ":" not in name and what == "model":
-        if name in all_models():
-            return find(name)
-        msg = f"{folder.path} needs the model {name!r}: install the package that offers it"
-        raise RunError(msg)
+def _class_of(folder: Folder, config: Json, given: str | type | None) -> type[Model]:
+    """Return the class of a run's model: the library's own, one to import, or the given one."""
+    name = config["identity"]["model"]
+    if given is None and config["class"] is not None:
+        return find(_imported(folder, "model", config["class"]))
+    cls = find(name if given is None else given)
+    if cls.name != name:
+        msg = f"{folder.path} was trained with {name!r}, not {cls.name!r}: leave model= out"
+        raise RunError(f"{msg} (--model on the command line), or give that class")
+    return cls
+
+
+def _imported(folder: Folder, what: str, name: str) -> Any:
+    """Return a user's class by the name that a run's config has; RunError says how to give it."""
     try:
         return resolve_imported(name, folder.path)
     except ModelError as error:
         msg = (
-            f"{folder.path} was trained with the {what} {name}, which Python cannot import here: "
-            f"make it importable, or pass the class, load(path, {what}=...) (--{what} on the "
-            "command line)"
+            f"{folder.path} was trained with the {what} {name}, which is not imported by itself: "
+            f"add --{what} {name}, or in Python load(path, {what}=...) with the class"
         )
         raise RunError(msg) from error
 

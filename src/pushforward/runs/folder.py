@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from pushforward.data import Dataset, Schema
 from pushforward.errors import RunError
-from pushforward.families.lookup import name_of
-from pushforward.files import read_json, read_text, write_json, write_whole
+from pushforward.families.lookup import name_of, source_digest
+from pushforward.families.model import Model
+from pushforward.files import locked, read_json, read_text, write_json, write_whole
+from pushforward.models import is_builtin
 
 Checkpoint = Literal["best", "final"]
 Json = dict[str, Any]
@@ -66,14 +68,37 @@ class Folder:
         """Whether the run came to the end of its schedule."""
         if not self.weights("final").exists():
             return False
-        stages = read_json(self.config).get("schedule", [])
+        stages = self.read_config()["schedule"]
         trained: Json = json.loads(read_text(self.weights("final")))
         return bool(trained.get("stages") == len(stages))
 
-    def keywords(self) -> Json:
-        """Return the settings and options that the run was trained with; none of a new folder."""
-        identity = read_json(self.config)["identity"] if self.config.exists() else {}
-        return {**identity.get("settings", {}), **identity.get("options", {})}
+    def read_config(self) -> Json:
+        """Return the config; RunError when it is missing or broken."""
+        config = read_json(self.config)
+        if not isinstance(config, dict) or not isinstance(config.get("identity"), dict):
+            msg = f"{self.config} is broken; restore it, or delete the folder and train again"
+            raise RunError(msg)
+        return config
+
+    def recorded(self) -> tuple[str, Json]:
+        """Return what names the run's model, and the settings and options of its training."""
+        if not self.config.exists():
+            msg = f"there is no run in {self.path} to train on: leave more= (--more) out"
+            raise RunError(msg)
+        config = self.read_config()
+        identity = config["identity"]
+        return config["class"] or identity["model"], identity["settings"] | identity["options"]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Work alone in the folder; RunError while others do, or where it is not a run's."""
+        files = self.path.iterdir() if self.path.is_dir() and not self.config.exists() else iter(())
+        foreign = [f.name for f in files if f.name != self.schema.name and not _temporary(f)]
+        if foreign:
+            msg = f"{self.path} holds other files ({foreign[0]}, ...); name an empty folder"
+            raise RunError(msg)
+        with locked(self.path):
+            yield
 
     def open_or_create(self, config: Mapping[str, Any], schema: Schema) -> Json:
         """Return the folder's config if it is this very run, after writing it if it is new.
@@ -81,14 +106,9 @@ class Folder:
         RunError when the folder holds something else: nothing is overwritten.
         """
         if self.config.exists():
-            kept: Json = read_json(self.config)
-            _check_same_run(self.path, kept.get("identity", {}), config["identity"])
+            kept = self.read_config()
+            _check_same_run(self.path, kept, config)
             return kept
-        files = self.path.iterdir() if self.path.is_dir() else iter(())
-        foreign = [f.name for f in files if f.name != self.schema.name and not _temporary(f)]
-        if foreign:
-            msg = f"{self.path} holds other files ({foreign[0]}, ...); name an empty folder"
-            raise RunError(msg)
         write_json(self.schema, schema.to_json())
         write_json(self.config, config)
         return dict(config)
@@ -123,22 +143,28 @@ def _temporary(file: Path) -> bool:
 
 
 def new_config(
-    model: str, options: Mapping[str, Any], settings: Mapping[str, Any], data: Dataset
+    model: type[Model], options: Mapping[str, Any], settings: Mapping[str, Any], data: Dataset
 ) -> Json:
     """Return the config of a new run.
 
-    Its `identity` is what it takes to train it again; its `schedule` has a stage for each budget
-    that it was given: that budget, and the steps that it became (None until they are fixed).
+    Its `identity` is what it takes to train it again: options at their defaults are left out, and
+    `source` stands for the files of a user's own classes. `class` is where the model's class can be
+    found, if it is none of the library's. `schedule` has a stage for each budget that the run was
+    given: that budget, and the steps that it became (None until they are fixed).
     """
-    names = {name: name_of(v) if isinstance(v, type) else v for name, v in options.items()}
+    defaults = {name: option.default for name, option in model.options().items()}
+    given = {name: value for name, value in options.items() if value != defaults[name]}
+    classes = {name: value for name, value in given.items() if callable(value)}
     versions = {name: version(name) for name in ("pushforward", "torch", "numpy")}
     return {
         "identity": {
-            "model": model,
-            "options": names,
+            "model": model.name,
+            "source": source_digest(model, *classes.values()),
+            "options": given | {name: name_of(value) for name, value in classes.items()},
             "settings": dict(settings),
             "data": data.digest,
         },
+        "class": None if is_builtin(model) else name_of(model),
         "data": data.name,
         "schema": schema_digest(data.schema),
         "schedule": [{"budget": settings["budget"], "steps": None}],
@@ -167,21 +193,28 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 
 def _check_same_run(path: Path, kept: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raise RunError, naming the first difference, unless both identities are equal."""
-    there, here = _flat(kept), _flat(json.loads(json.dumps(asked)))
-    for key in [*here, *there]:
-        if there.get(key) != here.get(key):
-            advice = "name another folder, or delete this one"
-            if key == "budget":
-                advice = f"to train it on, ask for more={here[key]!r} (--more), or {advice}"
-            msg = (
-                f"{path} holds another run: {key} is {there.get(key)!r} there and "
-                f"{here.get(key)!r} here; {advice}"
-            )
-            raise RunError(msg)
+    """Raise RunError, saying what the first difference is, unless both identities are equal."""
+    there, here = _flat(kept["identity"]), _flat(json.loads(json.dumps(asked["identity"])))
+    different = (key for key in [*here, *there] if there.get(key) != here.get(key))
+    key = next(different, None)
+    if key is None:
+        return
+    if key == "data":
+        what = (
+            f"it was trained on {kept.get('data')!r}, and these rows ({asked.get('data')!r}) are "
+            "others, or were read in another way (condition, rare, constraints, ...)"
+        )
+    elif key == "source":
+        what = f"the file of {asked['class'] or 'its networks'} has changed since"
+    else:
+        values = [repr(own[key]) if key in own else "at its default" for own in (there, here)]
+        what = f"{key} is {values[0]} there and {values[1]} here"
+    longer = "; to train it for longer, give more= (--more) and the additional time"
+    msg = f"{path} holds another run: {what}; name another folder, or delete this one"
+    raise RunError(msg + longer * (key == "budget"))
 
 
 def _flat(identity: Mapping[str, Any]) -> Json:
     """Return model, data, options and settings as one dictionary."""
-    first = {"model": identity.get("model"), "data": identity.get("data")}
+    first = {key: identity.get(key) for key in ("model", "source", "data")}
     return first | dict(identity.get("settings", {})) | dict(identity.get("options", {}))

@@ -77,14 +77,14 @@ def labels_of(condition: ClassCondition | None, n: int) -> Tensor | None:
     return torch.multinomial(torch.tensor(condition.frequencies), n, replacement=True)
 
 
-def chosen_labels(condition: ClassCondition | None, n: int, wanted: Any) -> Tensor:
+def chosen_labels(condition: ClassCondition | None, n: int, given: Any) -> Tensor:
     """Return the codes (n,) of one class, or of a sequence of n; ModelError when there is none."""
     if condition is None:
         raise ModelError("this model was trained without a condition: fit it with condition=...")
-    single = isinstance(wanted, str) or not hasattr(wanted, "__len__")
-    classes = [wanted] * n if single else list(wanted)
+    single = isinstance(given, str) or not hasattr(given, "__len__")
+    classes = [given] * n if single else list(given)
     if len(classes) != n:
-        msg = f"condition: one class or {n} of them are wanted, got {len(classes)}"
+        msg = f"condition: give one class, or one for each of {n} rows; got {len(classes)}"
         raise ModelError(msg)
     codes = {value: _class_code(condition.classes, value) for value in dict.fromkeys(classes)}
     return torch.tensor([codes[value] for value in classes])

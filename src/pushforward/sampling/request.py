@@ -59,7 +59,7 @@ class SampleRequest:
         n: how many rows.
         seed: they depend on it alone; None draws one.
         condition: one class, or a sequence of n.
-        where: which values are wanted, by column: see `Fitted.sample`.
+        where: conditions on the rows, by column: see `Fitted.sample`.
         balance: the column whose categories shall all be equally frequent.
         conditioners: what draws under a condition, each with the rows it was asked for.
     """

@@ -6,24 +6,43 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pushforward.data import Dataset, read
-from pushforward.errors import DataError, ModelError, RunError
-from pushforward.families.lookup import name_of
-from pushforward.families.model import Model
-from pushforward.files import locked, write_json
-from pushforward.models import all_models, find
+from pushforward.data import read
+from pushforward.errors import ModelError, RunError
+from pushforward.files import write_json
+from pushforward.models import find
 from pushforward.runs.fitted import Fitted, build, choose_device, load
 from pushforward.runs.folder import Folder, Json, new_config
 from pushforward.training.loop import Loop, Progress
-from pushforward.training.settings import Budget, Settings, split_keywords
-from pushforward.training.tracker import Tracker
+from pushforward.training.settings import Budget, Settings, require_function, split_keywords
+
+
+class Tracker(Protocol):
+    """Where the numbers of a training go besides the run's folder: MLflow, TensorBoard, wandb, ...
+
+    Five methods, as in sbi; docs/trackers.md has adapters of a few lines.
+    """
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Take the model's name, its options and the settings, once, before the first step."""
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Take one number at a step."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Take the terms of each turn, named `turn.term`, and what was read on validation rows."""
+
+    def add_figure(self, name: str, figure: Any, step: int | None = None) -> None:
+        """Take a plotly figure: what the model tells about its own measure, at the end."""
+
+    def flush(self) -> None:
+        """Write what is still held back."""
 
 
 def fit(
     data: Any,
-    model: str | type = "vae",
+    model: str | type | None = None,
     *,
     out: str | Path | None = None,
     condition: str | None = None,
@@ -38,16 +57,16 @@ def fit(
     Args:
         data: a path, DataFrame, array, tensor, built-in name, or a `Dataset` that was read.
         model: a name from `pushforward models`, your own subclass of `pushforward.Model`, or where
-            it is: `my_models.py:MyModel`, `package.module:MyModel`.
+            it is: `my_models.py:MyModel`, `package.module:MyModel`. None for "vae".
         out: the run's folder. A finished run in it is loaded, an interrupted one goes on, another
             run's folder is a RunError.
         condition: the column or labels to condition on (for data that are not yet a `Dataset`).
         device: "auto", "cpu", "cuda", ...
         more: train the finished run in `out` on, for a budget of its own ("60s", "500 steps"). The
-            learning rate rises and falls once more, and the run's schedule records it. Settings and
-            options that are not given are the run's own.
+            learning rate rises and falls once more, and the run's schedule records it. The model,
+            settings and options that are not given are the run's own.
         progress: called with each record.
-        tracker: told parameters, metrics and figures, see `Tracker`.
+        tracker: receives parameters, metrics and figures, see `Tracker`.
         **keywords: how to train (`budget="60s"`, `seed=0`, `batch_size`, `ema`, `clip_grad_norm`,
             `learning_rate`, `precision`: see `Settings`), and the options of the model (`latent`,
             `beta`, `gamma`, ...).
@@ -57,49 +76,41 @@ def fit(
         RunError: the folder is not this run's, another process works in it, or training failed.
 
     """
-    cls = find(model)
-    if more is not None and out is not None:
-        keywords = Folder(Path(out)).keywords() | keywords
+    folder = None if out is None else Folder(Path(out))
+    if more is not None:
+        model, keywords = _of_the_run(folder, more, model, keywords)
+    cls = find("vae" if model is None else model)
     own, options = split_keywords(keywords, [cls])
     settings = Settings(**own)
     options = cls.check(options)
-    dataset = as_dataset(data, condition=condition)
+    dataset = read(data, condition=condition)
     network = build(cls, dataset.schema, options, settings.seed, choose_device(device))
-    config = new_config(recorded_name(cls), options, asdict(settings), dataset)
-    folder = None if out is None else Folder(Path(out))
-    with nullcontext() if folder is None else locked(folder.path):
+    config = new_config(cls, options, asdict(settings), dataset)
+    with nullcontext() if folder is None else folder.alone():
         if folder is not None:
             config = folder.open_or_create(config, dataset.schema)
             _continue(folder, config, more)
             if folder.finished:
-                return load(folder.path, device=device, model=cls)
-        elif more is not None:
-            raise ModelError("more= trains a finished run on: name its folder with out=")
-        loop = Loop(network, dataset, settings, folder, config, _told(progress, tracker))
+                return load(folder.path, device=device, model=cls, networks=options.get("networks"))
+        loop = Loop(network, dataset, settings, folder, config, _observer(progress, tracker))
         return _run(loop, tracker)
 
 
-def recorded_name(cls: type[Model]) -> str:
-    """Return what a run's config calls a model: its name, or where a user's own class is."""
-    return cls.name if all_models().get(cls.name) is cls else name_of(cls)
-
-
-def as_dataset(data: Any, **reading: Any) -> Dataset:
-    """Return data as a `Dataset`; DataError for arguments of reading beside one that was read."""
-    given = [name for name, value in reading.items() if value is not None]
-    if not isinstance(data, Dataset):
-        return read(data, **{name: reading[name] for name in given})
-    if given:
-        msg = f"{given[0]}= goes with data that are not read yet: pass it to pushforward.read"
-        raise DataError(msg)
-    return data
+def _of_the_run(
+    folder: Folder | None, more: str | int, model: str | type | None, keywords: Mapping[str, Any]
+) -> tuple[str | type, dict[str, Any]]:
+    """Return the model and keywords of the run that is trained on, where they are not given."""
+    Budget.parse(more)
+    if folder is None:
+        raise ModelError("more= trains a finished run on: name its folder with out=")
+    recorded, trained_with = folder.recorded()
+    return recorded if model is None else model, trained_with | dict(keywords)
 
 
 def _continue(folder: Folder, config: Json, more: str | int | None) -> None:
     """Add a stage to a finished run's schedule; one that was interrupted goes on by itself."""
     if more is None:
         return
-    Budget.parse(more)
     stages = config["schedule"]
     if not folder.finished:
         if len(stages) > 1 and stages[-1]["budget"] == more:
@@ -113,8 +124,9 @@ def _continue(folder: Folder, config: Json, more: str | int | None) -> None:
     write_json(folder.config, config)
 
 
-def _told(progress: Progress | None, tracker: Tracker | None) -> Progress | None:
+def _observer(progress: Progress | None, tracker: Tracker | None) -> Progress | None:
     """Return what the loop calls with each record."""
+    require_function("progress", progress)
     if tracker is None:
         return progress
 
@@ -131,8 +143,9 @@ def _told(progress: Progress | None, tracker: Tracker | None) -> Progress | None
 def _run(loop: Loop, tracker: Tracker | None) -> Fitted:
     if tracker is None:
         return loop.run()
-    identity = loop.config["identity"]
-    tracker.log_params({"model": identity["model"], **identity["settings"], **identity["options"]})
+    identity, stage = loop.config["identity"], loop.config["schedule"][-1]
+    settings = identity["settings"] | {"budget": stage["budget"]}
+    tracker.log_params({"model": identity["model"], **settings, **identity["options"]})
     try:
         fitted = loop.run()
         for panel in fitted.panels:

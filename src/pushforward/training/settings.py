@@ -88,6 +88,14 @@ OPTIONS = (
 )
 
 
+def require_function(name: str, value: Any) -> None:
+    """Raise ModelError for a value that is neither None nor can be called."""
+    if value is not None and not callable(value):
+        raise ModelError(
+            f"{name} must be a function that is called with each record, got {value!r}"
+        )
+
+
 def split_keywords(
     keywords: Mapping[str, Any], models: Iterable[type[Model]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:

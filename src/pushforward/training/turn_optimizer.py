@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
 from pushforward.space import Cells, Space
 
@@ -79,9 +80,23 @@ class TurnOptimizer:
         """Differentiate the sum of the terms' means by what moves; return names and means."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             terms = self.play(x, c)
+        self._check(terms)
         means = [term.mean() for term in terms.values()]
         torch.autograd.backward(means, inputs=self.parameters)
         return list(terms), means
+
+    def _check(self, terms: Terms) -> None:
+        """Raise ModelError unless the turn returned named terms with a value for each row."""
+        where = f"turn {self.turn.name!r} of {self.model.name!r}"
+        if not isinstance(terms, dict) or not terms:
+            got = "an empty dict" if isinstance(terms, dict) else type(terms).__name__
+            raise ModelError(f"{where} must return a dict of named terms, got {got}")
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.dim() != 1:
+                got = f"{tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+                raise ModelError(f"{where}: term {name!r} must have one value a row, got {got}")
+            if len(term) == 0:
+                raise ModelError(f"{where}: a batch must hold at least one pack (batch_size, pack)")
 
     def first_nonfinite(self, step: int) -> tuple[int, str] | None:
         """Return the first step since the last record whose terms are not finite, and say which."""
