@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,9 +159,10 @@ def test_a_broken_config_is_a_run_error_everywhere(config: str, tmp_path: Path) 
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(pf.RunError, match="broken"):
         pf.load(tmp_path)
-    for given in ({"budget": 5}, {"more": 5}):
-        with pytest.raises(pf.RunError, match="broken"):
-            pf.fit("ring", "gan", out=tmp_path, **given, **SMALL)
+    with pytest.raises(pf.RunError, match="broken"):
+        pf.fit("ring", "gan", budget=5, out=tmp_path, **SMALL)
+    with pytest.raises(pf.RunError, match="broken"):
+        pf.fit("ring", "gan", more=5, out=tmp_path, **SMALL)
 
 
 MISTAKES = {  # what a first model does wrong -> what it is told
@@ -272,6 +275,50 @@ def test_a_tracker_gets_what_the_history_holds() -> None:
         assert metrics.items() >= record["terms"].items()
     assert tracker.figures == [panel.title for panel in fitted.panels]
     assert tracker.flushed == 1
+
+
+def test_the_adapters_of_the_page_drive_what_they_are_written_for(tmp_path: Path) -> None:
+    """Stand-ins with the methods (and no more) of MLflow, a SummaryWriter, and a run of wandb."""
+    page = (Path(__file__).parents[1] / "docs" / "trackers.md").read_text()
+    adapters: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(class.*?)```", page, re.DOTALL):
+        exec(block, adapters)
+    calls: dict[str, list[Any]] = {}
+
+    def stand_in(**methods: str) -> Any:
+        """An object whose methods have these parameters, and record what they are given."""
+        made = SimpleNamespace()
+        for name, parameters in methods.items():
+            record = f"lambda {parameters}: calls.setdefault({name!r}, []).append(locals())"
+            setattr(made, name, eval(record, {"calls": calls}))
+        return made
+
+    run = stand_in(log="data, step=None")
+    run.config = stand_in(update="params")
+    for tracker in (
+        adapters["MLflowTracker"](
+            stand_in(
+                log_params="params",
+                log_metrics="metrics, step=None",
+                log_metric="key, value, step=None",
+                log_figure="figure, artifact_file",
+            )
+        ),
+        adapters["TensorBoardTracker"](
+            stand_in(
+                add_text="tag, text_string, global_step=None",
+                add_scalar="tag, scalar_value, global_step=None",
+                flush="",
+            )
+        ),
+        adapters["WandbTracker"](run),
+    ):
+        calls.clear()
+        pf.fit("ring", "vae", budget=20, tracker=tracker, **SMALL)
+        tracker.log_metric("mine", 1.0, 3)
+        assert sum(map(len, calls.values())) > 5
+        assert "elbo.rate" in repr(calls)
+        assert "Rate of each latent dimension" in repr(calls)
 
 
 # --- training on

@@ -114,23 +114,34 @@ def selftest(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
+def models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Models to describe, your own among them: my_models.py:MyModel. By default all.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the models and their options."""
-    from pushforward.models.catalogue import builtin_models, installed_models
+    from pushforward.models.catalogue import builtin_models, describe, installed_models
 
+    chosen = {entry.name: entry for entry in map(describe, names or [])} or builtin_models()
+    installed = {} if names else installed_models()
     if as_json:
-        installed = {name: {"class": value} for name, value in installed_models().items()}
-        print_json(installed | {name: e.to_json() for name, e in builtin_models().items()})
+        others = {name: {"class": value} for name, value in installed.items()}
+        print_json(others | {name: entry.to_json() for name, entry in chosen.items()})
         return
 
     from pushforward.cli.console import options_table, out
 
-    for name, entry in builtin_models().items():
+    for name, entry in chosen.items():
         out.print(
             f"[bold]{name}[/bold]  {entry.place[1]}, in {entry.place[0]}  ({entry.reference})"
         )
         out.print(options_table(entry))
-    for name, value in installed_models().items():
+    for name, value in installed.items():
         out.print(f"[bold]{name}[/bold]  an installed model: {value}")
 
 

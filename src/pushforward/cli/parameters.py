@@ -114,12 +114,14 @@ def recorded_model(folder: Path) -> str:
         raise RunError(msg) from error
 
 
-def one_of(*choices: str, error: type[PushforwardError] = ModelError) -> Callable[[str], str]:
+def one_of(
+    *choices: str, error: type[PushforwardError] = ModelError
+) -> Callable[[typer.CallbackParam, str], str]:
     """Return a check that a value is among the choices; its error suggests the nearest."""
 
-    def check(value: str) -> str:
+    def check(option: typer.CallbackParam, value: str) -> str:
         if value not in choices:
-            msg = f"unknown value {value!r}: {nearest(value, choices)}"
+            msg = f"unknown {option.opts[-1]} {value!r}: {nearest(value, choices)}"
             raise error(msg)
         return value
 
@@ -183,7 +185,7 @@ Run = Annotated[
 Budget = Annotated[
     str,
     typer.Option(
-        help="How long to train each model: 60s, 2m, 1h, '500 steps' or '1e6 samples'.",
+        help="Length of each training: 60s, 2m, 1h, 500 (steps) or '1e6 samples'.",
         callback=valid_budget,
     ),
 ]

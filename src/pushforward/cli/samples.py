@@ -42,8 +42,8 @@ def sample(
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="Condition on a column of a table: column=value, column=low..high or "
-            "column>=low. Repeatable.",
+            help="Condition on a column of a table: column=value, column=low..high, column>=low "
+            "or column<=high. Repeatable.",
         ),
     ] = None,
     balance: Annotated[

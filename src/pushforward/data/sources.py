@@ -53,7 +53,8 @@ def _load_path(path: Path, key: str | None) -> RawData:
         return RawData(str(path), images, labels={} if folders is None else {"folder": folders})
     ending = path.suffix.lower()
     if ending not in READERS:
-        msg = f"{path}: unknown ending; {nearest(ending, READERS)}, or a folder of images"
+        endings = ", ".join(READERS)
+        msg = f"{path}: unknown ending {ending!r}; save it as {endings}, or give a folder of images"
         raise DataError(msg)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; it must hold at least ten rows")

@@ -209,8 +209,8 @@ def _check_same_run(path: Path, kept: Mapping[str, Any], asked: Mapping[str, Any
     else:
         values = [repr(own[key]) if key in own else "at its default" for own in (there, here)]
         what = f"{key} is {values[0]} there and {values[1]} here"
-    longer = "; to train it for longer, give more= (--more) and the additional time"
-    msg = f"{path} holds another run: {what}; name another folder, or delete this one"
+    longer = "; to train a run for longer, fit it with more= (--more) and the additional time"
+    msg = f"{path} holds another run: {what}; name another folder (out=, --out), or delete this one"
     raise RunError(msg + longer * (key == "budget"))
 
 

@@ -80,7 +80,9 @@ def labels_of(condition: ClassCondition | None, n: int) -> Tensor | None:
 def chosen_labels(condition: ClassCondition | None, n: int, given: Any) -> Tensor:
     """Return the codes (n,) of one class, or of a sequence of n; ModelError when there is none."""
     if condition is None:
-        raise ModelError("this model was trained without a condition: fit it with condition=...")
+        raise ModelError(
+            "this model was trained without a condition: fit it with condition= (--condition)"
+        )
     single = isinstance(given, str) or not hasattr(given, "__len__")
     classes = [given] * n if single else list(given)
     if len(classes) != n:

@@ -74,7 +74,7 @@ class Settings:
         for option in OPTIONS:
             object.__setattr__(self, option.name, check_value(option, getattr(self, option.name)))
         if self.precision not in PRECISIONS:
-            msg = f"precision {self.precision!r}: {nearest(self.precision, PRECISIONS)}"
+            msg = f"unknown precision {self.precision!r}: {nearest(self.precision, PRECISIONS)}"
             raise ModelError(msg)
 
 

@@ -204,9 +204,7 @@ def _find_column(schema: TableSchema, name: str) -> ColumnCodec:
         return modelled[name]
     if name in {identifier.name for identifier in schema.identifiers}:
         raise DataError(f"where: column {name!r} holds identifiers, which are generated anew")
-    raise DataError(
-        f"where: no column {name!r}; {nearest(str(name), restrictable_columns(schema))}"
-    )
+    raise DataError(f"no column {name!r}; {nearest(name, restrictable_columns(schema))}")
 
 
 def restrictable_columns(schema: TableSchema) -> Iterable[str]:
@@ -240,8 +238,9 @@ def _split_text(text: str, schema: TableSchema) -> tuple[str, str, str]:
             return name, sign, rest.removeprefix(sign).strip()
     name = re.split("[<>=]", text)[0].strip()
     forms = "column=value, column=low..high, column>=low or column<=high"
-    hint = f"give a value of {name!r}" if name in names else nearest(name, names)
-    raise DataError(f"--where {text!r}: expected {forms}; {hint}")
+    if name in names:
+        raise DataError(f"--where {text!r}: write {forms}")
+    raise DataError(f"--where {text!r}: no column {name!r}; {nearest(name, names)}")
 
 
 def _parse_value(column: ColumnCodec, sign: str, text: str) -> Any:
