@@ -15,7 +15,14 @@ from torch import Generator, Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import prdc
 from pushforward.measures.selftest import sanity
-from pushforward.measures.selftest.sanity import Case, Check, Criterion, Either, Verdict, verdicts
+from pushforward.measures.selftest.sanity import (
+    Case,
+    Criterion,
+    Either,
+    SanityCheck,
+    Verdict,
+    verdicts,
+)
 from pushforward.measures.selftest.sanity import _draws as draws
 from pushforward.measures.selftest.sanity._shapes import Shape, bell, falls, flat, near, rises
 
@@ -112,7 +119,7 @@ def test_a_shape_says_by_how_much_a_curve_has_it(
 
 
 @pytest.mark.parametrize("check", sanity.CHECKS, ids=lambda check: check.name)
-def test_checks_draw_pairs_of_one_width_at_ascending_places(check: Check) -> None:
+def test_checks_draw_pairs_of_one_width_at_ascending_places(check: SanityCheck) -> None:
     for case in check.cases:
         assert list(case.places) == sorted(set(case.places))
         for place in (case.places[0], case.places[-1]):
@@ -126,7 +133,7 @@ def test_the_checks_are_the_papers() -> None:
     assert len(sanity.CHECKS) == 15
 
 
-def desiderata(check: Check) -> list[str]:
+def desiderata(check: SanityCheck) -> list[str]:
     return list(dict.fromkeys(c.desideratum for case in check.cases for c in case.criteria))
 
 
@@ -236,13 +243,13 @@ def test_one_sample_is_rounded(real: bool) -> None:
 # Verdicts of measures that are made up
 
 
-def toy(*cases: tuple[Shape | None, Shape | Either | None]) -> Check:
+def toy(*cases: tuple[Shape | None, Shape | Either | None]) -> SanityCheck:
     """A check in which a measure sees the place itself, with noise from the generator."""
 
     def draw(place: float, rng: Generator) -> tuple[Tensor, Tensor]:
         return torch.tensor([[place]]), torch.randn(1, 1, generator=rng)
 
-    return Check(
+    return SanityCheck(
         "toy",
         "place",
         [
@@ -256,7 +263,7 @@ def curve(name: str, *values: float, noise: float = 0.0) -> sanity.Evaluate:
     return lambda x, y: {name: values[int(x)] + noise * float(y)}
 
 
-def outcome(check: Check, look: sanity.Evaluate) -> str:
+def outcome(check: SanityCheck, look: sanity.Evaluate) -> str:
     return verdicts(look, [check], repetitions=2)[0].outcome
 
 

@@ -27,14 +27,14 @@ from pushforward.measures import Scorecard, Scorer
 from pushforward.measures._applied import MeasureFunction, UserMeasure
 from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures._selection import selected
+from pushforward.nn.device import choose_device
 from pushforward.runs import Checkpoint, Fitted
-from pushforward.runs.fitted import choose_device
+from pushforward.runs.fitted import CHECKPOINTS
 from pushforward.sampling.request import SampleRequest
 from pushforward.training.fit import fit
 from pushforward.training.settings import Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
-CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
 
 # Called with the stage ("vae, seed 0") and the training loop's record, empty while measuring.
 StageProgress = Callable[[str, Mapping[str, Any]], None]

@@ -63,7 +63,7 @@ class ComparisonTable:
         return [
             TableCell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
             *(TableCell(_mean(values), model in better) for model, values in measured.items()),
-            TableCell(short(ceiling.value)),
+            TableCell(number(ceiling.value)),
             TableCell(_mean(floor)),
         ]
 
@@ -97,9 +97,9 @@ def _mean(values: Sequence[float]) -> str:
         return "–"
     bounds = interval(values)
     half = "" if bounds is None else f" ± {(bounds[1] - bounds[0]) / 2:.1g}"
-    return short(fmean(values)) + half
+    return number(fmean(values)) + half
 
 
-def short(value: float) -> str:
+def number(value: float) -> str:
     """Return a number with three significant digits."""
     return f"{value:.3g}"

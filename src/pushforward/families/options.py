@@ -19,7 +19,7 @@ from pushforward.errors import ModelError, nearest
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Limits:
     """The interval of allowed values; an end that is `open` does not belong to it."""
 
     low: float = -math.inf
@@ -39,19 +39,19 @@ class Bounds:
         return f"{'above' if self.low_open else 'at least'} {self.low:g} and {until}"
 
 
-def at_least(low: float) -> Bounds:
-    """Return the bounds low <= value."""
-    return Bounds(low)
+def at_least(low: float) -> Limits:
+    """Return the limits low <= value."""
+    return Limits(low)
 
 
-def above(low: float) -> Bounds:
-    """Return the bounds low < value."""
-    return Bounds(low, low_open=True)
+def above(low: float) -> Limits:
+    """Return the limits low < value."""
+    return Limits(low, low_open=True)
 
 
-def between(low: float, high: float, *, high_open: bool = False) -> Bounds:
-    """Return the bounds low <= value <= high, or < high when that end is open."""
-    return Bounds(low, high, high_open=high_open)
+def between(low: float, high: float, *, high_open: bool = False) -> Limits:
+    """Return the limits low <= value <= high, or < high when that end is open."""
+    return Limits(low, high, high_open=high_open)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Option:
         default: its default.
         optional: whether None is allowed.
         help: one sentence for people.
-        bounds: the allowed values of a number.
+        limits: of the allowed values of a number.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Option:
     default: Any
     optional: bool
     help: str
-    bounds: Bounds = Bounds()
+    limits: Limits = Limits()
 
 
 KINDS: Mapping[type, str] = {
@@ -107,8 +107,8 @@ def read_option(name: str, hint: Any, default: Any) -> Option:
     choices = get_args(base)
     plain = next((t for t in choices if t is not type(None)), base)
     text = next((note for note in notes if isinstance(note, str)), "")
-    bounds = next((note for note in notes if isinstance(note, Bounds)), Bounds())
-    return Option(name, plain, default, type(None) in choices, text, bounds)
+    limits = next((note for note in notes if isinstance(note, Limits)), Limits())
+    return Option(name, plain, default, type(None) in choices, text, limits)
 
 
 def check_value(option: Option, value: Any) -> Any:
@@ -121,9 +121,9 @@ def check_value(option: Option, value: Any) -> Any:
         msg = f"{option.name} must be {KINDS[option.type]}, got {value!r}"
         raise ModelError(msg) from None
     number = option.type in (int, float)
-    if number and not (math.isfinite(converted) and converted in option.bounds):
-        limits = "" if option.bounds == Bounds() else f" {option.bounds}"
-        msg = f"{option.name} must be {KINDS[option.type]}{limits}, got {value!r}"
+    if number and not (math.isfinite(converted) and converted in option.limits):
+        allowed = "" if option.limits == Limits() else f" {option.limits}"
+        msg = f"{option.name} must be {KINDS[option.type]}{allowed}, got {value!r}"
         raise ModelError(msg)
     return converted
 

@@ -17,6 +17,7 @@ from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.privacy import CAVEAT, PRIVACY
+from pushforward.nn.device import choose_device
 
 Rows = tuple[Tensor, Tensor | None]  # encoded rows, and their labels
 TRAINING_ROWS = 200_000  # training rows that generated ones are compared with, at most
@@ -61,7 +62,7 @@ class Scorer:
         device: str | torch.device = "cpu",
     ) -> None:
         schema, self.training = data.schema, data.subset("train")
-        self.kind, self.device = schema.kind, _device(device)
+        self.kind, self.device = schema.kind, choose_device(device, MeasureError)
         self.measures, self.strict = selected(measures, schema.kind, copies=copies)
         self.target = _target(target, schema)
         require_features(features)
@@ -107,18 +108,6 @@ class Scorer:
             raise next(iter(errors.values()))
         notes = [f"{name} is left out: {error}" for name, error in errors.items()]
         return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
-
-
-def _device(name: str | torch.device) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise MeasureError(f"device {str(name)!r} is not available here: {why}") from error
-    return device
 
 
 def _target(name: str | None, schema: Schema) -> str | None:

@@ -133,7 +133,7 @@ def _has_wide(space: Space) -> TypeGuard[Cells]:
     return isinstance(space, Cells) and max(space.sizes) > WIDE
 
 
-class Condition(nn.Module):
+class ClassEmbedding(nn.Module):
     """Adds an embedding of c to the first hidden layer; without classes it adds nothing."""
 
     def __init__(self, classes: int, width: int) -> None:
@@ -165,7 +165,7 @@ class MapReader(nn.Module):
         for wide, wider in pairwise(channels):
             strided += [nn.LeakyReLU(0.2), nn.Conv2d(wide, wider, 3, stride=2, padding=1)]
         self.rest = nn.Sequential(*strided, residual_conv(width, depth))
-        self.condition = Condition(classes, channels[0])
+        self.condition = ClassEmbedding(classes, channels[0])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the map of features (n, width, h, w)."""
@@ -179,7 +179,7 @@ class VectorReader(nn.Module):
         super().__init__()
         self.first = ReadCells(space, width) if _has_wide(space) else _linear(space, width)
         self.rest = residual_mlp(width, depth)
-        self.condition = Condition(classes, width)
+        self.condition = ClassEmbedding(classes, width)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the features (n, width)."""
@@ -229,7 +229,7 @@ class VectorWriter(nn.Module):
     ) -> None:
         super().__init__()
         self.first = nn.Linear(latent, width)
-        self.condition = Condition(classes, width)
+        self.condition = ClassEmbedding(classes, width)
         self.rest = nn.Sequential(residual_mlp(width, depth), _last(space, outputs, width))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -248,7 +248,7 @@ class MapWriter(nn.Module):
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(latent, width, 1)
-        self.condition = Condition(classes, width)
+        self.condition = ClassEmbedding(classes, width)
         self.rest = _doubled(space, outputs, width, depth)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -265,7 +265,7 @@ class ImageWriter(nn.Module):
         super().__init__()
         height, wide = pyramid(space)[-1]
         self.first = nn.Linear(latent, width)
-        self.condition = Condition(classes, width)
+        self.condition = ClassEmbedding(classes, width)
         self.rest = nn.Sequential(
             nn.LeakyReLU(0.2),
             nn.Linear(width, width * height * wide),

@@ -21,6 +21,7 @@ from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors, write_json, write_tensors
 from pushforward.measures import LatentDecoder
 from pushforward.models import find
+from pushforward.nn.device import choose_device
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import isolated
 from pushforward.runs.folder import Checkpoint, Folder, Json, config_digest, schema_digest, steps_of
@@ -29,7 +30,7 @@ from pushforward.sampling.request import CHUNK, SampleInfo, SampleRequest
 from pushforward.space import Cells
 
 State = dict[str, Tensor]
-CHECKPOINTS = ("best", "final")
+CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
 
 
 @dataclass
@@ -192,7 +193,7 @@ class Fitted:
         folder.write_history(self.history)
         write_json(folder.anatomy, [asdict(panel) for panel in self.panels])
         write_json(folder.config, self.config)
-        for checkpoint in ("best", "final"):
+        for checkpoint in CHECKPOINTS:
             write_tensors(
                 folder.weights(checkpoint), self.states[checkpoint], weights_text(self.config)
             )
@@ -307,16 +308,3 @@ def _load_states(folder: Folder, config: Mapping[str, Any]) -> dict[Checkpoint, 
         raise RunError(msg)
     final = read_tensors(folder.weights("final"))[0] if folder.finished else best
     return {"best": best, "final": final}
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" picks CUDA, then CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        msg = f"device {name!r} is not available here: {str(error).splitlines()[0]}"
-        raise ModelError(msg) from error
-    return device

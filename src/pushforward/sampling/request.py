@@ -30,8 +30,8 @@ from pushforward.sampling.streams import joined, regrouped
 
 CHUNK = 2**16  # rows that are turned into a data frame at once
 FEW = 0.1  # effective rows, as a share of the rows, below which a sample is doubtful
-COUNT = Option("n", int, 1, optional=False, help="How many rows.", bounds=at_least(1))
-SEED = Option("seed", int, None, optional=True, help="", bounds=between(0, 2**63 - 1))
+COUNT = Option("n", int, 1, optional=False, help="How many rows.", limits=at_least(1))
+SEED = Option("seed", int, None, optional=True, help="", limits=between(0, 2**63 - 1))
 
 
 @dataclass(frozen=True)

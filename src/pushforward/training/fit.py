@@ -12,7 +12,8 @@ from pushforward.data import read
 from pushforward.errors import ModelError, RunError
 from pushforward.files import write_json
 from pushforward.models import find
-from pushforward.runs.fitted import Fitted, build, choose_device, load
+from pushforward.nn.device import choose_device
+from pushforward.runs.fitted import Fitted, build, load
 from pushforward.runs.folder import Folder, Json, new_config
 from pushforward.training.loop import Loop, Progress
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords

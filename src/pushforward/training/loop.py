@@ -24,7 +24,7 @@ from pushforward.families.model import Model, Turn
 from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
 from pushforward.random import isolated
-from pushforward.runs.fitted import Fitted, weights_text
+from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.sampling.blocks import one_hot
 from pushforward.space import Image, Vector
@@ -33,7 +33,7 @@ from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.selection import Validation
 from pushforward.training.settings import Budget, Settings
-from pushforward.training.turn_optimizer import State, TurnOptimizer, resolve_precision
+from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
 
 WARM_UP = 50  # steps over which the learning rate rises
 CHECKS = 10  # times that validation rows are looked at

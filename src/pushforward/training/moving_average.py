@@ -7,7 +7,7 @@ import copy
 import torch
 
 from pushforward.families.model import Model
-from pushforward.training.turn_optimizer import State
+from pushforward.runs.fitted import State
 
 
 class MovingAverage:

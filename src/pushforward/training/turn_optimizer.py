@@ -9,9 +9,8 @@ from torch import Tensor
 
 from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
+from pushforward.runs.fitted import State
 from pushforward.space import Cells, Space
-
-State = dict[str, Tensor]
 
 
 def resolve_precision(name: str, space: Space, device: torch.device) -> str:

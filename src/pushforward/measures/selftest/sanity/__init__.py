@@ -18,7 +18,7 @@ Reference:
 
 from __future__ import annotations
 
-from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Criterion, Either
+from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Criterion, Either, SanityCheck
 from pushforward.measures.selftest.sanity.verdicts import (
     KINDS,
     Evaluate,
@@ -33,10 +33,10 @@ __all__ = [
     "CHECKS",
     "KINDS",
     "Case",
-    "Check",
     "Criterion",
     "Either",
     "Evaluate",
+    "SanityCheck",
     "Verdict",
     "evaluate_prdc",
     "frame",

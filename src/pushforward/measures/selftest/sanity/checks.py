@@ -68,7 +68,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Check:
+class SanityCheck:
     """One sanity check; a desideratum is met if it is met in all cases.
 
     Args:
@@ -172,13 +172,13 @@ def _roundings(name: str, *, real: bool) -> Case:
     return Case(name, places, draws.rounded(real=real), shared)
 
 
-CHECKS: tuple[Check, ...] = (
-    Check(
+CHECKS: tuple[SanityCheck, ...] = (
+    SanityCheck(
         "Gaussian mean difference",
         MEAN,
         [_means(f"d = {d}", reach, draws.shifted(d)) for d, reach in REACH.items()],
     ),
-    Check(
+    SanityCheck(
         "Gaussian mean difference + outlier",
         MEAN,
         [
@@ -191,33 +191,33 @@ CHECKS: tuple[Check, ...] = (
             for d, reach in REACH.items()
         ],
     ),
-    Check(
+    SanityCheck(
         "Gaussian mean difference + Pareto",
         MEAN,
         [_means("d = 2", REACH[1], draws.shifted_with_pareto)],
     ),
-    Check(
+    SanityCheck(
         "Gaussian std. deviation difference",
         "standard deviation of the generated sample",
         [_widths(1, 3), _widths(8, 1), _widths(64, 0.5)],
     ),
-    Check(
+    SanityCheck(
         "Hypercube, varying sample size",
         "rows of both samples",
         [_cubes(d, DATA, draws.cubes(d)) for d in REACH],
     ),
-    Check(
+    SanityCheck(
         "Hypercube, varying syn. size",
         "rows of the generated sample",
         [_cubes(d, SETTINGS, draws.cubes(d, real=draws.SIZE)) for d in REACH],
     ),
-    Check(
+    SanityCheck(
         "Hypersphere surface",
         "radius of the generated sphere",
         [_spheres(d) for d in (2, 16, 128)],
     ),
-    Check("Mode collapse", "distance of the real modes", [_collapse(d) for d in REACH]),
-    Check(
+    SanityCheck("Mode collapse", "distance of the real modes", [_collapse(d) for d in REACH]),
+    SanityCheck(
         "Mode dropping + invention",
         "generated modes; 5 are real",
         [
@@ -233,7 +233,7 @@ CHECKS: tuple[Check, ...] = (
             )
         ],
     ),
-    Check(
+    SanityCheck(
         "Sequential mode dropping",
         "dropped modes, of 10",
         [
@@ -241,7 +241,7 @@ CHECKS: tuple[Check, ...] = (
             for d, deviation in DEVIATION.items()
         ],
     ),
-    Check(
+    SanityCheck(
         "Simultaneous mode dropping",
         "dropped share of all modes but one",
         [
@@ -249,17 +249,17 @@ CHECKS: tuple[Check, ...] = (
             for d, deviation in DEVIATION.items()
         ],
     ),
-    Check(
+    SanityCheck(
         "One disjoint dim. + many identical dim.",
         "equal columns beside the disjoint one",
         [_apart("one column apart", (1, 10, 100, 1000), PURPOSE, draws.disjoint_beside_equal)],
     ),
-    Check(
+    SanityCheck(
         "Scaling one dimension",
         "unit of the other column",
         [_apart("d = 2", (1e-3, 0.1, 10, 1e3), INVARIANCE, draws.disjoint_beside_scaled)],
     ),
-    Check(
+    SanityCheck(
         "Sphere vs. torus",
         "rows of the generated sample",
         [
@@ -267,7 +267,7 @@ CHECKS: tuple[Check, ...] = (
             _ball_and_torus("real torus", real_ball=False),
         ],
     ),
-    Check(
+    SanityCheck(
         "Discrete num. vs. continuous num.",
         "standard deviation in units of the rounding",
         [_roundings("real rounded", real=True), _roundings("generated rounded", real=False)],

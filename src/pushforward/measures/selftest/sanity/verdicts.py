@@ -16,7 +16,7 @@ from pushforward.errors import MeasureError
 from pushforward.measures.features.maps import Standardised
 from pushforward.measures.neighbours import prdc
 from pushforward.measures.selftest.sanity._shapes import Need, Shape
-from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Check, Either
+from pushforward.measures.selftest.sanity.checks import CHECKS, Case, Either, SanityCheck
 
 DataKind = Literal["fidelity", "diversity"]
 Outcome = Literal["passes", "low", "high", "fails"]
@@ -83,7 +83,7 @@ def evaluate_prdc(x: Tensor, y: Tensor) -> dict[str, float]:
 
 def verdicts(
     evaluate: Evaluate = evaluate_prdc,
-    checks: Sequence[Check] | None = None,
+    checks: Sequence[SanityCheck] | None = None,
     *,
     repetitions: int = 3,
     seed: int = 0,
@@ -127,7 +127,9 @@ def table(results: Sequence[Verdict]) -> pl.DataFrame:
     return shown.pivot("measure", index=["check", "desideratum"], values="outcome")
 
 
-def _verdicts(check: Check, evaluate: Evaluate, repetitions: int, seed: int) -> Iterator[Verdict]:
+def _verdicts(
+    check: SanityCheck, evaluate: Evaluate, repetitions: int, seed: int
+) -> Iterator[Verdict]:
     cases = [_curves(case, evaluate, repetitions, seed) for case in check.cases]
     desiderata = dict.fromkeys(c.desideratum for case in check.cases for c in case.criteria)
     for desideratum in desiderata:
@@ -155,7 +157,7 @@ def _drawn(case: Case, place: float, seed: int) -> tuple[Tensor, Tensor]:
     return case.draw(place, torch.Generator().manual_seed(seed))
 
 
-def _judged(check: Check, desideratum: str, measure: str, curves: list[Curves]) -> Verdict:
+def _judged(check: SanityCheck, desideratum: str, measure: str, curves: list[Curves]) -> Verdict:
     readings = _readings(check, desideratum, KINDS[measure])
     worst = {name: _weakest(check, rows, curves) for name, rows in readings.items()}
     reading = max(worst, key=lambda name: worst[name][1].slack)
@@ -175,7 +177,9 @@ def _judged(check: Check, desideratum: str, measure: str, curves: list[Curves]) 
     )
 
 
-def _readings(check: Check, desideratum: str, kind: DataKind) -> dict[Outcome, list[list[Shape]]]:
+def _readings(
+    check: SanityCheck, desideratum: str, kind: DataKind
+) -> dict[Outcome, list[list[Shape]]]:
     """Return the shapes that each case demands, for each legitimate reading of the measure."""
     demanded = [
         [getattr(c, kind) for c in case.criteria if c.desideratum == desideratum]
@@ -195,7 +199,9 @@ def _read(
     ]
 
 
-def _weakest(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> tuple[str, Need]:
+def _weakest(
+    check: SanityCheck, shapes: list[list[Shape]], curves: list[Curves]
+) -> tuple[str, Need]:
     """Return the need with the smallest slack, and its case."""
     needs = [
         (case.name, need)
@@ -206,7 +212,7 @@ def _weakest(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> t
     return min(needs, key=lambda named: named[1].slack)
 
 
-def _uncertainty(check: Check, shapes: list[list[Shape]], curves: list[Curves]) -> float:
+def _uncertainty(check: SanityCheck, shapes: list[list[Shape]], curves: list[Curves]) -> float:
     """Return half of the 95 % interval of the smallest slack, by the jackknife."""
     from scipy.stats import t
 
