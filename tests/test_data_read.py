@@ -55,7 +55,7 @@ def column(folder: Path, *values: str) -> pl.Series:
         (["True", "False"], ["True", "False"]),
         (["NA", "NaN"], ["NA", "NaN"]),
         (["a", "NA", ""], ["a", "NA", None]),
-        ([" a", "a"], [" a", "a"]),
+        ([" a", "a"], ["a", "a"]),  # unquoted blanks
         (["2024-02-29", ""], [date(2024, 2, 29), None]),
         (["2024-02-30", "2024-02-01"], ["2024-02-30", "2024-02-01"]),
         (["29.02.2024", "01.03.2024"], [date(2024, 2, 29), date(2024, 3, 1)]),
@@ -151,7 +151,7 @@ def repeated() -> pd.DataFrame:
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda d: d / "no.csv", "no such file or built-in"),
     "misspelt": (lambda _: "digts", "did you mean 'digits'"),
-    "ending": (lambda d: csv(d, TEXT, "t.xlsx"), "unknown ending"),
+    "ending": (lambda d: csv(d, TEXT, "t.doc"), "unknown ending"),
     "empty": (lambda d: csv(d, ""), "is empty"),
     "blank": (lambda d: csv(d, " \n\n"), "is empty"),
     "mark only": (lambda d: csv(d, "\ufeff"), "is empty"),

@@ -241,7 +241,9 @@ def test_integers_beyond_two_to_the_53rd_keep_sixteen_digits() -> None:
 def test_long_integers_may_be_names() -> None:
     ids = RNG.integers(0, 2**63 - 1, 2000).tolist()
     frame = pl.DataFrame({"id": ids, "v": np.arange(2000) % 5})
-    assert any("override it as identifier" in note for note in read(frame).notes)
+    assert any("'id' holds identifiers" in note for note in read(frame).notes)
+    other = read(frame.rename({"id": "serial"}))
+    assert any("override it as identifier" in note for note in other.notes)
     schema, dataset = read_table(frame, overrides={"id": "identifier"})
     fresh = schema.decode(dataset.rows, generator=torch.Generator().manual_seed(0))["id"]
     assert fresh.dtype == pl.Int64

@@ -215,8 +215,8 @@ def test_overrides_say_what_a_column_is() -> None:
     assert [c.kind for c in schema.columns] == ["categorical", "numeric", "numeric", "categorical"]
     assert schema.space.sizes[0] == 7
     back = schema.decode(dataset.rows)
-    assert back["amount"].to_list() == [i / 4 for i in range(50)]
-    assert back["when"].dtype == pl.Date
+    assert back["amount"].cast(pl.Float64).to_list() == [i / 4 for i in range(50)]
+    assert back["when"].to_list() == frame["when"].to_list()
     assert back["id"].dtype == pl.Int64
     assert back.columns == frame.columns
 

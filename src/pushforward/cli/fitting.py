@@ -22,11 +22,14 @@ from pushforward.cli.parameters import (
     Key,
     LearningRate,
     Metadata,
+    NoHeader,
+    Override,
     Precision,
     Rare,
     known_measures,
     listed,
     print_json,
+    read_overrides,
     read_seeds,
     recorded_model,
     valid_budget,
@@ -35,7 +38,6 @@ from pushforward.training.settings import Settings
 
 if TYPE_CHECKING:
     from pushforward.comparison.result import Comparison
-    from pushforward.data import Dataset
 
 
 def compare(
@@ -85,7 +87,9 @@ def compare(
     key: Key = None,
     constraint: Constraint = None,
     rare: Rare = "draw",
+    override: Override = None,
     metadata: Metadata = None,
+    no_header: NoHeader = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -106,13 +110,22 @@ def compare(
     settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
+    overrides = read_overrides(override)
     own = any(":" in name for name in names)  # whose file may register measures
     chosen = listed(measures) if own else known_measures(measures)
 
     from pushforward.cli.console import Display, err
+    from pushforward.data import read
     from pushforward.report import compare as run
 
-    dataset = _read(data, condition, key, constraint, rare, metadata)
+    reading: dict[str, Any] = {
+        "condition": condition,
+        "key": key,
+        "rare": rare,
+        "metadata": metadata,
+    }
+    reading |= {"overrides": overrides, "header": not no_header}
+    dataset = read(data, constraints=constraint, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(
@@ -131,21 +144,6 @@ def compare(
         display.update("writing the report", {})
         report = result.report()
     _print_comparison(result, report, as_json)
-
-
-def _read(
-    data: str,
-    condition: str | None,
-    key: str | None,
-    constraint: list[str] | None,
-    rare: str,
-    metadata: Path | None,
-) -> Dataset:
-    """Read DATA as the options of `compare` and `fit` say."""
-    from pushforward.data import read
-
-    given: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    return read(data, constraints=constraint, metadata=metadata, **given)
 
 
 def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:
@@ -186,7 +184,9 @@ def fit(
     key: Key = None,
     constraint: Constraint = None,
     rare: Rare = "draw",
+    override: Override = None,
     metadata: Metadata = None,
+    no_header: NoHeader = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -208,13 +208,22 @@ def fit(
     settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
+    overrides = read_overrides(override)
     if more is not None:
         settings = {name: settings[name] for name in settings if is_given(context, name)}
 
     from pushforward.cli.console import Display, err
+    from pushforward.data import read
     from pushforward.training.fit import fit as train
 
-    dataset = _read(data, condition, key, constraint, rare, metadata)
+    reading: dict[str, Any] = {
+        "condition": condition,
+        "key": key,
+        "rare": rare,
+        "metadata": metadata,
+    }
+    reading |= {"overrides": overrides, "header": not no_header}
+    dataset = read(data, constraints=constraint, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         fitted = train(

@@ -148,6 +148,17 @@ def listed(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
+def read_overrides(texts: list[str] | None) -> dict[str, str]:
+    """Return the kinds of columns by name, from COLUMN=KIND; DataError for another form."""
+    overrides = {}
+    for text in texts or []:
+        name, equals, kind = text.rpartition("=")
+        if not equals or not name.strip():
+            raise DataError(f"--override {text!r}: expected COLUMN=KIND, such as zip=categorical")
+        overrides[name.strip()] = kind.strip()
+    return overrides
+
+
 def read_seeds(text: str) -> int | list[int]:
     """Return how many seeds ("3"), or which ones ("0,1,5"); ModelError for anything else."""
     try:
@@ -204,6 +215,18 @@ Constraint = Annotated[
     typer.Option(
         metavar="RULE",
         help="Rule that all rows of a table obey, such as 'start <= end'. Repeatable.",
+    ),
+]
+NoHeader = Annotated[
+    bool,
+    typer.Option("--no-header", help="The first line of a CSV file is data, not names."),
+]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=KIND",
+        help="Kind of a column of a table: categorical, numeric, integer, datetime, boolean or "
+        "identifier. Repeatable.",
     ),
 ]
 Rare = Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pushforward.data.tables.csv_text import TextFormats
+from pushforward.data.tables.text_types import TextFormats
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RawData:
         name: of the source, for messages and reports.
         data: a data frame, an array or a tensor.
         labels: one label per row, by the names of the label arrays; the first is the default.
-        text_formats: how numbers and dates were written in a CSV file.
+        text_formats: how the numbers and dates of a CSV file are written.
         notes: remarks for the user.
         log_density: the true log density, for toys.
     """

@@ -50,6 +50,7 @@ def read(
     constraints: str | Constraint | Iterable[str | Constraint] | None = None,
     metadata: str | Path | Mapping[str, Any] | None = None,
     name: str | None = None,
+    header: bool = True,
 ) -> Dataset:
     """Read data, infer their schema, encode, split and hash them.
 
@@ -82,6 +83,8 @@ def read(
         metadata: the kinds of a table's columns, by the metadata of SDV (of a single table): a JSON
             file, or its content. `overrides` take precedence.
         name: of the data set; by default that of the source.
+        header: whether the first line of a CSV file names the columns; else they are called
+            column_1, column_2, ...
 
     Raises:
         DataError: the data cannot be read, or an argument does not fit them.
@@ -98,9 +101,10 @@ def read(
             constraints=constraints,
             metadata=metadata,
             name=name,
+            header=header,
         )
         return source
-    raw = load_source(source, key=key)
+    raw = load_source(source, key=key, header=header)
     text_formats, parsed = raw.text_formats, tuple(parse(constraints or ()))
     options = TableOptions(condition, overrides or {}, rare, text_formats, parsed)
     if metadata is not None:
@@ -123,9 +127,14 @@ def read(
         name=name or raw.name,
         digest=dataset.digest
         or digest(dataset.schema, dataset.rows, dataset.labels, dataset.splits),
-        notes=(*raw.notes, *options.metadata.notes, *dataset.notes),
+        notes=ranked([*raw.notes, *options.metadata.notes, *dataset.notes]),
         log_density=raw.log_density,
     )
+
+
+def ranked(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return notes, those first that a user must act on: they begin with "check: "."""
+    return tuple(sorted(dict.fromkeys(notes), key=lambda note: not note.startswith("check: ")))
 
 
 def schema_from_json(data: Mapping[str, Any]) -> Schema:

@@ -16,15 +16,16 @@ from pushforward.data import builtin
 from pushforward.data.folders import read_folder
 from pushforward.data.numeric import Array
 from pushforward.data.raw_data import RawData
-from pushforward.data.tables.csv_text import read_csv
+from pushforward.data.tables.csv_text import CsvTable, read_csv
 from pushforward.data.tables.stream import ParquetSource
 from pushforward.errors import DataError, nearest
 
 NPY_MAGIC = b"\x93NUMPY"
+GZIPPED = (".csv", ".tsv", ".txt")  # that are also read as .csv.gz, ...
 MAX_ROWS_IN_MEMORY = 1_000_000  # a Parquet file with more rows is streamed
 
 
-def load_source(source: Any, *, key: str | None = None) -> RawData:
+def load_source(source: Any, *, key: str | None = None, header: bool = True) -> RawData:
     """Return the raw data of a path, the name of a built-in, or an object that holds them.
 
     The name of a built-in takes precedence over a path; write `./digits` for a folder of that name.
@@ -33,11 +34,11 @@ def load_source(source: Any, *, key: str | None = None) -> RawData:
         return RawData(type(source).__name__, source)
     if str(source) in builtin.names() or str(source).startswith(builtin.OPENML):
         return builtin.load_builtin(str(source))
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.exists():
         known = nearest(str(source), builtin.names())
         raise DataError(f"no such file or built-in: {str(source)!r}; {known}")
-    return _load_path(path, key)
+    return _load_path(path, key, header=header)
 
 
 def read_raw(source: Any, *, key: str | None = None) -> Any:
@@ -46,19 +47,22 @@ def read_raw(source: Any, *, key: str | None = None) -> Any:
     return data.scan.collect() if isinstance(data, ParquetSource) else data
 
 
-def _load_path(path: Path, key: str | None) -> RawData:
+def _load_path(path: Path, key: str | None, *, header: bool) -> RawData:
     """Return the raw data of a file or folder, by its ending."""
     if path.is_dir():
         images, folders = read_folder(path)
         return RawData(str(path), images, labels={} if folders is None else {"folder": folders})
-    ending = path.suffix.lower()
-    if ending not in READERS:
+    name = path.name.lower().removesuffix(".gz")
+    ending = Path(name).suffix
+    if ending not in READERS or (name != path.name.lower() and ending not in GZIPPED):
         endings = ", ".join(READERS)
         msg = f"{path}: unknown ending {ending!r}; save it as {endings}, or give a folder of images"
         raise DataError(msg)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; it must hold at least ten rows")
     with _broken_files_as_data_errors(path):
+        if not header:
+            return _csv_without_header(path, ending)
         return READERS[ending](path, key)
 
 
@@ -79,8 +83,31 @@ def _broken_files_as_data_errors(path: Path) -> Iterator[None]:
 
 
 def _csv(path: Path, _key: str | None) -> RawData:
-    frame, text_formats = read_csv(path)
-    return RawData(str(path), frame, text_formats=text_formats)
+    return _raw_table(path, read_csv(path))
+
+
+def _csv_without_header(path: Path, ending: str) -> RawData:
+    if ending not in GZIPPED:
+        raise DataError(f"header=False (--no-header) is for {' and '.join(GZIPPED)} files: {path}")
+    return _raw_table(path, read_csv(path, header=False))
+
+
+def _raw_table(path: Path, table: CsvTable) -> RawData:
+    return RawData(str(path), table.frame, text_formats=table.text_formats, notes=table.notes)
+
+
+def _json_lines(path: Path, _key: str | None) -> RawData:
+    return RawData(str(path), pl.read_ndjson(path, infer_schema_length=None))
+
+
+def _excel(path: Path, _key: str | None) -> RawData:
+    """Return the first sheet of a workbook."""
+    try:
+        frame = pl.read_excel(path, engine="openpyxl")
+    except ModuleNotFoundError:
+        msg = f"{path}: Excel files need openpyxl: pip install 'pushforward[excel]', or save as CSV"
+        raise DataError(msg) from None
+    return RawData(str(path), frame)
 
 
 def _parquet(path: Path, _key: str | None) -> RawData:
@@ -110,6 +137,10 @@ def _npz(path: Path, key: str | None) -> RawData:
 READERS: dict[str, Callable[[Path, str | None], RawData]] = {
     ".csv": _csv,
     ".tsv": _csv,
+    ".txt": _csv,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".xlsx": _excel,
     ".parquet": _parquet,
     ".npz": _npz,
     ".npy": _npy,

@@ -59,7 +59,8 @@ class DatasetHash:
     """The SHA-256 of a schema and of tensors, each of them added whole or in blocks of rows."""
 
     def __init__(self, schema: Schema) -> None:
-        self._sha = hashlib.sha256(json.dumps(schema.to_json(), sort_keys=True).encode())
+        known = schema.to_json() | {"separator": None}  # of a file, not of its rows
+        self._sha = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
 
     def start(self, dtype: torch.dtype, shape: Sequence[int]) -> None:
         """Add the header of a tensor, whose rows follow by `update`."""

@@ -91,8 +91,11 @@ def _array(raw: Any) -> Array:
 
 
 def _csv_stream(
-    frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None, separator: str = ","
+    frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None, separator: str = ""
 ) -> None:
+    """Write rows with the separator of the user's file, unless another one is given."""
+    own = schema.separator if isinstance(schema, TableSchema) else None
+    separator = separator or own or ","
     for k, frame in enumerate(frames):
         formatted = schema.format_text(frame) if isinstance(schema, TableSchema) else frame
         text = formatted.write_csv(separator=separator, include_header=k == 0)

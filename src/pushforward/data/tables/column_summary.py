@@ -128,7 +128,7 @@ class ColumnSummary:
 
     def add(self, values: pl.Series) -> None:
         """Add the next rows."""
-        if self.kind == "identifier" or self.dtype == pl.String:
+        if self.kind == "identifier" or self.dtype == pl.String or self.dtype.is_integer():
             self._add_texts(values)
         if self.kind in ("categorical", "boolean") or self.dtype in CATEGORICAL_DTYPES:
             self._add_levels(values)
@@ -151,9 +151,8 @@ class ColumnSummary:
         """Keep the first texts."""
         texts = values.head(0) if self.texts is None else self.texts
         if len(texts) < MAX_PATTERN_TEXTS:
-            present = values.drop_nulls()
-            present = present.filter(present.cast(pl.String) != "")
-            texts = pl.concat([texts, present.head(MAX_PATTERN_TEXTS - len(texts))])
+            present = values.drop_nulls().head(MAX_PATTERN_TEXTS - len(texts))
+            texts = pl.concat([texts, present.filter(present.cast(pl.String) != "")])
         self.texts = texts
 
     def _add_levels(self, values: pl.Series) -> None:

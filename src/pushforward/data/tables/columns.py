@@ -24,8 +24,8 @@ from pushforward.data.tables.column_summary import (
     finite_floats,
     is_real,
 )
-from pushforward.data.tables.csv_text import TextFormats, parse_times
 from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.number_text import NumberFormat, parse_numbers
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,
     Partition,
@@ -34,6 +34,8 @@ from pushforward.data.tables.partition import (
     partition_categories,
     partition_numbers,
 )
+from pushforward.data.tables.text_types import TextFormats
+from pushforward.data.tables.time_text import format_times, parse_times
 from pushforward.errors import DataError, nearest
 
 MAX_EXACT_INTEGER = 2**53  # integers up to here are exact in float64
@@ -72,8 +74,13 @@ class ColumnCodec(ABC):
     def decode(self, numbers: Floats) -> pl.Series:
         """Return the values of these numbers."""
 
+    @property
+    def holds_text(self) -> bool:
+        """Whether the user's data frame holds text, which is modelled as numbers or times."""
+        return False
+
     def format_text(self, values: pl.Series) -> pl.Series:
-        """Return values as they are written in a CSV file."""
+        """Return values as they are written in a file of text."""
         return values
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +107,9 @@ def column_from_json(data: Mapping[str, Any]) -> ColumnCodec:
     if data["kind"] == "categorical":
         levels, drops_rare = tuple(data["levels"]), data["drops_rare"]
         return CategoricalCodec(*shared, levels=levels, drops_rare=drops_rare)
-    return NumericCodec(*shared, **{key: data[key] for key in NUMERIC_FIELDS})
+    number_format = data["number_format"] and NumberFormat.from_json(data["number_format"])
+    fields = {key: data[key] for key in NUMERIC_FIELDS}
+    return NumericCodec(*shared, **fields, number_format=number_format)
 
 
 Level = str | int | float | bool
@@ -229,8 +238,8 @@ NUMERIC_FIELDS = (
     "unit",
     "decimals",
     "missing_is_nan",
-    "printed_decimals",
     "time_format",
+    "from_text",
 )
 
 
@@ -243,8 +252,9 @@ class NumericCodec(ColumnCodec):
         unit: how many ticks of the dtype are encoded as 1, so that whole seconds stay integers.
         decimals: the digits after the point; None for full precision.
         missing_is_nan: whether a missing value is NaN instead of null.
-        printed_decimals: the digits after the point of all numbers in a CSV file, or None.
-        time_format: the strftime format of the times in a CSV file, or None.
+        time_format: the strftime format of times that are written as text, or None.
+        from_text: whether the user's data frame holds text.
+        number_format: how numbers are written that are not written as Python does, or None.
     """
 
     kind: ClassVar[ColumnKind] = "numeric"
@@ -253,8 +263,9 @@ class NumericCodec(ColumnCodec):
     unit: int = 1
     decimals: int | None = 0
     missing_is_nan: bool = False
-    printed_decimals: int | None = None
     time_format: str | None = None
+    from_text: bool = False
+    number_format: NumberFormat | None = None
 
     @classmethod
     def fit(
@@ -264,7 +275,8 @@ class NumericCodec(ColumnCodec):
 
         Integers that span more than 2^53 keep the precision of float64 (16 digits).
         """
-        printed = text_formats.decimals.get(summary.name)
+        number_format = text_formats.numbers.get(summary.name)
+        printed = None if number_format is None else number_format.decimals
         origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype, printed)
         if not is_real(summary.dtype):
             (origin, unit), decimals = _origin_and_unit(summary), 0
@@ -276,11 +288,17 @@ class NumericCodec(ColumnCodec):
             unit=unit,
             decimals=decimals,
             missing_is_nan=bool(summary.nans) and not summary.nulls,
-            printed_decimals=printed,
             time_format=text_formats.times.get(summary.name),
+            from_text=summary.name in text_formats.held,
+            number_format=number_format,
         )
         cells = _partition(codec.encode(sample), decimals, summary.present < summary.rows)
         return replace(codec, partition=cells)
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether the user's data frame holds text."""
+        return self.from_text
 
     def encode(self, values: pl.Series) -> Floats:
         """Return the numbers of these values."""
@@ -302,11 +320,21 @@ class NumericCodec(ColumnCodec):
                 values = values.fill_nan(None).round()
             if self.time_format and not values.dtype.is_temporal():
                 values = parse_times(values, self.time_format)[0]
+            if values.dtype == pl.String and not self.dtype.is_temporal():
+                values = self._numbers(values)
             cast = values.cast(self.dtype)
         except pl.exceptions.PolarsError:
             msg = f"column {self.name!r} must hold {self.dtype}, got {values.dtype} values that do"
             raise DataError(f"{msg} not fit") from None
         return cast.fill_nan(None) if self.dtype.is_float() else cast
+
+    def _numbers(self, values: pl.Series) -> pl.Series:
+        """Return text as numbers, in the column's format if they are in it."""
+        spelled = None if self.number_format is None else self.number_format.parse(values)
+        if spelled is not None and spelled.null_count() == values.null_count():
+            return spelled
+        parsed = parse_numbers(values)
+        return values if parsed is None else parsed[0]
 
     def decode(self, numbers: Floats) -> pl.Series:
         """Return the values of these numbers."""
@@ -324,14 +352,19 @@ class NumericCodec(ColumnCodec):
         return values.set(pl.Series(missing), fill) if missing.any() else values
 
     def format_text(self, values: pl.Series) -> pl.Series:
-        """Return values with the decimals, or in the time format, of the user's CSV file."""
-        if self.printed_decimals and values.dtype.is_float():
-            return values.cast(pl.Decimal(38, self.printed_decimals)).cast(pl.String)
-        return values.dt.strftime(self.time_format) if self.time_format else values
+        """Return values as the user wrote them."""
+        if values.dtype == pl.String:
+            return values
+        if self.number_format is not None:
+            present = values.fill_nan(None) if values.dtype.is_float() else values
+            return self.number_format.format(present)
+        return format_times(values, self.time_format) if self.time_format else values
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return super().to_json() | {key: getattr(self, key) for key in NUMERIC_FIELDS}
+        number_format = self.number_format and self.number_format.to_json()
+        fields = {key: getattr(self, key) for key in NUMERIC_FIELDS}
+        return super().to_json() | fields | {"number_format": number_format}
 
 
 def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partition:

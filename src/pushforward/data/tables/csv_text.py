@@ -1,80 +1,72 @@
-"""CSV files: checked line by line, then typed so that writing the values gives the same text."""
+"""CSV files: the dialect is found, each line is checked, then each column gets its type."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from pushforward.data.tables.frames import refuse_duplicates
+from pushforward.data.tables.frames import by_name, refuse_duplicates
+from pushforward.data.tables.number_text import NUMBER
+from pushforward.data.tables.text_types import ParsedColumn, TextFormats, parse_text
+from pushforward.data.tables.time_text import parse_times
 from pushforward.errors import DataError
 
-INTEGER = r"^[+-]?(0|[1-9][0-9]*)$"  # 007 is a name, not a number
-NUMBER = r"^[+-]?(((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
-MISSING = r"^(?i:nan|na|n/a|null|none)$"  # in a column that otherwise holds numbers
-TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\d(?P<separator>[T ])\d\d:\d\d(?P<seconds>:\d\d)?(?P<fraction>\.\d+)?"
-    r"(?P<zone>Z|[+-]\d\d(?P<colon>:?)\d\d)?"
-)
-DATE_FORMATS = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{4}/\d\d/\d\d$": "%Y/%m/%d"} | {
-    r"^\d\d\.\d\d\.\d{4}$": "%d.%m.%Y"
-}
-TIME_OF_DAY = re.compile("%-?[HIMSfpTRcsk]|%.f")
-CALENDAR_CODES = {"%m": "mbBhjcxDFs", "%d": "dejcxDFs"}  # codes that imply the month, the day
-
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-BINARY_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"%PDF")
+GZIP_MAGIC = b"\x1f\x8b"
+BINARY_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"PAR1", b"%PDF")
+SEPARATORS = ",;\t|"
+SNIFFED_LINES = 20
 
 
 @dataclass(frozen=True)
-class TextFormats:
-    """How numbers and times were written as text, by column.
+class CsvTable:
+    """What a CSV file holds.
 
     Args:
-        decimals: digits after the point, for columns whose numbers all have as many.
-        times: strftime formats.
+        frame: its columns, typed.
+        text_formats: how numbers and times are written, and the separator.
+        notes: remarks for the user.
     """
 
-    decimals: Mapping[str, int] = field(default_factory=dict)
-    times: Mapping[str, str] = field(default_factory=dict)
-
-    def with_time(self, name: str, time_format: str | None) -> TextFormats:
-        """Return the formats with that of one more column."""
-        if time_format is None:
-            return self
-        return replace(self, times={**self.times, name: time_format})
+    frame: pl.DataFrame
+    text_formats: TextFormats
+    notes: tuple[str, ...] = ()
 
 
-def read_csv(path: Path) -> tuple[pl.DataFrame, TextFormats]:
-    """Read a CSV or TSV file in UTF-8 (separator: comma, semicolon or tab)."""
+def read_csv(path: Path, *, header: bool = True) -> CsvTable:
+    """Read a CSV or TSV file in UTF-8, gzipped or not.
+
+    The separator is a comma, semicolon, tab, bar or blank, whichever divides the first lines
+    alike. Blanks around values are dropped, unless they are quoted. Without a `header` the columns
+    are called column_1, column_2, ...
+    """
     text = _decoded(path)
-    separator = "\t" if path.suffix.lower() == ".tsv" else _separator(text)
-    names, has_blank_lines = _checked_header(path, text, separator)
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(text.encode()),
-            infer_schema=False,
-            separator=separator,
-            truncate_ragged_lines=False,
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        msg = f"{path} cannot be read as CSV: {str(error).splitlines()[0]}"
-        raise DataError(msg) from None
+    separator = _separator(text)
+    text, blanks = _without_blanks(text, separator)
+    names, has_blank_lines = _checked_header(path, text, separator, header=header)
+    frame = _text_frame(path, text, separator, header=header)
     frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
+    if blanks:
+        frame = frame.with_columns(pl.all().str.strip_chars(" "))
     frame = frame.with_columns(pl.all().replace("", None))
     if has_blank_lines and frame.width > 1:
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    return _parse_columns(frame)
+    table = _typed(frame, separator)
+    notes = [*_header_notes(names, header=header), *_blank_notes(blanks), *table.notes]
+    return CsvTable(table.frame, table.text_formats, tuple(notes))
 
 
 def _decoded(path: Path) -> str:
     """Return the text of a file; DataError when it is empty, binary or not in UTF-8."""
     data = path.read_bytes()
+    if data.startswith(GZIP_MAGIC):
+        data = gzip.decompress(data)
     if not data.startswith(UTF_16_MARKS) and (data.startswith(BINARY_MAGIC) or b"\0" in data):
         msg = f"{path} is a binary file, not text; a table must be CSV in UTF-8, or Parquet"
         raise DataError(msg)
@@ -92,15 +84,57 @@ def _decoded(path: Path) -> str:
 
 
 def _separator(text: str) -> str:
-    """Return the most frequent separator of the first line; comma when there is none."""
-    header = text.split("\n", 1)[0]
-    return max(",;\t", key=header.count)
+    """Return what divides the first lines into the same number of fields, most of them first.
+
+    Where none does, the most frequent one of the first line, so that a ragged line is reported.
+    """
+    lines = [line for line in text.split("\n", SNIFFED_LINES)[:SNIFFED_LINES] if line.strip()]
+    widths = {mark: _widths(lines, mark) for mark in SEPARATORS}
+    even = [mark for mark, width in widths.items() if len(width) == 1 and max(width) > 1]
+    if even:
+        return max(even, key=lambda mark: max(widths[mark]))
+    if not any(mark in lines[0] for mark in SEPARATORS):
+        blanks = _widths(lines, " ")
+        return " " if len(blanks) == 1 and max(blanks) > 1 and len(lines) > 1 else ","
+    return max(SEPARATORS, key=lines[0].count)
 
 
-def _checked_header(path: Path, text: str, separator: str) -> tuple[list[str], bool]:
+def _widths(lines: list[str], mark: str) -> set[int]:
+    """Return the numbers of fields of some lines; a last one that is torn does not count."""
+    try:
+        rows = list(csv.reader(lines, delimiter=mark, skipinitialspace=True))
+    except csv.Error:
+        return set()
+    return {len(row) for row in rows if row}
+
+
+def _without_blanks(text: str, separator: str) -> tuple[str, bool]:
+    """Return the text with quotes right behind separators, and whether blanks surround values."""
+    if separator in " \t":
+        return text, False
+    mark = re.escape(separator)
+    lines = text.split("\n", SNIFFED_LINES)[:SNIFFED_LINES]
+    blanks = any(re.search(f"{mark} | {mark}|^ | $", line) for line in lines)
+    if not blanks:
+        return text, False
+    if re.search(f'(?:^|{mark})"(?: |[^"]* ")', text, re.MULTILINE):
+        return text, False  # blanks that are quoted are the user's
+    if re.search(f'{mark} +"', text):  # a quote must stand right behind the separator
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        out = io.StringIO()
+        csv.writer(out, delimiter=separator, lineterminator="\n").writerows(rows)
+        text = out.getvalue()
+    return text, True
+
+
+def _checked_header(
+    path: Path, text: str, separator: str, *, header: bool
+) -> tuple[list[str], bool]:
     """Return the column names, and whether there are blank lines; DataError for ragged rows."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    names, rows, has_blank_lines = next(reader), 0, False
+    first = [name.strip() or name for name in next(reader)]
+    names = first if header else [f"column_{i + 1}" for i in range(len(first))]
+    rows, has_blank_lines = int(not header), False
     refuse_duplicates(names)
     try:
         for row in reader:
@@ -121,93 +155,47 @@ def _checked_header(path: Path, text: str, separator: str) -> tuple[list[str], b
     return names, has_blank_lines
 
 
-def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, TextFormats]:
+def _text_frame(path: Path, text: str, separator: str, *, header: bool) -> pl.DataFrame:
+    try:
+        return pl.read_csv(
+            io.BytesIO(text.encode()),
+            infer_schema=False,
+            separator=separator,
+            has_header=header,
+            truncate_ragged_lines=False,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        msg = f"{path} cannot be read as CSV: {str(error).splitlines()[0]}"
+        raise DataError(msg) from None
+
+
+def _typed(frame: pl.DataFrame, separator: str) -> CsvTable:
     """Give each column of text the type that fits all of its values."""
-    decimals: dict[str, int] = {}
-    times: dict[str, str] = {}
-    columns = {}
+    formats, notes, columns = TextFormats(separator=separator), [], []
     for column in frame.iter_columns():
-        parsed = parse_numbers(column)
-        if parsed is not None and parsed.dtype == pl.Float64:
-            decimals |= _printed_decimals(column)
-        if parsed is None:
-            parsed, time_format = parse_times(column)
-            times |= {column.name: time_format} if time_format else {}
-        columns[column.name] = parsed
-    return pl.DataFrame(columns), TextFormats(decimals, times)
+        text = column.drop_nulls().str.strip_chars()
+        if len(text) and text.is_in(["true", "false"]).all():
+            columns.append(column.str.strip_chars() == "true")
+            continue
+        parsed: ParsedColumn = parse_text(column, decimal_comma=separator == ";")
+        formats = formats.with_column(parsed)
+        notes += [f"check: column {column.name!r} {parsed.note}"] if parsed.note else []
+        columns.append(parsed.values)
+    return CsvTable(by_name(columns), formats, tuple(notes))
 
 
-def parse_numbers(column: pl.Series) -> pl.Series | None:
-    """Return a column of text as numbers or truth values; None when it holds anything else."""
-    text = column.drop_nulls().str.strip_chars()
-    if not len(text):
-        return None
-    if text.is_in(["true", "false"]).all():
-        return column == "true"
-    missing = text.str.contains(MISSING)
-    text = text.filter(~missing)
-    for pattern, dtype in ((INTEGER, pl.Int64), (NUMBER, pl.Float64)):
-        if len(text) and text.str.contains(pattern).all():
-            stripped = column.str.strip_chars()
-            if missing.any():
-                stripped = stripped.set(stripped.str.contains(MISSING), None)
-            cast = stripped.cast(dtype, strict=False)
-            return cast if cast.null_count() == stripped.null_count() else None
-    return None
-
-
-def _printed_decimals(column: pl.Series) -> dict[str, int]:
-    """Return the number of digits after the point, by column, if all its numbers have as many."""
-    text = column.drop_nulls()
-    if text.str.contains("[eE]").any():
-        return {}
-    digits = text.str.extract(r"\.([0-9]*)\s*$").str.len_chars().fill_null(0)
-    return {column.name: int(digits[0])} if digits.n_unique() == 1 else {}
-
-
-def parse_times(column: pl.Series, known: str | None = None) -> tuple[pl.Series, str | None]:
-    """Return a column of text as dates or date-times with their format, or unchanged with None.
-
-    A `known` format is the only one that is tried; integers such as 20240131 may have one, too.
-    """
-    if known is not None:
-        return _strptime(column, pl.Datetime if TIME_OF_DAY.search(known) else pl.Date, known)
-    text = column.drop_nulls().str.strip_chars()
-    if not len(text):
-        return column, None
-    for pattern, date_format in DATE_FORMATS.items():
-        if text.str.contains(pattern).all():
-            return _strptime(column, pl.Date, date_format)
-    first = TIMESTAMP.fullmatch(text[0])
-    if first and text.str.contains(f"^(?:{TIMESTAMP.pattern.replace('?P<', '?<')})$").all():
-        return _strptime(column, pl.Datetime, _timestamp_format(first))
-    return column, None
-
-
-def _timestamp_format(match: re.Match[str]) -> str:
-    """Return the strftime format of a date-time."""
-    clock = "%H:%M" + (":%S" if match["seconds"] else "") + ("%.f" if match["fraction"] else "")
-    zone = match["zone"] or ""
-    zone = ("%:z" if match["colon"] else "%z") if zone not in ("", "Z") else zone
-    return f"%Y-%m-%d{match['separator']}{clock}{zone}"
-
-
-def _strptime(
-    column: pl.Series, dtype: type[pl.Date | pl.Datetime], time_format: str
-) -> tuple[pl.Series, str | None]:
-    """Return the times of a column and their format; the column itself and None if any is invalid.
-
-    A format without month or day means the first of them.
-    """
-    absent = [
-        code
-        for code, implying in CALENDAR_CODES.items()
-        if not re.search(f"%-?[{implying}]", time_format)
+def _header_notes(names: list[str], *, header: bool) -> list[str]:
+    """Return a note when the first line looks like data."""
+    if not header:
+        return []
+    values = [n for n in names if re.match(NUMBER, n) or parse_times(pl.Series([n]))[1]]
+    if not values:
+        return []
+    shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    return [
+        f"check: the first line names the columns: {shown}; if it is data, read with --no-header"
     ]
-    text = column.cast(pl.String).str.strip_chars() + " 01" * len(absent)
-    time_dtype = pl.Date() if dtype is pl.Date else pl.Datetime("us")
-    parsed = text.str.strptime(time_dtype, " ".join([time_format, *absent]), strict=False)
-    if parsed.null_count() != column.null_count():
-        return column, None
-    is_utc = time_format.endswith("Z")
-    return (parsed.dt.replace_time_zone("UTC") if is_utc else parsed), time_format
+
+
+def _blank_notes(blanks: bool) -> list[str]:
+    return ["blanks around names and values that are not quoted are dropped"] if blanks else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,6 +162,11 @@ def _convert(frame: nw.DataFrame[Any]) -> tuple[pl.DataFrame, FrameFormat, list[
     }
     library = "pandas" if frame.implementation.is_pandas() else "polars"
     return pl.DataFrame(columns), FrameFormat(library, other_labels, dtypes, categories), notes
+
+
+def by_name(columns: Iterable[pl.Series]) -> pl.DataFrame:
+    """Return columns as a frame; Polars would rename one without a name."""
+    return pl.DataFrame({column.name: column for column in columns})
 
 
 def refuse_duplicates(names: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from pushforward.errors import DataError
 
 MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
 MIN_DISTINCT = 1000  # with more distinct texts, so is a column whose texts are mostly distinct
+MOSTLY = 0.75  # the share of distinct texts from which on they are mostly distinct
+KEY_NAMES = "id|ids|uuid|guid|key|index|row|unnamed"  # parts of a name that say "key"
+TEXT_KEY_NAMES = "nr|no|num|number|code|sku|iban|mail|email|phone|tel|ssn|passport|ref|hash|token"
+UUID = r"^\{?[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?$"
 MAX_LENGTH = 64
 CHARACTER_CLASSES = (  # a subset of the first set generalises to the first, else to the second
     (string.digits, string.digits),
@@ -33,7 +38,51 @@ def looks_like_identifiers(summary: ColumnSummary) -> bool:
     if summary.dtype != pl.String or summary.present < MIN_UNIQUE_ROWS:
         return False
     distinct = math.inf if summary.levels is None else len(summary.levels)
-    return distinct == summary.present or distinct > max(MIN_DISTINCT, summary.present / 2)
+    return distinct == summary.present or distinct > max(MIN_DISTINCT, MOSTLY * summary.present)
+
+
+def is_key(summary: ColumnSummary) -> bool:
+    """Whether there is evidence that texts, nearly all different, are keys.
+
+    A name that says so, a UUID, or a fixed form: as many characters each, at each place of one
+    kind (digits, letters, or one sign), and a digit among them.
+    """
+    texts = summary.texts
+    if _names_key(summary.name, f"{KEY_NAMES}|{TEXT_KEY_NAMES}"):
+        return True
+    if texts is None or not len(texts):
+        return False
+    strings = texts.cast(pl.String)
+    if strings.str.contains(UUID).all():
+        return True
+    shapes = strings.str.replace_all("[0-9]", "0").str.replace_all("[A-Za-z]", "a")
+    one_shape = shapes.n_unique() == 1 and " " not in shapes[0]
+    return one_shape and "0" in shapes[0]
+
+
+def all_differ(summary: ColumnSummary, sample: pl.Series) -> bool:
+    """Whether integers all differ, and none is missing, as far as the training rows say."""
+    whole = summary.dtype.is_integer() and summary.present == summary.rows >= MIN_UNIQUE_ROWS
+    return whole and sample.n_unique() == len(sample)
+
+
+def is_integer_key(summary: ColumnSummary, sample: pl.Series) -> bool:
+    """Whether integers are keys: they all differ, and their name says so."""
+    return _names_key(summary.name, KEY_NAMES) and all_differ(summary, sample)
+
+
+def counts_rows(summary: ColumnSummary, sample: pl.Series) -> bool:
+    """Whether integers number the rows: all of 0 or 1 to the number of rows, each once."""
+    low, high = summary.integers.low, summary.integers.high
+    if low not in (0, 1) or high is None:
+        return False
+    return high - low + 1 == summary.rows and all_differ(summary, sample)
+
+
+def _names_key(name: str, words: str) -> bool:
+    """Whether one of the words is a part of a name: customer_id, CustomerID, "order no."."""
+    parts = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    return re.search(rf"(?:^|[^a-z])(?:{words})(?:[^a-z]|$)", parts) is not None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import get_args
 
 import polars as pl
@@ -19,11 +20,19 @@ from pushforward.data.tables.columns import (
     RareHandling,
 )
 from pushforward.data.tables.constraints import Constraint, ConstraintSet
-from pushforward.data.tables.csv_text import TextFormats, parse_times
-from pushforward.data.tables.frames import FrameFormat
-from pushforward.data.tables.identifiers import Identifier, looks_like_identifiers
+from pushforward.data.tables.frames import FrameFormat, by_name
+from pushforward.data.tables.identifiers import (
+    Identifier,
+    all_differ,
+    counts_rows,
+    is_integer_key,
+    is_key,
+    looks_like_identifiers,
+)
 from pushforward.data.tables.metadata import Metadata
 from pushforward.data.tables.schema import TableSchema
+from pushforward.data.tables.text_types import ParsedColumn, TextFormats, parse_text
+from pushforward.data.tables.time_text import parse_times
 from pushforward.errors import DataError, nearest
 
 COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
@@ -39,7 +48,7 @@ class TableOptions:
         condition: the name of the column that models are conditioned on, or None.
         kinds: of columns, by name.
         rare: how rare categories are handled, see `CategoricalCodec.fit`.
-        text_formats: of numbers and times in a CSV file.
+        text_formats: of numbers and times that are written as text.
         constraints: what must hold in every row.
         metadata: of a file; their kinds and formats are already merged into the other fields.
     """
@@ -97,8 +106,8 @@ def fit_table(
     """
     options = options or TableOptions()
     options.validate(frame.columns)
-    frame, options = _parse_text(frame, options)
-    builder = SchemaBuilder(options, _constraint_set(frame, train, options))
+    frame, options, notes = _parse_text(frame, options)
+    builder = SchemaBuilder(options, _constraint_set(frame, train, options), notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
@@ -140,11 +149,11 @@ class SchemaBuilder:
         if summary.name == self.options.condition:
             self.condition_column = _condition_codec(summary, sample, self.options.rare)
             return
-        kind = summary.kind or _infer_kind(summary)
+        kind = summary.kind or _infer_kind(summary, sample)
         remarks = _missing_remarks(summary)
         if kind == "identifier":
             self.identifiers.append(Identifier.fit(summary))
-            remarks.append("holds identifiers: generated anew by their pattern, none is stored")
+            self.notes += [_identifier_note(summary)]
         elif kind in ("categorical", "boolean"):
             category = CategoricalCodec.fit(summary, sample, self.options.rare)
             self.columns.append(category)
@@ -154,6 +163,11 @@ class SchemaBuilder:
             self.columns.append(number)
             remarks += _number_remarks(summary, number, sample)
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
+        if counts_rows(summary, sample) and kind == "numeric":
+            self.notes += [
+                f"check: column {summary.name!r} numbers the rows; if it is a key, override it as "
+                "identifier"
+            ]
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None
@@ -166,41 +180,68 @@ class SchemaBuilder:
             self.condition_column,
             frame_format,
             self.constraint_set,
+            self.options.text_formats.separator,
         )
 
 
-def _infer_kind(summary: ColumnSummary) -> str:
+def _identifier_note(summary: ColumnSummary) -> str:
+    """Return a note on a column of identifiers: to be acted on where there is no evidence."""
+    name = summary.name
+    if summary.kind is not None or summary.dtype.is_integer() or is_key(summary):
+        return f"column {name!r} holds identifiers: generated anew by their pattern, none is stored"
+    return (
+        f"check: column {name!r} holds text that is nearly all different, e.g. "
+        f"{summary.examples[0]!r}: it is generated anew by its pattern, unrelated to the other "
+        f"columns; if it should be learned, read it with overrides={{{name!r}: 'categorical'}} "
+        f"(--override {quote(f'{name}=categorical')})"
+    )
+
+
+def _infer_kind(summary: ColumnSummary, sample: pl.Series) -> str:
     """Return the kind of a column."""
     if summary.dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
         return "categorical"
     if summary.dtype == pl.String:
         return "identifier" if looks_like_identifiers(summary) else "categorical"
-    return "numeric"
+    return "identifier" if is_integer_key(summary, sample) else "numeric"
 
 
-def _parse_text(frame: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, TableOptions]:
-    """Return a table with text parsed as the user's kinds say, and the formats of its times."""
-    columns = {}
+def _parse_text(
+    frame: pl.DataFrame, options: TableOptions
+) -> tuple[pl.DataFrame, TableOptions, list[str]]:
+    """Return a table with text read as numbers and times, the formats of these, and notes."""
+    columns, notes = [], []
     for values in frame.iter_columns():
-        columns[values.name], options = _parse_column(values, options)
-    return pl.DataFrame(columns), options
+        parsed = _parse_column(values, options)
+        if parsed.values is not values:
+            held = values.dtype == pl.String and options.text_formats.separator is None
+            formats = options.text_formats.with_column(parsed, held=held)
+            options = replace(options, text_formats=formats)
+        notes += [f"check: column {values.name!r} {parsed.note}"] if parsed.note else []
+        columns.append(parsed.values)
+    return by_name(columns), options, notes
 
 
-def _parse_column(values: pl.Series, options: TableOptions) -> tuple[pl.Series, TableOptions]:
-    """Return text as the numbers or times that the user's kind says, and their format."""
+def _parse_column(values: pl.Series, options: TableOptions) -> ParsedColumn:
+    """Return text as the numbers or times that it is, or that the user's kind says."""
     kind = options.kinds.get(values.name)
     known = options.text_formats.times.get(values.name)
-    if kind == "datetime" and (values.dtype == pl.String or (known and values.dtype.is_integer())):
-        values, time_format = parse_times(values, known)
+    is_text = values.dtype == pl.String
+    if kind == "datetime" and (is_text or (known and values.dtype.is_integer())):
+        times, time_format, note = parse_times(values, known)
         if known and time_format is None:
             examples = values.drop_nulls().head(3).to_list()
             msg = f"column {values.name!r} must hold times in the format {known!r}"
             raise DataError(f"{msg}, and some values do not, e.g. {examples}")
-        text_formats = options.text_formats.with_time(values.name, time_format)
-        options = replace(options, text_formats=text_formats)
-    elif kind in ("numeric", "integer") and values.dtype == pl.String:
-        values = _text_as_numbers(values)
-    return values, options
+        return ParsedColumn(times if time_format else values, None, time_format, note)
+    if not is_text or kind in ("categorical", "boolean", "identifier"):
+        return ParsedColumn(values)
+    if values.name == options.condition:
+        return ParsedColumn(values)
+    parsed = parse_text(values)
+    if kind in ("numeric", "integer") and parsed.is_text:
+        return ParsedColumn(_text_as_numbers(values))
+    return ParsedColumn(values) if parsed.is_text else parsed
 
 
 def _text_as_numbers(values: pl.Series) -> pl.Series:
@@ -280,10 +321,10 @@ def _number_remarks(summary: ColumnSummary, number: NumericCodec, sample: pl.Ser
     if not summary.dtype.is_integer():
         return []
     low, high = summary.integers.low or 0, summary.integers.high or 0
-    enough_rows = summary.present == summary.rows >= MIN_KEY_ROWS
+    many = summary.rows >= MIN_KEY_ROWS and all_differ(summary, sample)
     remarks = {
         "has integers that all differ; if they are names, override it as identifier": (
-            enough_rows and sample.n_unique() == len(sample)
+            many and not counts_rows(summary, sample)
         ),
         f"spans {high - low}, more than 2^53: its integers keep 16 digits; if they are names, "
         "override it as identifier or categorical": high - low > MAX_EXACT_INTEGER,

@@ -17,7 +17,7 @@ from pushforward.data.schema import ClassCondition, DataKind, Schema
 from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, column_from_json
 from pushforward.data.tables.constraints import ConstraintSet
-from pushforward.data.tables.frames import FrameFormat, to_polars
+from pushforward.data.tables.frames import FrameFormat, by_name, to_polars
 from pushforward.data.tables.identifiers import Identifier
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
@@ -38,6 +38,7 @@ class TableSchema(Schema):
         condition_column: the codec of the column that models are conditioned on, or None.
         frame_format: the library and the types of the user's data frame.
         constraint_set: transforms the user's table to the modelled one, and back.
+        separator: of the user's CSV file, or None.
     """
 
     kind: ClassVar[DataKind] = "table"
@@ -50,12 +51,14 @@ class TableSchema(Schema):
         condition_column: CategoricalCodec | None = None,
         frame_format: FrameFormat | None = None,
         constraint_set: ConstraintSet | None = None,
+        separator: str | None = None,
     ) -> None:
         self.column_names, self.columns = tuple(column_names), tuple(columns)
         self.identifiers, self.condition_column = tuple(identifiers), condition_column
         self.condition = None if condition_column is None else _condition(condition_column)
         self.frame_format = frame_format or FrameFormat()
         self.constraint_set = constraint_set or ConstraintSet()
+        self.separator = separator
         self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
         if not columns:
@@ -153,7 +156,8 @@ class TableSchema(Schema):
             column = self.condition_column
             values[column.name] = column.decode(_column_codes(column, labels))
         frame = self.constraint_set.inverse_transform(pl.DataFrame(values))
-        return self.constraint_set.verify(frame.select(self.column_names))
+        frame = self.constraint_set.verify(frame.select(self.column_names))
+        return self.format_text(frame, only_held=True)
 
     def features(self, rows: Tensor) -> Tensor:
         """Return float32 (n, d): ranks of numbers, one-hot categories, flags for missing numbers.
@@ -171,17 +175,21 @@ class TableSchema(Schema):
         scaled = [ranks.mT * math.sqrt(6), *(cells / math.sqrt(2) for cells in onehot), flags]
         return torch.cat([features.float() for features in scaled], dim=1)
 
-    def format_text(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame with numbers and times as they were written in the user's CSV file."""
+    def format_text(self, frame: pl.DataFrame, *, only_held: bool = False) -> pl.DataFrame:
+        """Return a frame with numbers and times as the user wrote them.
+
+        All of them, for a file of text, or `only_held`: those that the user's frame holds as text.
+        """
         codecs = self.constraint_set.codecs | {column.name: column for column in self.columns}
-        return pl.DataFrame(
-            {
-                values.name: codecs[values.name].format_text(values)
-                if values.name in codecs
-                else values
-                for values in frame.iter_columns()
-            }
-        )
+        if only_held:
+            codecs = {name: codec for name, codec in codecs.items() if codec.holds_text}
+        formatted = [
+            codecs[values.name].format_text(values).alias(values.name)
+            if values.name in codecs
+            else values
+            for values in frame.iter_columns()
+        ]
+        return by_name(formatted)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -193,6 +201,7 @@ class TableSchema(Schema):
             "condition_column": self.condition_column and self.condition_column.to_json(),
             "frame_format": self.frame_format.to_json(),
             "constraint_set": self.constraint_set.to_json(),
+            "separator": self.separator,
         }
 
     @classmethod
@@ -206,6 +215,7 @@ class TableSchema(Schema):
             condition if isinstance(condition, CategoricalCodec) else None,
             FrameFormat.from_json(data["frame_format"]),
             ConstraintSet.from_json(data["constraint_set"]),
+            data["separator"],
         )
 
     def _cell_table(self, device: torch.device) -> CellTable:

@@ -19,7 +19,7 @@ from pushforward.data.tables.columns import (
 )
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.number_line import NumberLine
-from pushforward.data.tables.csv_text import TextFormats
+from pushforward.data.tables.text_types import TextFormats
 
 CODE = "code"
 

@@ -25,8 +25,8 @@ from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.difference import DifferenceStep, Limits
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.number_line import NumberLine, fit_lines
-from pushforward.data.tables.csv_text import TextFormats
 from pushforward.data.tables.identifiers import looks_like_identifiers
+from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
 Step = DifferenceStep | CombinationStep | DerivedStep

@@ -15,7 +15,7 @@ from pushforward.data.tables.columns import NumericCodec, column_from_json
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.number_line import NumberLine
-from pushforward.data.tables.csv_text import TextFormats
+from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
 ROUNDING_ERROR = {np.float64: 1e-12, np.float32: 1e-6}  # relative to the largest number of a row

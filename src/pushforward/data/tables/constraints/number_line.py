@@ -22,7 +22,7 @@ from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import MAX_EXACT_INTEGER, NumericCodec, column_from_json
 from pushforward.data.tables.constraints.language import BoundValue
-from pushforward.data.tables.csv_text import TextFormats
+from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
 NANOSECONDS_PER_TICK = {"ms": 1_000_000, "us": 1_000, "ns": 1}
