@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,7 +89,7 @@ def test_the_column_decides_what_a_mark_is(texts: list[str], values: list[Any]) 
 
 def test_thousands_that_may_be_decimals_are_said() -> None:
     english, german = (
-        parse_numbers(pl.Series(["1,234", "5,678"]), decimal_comma=c) for c in (0, 1)
+        parse_numbers(pl.Series(["1,234", "5,678"]), decimal_comma=c) for c in (False, True)
     )
     assert english is not None
     assert german is not None
@@ -322,6 +323,31 @@ def test_text_that_is_all_different_without_evidence_is_said_first() -> None:
     data = pf.read(pl.DataFrame({"remark": texts, "v": RNG.normal(size=300)}))
     assert data.notes[0].startswith("check: column 'remark'")
     assert "--override remark=categorical" in data.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "pattern"),
+    [
+        (
+            [
+                f"{'abcdefgh'[: 3 + i % 5]}.{'xyzuvw'[i % 4 :]}{i}@{('mail.org', 'web.de')[i % 2]}"
+                for i in range(500)
+            ],
+            r"[a-z]{3,8}\.[a-z]{3,6}\d+@(mail|web)\.(org|de)",
+        ),
+        ([f"INV-{i}/{2020 + i % 4}" for i in range(5, 500)], r"INV-\d+/202[0-3]"),
+        ([f"Room {i}" for i in range(300)], r"Room \d+"),
+    ],
+)
+def test_identifiers_of_varying_length_keep_their_form(texts: list[str], pattern: str) -> None:
+    data = pf.read(pl.DataFrame({"code": texts, "v": RNG.normal(size=len(texts))}))
+    schema = pf.data.schema_from_json(data.schema.to_json())
+    rows = data.rows[:1].expand(20_000, -1)
+    fresh = schema.decode(rows, generator=torch.Generator().manual_seed(0))["code"]
+    assert fresh.is_unique().all()
+    assert fresh.str.contains(f"^{pattern}$").all()
+    lengths, real = fresh.head(400).str.len_chars().mean(), pl.Series(texts).str.len_chars().mean()
+    assert abs(lengths - real) < 3  # the list of short ones is used up in a large sample
 
 
 def test_what_repeats_is_no_key() -> None:

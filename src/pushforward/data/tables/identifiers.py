@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
 from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.identifier_forms import Form, fit_forms, form_texts
 from pushforward.errors import DataError
 
 MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
@@ -96,6 +97,7 @@ class Identifier:
         lengths: the shares of the lengths 1, 2, ...
         missing: the share of missing values.
         negative: the share of negative numbers; the pattern is that of their digits.
+        forms: of texts of varying length; then the alphabets are not used.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Identifier:
     lengths: tuple[float, ...]
     missing: float
     negative: float = 0.0
+    forms: tuple[Form, ...] = ()
 
     @classmethod
     def fit(cls, summary: ColumnSummary) -> Identifier:
@@ -122,7 +125,8 @@ class Identifier:
         if dtype.is_integer():
             alphabets[0] = alphabets[0].replace("0", "") or "1"
         missing, shares = summary.nulls / summary.rows, tuple(lengths.tolist())
-        return cls(summary.name, dtype, tuple(alphabets), shares, missing, negative)
+        forms = () if dtype.is_integer() else fit_forms(strings, _alphabet)
+        return cls(summary.name, dtype, tuple(alphabets), shares, missing, negative, forms)
 
     def generate(
         self, n: int, generator: torch.Generator | None = None, first: int = 0
@@ -133,8 +137,13 @@ class Identifier:
         """
         device = None if generator is None else generator.device
         key = int(torch.randint(2**62, (), generator=generator, device=device))
-        distinct = DistinctStrings(self.alphabets, self.lengths, self.dtype, key)
-        values = pl.Series(self.name, distinct.strings(first, n)).cast(self.dtype)
+        if self.forms:
+            strings = form_texts(self.forms, first, n, key)
+        else:
+            strings = DistinctStrings(self.alphabets, self.lengths, self.dtype, key).strings(
+                first, n
+            )
+        values = pl.Series(self.name, strings, dtype=pl.String).cast(self.dtype)
         if self.negative:
             is_negative = pl.Series(hashed_uniform(first, n, key + 1) < self.negative)
             values = (-values).zip_with(is_negative, values)
@@ -150,6 +159,7 @@ class Identifier:
             "lengths": list(self.lengths),
             "missing": self.missing,
             "negative": self.negative,
+            "forms": [form.to_json() for form in self.forms],
         }
 
     @classmethod
@@ -162,6 +172,7 @@ class Identifier:
             tuple(data["lengths"]),
             data["missing"],
             data["negative"],
+            tuple(map(Form.from_json, data["forms"])),
         )
 
 
