@@ -100,7 +100,10 @@ def parse_numbers(
     Plain numbers have none, unless all have as many decimals. A note says where thousands cannot
     be told from decimals, as in `1,234`: `decimal_comma` then decides.
     """
-    text = column.drop_nulls().unique().str.strip_chars()
+    few = column.drop_nulls().head(FEW).str.strip_chars()
+    if not few.str.contains(f"{NUMBER}|{SPELLED}|{MISSING}").all():  # soon said of most text
+        return None
+    text = column.drop_nulls().unique(maintain_order=True).str.strip_chars()
     text = text.filter(~text.str.contains(MISSING))
     if not len(text):
         return None
@@ -108,7 +111,7 @@ def parse_numbers(
     present = present.set(present.str.contains(MISSING).fill_null(value=False), None)
     if text.str.contains(NUMBER).all():
         return _plain(present)
-    if not text.head(FEW).str.contains(SPELLED).all() or not text.str.contains(SPELLED).all():
+    if not text.str.contains(SPELLED).all():
         return None
     found = _format(text, decimal_comma=decimal_comma)
     if found is None:
