@@ -22,6 +22,8 @@ MAX_MAGNITUDE = 1e150  # the products of two larger numbers overflow
 def to_numpy(data: Any) -> Array:
     """Return an array of finite numbers; DataError for anything else."""
     array = data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
+    if not array.dtype.isnative:  # as FITS and some TIFF files have it
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "biuf":
         msg = f"an array must hold numbers, got dtype {array.dtype}"
         raise DataError(f"{msg}; use a data frame for text and mixed columns")
