@@ -16,14 +16,18 @@ from pushforward.cli.parameters import (
     ClipGradNorm,
     Condition,
     Constraint,
+    Crop,
     Data,
     Device,
     Ema,
     Key,
+    Kind,
     LearningRate,
     Metadata,
+    PixelRange,
     Precision,
     Rare,
+    Resize,
     known_measures,
     listed,
     print_json,
@@ -86,6 +90,10 @@ def compare(
     constraint: Constraint = None,
     rare: Rare = "draw",
     metadata: Metadata = None,
+    kind: Kind = None,
+    pixel_range: PixelRange = None,
+    resize: Resize = None,
+    crop: Crop = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -112,7 +120,8 @@ def compare(
     from pushforward.cli.console import Display, err
     from pushforward.report import compare as run
 
-    dataset = _read(data, condition, key, constraint, rare, metadata)
+    images = {"kind": kind, "range": pixel_range, "resize": resize, "crop": crop}
+    dataset = _read(data, condition, key, constraint, rare, metadata, images)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(
@@ -140,11 +149,12 @@ def _read(
     constraint: list[str] | None,
     rare: str,
     metadata: Path | None,
+    images: dict[str, Any],
 ) -> Dataset:
     """Read DATA as the options of `compare` and `fit` say."""
     from pushforward.data import read
 
-    given: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
+    given: dict[str, Any] = {"condition": condition, "key": key, "rare": rare} | images
     return read(data, constraints=constraint, metadata=metadata, **given)
 
 
@@ -187,6 +197,10 @@ def fit(
     constraint: Constraint = None,
     rare: Rare = "draw",
     metadata: Metadata = None,
+    kind: Kind = None,
+    pixel_range: PixelRange = None,
+    resize: Resize = None,
+    crop: Crop = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -214,7 +228,8 @@ def fit(
     from pushforward.cli.console import Display, err
     from pushforward.training.fit import fit as train
 
-    dataset = _read(data, condition, key, constraint, rare, metadata)
+    images = {"kind": kind, "range": pixel_range, "resize": resize, "crop": crop}
+    dataset = _read(data, condition, key, constraint, rare, metadata, images)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         fitted = train(

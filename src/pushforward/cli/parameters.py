@@ -128,6 +128,13 @@ def one_of(
     return check
 
 
+def optional(
+    check: Callable[[typer.CallbackParam, str], str],
+) -> Callable[[typer.CallbackParam, str | None], str | None]:
+    """Return a check of an option that may be left out."""
+    return lambda option, value: None if value is None else check(option, value)
+
+
 def valid_budget(text: str | None) -> str | None:
     """Return a budget's text; ModelError when it cannot be read."""
     if text is not None:
@@ -212,6 +219,32 @@ Rare = Annotated[
         help="What to do with rare categories: draw them as often as they occur, but together; "
         "name them '(rare)'; or keep each of them.",
         callback=one_of("draw", "name", "keep", error=DataError),
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        help="What an array of three or four axes holds: images, or array for vectors.",
+        callback=optional(one_of("array", "images", error=DataError)),
+    ),
+]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW..HIGH",
+        help="Values of black and white pixels, such as 0..1. By default all pixels tell.",
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Width and height of all images of a folder, such as 32x32."),
+]
+Crop = Annotated[
+    bool,
+    typer.Option(
+        "--crop",
+        help="Cut what does not fit the proportions of --resize, or all images to the smallest.",
     ),
 ]
 Metadata = Annotated[

@@ -74,7 +74,8 @@ class ImageSchema(Schema):
         if limits is not None:
             ranges = [PixelRange(*limits, usual=True)]
         else:
-            ranges = [choose_range(PixelValues.of(part)) for part in _parts(array, layout, space)]
+            parts = channel_parts(array, layout, separate=space.channels not in COLOURS)
+            ranges = [choose_range(PixelValues.of(part)) for part in parts]
         low, high = [r.low for r in ranges], [r.high for r in ranges]
         dtype, library = str(array.dtype), library_of(raw)
         schema = cls(space, layout, dtype, low, high, library, condition, from_folder)
@@ -116,15 +117,15 @@ class ImageSchema(Schema):
 
     def _refuse_outside(self, pixels: Array) -> None:
         """Raise DataError for pixels (n, C, H, W) below black or above white."""
-        own = [pixels] if len(self.low) == 1 else pixels.swapaxes(0, 1)
-        for part, low, high in zip(own, self.low, self.high, strict=True):
+        parts = channel_parts(pixels, "NCHW", separate=len(self.low) > 1)
+        for part, low, high in zip(parts, self.low, self.high, strict=True):
             if part.size and not (part.min() >= low and part.max() <= high):
                 msg = f"pixels must lie in [{number(low)}, {number(high)}], got"
                 msg = f"{msg} [{number(part.min())}, {number(part.max())}]"
                 raise DataError(f"{msg}; read all of them together, or rescale them")
 
-    def _limits(self, device: torch.device) -> tuple[float, float] | tuple[Tensor, Tensor]:
-        """Return black and white: numbers, or for bands tensors (C, 1, 1)."""
+    def _limits(self, device: torch.device) -> tuple[Any, Any]:
+        """Return black and white: numbers, which need no device, or for bands tensors (C, 1, 1)."""
         if len(self.low) == 1:
             return self.low[0], self.high[0]
         low, high = torch.tensor([self.low, self.high], dtype=torch.float64, device=device)
@@ -135,10 +136,11 @@ class ImageSchema(Schema):
         low, high = self._limits(pixels.device)
         scale = 2 / (high - low)
         exact = pixels if pixels.dtype == torch.uint8 else pixels.double()
-        return (exact * scale).sub_(1 + low * scale).float()
+        centred: Tensor = (exact * scale).sub_(1 + low * scale)
+        return centred.float()
 
-    def _pixels(self, x: Tensor) -> Tensor:
-        """Return pixels in the user's range, rounded where they are integers."""
+    def pixels(self, x: Tensor) -> Tensor:
+        """Return expanded images in the user's range, rounded where they are integers."""
         low, high = self._limits(x.device)
         pixels = (x.double() + 1) * ((high - low) / 2) + low
         pixels = torch.clamp(pixels, low, high)
@@ -150,7 +152,7 @@ class ImageSchema(Schema):
 
     def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
         """Return images clipped to [-1, 1], and rounded where pixels are integers."""
-        return self._pixels(x) if self.integers else x.clamp(-1, 1)
+        return self.pixels(x) if self.integers else x.clamp(-1, 1)
 
     def decode(
         self,
@@ -159,7 +161,7 @@ class ImageSchema(Schema):
         generator: torch.Generator | None = None,  # noqa: ARG002  # nothing is drawn
     ) -> Any:
         """Return images with the library, the layout and the dtype of the raw ones."""
-        pixels = rows.detach().cpu() if self.integers else self._pixels(rows.detach().cpu())
+        pixels = rows.detach().cpu() if self.integers else self.pixels(rows.detach().cpu())
         array = np.ascontiguousarray(_arranged(pixels.numpy(), self.layout))
         return from_numpy(array.astype(self.dtype), self.library)
 
@@ -218,11 +220,9 @@ def _is_image(channels: int, height: int, width: int) -> bool:
     return 0 < channels < min(height, width) and min(height, width) >= MIN_SIDE
 
 
-def _parts(array: Array, layout: str, space: Image) -> list[Array]:
-    """Return what has a range of its own: each band; grey and colours have one for all channels."""
-    if space.channels in COLOURS:
-        return [array]
-    return list(np.moveaxis(array, layout.index("C"), 0))
+def channel_parts(array: Array, layout: str, *, separate: bool) -> list[Array]:
+    """Return what has a range of its own: all pixels, or (`separate`) those of each channel."""
+    return list(np.moveaxis(array, layout.index("C"), 0)) if separate else [array]
 
 
 def _notes(ranges: Sequence[PixelRange]) -> tuple[str, ...]:
