@@ -19,7 +19,7 @@ from pushforward.space import Image
 MIN_SIDE = 8  # pixels
 COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA; any other number are bands
 LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W) with H, W >= 8, and channels fewer than those"
-STORED = (torch.uint8, torch.int16, torch.int32)  # the types of encoded integers
+STORED = {"uint8": torch.uint8, "int16": torch.int16, "int32": torch.int32}  # encoded integers
 
 
 class ImageSchema(Schema):
@@ -92,10 +92,10 @@ class ImageSchema(Schema):
         return np.dtype(self.dtype).kind != "f"
 
     @property
-    def stored(self) -> torch.dtype:
+    def stored(self) -> str:
         """The type of encoded integers; DataError where none holds the range."""
         for dtype in STORED:
-            if torch.iinfo(dtype).min <= min(self.low) and max(self.high) <= torch.iinfo(dtype).max:
+            if np.iinfo(dtype).min <= min(self.low) and max(self.high) <= np.iinfo(dtype).max:
                 return dtype
         msg = f"integer pixels must fit 32 bits, got {number(min(self.low))} to"
         raise DataError(f"{msg} {number(max(self.high))}; give floats")
@@ -112,8 +112,9 @@ class ImageSchema(Schema):
             raise DataError(msg)
         pixels = _channels_first(array, self.layout)
         self._refuse_outside(pixels)
-        wide = torch.from_numpy(pixels.astype(np.int64 if self.integers else np.float64))
-        return wide.to(self.stored) if self.integers else self._centred(wide)
+        exact = pixels.astype(self.stored if self.integers else np.float64, copy=False)
+        rows = torch.from_numpy(exact)
+        return rows if self.integers else self._centred(rows)
 
     def _refuse_outside(self, pixels: Array) -> None:
         """Raise DataError for pixels (n, C, H, W) below black or above white."""
@@ -144,7 +145,7 @@ class ImageSchema(Schema):
         low, high = self._limits(x.device)
         pixels = (x.double() + 1) * ((high - low) / 2) + low
         pixels = torch.clamp(pixels, low, high)
-        return pixels.round().to(self.stored) if self.integers else pixels
+        return pixels.round().to(STORED[self.stored]) if self.integers else pixels
 
     def expand(self, rows: Tensor) -> Tensor:
         """Return float32 in [-1, 1]."""

@@ -52,7 +52,7 @@ def _cure(known: PixelValues, own: PixelRange, name: str, other: PixelValues) ->
     shift = own.low - chosen.low * scale
     moved = name if abs(scale - 1) < 1e-3 else f"{name} * {scale:.6g}"
     moved = moved if abs(shift) < 1e-3 * (own.high - own.low) else f"{moved} + {number(shift)}"
-    if known.dtype == other.dtype:
+    if known.dtype == other.dtype and (known.is_float or scale % 1 == shift % 1 == 0):
         return moved
     rounded = f"({moved})" if moved != name else moved
     rounded = rounded if known.is_float else f"{rounded}.round()"
