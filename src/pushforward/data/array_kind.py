@@ -49,5 +49,5 @@ def _guessed(raw: Any) -> tuple[ArrayKind, tuple[str, ...]]:
     values = PixelValues.of(array)
     if choose_range(values).usual:
         return "images", (f"check: {rows} are read as grey images; {READ_AS_ARRAY}",)
-    note = f"check: {rows} hold {values}, which pictures seldom do, and are read as vectors"
+    note = f"check: {rows} are read as vectors, since pictures seldom hold {values}"
     return "array", (f"{note}; {READ_AS_IMAGES}",)

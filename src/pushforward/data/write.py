@@ -181,22 +181,22 @@ def _image_files(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> 
 def _file_pixels(schema: ImageSchema, rows: Tensor) -> tuple[Array, str]:
     """Return the pixels of files, and the files' ending.
 
-    Integers of 8 bits, or of 16 in grey, keep their values. Grey floats that came from a folder do
-    too, as TIFF. All others are scaled from black and white to 0 and 255.
+    Grey floats and 32-bit integers that came from a folder are TIFFs again. Integers of 8 bits, or
+    of 16 in grey, keep their values; all others are scaled from black and white to 0 and 255.
     """
     channels = schema.space.channels
     if channels not in COLOURS:
         msg = f"files of images have 1, 3 or 4 channels, and these have {channels}"
         raise DataError(f"{msg}; write them as .npz or .npy")
     grey, low, high = channels == 1, min(schema.low), max(schema.high)
-    pixels, ending = rows, ".png"
-    kept: type[np.generic] | None = None
-    if schema.integers and schema.dtype != "bool" and low >= 0 and high < 2**16:
-        kept = np.uint8 if high < 2**8 else np.uint16 if grey else None
-    elif grey and schema.from_folder:
-        kept, ending = (np.int32 if schema.integers else np.float32), ".tiff"
-        pixels = rows if schema.integers else schema.pixels(rows)
+    ending = ".tiff" if schema.from_folder and schema.dtype in {"float32", "int32"} else ".png"
+    kept: str | None = None
+    if ending == ".tiff":
+        kept = schema.dtype
+    elif schema.integers and schema.dtype != "bool" and low >= 0 and high < 2**16:
+        kept = "uint8" if high < 2**8 else "uint16" if grey else None
+    pixels = rows if schema.integers else schema.pixels(rows)
     if kept is None:
-        pixels, kept = ((schema.expand(rows) + 1) * 127.5).round(), np.uint8
-    array = pixels.permute(0, 2, 3, 1).numpy().astype(kept)
+        pixels = ((schema.expand(rows) + 1) * 127.5).round()
+    array = pixels.permute(0, 2, 3, 1).numpy().astype(kept or "uint8")
     return (array[..., 0] if grey else array), ending

@@ -40,8 +40,8 @@ def _same(known: PixelValues, own: PixelRange, other: PixelValues) -> bool:
     chosen = choose_range(other)
     if known.is_float and own.usual and chosen.usual and own.low < 0 <= other.low:
         return False  # [-1, 1] and [0, 1]
-    if known.dtype != other.dtype and WIDER * (chosen.high - chosen.low) <= span:
-        return known.is_float
+    if known.dtype != other.dtype and not known.is_float and chosen.usual:
+        return WIDER * (chosen.high - chosen.low) > span
     return other.high - other.low > NARROWER * span
 
 
