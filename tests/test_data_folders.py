@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pushforward.cli.main import run_command
 from pushforward.data import Dataset, read
 from pushforward.errors import DataError
 
@@ -385,6 +386,25 @@ def test_cropping_alone_keeps_pixels(tmp_path: Path) -> None:
     assert raw(data).shape == (12, 8, 11, 1)
     np.testing.assert_array_equal(raw(data)[:, :, 1:-1, 0], GREY[:12])
     assert data.notes == ("8 of 12 images are cut to 11x8",)
+
+
+def test_the_command_line_reads_folders_likewise(tmp_path: Path, capfd: Any) -> None:
+    of_many_sizes(tmp_path / "real", gradient)
+    (tmp_path / "real" / "scan.heic").write_bytes(b"unknown")
+    real, run, fake = (str(tmp_path / name) for name in ("real", "run", "fake"))
+    size = ["--resize", "10x12", "--crop"]
+    assert run_command(["fit", real, "--out", run, "--budget", "2", *size]) == 0
+    assert "note: check: left out what is no image: 1 .heic" in capfd.readouterr().err
+    assert run_command(["sample", run, "-n", "12", "-o", fake]) == 0
+    assert raw(read(fake)).shape == (12, 12, 10, 3)
+    assert run_command(["measure", real, fake, "--measures", "energy", *size]) == 0
+    assert "real: check: left out what is no image: 1 .heic" in capfd.readouterr().err
+    assert run_command(["measure", real, fake, "--measures", "energy"]) == 2
+    assert "--resize" in capfd.readouterr().err
+    values = ["--range", "-1..300", "--measures", "energy", "--kind"]
+    assert run_command(["measure", fake, fake, *values, "images"]) == 0
+    assert run_command(["measure", fake, fake, *values, "array"]) == 2
+    assert "range= is for images" in capfd.readouterr().err
 
 
 def test_thin_stripes_become_grey_and_no_moire(tmp_path: Path) -> None:

@@ -129,9 +129,9 @@ def measure(
     from pushforward.cli.console import out
     from pushforward.measures import measure as run
 
-    said = {"kind": kind, "range": pixel_range}
-    sizes = {"resize": resize, "crop": crop or None}
-    rows = [None if path is None else _rows(path, said, sizes) for path in (real, fake, train)]
+    values = {"kind": kind, "range": pixel_range}
+    paths = (real, fake, train)
+    rows = [None if path is None else _rows(path, values, resize, crop) for path in paths]
     card = run(
         rows[0],
         rows[1],
@@ -147,13 +147,22 @@ def measure(
         out.print(card)
 
 
-def _rows(path: str, said: dict[str, Any], sizes: dict[str, Any]) -> Any:
+def _rows(path: str, values: dict[str, Any], resize: str | None, crop: bool) -> Any:
     """Return the rows of a source, read as the options of `measure` say.
 
-    `sizes` are for folders of images alone.
+    What was noticed in reading a folder of images is printed.
     """
+    from pushforward.cli.console import print_note
     from pushforward.data import read, read_raw
+    from pushforward.data.image_files import Resizing
+    from pushforward.data.sources import load_source
 
-    options = said | (sizes if Path(path).is_dir() else {})
-    given = {name: value for name, value in options.items() if value is not None}
-    return read(path, **given) if given else read_raw(path)
+    if Path(path).is_dir():
+        source = load_source(path, resizing=Resizing.parse(resize, crop))
+        rows = source.data
+        for remark in source.notes:
+            print_note(f"{path}: {remark}")
+    else:
+        rows = read_raw(path)
+    given = {name: value for name, value in values.items() if value is not None}
+    return read(rows, **given) if given else rows
