@@ -226,6 +226,14 @@ def test_training_rows_are_standardised_column_by_column() -> None:
     np.testing.assert_allclose(data.schema.decode(data.rows)[:, 0], array[:, 0], atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">u2", ">i4"])
+def test_arrays_of_the_other_byte_order_are_read(dtype: str) -> None:
+    for shape in ((20, 3), (20, 8, 9, 3)):
+        array = RNG.integers(0, 256, shape).astype(dtype)
+        data = read(array)
+        np.testing.assert_allclose(data.schema.decode(data.rows), array, atol=1e-4)
+
+
 def test_a_vector_is_a_column() -> None:
     vector = RNG.normal(size=30)
     data = read(vector)
@@ -256,6 +264,8 @@ def test_quantising_rounds_to_integers() -> None:
         (np.zeros((2, 3)), "at least 10 rows .*, got 2"),
         (np.zeros(()), "must have rows"),
         (torch.zeros(3, 2), "at least 10 rows"),
+        (torch.zeros(30, 2, dtype=torch.bfloat16), r"got bfloat16; give \.float\(\)"),
+        (np.ma.masked_less(np.arange(20.0), 3), "got 3 of 20 masked"),
     ],
 )
 def test_arrays_that_cannot_be_read(array: Any, message: str) -> None:

@@ -190,6 +190,13 @@ def test_ranges_that_do_not_fit(images: Any, given: Any, message: str) -> None:
     [
         (RNG.normal(size=(50, 24, 10)), ArraySchema, (240,), "check: rows of shape .* are read as"),
         (RNG.random((50, 24, 10)), ImageSchema, (1, 24, 10), "check: .* kind='array'"),
+        (
+            RNG.random((50, 12, 12)),
+            ImageSchema,
+            (1, 12, 12),
+            "rows of .* grey images; kind='array'",
+        ),
+        (RNG.normal(size=(50, 9, 9)), ImageSchema, (1, 9, 9), "check: .* kind='array'"),
         (RNG.random((50, 24, 7)), ArraySchema, (168,), "check: "),
         (RNG.integers(0, 256, (50, 24, 10), np.uint8), ImageSchema, (1, 24, 10), None),
         (RNG.integers(-500, 9, (50, 24, 10)), ArraySchema, (240,), "check: .* kind='images'"),
@@ -314,18 +321,27 @@ def test_files_of_images_keep_integers_and_scale_the_rest(
         np.testing.assert_allclose(back, (images - low) * (255 / (high - low)), atol=0.51)
 
 
-@pytest.mark.parametrize("low", [0, -1])
-def test_float_tiffs_come_back_as_float_tiffs(tmp_path: Path, low: int) -> None:
-    images = spread(low, 1, "float32")[..., :1]
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [("float32", 0, 1), ("float32", -1, 1), ("int32", 0, 65535), ("int32", -9, 1_000_000)],
+)
+def test_tiffs_of_32_bits_come_back_as_such(
+    tmp_path: Path, dtype: str, low: int, high: int
+) -> None:
+    images = spread(low, high, dtype)[..., :1]
     for i, image in enumerate(images):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{i:02d}.tif")
     data = read(tmp_path)
-    assert (data.schema.to_json()["low"], data.schema.to_json()["high"]) == ([low], [1])
-    np.testing.assert_allclose(data.schema.decode(data.rows), images, atol=2e-7)
+    x = data.schema.expand(data.rows)
+    assert x.min() < -0.9
+    assert x.max() > 0.9
     schema = schema_from_json(data.schema.to_json())
-    back = read_raw(write(schema.decode(data.rows), tmp_path / "fake", schema=schema))
-    assert back.dtype == np.float32
-    np.testing.assert_allclose(back, images, atol=2e-7)
+    drawn = schema.decode(schema.quantise(x))
+    np.testing.assert_allclose(drawn, images, atol=2e-7 if dtype == "float32" else 0)
+    back = read_raw(write(drawn, tmp_path / "fake", schema=schema))
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back, drawn)
+    encode({"real": images, "fake": back}, "real")
 
 
 def test_bands_are_no_files(tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ def _guessed(raw: Any) -> tuple[ArrayKind, tuple[str, ...]]:
     array = to_numpy(raw)
     if layout[0] != "NHW" or array.dtype.name in PIXEL_TYPES:
         return "images", ()
-    values = PixelValues.of(array)
-    if choose_range(values).usual:
-        return "images", (f"check: {rows} are read as grey images; {READ_AS_ARRAY}",)
+    values, square = PixelValues.of(array), layout[1].height == layout[1].width
+    usual = choose_range(values).usual
+    if usual or square:
+        check = "" if usual and square else "check: "
+        return "images", (f"{check}{rows} are read as grey images; {READ_AS_ARRAY}",)
     note = f"check: {rows} are read as vectors, since pictures seldom hold {values}"
     return "array", (f"{note}; {READ_AS_IMAGES}",)

@@ -21,7 +21,7 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)
 BEYOND = 0.05  # values may leave a usual range by this share of its span (resampling does it)
 ROUNDING = 1e-3  # ... and by this share without a note to check
 FILLED = 0.25  # the share of a usual range that values must reach: else the picture is near black
-SAMPLED = 2**20  # pixels from which levels and quantiles are taken
+SAMPLED = 2**18  # pixels, drawn at random, from which levels and quantiles are taken
 MAX_LEVELS = 256  # distinct values that are counted
 FEW_LEVELS = 32  # distinct values that may be labels
 OUTLYING = 0.05  # 99 % of the pixels in less than this share of the range: a few are outliers
@@ -50,14 +50,16 @@ class PixelValues:
 
     @classmethod
     def of(cls, array: Array) -> PixelValues:
-        """Look at all values of an array (levels and quantiles: at a million of them)."""
+        """Look at all values of an array; levels and quantiles are those of a sample."""
         if array.size == 0:
             return cls(str(array.dtype), 0.0, 0.0, whole=True, levels=0)
         low, high = float(array.min()), float(array.max())
         if max(-low, high) > MAX_MAGNITUDE:
             msg = f"pixels must be numbers up to {MAX_MAGNITUDE:g}, got {low:g} to {high:g}"
             raise DataError(f"{msg}; rescale them")
-        some = array.reshape(-1)[:: -(-array.size // SAMPLED)]
+        some = array.reshape(-1)
+        if array.size > SAMPLED:
+            some = some[np.random.default_rng(0).integers(array.size, size=SAMPLED)]
         whole = array.dtype.kind != "f" or (_is_whole(some) and _is_whole(array))
         a, b = np.quantile(some.astype(np.float64), [0.005, 0.995])
         levels = min(len(np.unique(some)), MAX_LEVELS + 1)
