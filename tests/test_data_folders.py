@@ -50,7 +50,8 @@ def test_every_usual_ending_is_read(tmp_path: Path, ending: str) -> None:
     fill(tmp_path, 12, RGB, ending)
     data = read(tmp_path)
     assert data.rows.shape == (12, 3, 8, 9)
-    assert data.notes == ()
+    palette = ("12 of 12 images have a palette and are read as RGB",)
+    assert data.notes == (palette if ending == ".gif" else ())
     if ending in LOSSLESS.split():
         np.testing.assert_array_equal(raw(data), RGB[:12])
 
@@ -234,6 +235,35 @@ def test_opaque_alpha_and_grey_in_colours_are_left_out(tmp_path: Path) -> None:
     assert mixed.notes[-1] == "check: the images are 12 grey and 3 RGB: all are read as RGB"
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels", "note"),
+    [
+        ("1", 1, None),
+        ("CMYK", 3, "12 of 12 images have CMYK and are read as RGB"),
+        ("P", 3, "12 of 12 images have a palette and are read as RGB"),
+        ("LA", 4, "12 of 12 images have grey and alpha and are read as RGBA"),
+        ("YCbCr", 3, "12 of 12 images have YCbCr and are read as RGB"),
+    ],
+)
+def test_other_modes_are_named(tmp_path: Path, mode: str, channels: int, note: Any) -> None:
+    for i, image in enumerate(GREY[:12]):
+        Image.fromarray(image).convert(mode).save(tmp_path / f"{i}.tif")
+    data = read(tmp_path)
+    assert raw(data).shape[3] == channels
+    assert data.notes == (() if note is None else (note,))
+    if mode == "P":
+        np.testing.assert_array_equal(np.sort(raw(data), 0)[..., 0], np.sort(GREY[:12], 0))
+
+
+def test_a_file_with_nan_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, 12, GREY.astype(np.float32), ".tif")
+    broken = GREY[0].astype(np.float32)
+    broken[2, :3] = np.nan
+    save(tmp_path / "005.tif", broken)
+    with pytest.raises(DataError, match=r"005\.tif .*3 of its pixels are NaN or infinite"):
+        read(tmp_path)
+
+
 # --- sub-folders
 
 
@@ -401,9 +431,7 @@ def test_the_command_line_reads_folders_likewise(tmp_path: Path, capfd: Any) -> 
     assert "real: check: left out what is no image: 1 .heic" in capfd.readouterr().err
     assert run_command(["measure", real, fake, "--measures", "energy"]) == 2
     assert "--resize" in capfd.readouterr().err
-    values = ["--range", "-1..300", "--measures", "energy", "--kind"]
-    assert run_command(["measure", fake, fake, *values, "images"]) == 0
-    assert run_command(["measure", fake, fake, *values, "array"]) == 2
+    assert run_command(["measure", fake, fake, "--range", "-1..300", "--kind", "array"]) == 2
     assert "range= is for images" in capfd.readouterr().err
 
 

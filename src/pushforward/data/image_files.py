@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,8 @@ IMAGE_ENDINGS = frozenset(
     ]
 )
 MODES = {1: "grey", 3: "RGB", 4: "RGBA"}
+PLAIN_MODES = re.compile("1|L|RGBA?|I.*|F")
+MODE_NAMES = {"P": "a palette", "LA": "grey and alpha"}
 FILTER = Image.Resampling.LANCZOS  # antialiased
 SAME_SHAPE = 0.05  # a change of proportions that hardly shows
 
@@ -83,13 +86,15 @@ class Frame:
         file: that it is from.
         pixels: (H, W, C).
         size: width and height in the file, before any change.
+        mode: of its pixels in the file, as Pillow has it (CMYK, P, ...).
         wide_colour: whether its colours had 16 bits, of which the reader keeps 8.
     """
 
     file: Path
     pixels: Array
     size: tuple[int, int]
-    wide_colour: bool = False
+    mode: str
+    wide_colour: bool
 
 
 class ImageSet(NamedTuple):
@@ -110,7 +115,7 @@ def read_images(files: Sequence[Path], resizing: Resizing | None = None) -> Imag
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         read = list(pool.map(lambda file: _read_file(file, resizing), files))
     frames = [frame for own, _ in read for frame in own]
-    notes = [_frames_note(read), _wide_colour_note(frames)]
+    notes = [_frames_note(read), _wide_colour_note(frames), _modes_note(frames)]
     if resizing is not None:
         frames = [replace(f, pixels=p) for f, p in zip(frames, _cut_alike(frames), strict=True)]
         notes.append(_resizing_note(frames, resizing))
@@ -158,8 +163,11 @@ def _frame(file: Path, image: Image.Image) -> Frame:
     kept = upright.mode[0] in "IF"
     array = np.asarray(upright if kept else upright.convert(_richest_mode(upright)))
     native = array.astype(array.dtype.newbyteorder("="))
+    if native.dtype.kind == "f" and not np.isfinite(native).all():
+        msg = f"{int((~np.isfinite(native)).sum()):,} of its pixels are NaN or infinite"
+        raise ValueError(msg)
     pixels = native if native.ndim == 3 else native[..., None]
-    return Frame(file, pixels, upright.size, wide)
+    return Frame(file, pixels, upright.size, upright.mode, wide)
 
 
 def _richest_mode(image: Image.Image) -> str:
@@ -340,3 +348,15 @@ def _wide_colour_note(frames: Sequence[Frame]) -> str:
         return ""
     note = f"check: {_of(wide, len(frames))} images have colours of 16 bits, of which 8 are read"
     return f"{note}; give an array (.npy) to keep them"
+
+
+def _modes_note(frames: Sequence[Frame]) -> str:
+    """Return how many images are of modes that arrays do not have, and what they become."""
+    modes = Counter(
+        (f.mode, f.pixels.shape[2]) for f in frames if not PLAIN_MODES.fullmatch(f.mode)
+    )
+    listed = [
+        f"{_of(n, len(frames))} images have {MODE_NAMES.get(mode, mode)} and are read as {MODES[c]}"
+        for (mode, c), n in sorted(modes.items())
+    ]
+    return "; ".join(listed)
