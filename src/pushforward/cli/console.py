@@ -34,6 +34,11 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH
 err = Console(stderr=True, highlight=False)
 
 
+def print_note(note: str, console: Console = err) -> None:
+    """Print a remark on the data."""
+    console.print(f"note: {escape(note)}", soft_wrap=True)
+
+
 class Display:
     """Progress of training and measuring: on a terminal a bar, in a pipe nothing."""
 
@@ -63,7 +68,7 @@ class Display:
         """Print what was noticed in reading the data."""
         for note in data.notes:
             if not self.quiet:
-                self.console.print(f"note: {escape(note)}", soft_wrap=True)
+                print_note(note, self.console)
 
     def update(self, stage: str, record: Mapping[str, Any]) -> None:
         """Show the stage, and how far its training is: the loop's record, or an empty one."""

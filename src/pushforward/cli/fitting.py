@@ -16,16 +16,20 @@ from pushforward.cli.parameters import (
     ClipGradNorm,
     Condition,
     Constraint,
+    Crop,
     Data,
     Device,
     Ema,
     Key,
+    Kind,
     LearningRate,
     Metadata,
     NoHeader,
     Override,
+    PixelRange,
     Precision,
     Rare,
+    Resize,
     known_measures,
     listed,
     print_json,
@@ -90,6 +94,10 @@ def compare(
     override: Override = None,
     metadata: Metadata = None,
     no_header: NoHeader = False,
+    kind: Kind = None,
+    pixel_range: PixelRange = None,
+    resize: Resize = None,
+    crop: Crop = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -118,14 +126,10 @@ def compare(
     from pushforward.data import read
     from pushforward.report import compare as run
 
-    reading: dict[str, Any] = {
-        "condition": condition,
-        "key": key,
-        "rare": rare,
-        "metadata": metadata,
-    }
-    reading |= {"overrides": overrides, "header": not no_header}
-    dataset = read(data, constraints=constraint, **reading)
+    reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
+    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         result = run(
@@ -187,6 +191,10 @@ def fit(
     override: Override = None,
     metadata: Metadata = None,
     no_header: NoHeader = False,
+    kind: Kind = None,
+    pixel_range: PixelRange = None,
+    resize: Resize = None,
+    crop: Crop = False,
     device: Device = "auto",
     batch_size: BatchSize = None,
     ema: Ema = 0.999,
@@ -216,14 +224,10 @@ def fit(
     from pushforward.data import read
     from pushforward.training.fit import fit as train
 
-    reading: dict[str, Any] = {
-        "condition": condition,
-        "key": key,
-        "rare": rare,
-        "metadata": metadata,
-    }
-    reading |= {"overrides": overrides, "header": not no_header}
-    dataset = read(data, constraints=constraint, **reading)
+    reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
+    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
         fitted = train(

@@ -24,6 +24,7 @@ from pushforward.models.catalogue import parse
 from pushforward.training.settings import Budget as TrainingBudget
 
 OPENML = "openml:"
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 
 
@@ -123,6 +124,29 @@ def one_of(
         if value not in choices:
             msg = f"unknown {option.opts[-1]} {value!r}: {nearest(value, choices)}"
             raise error(msg)
+        return value
+
+    return check
+
+
+def optional(
+    check: Callable[[typer.CallbackParam, str], str],
+) -> Callable[[typer.CallbackParam, str | None], str | None]:
+    """Return a check of an option that may be left out."""
+
+    def check_given(option: typer.CallbackParam, value: str | None) -> str | None:
+        return None if value is None else check(option, value)
+
+    return check_given
+
+
+def spelled(pattern: str, example: str) -> Callable[[typer.CallbackParam, str], str]:
+    """Return a check that a value is spelled in some way; its DataError gives an example."""
+
+    def check(option: typer.CallbackParam, value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            msg = f"{option.opts[-1]} must be spelled like {example}, got {value!r}"
+            raise DataError(msg)
         return value
 
     return check
@@ -235,6 +259,37 @@ Rare = Annotated[
         help="What to do with rare categories: draw them as often as they occur, but together; "
         "name them '(rare)'; or keep each of them.",
         callback=one_of("draw", "name", "keep", error=DataError),
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        help="What an array of three or four axes holds: images, or array for vectors.",
+        callback=optional(one_of("array", "images", error=DataError)),
+    ),
+]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW..HIGH",
+        help="Values of black and white pixels, such as 0..1. By default all pixels tell.",
+        callback=optional(spelled(rf"{NUMBER}\.\.{NUMBER}", "0..1")),
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH",
+        help="Width and height of all images of a folder, such as 32x32.",
+        callback=optional(spelled(r"\d+([xX]\d+)?", "32x32")),
+    ),
+]
+Crop = Annotated[
+    bool,
+    typer.Option(
+        "--crop",
+        help="Cut what does not fit the proportions of --resize, or all images to the smallest.",
     ),
 ]
 Metadata = Annotated[

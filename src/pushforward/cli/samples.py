@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pushforward.cli.parameters import (
     AsJson,
+    Crop,
     Device,
+    Kind,
     OwnModel,
     OwnNetworks,
+    PixelRange,
+    Resize,
     Run,
     existing_data,
     known_measures,
@@ -28,7 +32,7 @@ def sample(
             "-o",
             "--out",
             help="File to write: .csv, .tsv, .parquet, .npz or .npy. Without an ending, a folder "
-            "of PNG images.",
+            "of images.",
         ),
     ],
     n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 1000,
@@ -108,6 +112,10 @@ def measure(
         str | None,
         typer.Option(help="Column that the measure utility predicts. By default the last one."),
     ] = None,
+    kind: Kind = None,
+    pixel_range: PixelRange = None,
+    resize: Resize = None,
+    crop: Crop = False,
     seed: Annotated[int, typer.Option(help="Random seed of subsamples and permutations.")] = 0,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -119,10 +127,11 @@ def measure(
     chosen = known_measures(measures)
 
     from pushforward.cli.console import out
-    from pushforward.data import read_raw
     from pushforward.measures import measure as run
 
-    rows = [None if path is None else read_raw(path) for path in (real, fake, train)]
+    values = {"kind": kind, "range": pixel_range}
+    paths = (real, fake, train)
+    rows = [None if path is None else _rows(path, values, resize, crop) for path in paths]
     card = run(
         rows[0],
         rows[1],
@@ -136,3 +145,24 @@ def measure(
         print_json({"measures": card.to_json(), "notes": list(card.notes)})
     else:
         out.print(card)
+
+
+def _rows(path: str, values: dict[str, Any], resize: str | None, crop: bool) -> Any:
+    """Return the rows of a source, read as the options of `measure` say.
+
+    What was noticed in reading a folder of images is printed.
+    """
+    from pushforward.cli.console import print_note
+    from pushforward.data import read, read_raw
+    from pushforward.data.image_files import Resizing
+    from pushforward.data.sources import load_source
+
+    if Path(path).is_dir():
+        source = load_source(path, resizing=Resizing.parse(resize, crop))
+        rows = source.data
+        for remark in source.notes:
+            print_note(f"{path}: {remark}")
+    else:
+        rows = read_raw(path)
+    given = {name: value for name, value in values.items() if value is not None}
+    return read(rows, **given) if given else rows

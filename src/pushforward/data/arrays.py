@@ -1,4 +1,4 @@
-"""Arrays: float matrices, standardised column by column."""
+"""Arrays: vectors of numbers of any shape, standardised value by value."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MIN_STD = 1e-30  # other rows, divided by less, may overflow float32
 
 
 class ArraySchema(Schema):
-    """Matrices of numbers (n, d), or vectors (n,).
+    """Matrices of numbers (n, d), vectors (n,), or series and grids (n, ...).
 
     Encoded and expanded: float32 (n, d), z-scores by mean and standard deviation of the training
-    rows; a constant column is centred only.
+    rows; a constant column is centred only. d counts all values of a row, in the order of its axes.
 
     Args:
         mean: of the training rows, by column.
         std: their standard deviation, 1 for a constant column.
-        shape: of one raw row: (d,), or () for a vector.
+        shape: of one raw row: (d,), () for a vector, or more axes.
         dtype: the NumPy name of the raw dtype.
         library: of the raw array, `"numpy"` or `"torch"`.
         condition: the classes of the labels, or None.
@@ -60,8 +60,8 @@ class ArraySchema(Schema):
     def fit(cls, raw: Any, train: Ints, condition: ClassCondition | None = None) -> ArraySchema:
         """Learn the scale of each column from the training rows."""
         array = to_numpy(raw)
-        if array.ndim > 2 or math.prod(array.shape[1:]) == 0:
-            msg = f"an array must have shape (rows,) or (rows, columns), got {array.shape}"
+        if array.ndim == 0 or math.prod(array.shape[1:]) == 0:
+            msg = f"an array must have shape (rows,) or (rows, columns, ...), got {array.shape}"
             raise DataError(msg)
         matrix = _as_matrix(array)[train]
         # the std of a constant column is not exactly 0, because its mean is rounded

@@ -1,91 +1,178 @@
-"""Folders of images, with or without a sub-folder for each class."""
+"""Folders of images: which files, and what the names of their sub-folders say.
+
+Sub-folders named train, val and test are the splits; those of masks beside images are left out;
+any others are classes.
+"""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pushforward.data.numeric import Array
+from pushforward.data.image_files import IMAGE_ENDINGS, Resizing, read_images
+from pushforward.data.numeric import Array, Ints
+from pushforward.data.schema import SplitName
 from pushforward.errors import DataError
 
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+SPLIT_FOLDERS: Mapping[str, SplitName] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+}
+PICTURE_FOLDER = re.compile(r"images?|imgs?|jpegimages|photos?|pictures?|rgb")
+MASK_FOLDER = re.compile(
+    r"annotations?|gt|ground_?truths?|labels?|masks?|seg|segmentations?|segmentation(class|object)"
+)
+MASK_FILE = re.compile(r"(.+)[ _-](mask|masks|label|labels|gt|seg|segmentation)(_\d+)?", re.I)
+# Endings of what belongs to a folder of images and is none; of others a user wants to know.
+BESIDE = re.compile(r"\.|\.(csv|db|html|ini|json|log|md|py|txt|xml|ya?ml)")
+DEPTH = 3  # levels of sub-folders whose names are looked at
 
 
-def read_folder(folder: Path) -> tuple[Array, list[str] | None]:
-    """Return the images (n, H, W, C) of a folder in the order of their paths, and their classes.
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder.
 
-    The classes are the names of the sub-folders, None when the images lie in the folder itself.
-    Images of different modes are all converted to the richest one (grey, RGB, RGBA).
+    Args:
+        images: (n, H, W, C), in the order of their paths.
+        classes: the class of each, or None.
+        splits: the images of each split that the folder has.
+        notes: remarks for the user.
     """
-    files = sorted(
-        f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_ENDINGS and _is_visible_file(f)
-    )
+
+    images: Array
+    classes: list[str] | None
+    splits: Mapping[SplitName, Ints] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_folder(folder: Path, resizing: Resizing | None = None) -> ImageFolder:
+    """Return the images of a folder and its sub-folders, with their classes and splits.
+
+    Raises DataError where there are none, a file is broken, or they do not fit each other.
+    """
+    files, notes = _image_files(folder)
+    files, parts, masks_note = _without_masks(files, [_folders(folder, f) for f in files])
+    names, parts = _split_names(parts)
+    classes, classes_note = _classes(parts)
+    images, counts, image_notes = read_images(files, resizing)
+    splits = _indices([name for name, n in zip(names, counts, strict=True) for _ in range(n)])
+    labels = classes and [name for name, n in zip(classes, counts, strict=True) for _ in range(n)]
+    all_notes = [masks_note, *notes, *image_notes, classes_note]
+    return ImageFolder(images, labels, splits, tuple(filter(None, all_notes)))
+
+
+def _image_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the images in a folder, and a note that counts all other files."""
+    found = sorted(f for f in folder.rglob("*") if f.is_file())
+    hidden = [any(p.startswith(".") for p in f.relative_to(folder).parts) for f in found]
+    is_image = [f.suffix.lower() in IMAGE_ENDINGS for f in found]
+    kept = list(zip(found, hidden, is_image, strict=True))
+    files = [f for f, unseen, image in kept if image and not unseen]
     if not files:
         msg = f"{folder} holds no images ({', '.join(sorted(IMAGE_ENDINGS))})"
         raise DataError(msg)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        images = list(pool.map(_open_image, files))
-    _refuse_different_sizes(files, images)
-    channels = max(image.shape[2] for image in images)
-    stacked = np.stack([_with_channels(image, channels) for image in images])
-    paths = [f.relative_to(folder).parts for f in files]
-    nested = all(len(names) > 1 for names in paths)
-    return stacked, [names[0] for names in paths] if nested else None
+    others = Counter(f.suffix.lower() or "." for f, unseen, image in kept if not (image or unseen))
+    unseen = sum(unseen and image for _, unseen, image in kept)
+    listed = [f"{n:,} {'without ending' if e == '.' else e}" for e, n in others.most_common()]
+    listed += [f"{unseen:,} hidden images"] if unseen else []
+    check = "" if all(map(BESIDE.fullmatch, others)) else "check: "
+    known = "; convert those that are images" if check else ""
+    return files, [f"{check}left out what is no image: {', '.join(listed)}{known}"] * bool(listed)
 
 
-def _is_visible_file(file: Path) -> bool:
-    """Whether a path is a file, and not hidden."""
-    return file.is_file() and not file.name.startswith(".")
+def _folders(folder: Path, file: Path) -> tuple[str, ...]:
+    """Return the names of the sub-folders that a file lies in, from the outside."""
+    return file.relative_to(folder).parts[:-1]
 
 
-def _open_image(file: Path) -> Array:
-    """Return an image as (H, W, C) with C = 1, 3 or 4; DataError names a broken file."""
-    try:
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            return _pixels(
-                upright.convert(_richest_mode(upright)) if upright.mode[0] != "I" else upright
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        msg = f"{file} cannot be read as an image ({reason}); repair or remove it"
-        raise DataError(msg) from None
+Parts = list[tuple[str, ...]]
 
 
-def _richest_mode(image: Image.Image) -> str:
-    """Return the mode, L, RGB or RGBA, that loses nothing of the image."""
-    if image.has_transparency_data:
-        return "RGBA"
-    return "L" if image.mode in ("1", "L", "F") else "RGB"
+def _level(parts: Sequence[tuple[str, ...]], depth: int) -> list[str]:
+    """Return the names of the sub-folders at one depth, "" where there is none."""
+    return [names[depth].lower() if len(names) > depth else "" for names in parts]
 
 
-def _pixels(image: Image.Image) -> Array:
-    """Return uint8 pixels (H, W, C); 16 bits are reduced to 8."""
-    array = np.asarray(image)
-    array = (array >> 8).astype(np.uint8) if image.mode[0] == "I" else array
-    return array if array.ndim == 3 else array[..., None]
+def _without(names: tuple[str, ...], depth: int) -> tuple[str, ...]:
+    return names[:depth] + names[depth + 1 :]
 
 
-def _with_channels(image: Array, channels: int) -> Array:
-    """Return an image with more channels: grey becomes RGB, alpha is opaque."""
-    if channels >= 3 and image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    if channels == 4 and image.shape[2] == 3:
-        image = np.concatenate([image, np.full_like(image[..., :1], 255)], axis=2)
-    return image
+def _without_masks(files: list[Path], parts: Parts) -> tuple[list[Path], Parts, str]:
+    """Leave out masks: in folders beside those of images, or files named after an image."""
+    known = {file.with_suffix("") for file in files}
+    kept = [not _is_mask_of(file, known) for file in files]
+    depth = next((d for d in range(DEPTH) if _has_masks(_level(parts, d))), None)
+    if depth is not None:
+        kept = [bool(PICTURE_FOLDER.fullmatch(name)) for name in _level(parts, depth)]
+        left = Counter(p[depth] if len(p) > depth else "." for p in _where(parts, kept, False))
+        beside = ", ".join(f"{n:,} in {name}/" for name, n in left.items())
+        parts = [_without(p, depth) if keep else p for p, keep in zip(parts, kept, strict=True)]
+    else:
+        beside = f"{kept.count(False):,}"
+    if all(kept):
+        return files, parts, ""
+    note = f"check: read {kept.count(True):,} images, and left out {beside} that look like masks"
+    return (
+        [file for file, keep in zip(files, kept, strict=True) if keep],
+        _where(parts, kept, True),
+        f"{note} of them; give their folder to learn those",
+    )
 
 
-def _refuse_different_sizes(files: list[Path], images: list[Array]) -> None:
-    """Raise DataError, which names two files, unless all images have one size."""
-    for file, image in zip(files, images, strict=True):
-        if image.shape[:2] != images[0].shape[:2]:
-            (h, w), (height, width) = images[0].shape[:2], image.shape[:2]
-            msg = (
-                f"all images must have one size: {files[0]} is {w}x{h} and {file} is "
-                f"{width}x{height}; resize or crop them first"
-            )
-            raise DataError(msg)
+def _where(parts: Parts, kept: Sequence[bool], wanted: bool) -> Parts:
+    return [names for names, keep in zip(parts, kept, strict=True) if keep is wanted]
+
+
+def _has_masks(names: Sequence[str]) -> bool:
+    """Whether folders of masks and of images lie side by side."""
+    return any(map(MASK_FOLDER.fullmatch, names)) and any(map(PICTURE_FOLDER.fullmatch, names))
+
+
+def _is_mask_of(file: Path, known: set[Path]) -> bool:
+    """Whether a file is named after another one, as in photo.jpg and photo_mask.png."""
+    match = MASK_FILE.fullmatch(file.stem)
+    return match is not None and file.with_name(match[1]) in known
+
+
+def _split_names(parts: Parts) -> tuple[list[SplitName | None], Parts]:
+    """Return the split that each file lies in, and the sub-folders without those of splits."""
+    for depth in range(DEPTH):
+        names = _level(parts, depth)
+        if SPLIT_FOLDERS.keys() >= set(names):
+            splits = [SPLIT_FOLDERS[name] for name in names]
+            return list(splits), [_without(names, depth) for names in parts]
+    return [None] * len(parts), parts
+
+
+def _classes(parts: Parts) -> tuple[list[str] | None, str]:
+    """Return the class of each file: the outermost folder in which they differ; and a note."""
+    while len(set(_level(parts, 0))) == 1 and all(len(names) > 1 for names in parts):
+        parts = [names[1:] for names in parts]
+    outside = sum(not names for names in parts)
+    if outside == len(parts):
+        return None, ""
+    if outside:
+        note = f"check: {outside:,} of {len(parts):,} images lie outside of the sub-folders"
+        return None, f"{note}, so that these are no classes"
+    names = sorted({names[0] for names in parts})
+    odd = [name for name in names if name.lower() in SPLIT_FOLDERS]
+    note = f"check: the folders {', '.join(odd)} are read as classes like {_another(names, odd)}"
+    note = f"{note}; splits are folders named train, val and test alone"
+    return [names[0] for names in parts], note if odd else ""
+
+
+def _another(names: Sequence[str], odd: Sequence[str]) -> str:
+    return next((name for name in names if name not in odd), names[0])
+
+
+def _indices(names: Sequence[SplitName | None]) -> dict[SplitName, Ints]:
+    """Return the images of each split."""
+    found = np.array([name or "" for name in names])
+    present = [name for name in SPLIT_FOLDERS.values() if name in found]
+    return {name: np.flatnonzero(found == name) for name in dict.fromkeys(present)}

@@ -21,7 +21,15 @@ MAX_MAGNITUDE = 1e150  # the products of two larger numbers overflow
 
 def to_numpy(data: Any) -> Array:
     """Return an array of finite numbers; DataError for anything else."""
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        hidden = int(np.ma.getmaskarray(data).sum())
+        msg = f"an array must hold numbers in all places, got {hidden:,} of {data.size:,} masked"
+        raise DataError(f"{msg}; fill them (a data frame may have missing values)")
+    if isinstance(data, Tensor) and data.dtype == torch.bfloat16:
+        raise DataError("a tensor must be of a type that NumPy has, got bfloat16; give .float()")
     array = data.detach().cpu().numpy() if isinstance(data, Tensor) else np.asarray(data)
+    if not array.dtype.isnative:  # as FITS and some TIFF files have it
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind not in "biuf":
         msg = f"an array must hold numbers, got dtype {array.dtype}"
         raise DataError(f"{msg}; use a data frame for text and mixed columns")

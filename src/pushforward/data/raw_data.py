@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from pushforward.data.numeric import Ints
+from pushforward.data.schema import SplitName
 from pushforward.data.tables.text_types import TextFormats
 
 
@@ -22,6 +24,8 @@ class RawData:
         text_formats: how the numbers and dates of a CSV file are written.
         notes: remarks for the user.
         log_density: the true log density, for toys.
+        from_folder: whether the data are images that were files of their own.
+        splits: the rows of the splits that the source has, or none.
     """
 
     name: str
@@ -30,3 +34,5 @@ class RawData:
     text_formats: TextFormats = field(default_factory=TextFormats)
     notes: tuple[str, ...] = ()
     log_density: Callable[[Tensor], Tensor] | None = None
+    from_folder: bool = False
+    splits: Mapping[SplitName, Ints] = field(default_factory=dict)

@@ -7,20 +7,23 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
+from pushforward.data.array_kind import ArrayKind, array_kind
 from pushforward.data.arrays import ArraySchema
+from pushforward.data.image_files import Resizing
 from pushforward.data.images import ImageSchema
-from pushforward.data.numeric import Ints
+from pushforward.data.numeric import Ints, to_numpy
+from pushforward.data.pixel_range import clip_to, given_range
 from pushforward.data.raw_data import RawData
-from pushforward.data.schema import ClassCondition, Dataset, Schema
+from pushforward.data.schema import ClassCondition, Dataset, Schema, SplitName
 from pushforward.data.sources import MAX_ROWS_IN_MEMORY, load_source
-from pushforward.data.split import digest
+from pushforward.data.split import digest, folder_split
 from pushforward.data.split import split as split_rows
 from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
@@ -49,6 +52,10 @@ def read(
     rare: RareHandling = "draw",
     constraints: str | Constraint | Iterable[str | Constraint] | None = None,
     metadata: str | Path | Mapping[str, Any] | None = None,
+    kind: ArrayKind | None = None,
+    range: str | tuple[float, float] | None = None,  # noqa: A002 - as on the command line
+    resize: str | int | tuple[int, int] | None = None,
+    crop: bool = False,
     name: str | None = None,
     header: bool = True,
 ) -> Dataset:
@@ -82,6 +89,13 @@ def read(
             rows satisfy all.
         metadata: the kinds of a table's columns, by the metadata of SDV (of a single table): a JSON
             file, or its content. `overrides` take precedence.
+        kind: what an array of three or four axes holds: `"images"`, or `"array"` for vectors each
+            value of which has a scale of its own; by default its shape and its values tell.
+        range: the values of black and white pixels, (0, 1) or "0..1"; by default all pixels tell.
+            The few pixels that lie outside are moved to its ends.
+        resize: the width and height, "32x32" or (32, 32), of all images of a folder.
+        crop: cut what does not fit the proportions of `resize`, instead of distorting it; without
+            `resize`, cut all images around their middle to the smallest width and height.
         name: of the data set; by default that of the source.
         header: whether the first line of a CSV file names the columns; else they are called
             column_1, column_2, ...
@@ -100,11 +114,16 @@ def read(
             rare=rare,
             constraints=constraints,
             metadata=metadata,
+            kind=kind,
+            range=range,
+            resize=resize,
+            crop=crop,
             name=name,
             header=header,
         )
         return source
-    raw = load_source(source, key=key, header=header)
+    resizing = Resizing.parse(resize, crop)
+    raw = load_source(source, key=key, header=header, resizing=resizing)
     text_formats, parsed = raw.text_formats, tuple(parse(constraints or ()))
     options = TableOptions(condition, overrides or {}, rare, text_formats, parsed)
     if metadata is not None:
@@ -112,7 +131,11 @@ def read(
     match raw.data:
         case np.ndarray() | Tensor():
             _refuse_table_options(options)
-            dataset = _read_array(raw, condition, labels, split, seed)
+            images = ImageOptions(kind, None if range is None else given_range(range))
+            dataset = _read_array(raw, images, condition, labels, split, seed)
+        case _ if kind is not None or range is not None:
+            msg = "kind= and range= are for images and arrays, and these data are a table"
+            raise DataError(f"{msg}; leave them out (a column's kind is set by overrides=)")
         case _ if labels is not None:
             msg = "labels= are for images and arrays, and these data are a table"
             raise DataError(f"{msg}; name one of its columns by condition=")
@@ -199,22 +222,58 @@ def _read_stream(source: ParquetSource, options: TableOptions, split: Shares, se
     return read_stream(source, options, split, seed)
 
 
+class ImageOptions(NamedTuple):
+    """What a user says of an array: its kind, and the values of black and white pixels."""
+
+    kind: ArrayKind | None
+    limits: tuple[float, float] | None
+
+
 def _read_array(
-    raw: RawData, condition: str | None, labels: Any, split: Shares, seed: int
+    raw: RawData,
+    options: ImageOptions,
+    condition: str | None,
+    labels: Any,
+    split: Shares,
+    seed: int,
 ) -> Dataset:
-    """Encode images or a matrix, by the number of dimensions."""
-    if raw.data.ndim not in (1, 2, 3, 4):
-        msg = f"an array must have 1 or 2 dimensions, images 3 or 4; got {tuple(raw.data.shape)}"
-        raise DataError(msg)
-    splits = split_rows(len(raw.data), split, seed)
+    """Encode images, or vectors of any shape."""
+    if raw.data.ndim == 0:
+        raise DataError("an array must have rows, got a single number; give one row for each case")
+    kind, notes = array_kind(raw.data, options.kind or ("images" if raw.from_folder else None))
+    splits, split_note = _array_splits(raw, split, seed)
     train = splits["train"].numpy()
     codes, classes = _condition(raw, condition, labels, train)
-    schema: Schema = (
-        ArraySchema.fit(raw.data, train, classes)
-        if raw.data.ndim <= 2
-        else ImageSchema.fit(raw.data, classes)
-    )
-    return Dataset("", schema, schema.encode(raw.data), codes, splits, digest="")
+    if kind == "images":
+        schema, data, remarks = _image_schema(raw, options.limits, classes)
+    elif options.limits is not None:
+        msg = f"range= is for images, and rows of shape {tuple(raw.data.shape[1:])} are vectors"
+        raise DataError(f"{msg}; give kind='images' (--kind images) if they are images")
+    else:
+        schema, data, remarks = ArraySchema.fit(raw.data, train, classes), raw.data, ()
+    all_notes = (*notes, *remarks, *filter(None, [split_note]))
+    return Dataset("", schema, schema.encode(data), codes, splits, digest="", notes=all_notes)
+
+
+def _image_schema(
+    raw: RawData, limits: tuple[float, float] | None, classes: ClassCondition | None
+) -> tuple[Schema, Any, tuple[str, ...]]:
+    """Return the schema of images, their pixels within its range, and notes."""
+    data, clipped = (raw.data, "") if limits is None else clip_to(to_numpy(raw.data), *limits)
+    schema, notes = ImageSchema.fit(raw.data, classes, limits, raw.from_folder)
+    return schema, data, (*filter(None, [clipped]), *notes)
+
+
+def _array_splits(
+    raw: RawData, shares: Shares, seed: int
+) -> tuple[Mapping[SplitName, Tensor], str]:
+    """Return the splits: those that the source has, unless the user gives shares; and a note."""
+    if not raw.splits:
+        return split_rows(len(raw.data), shares, seed), ""
+    if shares != inspect.signature(read).parameters["split"].default:
+        note = "the folders train, validation and test are split anew, as split= says"
+        return split_rows(len(raw.data), shares, seed), note
+    return folder_split(raw.splits, shares, seed)
 
 
 def _condition(

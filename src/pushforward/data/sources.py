@@ -14,6 +14,7 @@ import polars as pl
 
 from pushforward.data import builtin
 from pushforward.data.folders import read_folder
+from pushforward.data.image_files import IMAGE_ENDINGS, Resizing, read_images
 from pushforward.data.numeric import Array
 from pushforward.data.raw_data import RawData
 from pushforward.data.tables.csv_text import CsvTable, read_csv
@@ -25,11 +26,20 @@ GZIPPED = (".csv", ".tsv", ".txt")  # that are also read as .csv.gz, ...
 MAX_ROWS_IN_MEMORY = 1_000_000  # a Parquet file with more rows is streamed
 
 
-def load_source(source: Any, *, key: str | None = None, header: bool = True) -> RawData:
+def load_source(
+    source: Any,
+    *,
+    key: str | None = None,
+    header: bool = True,
+    resizing: Resizing | None = None,
+) -> RawData:
     """Return the raw data of a path, the name of a built-in, or an object that holds them.
 
     The name of a built-in takes precedence over a path; write `./digits` for a folder of that name.
     """
+    if resizing is not None and not _is_pictures(source):
+        msg = "resize and crop apply to a folder of images (or one file of many pages)"
+        raise DataError(f"{msg}, and these data are none; resize arrays before")
     if not isinstance(source, str | Path):
         return RawData(type(source).__name__, source)
     if str(source) in builtin.names() or str(source).startswith(builtin.OPENML):
@@ -38,7 +48,14 @@ def load_source(source: Any, *, key: str | None = None, header: bool = True) -> 
     if not path.exists():
         known = nearest(str(source), builtin.names())
         raise DataError(f"no such file or built-in: {str(source)!r}; {known}")
-    return _load_path(path, key, header=header)
+    return _load_path(path, key, resizing, header=header)
+
+
+def _is_pictures(source: Any) -> bool:
+    """Whether a source holds files of images."""
+    if not isinstance(source, str | Path):
+        return False
+    return Path(source).is_dir() or Path(source).suffix.lower() in IMAGE_ENDINGS
 
 
 def read_raw(source: Any, *, key: str | None = None) -> Any:
@@ -47,13 +64,15 @@ def read_raw(source: Any, *, key: str | None = None) -> Any:
     return data.scan.collect() if isinstance(data, ParquetSource) else data
 
 
-def _load_path(path: Path, key: str | None, *, header: bool) -> RawData:
+def _load_path(path: Path, key: str | None, resizing: Resizing | None, *, header: bool) -> RawData:
     """Return the raw data of a file or folder, by its ending."""
     if path.is_dir():
-        images, folders = read_folder(path)
-        return RawData(str(path), images, labels={} if folders is None else {"folder": folders})
+        return _folder(path, resizing)
     name = path.name.lower().removesuffix(".gz")
     ending = Path(name).suffix
+    if ending in IMAGE_ENDINGS:
+        images, _, notes = read_images([path], resizing)
+        return RawData(str(path), images, notes=notes, from_folder=True)
     if ending not in READERS or (name != path.name.lower() and ending not in GZIPPED):
         endings = ", ".join(READERS)
         msg = f"{path}: unknown ending {ending!r}; save it as {endings}, or give a folder of images"
@@ -64,6 +83,20 @@ def _load_path(path: Path, key: str | None, *, header: bool) -> RawData:
         if not header:
             return _csv_without_header(path, ending)
         return READERS[ending](path, key)
+
+
+def _folder(path: Path, resizing: Resizing | None) -> RawData:
+    """Return the images of a folder, their classes and splits."""
+    found = read_folder(path, resizing)
+    labels = {} if found.classes is None else {"folder": found.classes}
+    return RawData(
+        str(path),
+        found.images,
+        labels=labels,
+        notes=found.notes,
+        from_folder=True,
+        splits=found.splits,
+    )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pushforward.data.numeric import Ints
 from pushforward.data.schema import Schema, SplitName
 from pushforward.errors import DataError
 
@@ -53,6 +54,41 @@ def split_sizes(
     validation, test = (min(max(1, round(n * share)), max_held_out or n) for share in shares[1:])
     train = max(1, n - validation - test)
     return train, n - test - train, test
+
+
+def folder_split(
+    own: Mapping[SplitName, Ints], shares: Sequence[float], seed: int
+) -> tuple[dict[SplitName, Tensor], str]:
+    """Return the row indices of the splits that a source has, and a note.
+
+    A split that it lacks is taken at random: validation from train, test from validation, whose
+    rows a user held out, each by the shares. Without rows to train on, all are split at random.
+
+    Raises DataError for fewer than ten rows, or a split without any.
+    """
+    sizes = {name: len(rows) for name, rows in own.items()}
+    total, listed = sum(sizes.values()), ", ".join(f"{name} {n:,}" for name, n in sizes.items())
+    if "train" not in own or len(own) == 1:
+        return split(total, shares, seed), f"check: the folders ({listed}) are split at random"
+    split_sizes(total, shares)  # raises for too few
+    rows = {name: own[name][shuffled_indices(len(own[name]), seed, np.int64)] for name in own}
+    note = f"the folders are the splits: {listed}"
+    lending: tuple[tuple[SplitName, SplitName], ...] = (
+        ("test", "validation"),
+        ("validation", "train"),
+    )
+    for lacking, source in lending:
+        if lacking not in rows:
+            part = shares[SPLIT_NAMES.index(lacking)]
+            share = part / (part + shares[SPLIT_NAMES.index(source)])
+            cut = max(1, round(len(rows[source]) * share))
+            rows[lacking], rows[source] = rows[source][:cut], rows[source][cut:]
+            note = f"{note}; {lacking} ({cut:,}) is taken from {source} at random"
+    empty = [name for name in SPLIT_NAMES if len(rows[name]) == 0]
+    if empty:
+        msg = f"train, validation and test need at least one row each, got {listed}"
+        raise DataError(f"{msg}: none is left for {', '.join(empty)}; move some there")
+    return {name: torch.from_numpy(rows[name].copy()) for name in SPLIT_NAMES}, note
 
 
 class DatasetHash:

@@ -1,4 +1,4 @@
-"""Raw data to files: CSV, Parquet, NPZ, NPY or a folder of PNGs, by the ending of the path."""
+"""Raw data to files: CSV, Parquet, NPZ, NPY or a folder of images, by the ending of the path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from polars.io.plugins import register_io_source
 from torch import Tensor
 
-from pushforward.data.images import ImageSchema
+from pushforward.data.images import COLOURS, ImageSchema
 from pushforward.data.numeric import Array, to_numpy
 from pushforward.data.schema import Schema
 from pushforward.data.tables.frames import to_polars
@@ -28,10 +28,11 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
 
     Args:
         raw: a data frame, an array or a tensor.
-        path: ends in .csv, .tsv, .parquet, .npz, .npy; without an ending it is a folder of PNGs.
-        labels: one label per row: `y` of an NPZ file, the sub-folders of a folder of PNGs.
-        schema: for a CSV file, the format of the user's numbers and dates; for PNGs, the values of
-            black and white.
+        path: ends in .csv, .tsv, .parquet, .npz, .npy; without an ending it is a folder of images:
+            PNGs, or TIFFs of grey floats that came from such a folder.
+        labels: one label per row: `y` of an NPZ file, the sub-folders of a folder of images.
+        schema: for a CSV file, the format of the user's numbers and dates; for a folder of images,
+            the values of black and white, to which floats are scaled.
 
     Raises:
         DataError: the ending is unknown or does not fit the data.
@@ -40,12 +41,12 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
     path = Path(path)
     ending = path.suffix.lower()
     if ending == "":
-        _pngs(raw, path, labels, schema)
+        _image_files(raw, path, labels, schema)
     elif ending in WRITERS:
         write_whole(path, WRITERS[ending](raw, labels, schema))
     else:
         hint = nearest(ending, WRITERS)
-        raise DataError(f"{path}: unknown ending; {hint}, or none for a folder of PNGs")
+        raise DataError(f"{path}: unknown ending; {hint}, or none for a folder of images")
     return path
 
 
@@ -78,7 +79,7 @@ def _frame(raw: Any) -> pl.DataFrame:
     array = to_numpy(raw)
     if array.ndim > 2:
         msg = f"a table must have at most two dimensions, got shape {array.shape}"
-        raise DataError(f"{msg}; write images as .npz, .npy or a folder of PNGs")
+        raise DataError(f"{msg}; write .npz or .npy, or a folder of images")
     columns = array.reshape(len(array), -1)
     return pl.DataFrame({f"x{i}": columns[:, i] for i in range(columns.shape[1])})
 
@@ -167,15 +168,38 @@ def _label_array(labels: Any) -> Array:
     return array.astype(np.str_) if array.dtype == object else array
 
 
-def _pngs(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> None:
-    """Write each image as a PNG, in a sub-folder for each class if there are labels."""
+def _image_files(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> None:
+    """Write each image as a file, in a sub-folder for each class if there are labels."""
     array = _array(raw)
-    image_schema = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)
-    pixels = ((image_schema.expand(image_schema.encode(array)) + 1) * 127.5).round().byte()
-    images = pixels.permute(0, 2, 3, 1).squeeze(-1).numpy()
-    names = [""] * len(images) if labels is None else [str(label) for label in _label_array(labels)]
-    digits = len(str(max(len(images) - 1, 0)))
-    for i, (image, name) in enumerate(zip(images, names, strict=True)):
+    known = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)[0]
+    pixels, ending = _file_pixels(known, known.encode(array))
+    names = [""] * len(pixels) if labels is None else [str(label) for label in _label_array(labels)]
+    digits = len(str(max(len(pixels) - 1, 0)))
+    for i, (image, name) in enumerate(zip(pixels, names, strict=True)):
         buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="png")
-        write_whole(folder / name / f"{i:0{digits}d}.png", buffer.getvalue())
+        Image.fromarray(image).save(buffer, format=ending.removeprefix("."))
+        write_whole(folder / name / f"{i:0{digits}d}{ending}", buffer.getvalue())
+
+
+def _file_pixels(schema: ImageSchema, rows: Tensor) -> tuple[Array, str]:
+    """Return the pixels of files, and the files' ending.
+
+    Grey floats and 32-bit integers that came from a folder are TIFFs again. Integers of 8 bits, or
+    of 16 in grey, keep their values; all others are scaled from black and white to 0 and 255.
+    """
+    channels = schema.space.channels
+    if channels not in COLOURS:
+        msg = f"files of images have 1, 3 or 4 channels, and these have {channels}"
+        raise DataError(f"{msg}; write them as .npz or .npy")
+    grey, low, high = channels == 1, min(schema.low), max(schema.high)
+    ending = ".tiff" if schema.from_folder and schema.dtype in {"float32", "int32"} else ".png"
+    kept: str | None = None
+    if ending == ".tiff":
+        kept = schema.dtype
+    elif schema.integers and schema.dtype != "bool" and low >= 0 and high < 2**16:
+        kept = "uint8" if high < 2**8 else "uint16" if grey else None
+    pixels = rows if schema.integers else schema.pixels(rows)
+    if kept is None:
+        pixels = ((schema.expand(rows) + 1) * 127.5).round()
+    array = pixels.permute(0, 2, 3, 1).numpy().astype(kept or "uint8")
+    return (array[..., 0] if grey else array), ending

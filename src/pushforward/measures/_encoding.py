@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,14 @@ import torch
 from torch import Tensor
 
 from pushforward.data import ArraySchema, Dataset, ImageSchema, Schema, read_raw
+from pushforward.data.array_kind import array_kind
+from pushforward.data.images import channel_parts
+from pushforward.data.numeric import to_numpy
+from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import fit_table
 from pushforward.errors import MeasureError
+from pushforward.measures._pixel_units import other_units
 from pushforward.measures.tables import _columns
 
 
@@ -52,7 +57,10 @@ def encode(samples: Mapping[str, Any], reference: str) -> Encoded:
     if len(set(tables.values())) > 1:
         types = ", ".join(f"{name}: {type(sample).__name__}" for name, sample in raw.items())
         raise MeasureError(f"all samples must be tables, or none; given {types}")
-    return _tables(raw, reference) if all(tables.values()) else _arrays(raw, reference)
+    if all(tables.values()):
+        return _tables(raw, reference)
+    schemas = {n: sample.schema for n, sample in samples.items() if isinstance(sample, Dataset)}
+    return _arrays(raw, reference, schemas)
 
 
 def _raw(sample: Any) -> Any:
@@ -74,18 +82,68 @@ def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     return Encoded(_dataset(schema, rows[reference]), rows, samples)
 
 
-def _arrays(samples: Mapping[str, Any], reference: str) -> Encoded:
+def _arrays(samples: Mapping[str, Any], reference: str, schemas: Mapping[str, Schema]) -> Encoded:
+    """Encode arrays of the kind that a data set among them has, else of the reference's."""
+    given = {name: s for name, s in schemas.items() if isinstance(s, ImageSchema)}
+    known, kinds = samples[reference], {schema.kind for schema in schemas.values()}
+    images = "image" in kinds or (not kinds and array_kind(known)[0] == "images")
+    if images:
+        return _images(samples, reference, given)
     shapes = {name: np.shape(sample)[1:] for name, sample in samples.items()}
     if len(set(shapes.values())) > 1:
         raise MeasureError(f"all samples need rows of one shape; given {shapes}")
-    known = samples[reference]
-    schema = (
-        ArraySchema.fit(known, np.arange(len(known)))
-        if len(shapes[reference]) <= 1
-        else ImageSchema.fit(known)
-    )
+    schema = ArraySchema.fit(known, np.arange(len(known)))
     rows = {name: schema.encode(sample) for name, sample in samples.items()}
     return Encoded(_dataset(schema, rows[reference]), rows, {})
+
+
+def _images(
+    samples: Mapping[str, Any], reference: str, given: Mapping[str, ImageSchema]
+) -> Encoded:
+    """Encode images, whatever the order of their axes, by the reference's range.
+
+    The range is widened to hold all samples.
+    """
+    own = {n: given[n] if n in given else ImageSchema.fit(x)[0] for n, x in samples.items()}
+    _refuse_different_sizes(own)
+    known = own[reference]
+    separate = len(known.low) > 1
+    parts = {
+        n: channel_parts(to_numpy(x), own[n].layout, separate=separate) for n, x in samples.items()
+    }
+    values = {n: [PixelValues.of(part) for part in p] for n, p in parts.items()}
+    _refuse_other_units(values, reference, known)
+    limits = list(zip(known.low, known.high, *values.values(), strict=True))
+    low = [min(black, *(v.low for v in each)) for black, _, *each in limits]
+    high = [max(white, *(v.high for v in each)) for _, white, *each in limits]
+    schemas = {
+        n: ImageSchema(known.space, s.layout, known.dtype, low, high) for n, s in own.items()
+    }
+    rows = {name: schemas[name].encode(sample) for name, sample in samples.items()}
+    return Encoded(_dataset(schemas[reference], rows[reference]), rows, {})
+
+
+def _refuse_different_sizes(own: Mapping[str, ImageSchema]) -> None:
+    """Raise MeasureError unless all images have one size and as many channels."""
+    spaces = {name: schema.space for name, schema in own.items()}
+    if len(set(spaces.values())) > 1:
+        sizes = (f"{n}: {s.width}x{s.height}, {s.channels} channels" for n, s in spaces.items())
+        raise MeasureError(
+            f"all images need one size and as many channels; given {'; '.join(sizes)}"
+        )
+
+
+def _refuse_other_units(
+    values: Mapping[str, Sequence[PixelValues]], reference: str, known: ImageSchema
+) -> None:
+    """Raise MeasureError for pixels that are in other units than the reference's."""
+    usual = [choose_range(own).usual for own in values[reference]]
+    ranges = [PixelRange(*r) for r in zip(known.low, known.high, usual, strict=True)]
+    for name, parts in values.items():
+        for own, limits, part in zip(values[reference], ranges, parts, strict=True):
+            problem = other_units(reference, own, limits, name, part)
+            if problem is not None:
+                raise MeasureError(problem)
 
 
 def _dataset(schema: Schema, rows: Tensor) -> Dataset:

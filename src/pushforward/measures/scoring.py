@@ -138,10 +138,11 @@ def measure(
 ) -> Scorecard:
     """Measure generated samples against real ones, with every measure that suits the data.
 
-    Tables (data frames) are measured as tables and by ranks and one-hot categories; images (arrays
-    of three or four axes) by an encoder and by their pixels; matrices by their z-scores. What the
-    measures need to know of the data (ranges, ranks, scales, the encoder) is learned from the
-    training rows where they are given, else from the real ones.
+    Tables (data frames) are measured as tables and by ranks and one-hot categories; images by an
+    encoder and by their pixels; other arrays by their z-scores. Shape and values tell whether an
+    array holds images, as `read` has it; a `Dataset` knows. What the measures need to know of the
+    data (ranges, ranks, scales, the encoder) is learned from the training rows where they are
+    given, else from the real ones.
 
     Args:
         real: the real sample: a data frame, images (n, height, width[, channels]) or a matrix

@@ -97,10 +97,11 @@ def _tile(images: NDArray[np.uint8], indices: list[list[int | None]]) -> NDArray
 
 
 def _rgba(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return grey, RGB or RGBA images as RGBA."""
-    if images.shape[3] == 4:
+    """Return images as RGBA: grey ones, RGB and RGBA whole, of bands the first three (or one)."""
+    channels = images.shape[3]
+    if channels == 4:
         return images
-    colours = images if images.shape[3] == 3 else images.repeat(3, 3)
+    colours = images[..., :3] if channels >= 3 else images[..., :1].repeat(3, 3)
     opaque = np.full((*colours.shape[:3], 1), 255, np.uint8)
     return np.concatenate([colours, opaque], 3)
 
