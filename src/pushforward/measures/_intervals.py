@@ -27,6 +27,29 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
+def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share that has this variance.
+
+    It is that of as many independent trials as would have this variance, at most the given number.
+    A variance that was estimated says nothing about a share of exactly 0 or 1, whose own is 0: then
+    it is that of the given number.
+    """
+    if variance > 0 and 0 < share < 1:
+        trials = max(1.0, min(trials, share * (1 - share) / variance))
+    return wilson(share, trials)
+
+
+def at_least_binomial(value: float, low: float, high: float, trials: float) -> tuple[float, float]:
+    """Return the interval of a number in [0, 1], at 0 and 1 no narrower than that of a share.
+
+    There the spread over resamples is 0, which is no evidence of an exact value.
+    """
+    if 0 < value < 1:
+        return low, high
+    least = wilson(value, trials)
+    return min(low, least[0]), max(high, least[1])
+
+
 def normal_interval(value: float, error: float | None) -> tuple[float | None, float | None]:
     """Return the 95 % interval of a value with this standard error, (None, None) without one."""
     return (None, None) if error is None else (value - Z * error, value + Z * error)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
-from pushforward.measures._intervals import Z
+from pushforward.measures._intervals import Z, at_least_binomial
 from pushforward.measures.learned import auc
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.tables._columns import (
@@ -98,11 +98,14 @@ def utility(
     )
     value, null = task.score(tested, learned), task.score(tested, best)
     half, half_of_difference = _half_widths(task, tested, learned, best, seed)
+    low, high = value - half, min(1.0, value + half)
+    if not task.regression:
+        low, high = at_least_binomial(value, low, high, columns.rows[0])
     return Measurement(
         "utility",
         value,
-        low=value - half,
-        high=min(1.0, value + half),
+        low=low,
+        high=high,
         covers="the rows tested on, for this trained model",
         null=null,
         n=columns.rows[0],
