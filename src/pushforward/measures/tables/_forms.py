@@ -7,6 +7,8 @@ from the real one; that its values differ says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from os.path import commonprefix
 
 import polars as pl
 
@@ -56,10 +58,9 @@ def _texts(values: pl.Series) -> pl.Series:
 
 
 def _beginning(texts: pl.Series) -> str:
-    """Return what all texts begin with."""
+    """Return what all texts begin with, up to the first digit: numbers count up elsewhere."""
     some = texts.drop_nulls().head(SAMPLED)
     if not len(some):
         return ""
     low, high = str(some.min()), str(some.max())
-    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:same]
+    return "".join(takewhile(lambda c: not c.isdigit(), commonprefix([low, high])))

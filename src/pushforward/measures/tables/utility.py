@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +66,8 @@ def utility(
         is 1/2.
 
     Raises:
-        MeasureError: as for `column_shapes`; for an unknown target, one that is constant or has
-            more than 100 classes, a table of one column, fewer than 20 rows.
+        MeasureError: as for `column_shapes`; for an unknown target, one with more than 100 classes,
+            a table of one column, fewer than 20 rows.
 
     Sees:
         The relation between the target and all other columns, of any kind and order that trees can
@@ -223,59 +222,66 @@ class Task:
 def require_target(real: Any, target: str) -> None:
     """Raise MeasureError for a target that is no column of a real table, or cannot be predicted."""
     columns = read(real)
-    names = [c.name for c in columns]
-    if target not in names:
-        raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
-    _classes(columns.columns[names.index(target)], columns.part(0))
+    column = _named(columns, target)
+    classes = _classes(column, columns.part(0))
+    if len(classes) < 2:
+        raise MeasureError(
+            f"the target {target!r} has the same value in every real row; name another column as "
+            "target"
+        )
+    _require_few(column, classes)
 
 
 def _prediction_task(columns: Columns, target: str | None) -> Task:
     """Return the task of predicting `target` (None: the last column that can be predicted).
 
     Raises:
-        MeasureError: for an unknown target, one that is constant or has more than 100 classes, and
-            a single column.
+        MeasureError: for an unknown target, one with more than 100 classes, and a single column.
     """
-    names, tested = [c.name for c in columns], columns.part(0)
-    if len(names) < 2:
+    if len(columns) < 2:
         raise MeasureError("utility needs a column besides the target, and the table has only one")
-    target = _last_target(columns) if target is None else target
-    if target not in names:
-        raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
-    column = columns.columns[names.index(target)]
-    classes = _classes(column, tested)
+    column = _last_target(columns) if target is None else _named(columns, target)
     others = [c for c in columns if c is not column]
     features = np.stack([c.values if c.numeric else c.codes.astype(float) for c in others], 1)
     categorical = np.array([not c.numeric and c.size <= CATEGORIES for c in others])
     if column.numeric:
-        return Task(features, categorical, column.values, True, target)
+        return Task(features, categorical, column.values, True, column.name)
+    classes = _classes(column, columns.part(0))
+    _require_few(column, classes)
     # Classes that no tested row has are one: a generator may have invented thousands.
     place = np.minimum(np.searchsorted(classes, column.codes), len(classes) - 1)
     truth = np.where(classes[place] == column.codes, place, len(classes)).astype(float)
-    return Task(features, categorical, truth, False, target)
+    return Task(features, categorical, truth, False, column.name)
 
 
-def _last_target(columns: Columns) -> str:
-    """Return the last column that can be predicted; MeasureError where there is none."""
-    for column in reversed(columns.columns):
-        with suppress(MeasureError):
-            _classes(column, columns.part(0))
-            return column.name
-    raise MeasureError(
-        f"utility needs a column that varies and has at most {CLASSES} classes, and there is none"
-    )
+def _named(columns: Columns, target: str) -> Column:
+    names = [c.name for c in columns]
+    if target not in names:
+        raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
+    return columns.columns[names.index(target)]
+
+
+def _last_target(columns: Columns) -> Column:
+    """Return the last column that varies and has few classes, else the last that varies."""
+    classes = [len(_classes(c, columns.part(0))) for c in columns]
+    varied = [c for c, n in zip(columns, classes, strict=True) if n > 1]
+    few = [
+        c for c, n in zip(columns, classes, strict=True) if n > 1 and (c.numeric or n <= CLASSES)
+    ]
+    return (few or varied or columns.columns)[-1]
 
 
 def _classes(column: Column, tested: slice) -> Ints:
-    """Return the codes of the real rows; MeasureError where they make no target."""
-    classes, why = np.unique(column.codes[tested]), ""
-    if len(classes) < 2:
-        why = "has the same value in every real row"
-    elif not column.numeric and len(classes) > CLASSES:
-        why = f"has {len(classes)} classes, and at most {CLASSES} can be predicted"
-    if why:
-        raise MeasureError(f"the target {column.name!r} {why}; name another column as target")
-    return classes
+    """Return the codes of the real rows."""
+    return np.unique(column.codes[tested])
+
+
+def _require_few(column: Column, classes: Ints) -> None:
+    if not column.numeric and len(classes) > CLASSES:
+        raise MeasureError(
+            f"the target {column.name!r} has {len(classes)} classes, and at most {CLASSES} can be "
+            "predicted; name another column as target"
+        )
 
 
 def _half_widths(
