@@ -117,9 +117,9 @@ FAULTS: dict[str, Callable[[str, Array], pl.Series | None]] = {
     "words": lambda kind, u: pl.Series(["n/a"] * len(u)),
     "shifted": shifted,
     "other zone": zoned,
-    "no zone": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone(None)
-    if kind == "zoned"
-    else None,
+    "no zone": lambda kind, u: (
+        COLUMNS[kind](u).dt.replace_time_zone(None) if kind == "zoned" else None
+    ),
 }
 
 

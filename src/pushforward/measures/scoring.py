@@ -151,8 +151,9 @@ def measure(
 
     Tables (data frames) are measured as tables and by ranks and one-hot categories; images (arrays
     of three or four axes) by an encoder and by their pixels; matrices by their z-scores. What the
-    measures need to know of the data (ranges, ranks, scales, the encoder) is learned from the
-    training rows where they are given, else from the real ones.
+    measures need to know of the data (types, ranges, ranks, scales, the encoder) is learned from
+    the training rows where they are given, else from the real ones. A generated column that is
+    empty, constant or of another type is a difference, and `notes` names it first.
 
     Args:
         real: the real sample: a data frame, images (n, height, width[, channels]) or a matrix
@@ -169,8 +170,8 @@ def measure(
         device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 
     Raises:
-        MeasureError: for an unknown measure or target (the nearest is suggested), samples that do
-            not fit each other, a device that is not available, and a measure given by name that
+        MeasureError: for an unknown measure or target (the nearest is suggested), a target that
+            cannot be predicted, samples that do not fit each other, a device that is not available, and a measure given by name that
             these samples do not allow.
         DataError: for samples that cannot be read.
     """
