@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,21 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
+from pushforward.cli.main import run_command
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     Scorecard,
-    all_measures,
     association,
     column_shapes,
     exact_matches,
     measure,
     pair_trends,
-    prdc,
     utility,
 )
-from pushforward.measures._registry import DEFAULT, MEASURES
+from pushforward.measures._registry import DEFAULT
 from pushforward.measures.tables import _forms, _types
 
 ROWS = 150
@@ -84,14 +82,6 @@ def table(column: pl.Series, seed: int) -> pl.DataFrame:
     return pl.DataFrame({"it": column, **other})
 
 
-def zoned(kind: str, u: Array) -> pl.Series | None:
-    """The same column in another zone, or without one."""
-    good = COLUMNS[kind](u)
-    if kind == "zoned":
-        return good.dt.convert_time_zone("Asia/Kolkata")
-    return good.dt.replace_time_zone("UTC") if kind == "date-time" else None
-
-
 def mistyped(kind: str, u: Array) -> pl.Series:
     good = COLUMNS[kind](u)
     if good.dtype in (pl.String, pl.Categorical, pl.Enum):
@@ -108,23 +98,35 @@ def shifted(kind: str, u: Array) -> pl.Series:
     return COLUMNS[kind](0.5 + u / 2)
 
 
-FAULTS: dict[str, Callable[[str, Array], pl.Series | None]] = {
-    "empty": lambda kind, u: pl.Series([None] * len(u), dtype=COLUMNS[kind](u).dtype),
-    "empty, of no type": lambda kind, u: pl.Series([None] * len(u)),
-    "NaN": lambda kind, u: pl.Series([float("nan")] * len(u)),
-    "constant": lambda kind, u: pl.Series([COLUMNS[kind](u)[0]] * len(u), dtype=_dtype(kind, u)),
+def constant(kind: str, u: Array) -> pl.Series:
+    good = COLUMNS[kind](u)
+    return pl.Series([good[0]] * len(u), dtype=good.dtype)
+
+
+def empty(kind: str, u: Array) -> pl.Series:
+    return pl.Series([None] * len(u), dtype=COLUMNS[kind](u).dtype)
+
+
+FAULTS: dict[str, Callable[[str, Array], pl.Series]] = {
+    "empty": empty,
+    "empty, of no type": lambda _, u: pl.Series([None] * len(u)),
+    "NaN": lambda _, u: pl.Series([float("nan")] * len(u)),
+    "constant": constant,
     "mistyped": mistyped,
-    "words": lambda kind, u: pl.Series(["n/a"] * len(u)),
+    "words": lambda _, u: pl.Series(["n/a"] * len(u)),
     "shifted": shifted,
-    "other zone": zoned,
-    "no zone": lambda kind, u: (
-        COLUMNS[kind](u).dt.replace_time_zone(None) if kind == "zoned" else None
-    ),
 }
-
-
-def _dtype(kind: str, u: Array) -> pl.DataType:
-    return COLUMNS[kind](u).dtype
+ZONES: dict[str, Callable[[str, Array], pl.Series]] = {
+    "other zone": lambda kind, u: COLUMNS[kind](u).dt.convert_time_zone("Asia/Kolkata"),
+    "other offset": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone("America/New_York"),
+    "no zone": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone(None),
+    "a zone": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone("UTC"),
+}
+CASES = [
+    *product(COLUMNS, FAULTS),
+    *product(["zoned"], ["other zone", "other offset", "no zone"]),
+    ("date-time", "a zone"),
+]
 
 
 def differs(card: Scorecard) -> bool:
@@ -136,19 +138,15 @@ def real(kind: str) -> pl.DataFrame:
     return table(COLUMNS[kind](uniform(0)), 0)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize(("kind", "fault"), CASES)
 def test_a_fault_of_a_whole_column_is_noticed(kind: str, fault: str) -> None:
-    column = FAULTS[fault](kind, uniform(1))
-    if column is None:
-        pytest.skip("times only")
     assert set(QUICK) <= set(DEFAULT["table"])
+    column = (FAULTS | ZONES)[fault](kind, uniform(1))
     card = measure(real(kind), table(column, 1), measures=QUICK)
-    assert differs(card), (kind, fault, card)
-    worst = card["column_shapes"].extra["columns"]
-    assert max(worst, key=lambda name: worst[name]) == "it"
-    if fault not in ("shifted",):
-        assert card.notes[0].startswith("check: column 'it' "), card.notes
+    assert differs(card), card
+    shapes = card["column_shapes"].extra["columns"]
+    assert max(shapes, key=lambda name: shapes[name]) == "it"
+    assert card.notes[0].startswith("check: column 'it' ") == (fault != "shifted")
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
@@ -159,3 +157,143 @@ def test_new_real_rows_are_no_fault(kind: str) -> None:
         found = card["column_shapes"].extra["columns"]["it"]
         # Kolmogorov's 0.1 % quantile is 1.95; total variation of five cells stays below it as well.
         assert found < 1.95 * (2 / ROWS) ** 0.5
+
+
+@pytest.mark.parametrize("kind", ["float", "text", "zoned", "identifier"])
+def test_an_empty_column_leaves_every_default_measure_its_value(kind: str) -> None:
+    column = empty(kind, uniform(1, 60))
+    card = measure(real(kind)[:60], table(column, 1))
+    assert list(card) == list(DEFAULT["table"])
+    assert all(np.isfinite(found.value) for found in card.values())
+
+
+def test_a_column_without_any_real_value_is_judged_too() -> None:
+    gone = real("float").with_columns(it=pl.lit(None, dtype=pl.Float64))
+    same = measure(gone, gone.sample(ROWS, with_replacement=True, seed=0), measures=QUICK)
+    assert same["column_shapes"].extra["columns"]["it"] == 0.0
+    filled = measure(gone, real("float"), measures=QUICK)
+    assert filled["column_shapes"].extra["columns"]["it"] == 1.0
+    assert differs(filled)
+    assert "and no value in the real one" in filled.notes[0]
+
+
+def test_types_are_those_of_the_training_rows_else_of_the_real_ones() -> None:
+    fake, empty_rows = table(COLUMNS["float"](uniform(1)), 1), pl.lit(None, dtype=pl.String)
+    untyped = real("float").with_columns(it=empty_rows)
+    for given in (
+        measure(untyped, fake, train=real("float"), measures=QUICK),
+        measure(real("float"), fake, train=untyped, measures=QUICK),
+    ):
+        assert not any(note.startswith("check: ") for note in given.notes)
+    words = real("float").with_columns(it=pl.lit("word"))
+    with pytest.raises(MeasureError, match=r"'it' must hold the same in the real sample and the"):
+        measure(real("float"), fake, train=words)
+
+
+def test_one_bad_cell_is_one_difference() -> None:
+    numbers = COLUMNS["integer"](uniform(1)).cast(pl.String).to_list()
+    spoilt = table(pl.Series(["n/a", *numbers[1:]]), 1)
+    card = measure(real("integer"), spoilt, measures="column_shapes")
+    good = table(COLUMNS["integer"](uniform(1)), 1)
+    expected = column_shapes(real("integer"), good).extra["columns"]["it"]
+    assert card["column_shapes"].extra["columns"]["it"] == pytest.approx(expected, abs=1.1 / ROWS)
+    assert "1 of 150 values, e.g. 'n/a', count as a difference" in card.notes[0]
+
+
+PANDAS: dict[str, tuple[Any, Any]] = {  # the same values, held in two ways
+    "truth values as objects": ([True, None, False] * 20, pd.array([True, None, False] * 20)),
+    "whole numbers as objects": ([1, None, 3] * 20, np.array([1.0, np.nan, 3.0] * 20)),
+    "dates as objects": (
+        [dt.date(2024, 1, d + 1) for d in range(20)] * 3,
+        pd.to_datetime([dt.date(2024, 1, d + 1) for d in range(20)] * 3),
+    ),
+    "a category of whole numbers": (pd.Categorical([1, 2, 3] * 20), np.array([1, 2, 3] * 20)),
+    "truth values as numbers": (np.array([True, False] * 30), np.array([1, 0] * 30)),
+    "nullable whole numbers": (pd.array([1, 2, None] * 20, dtype="Int64"), [1, 2, np.nan] * 20),
+}
+
+
+@pytest.mark.parametrize("case", PANDAS)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_holds_the_values_is_no_difference(case: str, swapped: bool) -> None:
+    ways = PANDAS[case][::-1] if swapped else PANDAS[case]
+    label = ["u", "v", "w", "x"] * 15
+    one, other = (pd.DataFrame({"it": values, "label": label}) for values in ways)
+    for measured in (
+        measure(one, other, measures="column_shapes"),
+        {"": column_shapes(one, other)},
+    ):
+        (found,) = measured.values()
+        assert found.extra["columns"]["it"] == 0.0
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_the_measures_alone_judge_like_all_of_them_together(kind: str) -> None:
+    fake = table(mistyped(kind, uniform(1)), 1)
+    if kind not in IDENTIFIERS:
+        assert column_shapes(real(kind), fake).extra["columns"]["it"] > 0.49
+    assert exact_matches(real(kind), fake, train=real(kind)).value == 0.0
+    assert np.isfinite(pair_trends(real(kind), fake).value)
+    assert association(fake, like=real(kind)).shape == (3, 3)
+
+
+def test_utility_takes_columns_and_classes_that_were_never_seen() -> None:
+    test, fake = real("float"), table(empty("float", uniform(1)), 1)
+    assert utility(test, fake, target="label").value == pytest.approx(0.5, abs=0.2)
+    junk = fake.with_columns(label=pl.Series([f"new {i}" for i in range(ROWS)]))
+    assert utility(test, junk, target="label").value == pytest.approx(0.5, abs=0.01)
+
+
+TARGETS = {
+    "nope": "unknown target 'nope'",
+    "it": "holds identifiers",
+    "flat": "has the same value in every real row",
+    "many": r"has \d+ classes, and at most 100",
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_wrong_target_is_an_error_of_status_2(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = pl.Series([f"{i % 110} name" for i in range(ROWS)])
+    sample = real("identifier").with_columns(flat=pl.lit("one"), many=many)
+    with pytest.raises(MeasureError, match=TARGETS[target]):
+        measure(sample, sample, target=target)
+    sample.write_csv(tmp_path / "t.csv")
+    path = str(tmp_path / "t.csv")
+    with pytest.raises(SystemExit) as left:
+        run_command(["measure", path, path, "--target", target])
+    assert left.value.code == 2
+    assert repr(target) in capsys.readouterr().err
+
+
+def test_columns_that_are_left_out_cost_the_verdict() -> None:
+    card = measure(real("identifier"), table(COLUMNS["identifier"](uniform(1)), 1))
+    assert card.notes[0] == "Left out, as identifiers: 'it'; column_shapes judges their form."
+    assert "without" not in card["column_shapes"].reading
+    for name in set(card) - {"column_shapes"}:
+        assert card[name].reading.endswith("; without 'it'")
+        assert card[name].extra["left_out"] == ["it"]
+
+
+@given(st.lists(st.one_of(st.none(), st.text()), max_size=30), st.text(max_size=5))
+def test_a_form_has_a_value_where_the_identifier_has_one(
+    texts: list[str | None], beginning: str
+) -> None:
+    values = pl.Series("id", texts, dtype=pl.String)
+    forms = _forms.form(values, beginning)
+    assert forms.is_null().to_list() == values.is_null().to_list()
+
+
+@given(st.lists(st.from_regex(r"[A-Z]{3}-[0-9]{4,9}", fullmatch=True), min_size=3, unique=True))
+def test_identifiers_of_one_pattern_have_one_form(texts: list[str]) -> None:
+    assert set(_forms.form(pl.Series("id", texts))) == {"a-9"}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_column_fits_itself(kind: str) -> None:
+    values = COLUMNS[kind](uniform(0))
+    found = _types.fitted(values, COLUMNS[kind](uniform(1)))
+    assert not found.foreign.any()
+    assert found.values.cast(pl.String).equals(values.cast(pl.String))

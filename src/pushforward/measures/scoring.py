@@ -171,8 +171,8 @@ def measure(
 
     Raises:
         MeasureError: for an unknown measure or target (the nearest is suggested), a target that
-            cannot be predicted, samples that do not fit each other, a device that is not available, and a measure given by name that
-            these samples do not allow.
+            cannot be predicted, samples that do not fit each other, a device that is not
+            available, and a measure given by name that these samples do not allow.
         DataError: for samples that cannot be read.
     """
     if not isinstance(seed, int) or not 0 <= seed < 2**32:  # what NumPy and scikit-learn take

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
-from os.path import commonprefix
 
 import polars as pl
 
@@ -62,5 +61,5 @@ def _beginning(texts: pl.Series) -> str:
     some = texts.drop_nulls().head(SAMPLED)
     if not len(some):
         return ""
-    low, high = str(some.min()), str(some.max())
-    return "".join(takewhile(lambda c: not c.isdigit(), commonprefix([low, high])))
+    ends = zip(str(some.min()), str(some.max()), strict=False)
+    return "".join(a for a, _ in takewhile(lambda ab: ab[0] == ab[1] and not ab[0].isdigit(), ends))
