@@ -118,7 +118,7 @@ FAULTS: dict[str, Callable[[str, Array], pl.Series]] = {
 }
 ZONES: dict[str, Callable[[str, Array], pl.Series]] = {
     "other zone": lambda kind, u: COLUMNS[kind](u).dt.convert_time_zone("Asia/Kolkata"),
-    "other offset": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone("America/New_York"),
+    "other offset": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone("Asia/Kolkata"),
     "no zone": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone(None),
     "a zone": lambda kind, u: COLUMNS[kind](u).dt.replace_time_zone("UTC"),
 }
@@ -146,7 +146,8 @@ def test_a_fault_of_a_whole_column_is_noticed(kind: str, fault: str) -> None:
     assert differs(card), card
     shapes = card["column_shapes"].extra["columns"]
     assert max(shapes, key=lambda name: shapes[name]) == "it"
-    assert card.notes[0].startswith("check: column 'it' ") == (fault != "shifted")
+    if fault != "shifted":
+        assert card.notes[0].startswith("check: column 'it' ")
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
@@ -180,11 +181,9 @@ def test_a_column_without_any_real_value_is_judged_too() -> None:
 def test_types_are_those_of_the_training_rows_else_of_the_real_ones() -> None:
     fake, empty_rows = table(COLUMNS["float"](uniform(1)), 1), pl.lit(None, dtype=pl.String)
     untyped = real("float").with_columns(it=empty_rows)
-    for given in (
-        measure(untyped, fake, train=real("float"), measures=QUICK),
-        measure(real("float"), fake, train=untyped, measures=QUICK),
-    ):
-        assert not any(note.startswith("check: ") for note in given.notes)
+    for one, train in ((untyped, real("float")), (real("float"), untyped)):
+        card = measure(one, fake, train=train, measures=QUICK)
+        assert not any(note.startswith("check: ") for note in card.notes)
     words = real("float").with_columns(it=pl.lit("word"))
     with pytest.raises(MeasureError, match=r"'it' must hold the same in the real sample and the"):
         measure(real("float"), fake, train=words)
@@ -219,11 +218,8 @@ def test_what_holds_the_values_is_no_difference(case: str, swapped: bool) -> Non
     ways = PANDAS[case][::-1] if swapped else PANDAS[case]
     label = ["u", "v", "w", "x"] * 15
     one, other = (pd.DataFrame({"it": values, "label": label}) for values in ways)
-    for measured in (
-        measure(one, other, measures="column_shapes"),
-        {"": column_shapes(one, other)},
-    ):
-        (found,) = measured.values()
+    card = measure(one, other, measures="column_shapes")
+    for found in (card["column_shapes"], column_shapes(one, other)):
         assert found.extra["columns"]["it"] == 0.0
 
 
@@ -262,9 +258,7 @@ def test_a_wrong_target_is_an_error_of_status_2(
         measure(sample, sample, target=target)
     sample.write_csv(tmp_path / "t.csv")
     path = str(tmp_path / "t.csv")
-    with pytest.raises(SystemExit) as left:
-        run_command(["measure", path, path, "--target", target])
-    assert left.value.code == 2
+    assert run_command(["measure", path, path, "--target", target]) == 2
     assert repr(target) in capsys.readouterr().err
 
 
@@ -296,4 +290,4 @@ def test_a_column_fits_itself(kind: str) -> None:
     values = COLUMNS[kind](uniform(0))
     found = _types.fitted(values, COLUMNS[kind](uniform(1)))
     assert not found.foreign.any()
-    assert found.values.cast(pl.String).equals(values.cast(pl.String))
+    assert found.values.to_list() == values.to_list()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+ROUNDING = 1e-12  # of a sum of shares
 MIN_PERMUTATIONS = (
     39  # the 1st and the 39th of 39 ordered values are their 2.5 % and 97.5 % quantiles
 )
@@ -44,7 +45,7 @@ def at_least_binomial(value: float, low: float, high: float, trials: float) -> t
 
     There the spread over resamples is 0, which is no evidence of an exact value.
     """
-    if 0 < value < 1:
+    if ROUNDING < value < 1 - ROUNDING:
         return low, high
     least = wilson(value, trials)
     return min(low, least[0]), max(high, least[1])

@@ -11,7 +11,7 @@ from itertools import takewhile
 
 import polars as pl
 
-from pushforward.measures.tables._types import present
+from pushforward.measures.tables._types import present, spelled
 
 READ = 64  # characters of a value
 SAMPLED = 10_000  # values from which the common beginning is taken
@@ -53,7 +53,7 @@ def form(values: pl.Series, beginning: str = "") -> pl.Series:
 
 def _texts(values: pl.Series) -> pl.Series:
     there = pl.Series(present(values))
-    return values.cast(pl.String).set(~there, None)
+    return spelled(values).set(~there, None)
 
 
 def _beginning(texts: pl.Series) -> str:

@@ -72,7 +72,7 @@ def fitted(values: pl.Series, reference: pl.Series) -> Fitted:
     """Return a column as the type of the reference."""
     there, ours, theirs = present(values), family(reference), family(values)
     if ours == TEXT:
-        return Fitted(_spelled(values), np.zeros(len(values), dtype=np.bool_))
+        return Fitted(spelled(values), np.zeros(len(values), dtype=np.bool_))
     read = None if NOTHING in (ours, theirs) else _read(values, reference, ours, theirs)
     if read is None:
         return Fitted(pl.Series(values.name, [None] * len(values), reference.dtype), there)
@@ -93,21 +93,24 @@ def _read(values: pl.Series, reference: pl.Series, ours: str, theirs: str) -> pl
             flags = values.cast(pl.Float64)
             return flags.set(~flags.is_in([0.0, 1.0]), None).cast(pl.Boolean)
         case (("numbers" | "times"), "text"):
-            return _parsed(values.cast(pl.String).str.strip_chars(), ours)
+            return _parsed(values, ours)
     return None
 
 
-def _parsed(texts: pl.Series, ours: str) -> pl.Series | None:
+def _parsed(values: pl.Series, ours: str) -> pl.Series | None:
     """Return text as numbers or times, null where it is neither.
 
-    None where all of it is: then no cell made the column text, it is of another type.
+    None where all of it is: then no cell made the column text, it is of another type. (In pandas
+    numbers can be categories, which are text here.)
     """
+    texts = values.cast(pl.String).str.strip_chars()
     if ours == NUMBERS:
         read = texts.cast(pl.Float64, strict=False)
     else:
         tries = [texts.str.to_datetime(f, strict=False, time_unit="us") for f in TIME_FORMATS]
         read = pl.select(pl.coalesce(tries)).to_series().rename(texts.name)
-    return None if present(read).sum() == texts.is_not_null().sum() else read
+    is_declared = values.dtype == pl.String and (read.is_null() == texts.is_null()).all()
+    return None if is_declared else read
 
 
 def _in_zone(values: pl.Series, reference: pl.Series) -> pl.Series:
@@ -124,7 +127,8 @@ def _offsets(values: pl.Series) -> pl.Series:
     return (values.dt.replace_time_zone(None) - utc).dt.total_seconds()
 
 
-def _spelled(values: pl.Series) -> pl.Series:
+def spelled(values: pl.Series) -> pl.Series:
+    """Return values as text."""
     try:
         return values.cast(pl.String)
     except pl.exceptions.PolarsError:  # lists, structs, objects
