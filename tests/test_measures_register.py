@@ -247,7 +247,7 @@ def test_what_fails_in_a_default_measure_is_left_out_with_its_reason() -> None:
 
     card = measure(*SAMPLES["array"])
     assert "broken" not in card
-    assert card.notes[-1] == "broken is left out: broken failed: ZeroDivisionError: no rows"
+    assert card.notes[0] == "broken is left out: broken failed: ZeroDivisionError: no rows"
     with pytest.raises(MeasureError, match="broken failed") as raised:
         measure(*SAMPLES["array"], measures=["broken"])
     assert isinstance(raised.value.__cause__, ZeroDivisionError)

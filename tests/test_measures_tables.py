@@ -408,9 +408,8 @@ INFINITE = GOOD.with_columns(
     [
         (np.zeros((30, 2)), np.zeros((30, 2)), r"takes data frames.*ndarray.*mmd"),
         (GOOD, None, "takes data frames"),
-        (GOOD, GOOD.drop("b", "c"), "lacks b, c and has in addition none"),
-        (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has in addition e"),
-        (GOOD, GOOD.with_columns(a=pl.lit("text")), "'a' must have the same type.*Float64, String"),
+        (GOOD, GOOD.drop("b", "c"), "lacks 'b', 'c' and has in addition none"),
+        (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has in addition 'e'"),
         (GOOD, INFINITE, "'a' holds infinite values"),
         (GOOD, GOOD.head(1), r"at least .* rows, and they have \[30, 1\]"),
         (GOOD, GOOD.head(0), r"they have \[30, 0\]"),
@@ -457,7 +456,7 @@ def test_columns_without_text_as_names_are_taken() -> None:
     x = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)))
     found = pair_trends(x, x + 1, permutations=0)
     assert found.extra["worst"][0][:2] == ["0", "1"]
-    with pytest.raises(MeasureError, match="lacks 1 and has in addition 2"):
+    with pytest.raises(MeasureError, match="lacks '1' and has in addition '2'"):
         column_shapes(x, x.rename(columns={1: 2}))
 
 

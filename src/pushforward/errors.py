@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+MAX_LISTED = 8  # names in a message, at most
+MAX_LENGTH = 40  # characters of each of them, at most
+
 
 class PushforwardError(Exception):
     """Base of everything that this library raises on purpose.
@@ -40,10 +43,21 @@ class DivergedError(RunError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return a question that suggests the known name nearest to `name`, or a list of them all."""
+    """Return a question that suggests the known name nearest to `name`, or a list of some."""
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    shown = [name if name.strip() == name and name else repr(name) for name in names]
-    return f"known: {', '.join(shown) or 'none'}"
+    return f"did you mean {quoted(close[0])}?" if close else f"known: {listed(names)}"
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names in quotes, so that blanks show: the first few, and how many more there are."""
+    every = list(names)
+    shown = every if len(every) <= MAX_LISTED else every[: MAX_LISTED - 2]
+    more = f" and {len(every) - len(shown):,} more" if len(shown) < len(every) else ""
+    return ", ".join(map(quoted, shown)) + more or "none"
+
+
+def quoted(name: object) -> str:
+    """Return a name in quotes, a long one cut: a category may be a whole page of text."""
+    text = str(name)
+    return repr(text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pushforward.errors import MeasureError
-from pushforward.measures._views import Samples, View
+from pushforward.measures._views import OwnView, Samples, View
 from pushforward.measures.measurement import Measurement
 
 MeasureFunction = Callable[..., Measurement]
@@ -33,7 +33,7 @@ class Applied:
     """
 
     function: MeasureFunction
-    view: View = "features"
+    view: OwnView = "features"
     suffix: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 

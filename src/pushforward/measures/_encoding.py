@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import narwhals as nw
@@ -17,11 +17,16 @@ from pushforward.data.array_kind import array_kind
 from pushforward.data.images import channel_parts
 from pushforward.data.numeric import to_numpy
 from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range
+from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.frames import to_polars
-from pushforward.data.tables.infer import fit_table
+from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.errors import MeasureError
 from pushforward.measures._pixel_units import other_units
-from pushforward.measures.tables import _columns
+from pushforward.measures.tables import _columns, _types
+from pushforward.measures.tables._forms import with_forms
+
+GENERATED = "fake"  # the sample whose types count for nothing
+FOREIGN = "(value)"  # any value in a column of which the real ones hold none
 
 
 @dataclass(frozen=True)
@@ -32,24 +37,29 @@ class Encoded:
         data: the schema, with the reference's rows as its training rows.
         rows: the encoded rows of each sample.
         tables: the data frame of each sample; empty for images and arrays.
+        forms: the same with identifiers by their form.
+        notes: what is wrong with whole columns of the generated sample.
     """
 
     data: Dataset
     rows: Mapping[str, Tensor]
-    tables: Mapping[str, Any]
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    forms: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def encode(samples: Mapping[str, Any], reference: str) -> Encoded:
     """Encode samples by a schema that is learned from one of them.
 
     Args:
-        samples: data frames, images, matrices, paths or data sets, by name.
+        samples: data frames, images, matrices, paths or data sets, by name; `"fake"` is generated.
         reference: the name of the one that is learned from. Only a table's categories are taken
             from all samples, so that a category that is new in the generated one counts as a
-            difference and is no error.
+            difference and is no error. Neither is a value that is not of the column's type: it
+            counts as missing, and in the measures of columns as a value of its own.
 
     Raises:
-        MeasureError: for samples of different kinds, columns or types.
+        MeasureError: for samples of different kinds or columns, and real ones of different types.
         DataError: for samples that cannot be read.
     """
     raw = {name: _raw(sample) for name, sample in samples.items()}
@@ -72,14 +82,55 @@ def _raw(sample: Any) -> Any:
 
 def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     _columns.read(*samples.values())  # raises where they do not fit each other
-    frames = {name: to_polars(sample)[0] for name, sample in samples.items()}
+    first = [reference, *(name for name in samples if name != reference)]
+    frames = {name: to_polars(samples[name])[0] for name in first}
     order = frames[reference].columns
     frames = {name: frame.select(order) for name, frame in frames.items()}
-    first = [reference, *(name for name in frames if name != reference)]
-    pooled = pl.concat([frames[name] for name in first], how="vertical_relaxed")
-    schema, _ = fit_table(pooled, np.arange(len(frames[reference])))
-    rows = {name: schema.encode(frame) for name, frame in frames.items()}
-    return Encoded(_dataset(schema, rows[reference]), rows, samples)
+    read, notes = _of_one_type(frames)
+    pooled = pl.concat(read.values(), how="vertical_relaxed")
+    options = TableOptions(kinds=_kinds(read[reference]))
+    schema, _ = fit_table(pooled, np.arange(len(frames[reference])), options)
+    rows = {name: schema.encode(frame) for name, frame in read.items()}
+    identifiers = [identifier.name for identifier in schema.identifiers]
+    forms = with_forms(frames, identifiers) if identifiers else samples
+    return Encoded(_dataset(schema, rows[reference]), rows, samples, forms, tuple(notes))
+
+
+def _of_one_type(
+    frames: Mapping[str, pl.DataFrame],
+) -> tuple[dict[str, pl.DataFrame], list[str]]:
+    """Return all samples in the types of the real ones, the first of which has precedence.
+
+    Beside them are remarks on the generated one's columns.
+    """
+    columns: dict[str, list[pl.Series]] = {name: [] for name in frames}
+    notes = []
+    for parts in zip(*(frame.iter_columns() for frame in frames.values()), strict=True):
+        of = dict(zip(frames, parts, strict=True))
+        reference = _types.reference_of([part for name, part in of.items() if name != GENERATED])
+        for name, part in of.items():
+            found = _types.fitted(part, reference)
+            if name == GENERATED:
+                notes.append(_types.remark(part, reference, found))
+            else:
+                _types.require_native(part, reference, found)
+            columns[name].append(_as_category(found, reference))
+    return {name: pl.DataFrame(some) for name, some in columns.items()}, list(filter(None, notes))
+
+
+def _as_category(found: _types.Fitted, reference: pl.Series) -> pl.Series:
+    """Return a column as it is; where the real ones hold nothing, whether there is a value."""
+    if _types.family(reference) != _types.NOTHING:
+        return found.values
+    values = [FOREIGN if there else None for there in found.foreign.tolist()]
+    return pl.Series(found.values.name, values, dtype=pl.String)
+
+
+def _kinds(reference: pl.DataFrame) -> dict[str, str]:
+    """Return the kinds of the columns that are no numbers, from the reference alone."""
+    schema, _ = fit_table(reference, np.arange(len(reference)))
+    kinds = {c.name: "categorical" for c in schema.columns if isinstance(c, CategoricalCodec)}
+    return kinds | {identifier.name: "identifier" for identifier in schema.identifiers}
 
 
 def _arrays(samples: Mapping[str, Any], reference: str, schemas: Mapping[str, Schema]) -> Encoded:
@@ -94,7 +145,7 @@ def _arrays(samples: Mapping[str, Any], reference: str, schemas: Mapping[str, Sc
         raise MeasureError(f"all samples need rows of one shape; given {shapes}")
     schema = ArraySchema.fit(known, np.arange(len(known)))
     rows = {name: schema.encode(sample) for name, sample in samples.items()}
-    return Encoded(_dataset(schema, rows[reference]), rows, {})
+    return Encoded(_dataset(schema, rows[reference]), rows)
 
 
 def _images(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+ROUNDING = 1e-12  # of a sum of shares
 MIN_PERMUTATIONS = (
     39  # the 1st and the 39th of 39 ordered values are their 2.5 % and 97.5 % quantiles
 )
@@ -25,6 +26,29 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     # Rounding must not cut a share of exactly 0 or 1 off its own interval.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share that has this variance.
+
+    It is that of as many independent trials as would have this variance, at most the given number.
+    A variance that was estimated says nothing about a share of exactly 0 or 1, whose own is 0: then
+    it is that of the given number.
+    """
+    if variance > 0 and 0 < share < 1:
+        trials = max(1.0, min(trials, share * (1 - share) / variance))
+    return wilson(share, trials)
+
+
+def at_least_binomial(value: float, low: float, high: float, trials: float) -> tuple[float, float]:
+    """Return the interval of a number in [0, 1], at 0 and 1 no narrower than that of a share.
+
+    There the spread over resamples is 0, which is no evidence of an exact value.
+    """
+    if ROUNDING < value < 1 - ROUNDING:
+        return low, high
+    least = wilson(value, trials)
+    return min(low, least[0]), max(high, least[1])
 
 
 def normal_interval(value: float, error: float | None) -> tuple[float | None, float | None]:

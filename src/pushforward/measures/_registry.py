@@ -87,7 +87,7 @@ SHARED: dict[str, Apply] = {
 }
 MEASURES: dict[DataKind, dict[str, Apply]] = {
     "table": {
-        "column_shapes": Applied(column_shapes, "frame"),
+        "column_shapes": Applied(column_shapes, "forms"),
         "pair_trends": Applied(pair_trends, "frame"),
         "utility": Applied(utility, "frame"),
         "exact_matches": Applied(exact_matches, "frame"),

@@ -17,6 +17,7 @@ from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures.features import beside_class, spread_of
 
 View = Literal["features", "values", "frame"]
+OwnView = View | Literal["forms"]  # what this library's own measures can take
 OWN_FEATURES = {"table": "ranks and one-hot categories", "image": "pixels", "array": "z-scores"}
 HASHED_ROWS = 100  # reference rows whose features are hashed, at most
 SPREAD_ROWS = 2000  # reference rows from which the spread is taken, at most
@@ -81,12 +82,14 @@ class Sample:
         rows: encoded rows (n, ...).
         labels: codes of the condition's classes (n,), or None.
         table: the rows as a data frame, where there is one already.
+        table_of_forms: the same with identifiers by their form.
     """
 
     feature_map: FeatureMap
     rows: Tensor
     labels: Tensor | None = None
     table: Any = None
+    table_of_forms: Any = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -113,7 +116,12 @@ class Sample:
         fresh = [i.name for i in schema.identifiers] if isinstance(schema, TableSchema) else []
         return nw.from_native(table, eager_only=True).drop(fresh).to_native()
 
-    def view(self, name: View) -> Any:
+    @property
+    def forms(self) -> Any:
+        """The rows as a data frame, identifiers by their form where they are not our own."""
+        return self.frame if self.table_of_forms is None else self.table_of_forms
+
+    def view(self, name: OwnView) -> Any:
         """Return one of the views by its name."""
         return getattr(self, name)
 
@@ -142,7 +150,7 @@ class Samples:
     target: str | None
     seed: int
 
-    def origin(self, view: View) -> dict[str, Any]:
+    def origin(self, view: OwnView) -> dict[str, Any]:
         """Return what identifies a view's features, for a measurement's `extra`."""
         return {"features": self.real.feature_map.identity} if view == "features" else {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset, Schema, TableSchema
-from pushforward.errors import MeasureError, nearest
+from pushforward.errors import MeasureError, listed
+from pushforward.measures._applied import Apply
 from pushforward.measures._encoding import encode
 from pushforward.measures._inputs import FeatureFunction, require_features
 from pushforward.measures._selection import MeasureSelection, reason, selected
@@ -17,6 +20,7 @@ from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.privacy import CAVEAT, PRIVACY
+from pushforward.measures.tables.utility import require_target
 from pushforward.nn.device import choose_device
 
 Rows = tuple[Tensor, Tensor | None]  # encoded rows, and their labels
@@ -47,7 +51,8 @@ class Scorer:
 
     Raises:
         MeasureError: for a measure that is unknown or does not suit this kind of data, a target
-            that is no column of the table, and a device that is not available.
+            that is no column of the table or that cannot be predicted, and a device that is not
+            available.
     """
 
     def __init__(
@@ -64,12 +69,12 @@ class Scorer:
         schema, self.training = data.schema, data.subset("train")
         self.kind, self.device = schema.kind, choose_device(device, MeasureError)
         self.measures, self.strict = selected(measures, schema.kind, copies=copies)
-        self.target = _target(target, schema)
         require_features(features)
         if features is None and schema.kind == "image":
             reference = schema.expand(self.training[0].to(self.device))
             features = ImageEncoder.fit(reference, seed=seed)
         self.feature_map = FeatureMap(schema, features, self.training[0], self.device)
+        self.target = self._target(target)
 
     @cached_property
     def train(self) -> Sample:
@@ -109,20 +114,26 @@ class Scorer:
         notes = [f"{name} is left out: {error}" for name, error in errors.items()]
         return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
 
+    def _target(self, name: str | None) -> str | None:
+        """Return the column to predict: the named one, or the condition."""
+        schema = self.feature_map.schema
+        if name is None:
+            return None if schema.condition is None else schema.condition.name
+        if not isinstance(schema, TableSchema):
+            raise MeasureError(
+                f"target names a column of a table; given {name!r} for data of kind {schema.kind}"
+            )
+        if name in _identifiers(schema):
+            raise MeasureError(
+                f"the target {name!r} holds identifiers, which nothing predicts; name another "
+                "column as target"
+            )
+        require_target(self.train.frame, name)
+        return name
 
-def _target(name: str | None, schema: Schema) -> str | None:
-    """Return the column to predict: the named one, or the condition."""
-    if name is None:
-        return None if schema.condition is None else schema.condition.name
-    if not isinstance(schema, TableSchema):
-        raise MeasureError(
-            f"target names a column of a table; given {name!r} for data of kind {schema.kind}"
-        )
-    identifiers = {identifier.name for identifier in schema.identifiers}
-    columns = [column for column in schema.column_names if column not in identifiers]
-    if name not in columns:
-        raise MeasureError(f"unknown target {name!r}; {nearest(name, columns)}")
-    return name
+
+def _identifiers(schema: Schema) -> list[str]:
+    return [i.name for i in schema.identifiers] if isinstance(schema, TableSchema) else []
 
 
 def measure(
@@ -141,8 +152,9 @@ def measure(
     Tables (data frames) are measured as tables and by ranks and one-hot categories; images by an
     encoder and by their pixels; other arrays by their z-scores. Shape and values tell whether an
     array holds images, as `read` has it; a `Dataset` knows. What the measures need to know of the
-    data (ranges, ranks, scales, the encoder) is learned from the training rows where they are
-    given, else from the real ones.
+    data (types, ranges, ranks, scales, the encoder) is learned from the training rows where they
+    are given, else from the real ones. A generated column that is empty, constant or of another
+    type is a difference, and `notes` names it first.
 
     Args:
         real: the real sample: a data frame, images (n, height, width[, channels]) or a matrix
@@ -159,9 +171,9 @@ def measure(
         device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 
     Raises:
-        MeasureError: for an unknown measure or target (the nearest is suggested), samples that do
-            not fit each other, a device that is not available, and a measure given by name that
-            these samples do not allow.
+        MeasureError: for an unknown measure or target (the nearest is suggested), a target that
+            cannot be predicted, samples that do not fit each other, a device that is not
+            available, and a measure given by name that these samples do not allow.
         DataError: for samples that cannot be read.
     """
     if not isinstance(seed, int) or not 0 <= seed < 2**32:  # what NumPy and scikit-learn take
@@ -179,12 +191,36 @@ def measure(
         device=device,
     )
     of = {
-        name: Sample(scorer.feature_map, rows, table=encoded.tables.get(name))
+        name: Sample(
+            scorer.feature_map,
+            rows,
+            table=encoded.tables.get(name),
+            table_of_forms=encoded.forms.get(name),
+        )
         for name, rows in encoded.rows.items()
     }
     card = scorer.apply(Samples(of["real"], of["fake"], of.get("train"), scorer.target, seed))
-    notes = [reason(scorer.kind, trained=trained)] if measures is None else []
+    notes = [f"check: {note}" for note in encoded.notes]
+    fresh = _identifiers(encoded.data.schema)
+    if fresh:
+        card = _without(fresh, card, scorer.measures)
+        notes.append(f"Left out, as identifiers: {listed(fresh)}; column_shapes judges their form.")
+    notes += card.notes
+    notes += [reason(scorer.kind, trained=trained)] if measures is None else []
     notes += [CAVEAT] if any(name in card for name in PRIVACY) else []
-    fresh = [i.name for i in getattr(encoded.data.schema, "identifiers", ())]
-    notes += [f"Left out as identifiers: {', '.join(fresh)}."] if fresh else []
-    return Scorecard(card, [*notes, *card.notes])
+    return Scorecard(card, notes)
+
+
+def _without(columns: list[str], card: Scorecard, measures: Mapping[str, Apply]) -> Scorecard:
+    """Return a scorecard whose readings say which columns they are without."""
+    judged = {
+        name: found
+        if getattr(measures[name], "view", None) == "forms"
+        else replace(
+            found,
+            reading=f"{found.reading}; without {listed(columns)}",
+            extra=found.extra | {"left_out": columns},
+        )
+        for name, found in card.items()
+    }
+    return Scorecard(judged, card.notes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from pushforward.errors import ModelError, PushforwardError
+from pushforward.errors import ModelError, PushforwardError, quoted
+
+WITHOUT_FLOAT64 = "mps"  # a type of device; the encoded rows of a table are float64
 
 
 def choose_device(
@@ -20,6 +22,18 @@ def choose_device(
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as cause:
-        why = (str(cause).splitlines() or [type(cause).__name__])[0]
-        raise error(f"device {str(name)!r} is not available here: {why}") from cause
+        raise _refusal(name, error) from cause
+    if device.type == WITHOUT_FLOAT64:
+        raise _refusal(name, error)
     return device
+
+
+def _refusal(name: object, error: type[PushforwardError]) -> PushforwardError:
+    """Return the error for a device that cannot be used: what there is instead, in one line."""
+    kind, count = str(name).partition(":")[0], torch.cuda.device_count()
+    here = ", ".join(f"cuda:{i}" for i in range(count)) or "no NVIDIA GPU that PyTorch can use"
+    why = f"this machine has {here}" if kind == "cuda" else "it must be cpu or cuda (an NVIDIA GPU)"
+    return error(
+        f"device {quoted(name)} is not available here: {why}; name 'cpu', or 'auto' for a GPU "
+        "where there is one"
+    )

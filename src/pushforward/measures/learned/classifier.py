@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
 from pushforward.measures._inputs import FeatureFunction
-from pushforward.measures._intervals import Z, verdict, wilson
+from pushforward.measures._intervals import Z, at_least_binomial, verdict, wilson
 from pushforward.measures.learned._split import Split, split, witness
 from pushforward.measures.measurement import Measurement
 
@@ -123,8 +123,9 @@ def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurem
 def auc(negative: Floats, positive: Floats) -> tuple[float, float, float]:
     """Return the area under the ROC curve of two sets of scores, and its 95 % interval."""
     area, variance = roc_area(negative, positive)
-    half = Z * float(np.sqrt(variance))
-    return area, max(0.0, area - half), min(1.0, area + half)
+    half, trials = Z * float(np.sqrt(variance)), min(len(negative), len(positive))
+    low, high = max(0.0, area - half), min(1.0, area + half)
+    return area, *at_least_binomial(area, low, high, trials)
 
 
 def roc_area(negative: Floats, positive: Floats) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Shared by the neighbour measures: the training sample, distances, intervals of shares."""
+"""Shared by the neighbour measures: the training sample, distances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures import _search
 from pushforward.measures._inputs import FeatureFunction, Pair, matrix, pair, subsample
-from pushforward.measures._intervals import wilson
 
 
 def with_training(
@@ -54,13 +53,3 @@ def distances(queries: Tensor, reference: Tensor, chunk: int | None) -> tuple[Te
     """Return each query's distance to its nearest row of the reference, and the row: (n,)."""
     neighbours = _search.nearest(queries, reference, 1, chunk=chunk)
     return neighbours.squared[:, 0].sqrt(), neighbours.index[:, 0]
-
-
-def share_interval(share: float, variance: float, trials: float) -> tuple[float, float]:
-    """Return Wilson's interval of a share that has this variance.
-
-    It is that of as many independent trials as would have this variance, at most the given number.
-    """
-    if variance > 0:
-        trials = max(1.0, min(trials, share * (1 - share) / variance))
-    return wilson(share, trials)

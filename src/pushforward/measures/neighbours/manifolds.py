@@ -13,11 +13,12 @@ import torch
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import FeatureFunction, Pair, pair, require_at_least
-from pushforward.measures._intervals import Z
+from pushforward.measures._intervals import Z, at_least_binomial, share_interval, wilson
 from pushforward.measures.measurement import Better, Measurement, Scorecard
 from pushforward.measures.neighbours import _balls
 from pushforward.measures.neighbours._balls import CLIPPED
-from pushforward.measures.neighbours._shared import share_interval
+
+OF_GENERATED = ("precision", "density", "clipped_density")  # means over the generated rows
 
 
 class Options(TypedDict, total=False):
@@ -386,7 +387,11 @@ def _interval(
 ) -> tuple[float | None, float | None]:
     if error is None:
         return None, None
-    if name == "density" or name in CLIPPED:
-        top = 1.0 if name in CLIPPED else float("inf")
-        return min(top, max(0.0, value - Z * error)), min(top, value + Z * error)
-    return share_interval(value, error**2, both.m if name == "precision" else both.n)
+    trials = both.m if name in OF_GENERATED else both.n
+    if name in CLIPPED:
+        low, high = (min(1.0, max(0.0, value + side * Z * error)) for side in (-1, 1))
+        return at_least_binomial(min(1.0, value), low, high, trials)
+    if name == "density":
+        low, high = max(0.0, value - Z * error), value + Z * error
+        return low, high if value else max(high, wilson(value, trials)[1])
+    return share_interval(value, error**2, trials)

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import FeatureFunction, require_at_least, subsample
-from pushforward.measures._intervals import Z, normal_interval, permutation_p, wilson
+from pushforward.measures._intervals import (
+    Z,
+    normal_interval,
+    permutation_p,
+    share_interval,
+    wilson,
+)
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours import _copying
-from pushforward.measures.neighbours._shared import (
-    distances,
-    share_interval,
-    with_training,
-)
+from pushforward.measures.neighbours._shared import distances, with_training
 
 
 def authenticity(

@@ -9,9 +9,13 @@ from torch import Tensor
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import FeatureFunction, pair, require_at_least, subsample
-from pushforward.measures._intervals import permutation_masks, permutation_p, verdict
+from pushforward.measures._intervals import (
+    permutation_masks,
+    permutation_p,
+    share_interval,
+    verdict,
+)
 from pushforward.measures.measurement import Measurement
-from pushforward.measures.neighbours._shared import share_interval
 
 LABELS_AT_ONCE = 1 << 22  # labels in memory at once
 

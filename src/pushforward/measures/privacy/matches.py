@@ -47,8 +47,8 @@ def exact_matches(
         that are repeated (`repeated`), and the `excess` over the null with Newcombe's interval.
 
     Raises:
-        MeasureError: for differing columns or types, infinite numbers, fewer than 2 rows of a
-            sample, and NaN in samples that are not data frames.
+        MeasureError: for differing columns, real samples of different types, infinite numbers,
+            fewer than 2 rows of a sample, and NaN in samples that are not data frames.
 
     Sees:
         whole rows that were memorised, even a few: one copy in 1,000 rows is enough where held-out

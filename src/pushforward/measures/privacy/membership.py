@@ -11,10 +11,11 @@ from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import FeatureFunction, Pair, require_at_least
+from pushforward.measures._intervals import share_interval
 from pushforward.measures.learned import roc_area
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours._copying import mann_whitney_z
-from pushforward.measures.neighbours._shared import share_interval, with_training
+from pushforward.measures.neighbours._shared import with_training
 from pushforward.measures.privacy import _attacks
 
 MIN_ROWS = 20  # of each sample: half to choose the attack, half to test it

@@ -1,7 +1,8 @@
 """The columns of several tables as arrays, so that a measure is a few array operations.
 
 A column is *numeric* when its type is a number or a date and its real rows hold more than ten
-distinct values; every other column is a set of categories. Missing values are a value of their own.
+distinct values; every other column is a set of categories. Missing values are a value of their own,
+and so are those that are not of the real column's type.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pushforward.errors import MeasureError
+from pushforward.data.tables.frames import to_polars
+from pushforward.errors import MeasureError, listed
 from pushforward.measures._inputs import require_at_least
+from pushforward.measures.tables._types import (
+    NUMBERS,
+    TEXT,
+    TIMES,
+    fitted,
+    reference_of,
+    require_native,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,16 +49,19 @@ class Column:
         values: the numbers (N,), NaN where missing; empty for text.
         coded: the codes of text, and how many there are; None for numbers, which are coded on
             demand.
+        foreign: the generated values that are not of the real column's type (N,), missing in
+            `values`; None where all are.
     """
 
     name: str
     numeric: bool
     values: Floats
     coded: Coded | None = None
+    foreign: NDArray[np.bool_] | None = None
 
     @property
     def codes(self) -> Ints:
-        """Codes in the order of the values (N,); missing has the last, beyond all others."""
+        """Codes in the order of the values (N,); then those of missing and of foreign ones."""
         return self._coded[0]
 
     @property
@@ -58,7 +71,14 @@ class Column:
 
     @cached_property
     def _coded(self) -> Coded:
-        return self.coded or ordered(self.values, dense=not self.numeric)
+        codes, size = self.coded or ordered(self.values, dense=not self.numeric)
+        return self.with_foreign(codes, size)
+
+    def with_foreign(self, codes: Ints, size: int) -> Coded:
+        """Return codes in which foreign values have one of their own, beyond all others."""
+        if self.foreign is None:
+            return codes, size
+        return np.where(self.foreign, size, codes), size + 1
 
 
 @dataclass(frozen=True)
@@ -89,18 +109,20 @@ class Columns:
 def read(
     real: Any, *others: Any, min_rows: int = 2, limit: int | None = None, seed: int = 0
 ) -> Columns:
-    """Return the columns of all tables in the real one's order.
+    """Return the columns of all tables in the real one's order, of the real one's types.
+
+    What a generated column holds of another type counts as a difference.
 
     Args:
         real: the real table.
-        others: further ones.
+        others: the generated one, and further real ones.
         min_rows: how many rows each needs.
         limit: the most rows taken of each; the rest is left out at random.
         seed: of the choice of rows.
 
     Raises:
-        MeasureError: for something that is no data frame, differing columns or types, infinite
-            numbers, fewer than `min_rows` rows, and a limit below that.
+        MeasureError: for something that is no data frame, differing columns, real tables of
+            different types, infinite numbers, fewer than `min_rows` rows, and a limit below that.
     """
     require_at_least(min_rows, limit=limit)
     frames = [_frame(f) for f in (real, *others)]
@@ -141,7 +163,7 @@ def binned(column: Column, reference: slice) -> Coded:
     known = column.values[reference]
     inner = np.linspace(np.nanmin(known), np.nanmax(known), BINS + 1)[1:-1]
     bins = np.searchsorted(inner, column.values, side="right")
-    return np.where(np.isnan(column.values), BINS, bins), BINS + 1
+    return column.with_foreign(np.where(np.isnan(column.values), BINS, bins), BINS + 1)
 
 
 def ordered(values: Floats, *, dense: bool) -> Coded:
@@ -204,29 +226,35 @@ def _require_same_names(real: list[str], other: list[str]) -> None:
     if missing or extra:
         raise MeasureError(
             "both tables need the same columns; the second lacks "
-            f"{_listed(missing)} and has in addition {_listed(extra)}"
+            f"{listed(missing)} and has in addition {listed(extra)}"
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(str, names)) or "none"  # pandas has names that are no text
 
 
 def _column(parts: list[nw.Series[Any]]) -> Column:
-    name, kinds = str(parts[0].name), {_is_number(s) for s in parts}
-    if len(kinds) > 1:  # a column without any value fits every type
-        kinds = {_is_number(s) for s in parts if not s.is_null().all()}
-    if len(kinds) > 1:
-        types = ", ".join(str(s.dtype) for s in parts)
-        raise MeasureError(
-            f"column {name!r} must have the same type in all tables, and has {types}"
-        )
-    if kinds != {True}:
-        return Column(name, False, np.empty(0), _texts(parts))
+    name, foreign = str(parts[0].name), None
+    kinds = {_kind(s) for s in parts}
+    if len(kinds) > 1 or None in kinds:
+        parts, foreign = _of_one_type(parts)
+    if _kind(parts[0]) in (TEXT, None):
+        return Column(name, False, np.empty(0), _texts(parts), foreign)
     values = np.concatenate([_numbers(s) for s in parts])
     if np.isinf(values).any():
         raise MeasureError(f"column {name!r} holds infinite values; drop or replace them first")
-    return Column(name, _varied(values[: len(parts[0])]), values)
+    return Column(name, _varied(values[: len(parts[0])]), values, None, foreign)
+
+
+def _of_one_type(
+    parts: list[nw.Series[Any]],
+) -> tuple[list[nw.Series[Any]], NDArray[np.bool_] | None]:
+    """Return a column's parts as the type of the real ones, and which values are not of it."""
+    columns = [to_polars(part.to_frame().to_native())[0].to_series() for part in parts]
+    reference = reference_of([columns[0], *columns[2:]])
+    found = [fitted(column, reference) for column in columns]
+    for column, one in zip(columns[2:], found[2:], strict=True):
+        require_native(column, reference, one)
+    foreign = np.concatenate([one.foreign for one in found])
+    read = [nw.from_native(one.values, series_only=True) for one in found]
+    return read, foreign if foreign.any() else None
 
 
 def _varied(real: Floats) -> bool:
@@ -235,14 +263,25 @@ def _varied(real: Floats) -> bool:
     return any(len(np.unique(part)) > DISTINCT for part in (known[:FIRST_ROWS], known))
 
 
-def _is_number(column: nw.Series[Any]) -> bool:
+def _kind(column: nw.Series[Any]) -> str | None:
+    """Return a name for the type, the same for columns that compare as they are, if it has one."""
     kind = column.dtype
-    return kind.is_numeric() or kind in (nw.Boolean, nw.Date, nw.Datetime)
+    if kind.is_numeric() or kind == nw.Boolean:
+        return NUMBERS
+    if kind in (nw.String, nw.Categorical, nw.Enum):
+        return TEXT
+    if kind in (nw.Date, nw.Datetime):
+        return f"{TIMES} {getattr(kind, 'time_zone', None)}"
+    return str(kind) if kind in (nw.Time, nw.Duration) else None
 
 
 def _numbers(column: nw.Series[Any]) -> Floats:
     if column.dtype in (nw.Date, nw.Datetime):
         column = column.dt.timestamp("us")
+    if column.dtype == nw.Duration:
+        column = column.dt.total_nanoseconds()
+    if column.dtype == nw.Time:
+        column = column.cast(nw.Int64)
     if not (column.dtype.is_integer() or column.dtype.is_float()):
         column = column.cast(nw.Float64)
     return np.asarray(column.to_numpy(), dtype=np.float64)

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from pushforward.errors import MeasureError
-from pushforward.measures._intervals import permutation_p, verdict
+from pushforward.measures._intervals import at_least_binomial, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.tables._columns import BINS, Coded, Column, Columns, Floats, Ints, binned
 
@@ -216,10 +216,12 @@ def _with_interval(
     centre = float(_less_noise(each, null).mean())
     null_means = _less_noise(permuted, null).mean(1)
     half = _half_width(value, bootstrapped, null_means, float(null.mean()))
+    low, high = max(0.0, min(value, centre - half)), min(1.0, value + half)
+    low, high = at_least_binomial(value, low, high, min(tested.n, tested.m))
     return replace(
         tested,
-        low=max(0.0, min(value, centre - half)),
-        high=min(1.0, value + half),
+        low=low,
+        high=high,
         covers="both samples (bootstrap, less the null)",
     )
 

@@ -2,7 +2,8 @@
 
 They take data frames (pandas or Polars). A column is numeric when its type is a number or a date
 and its real rows hold more than ten distinct values; all others are categories, and missing is a
-value of its own.
+value of its own. The types are those of the real table: a generated value that cannot be read so is
+a difference, too.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def column_shapes(
 
     $$\sup_t |F(t) - G(t)| \qquad \tfrac12 \sum_c |p_c - q_c|$$
 
-    Missing values count as a category, and in a numeric column as a value beyond all numbers.
+    Missing values count as a category, and in a numeric column as a value beyond all numbers; so
+    does what is not of the real column's type (text among numbers, times of another zone).
     Without missing values, the value is 1 minus the Column Shapes of sdmetrics, which ignores them.
 
     Args:
@@ -60,12 +62,12 @@ def column_shapes(
         samples: for its lower end the null of each column is subtracted, in squares.
 
     Raises:
-        MeasureError: for samples that are not data frames, differing columns or types, infinite
-            numbers, fewer than 2 rows, and a single permutation or resample.
+        MeasureError: for samples that are not data frames, differing columns, infinite numbers,
+            fewer than 2 rows, and a single permutation or resample.
 
     Sees:
         Every difference between a real column and its generated one: a shift, a spread, a peak, a
-        new category, more missing values. N(0, 1) against N(1, 1) is 0.383.
+        new category, more missing values, another type. N(0, 1) against N(1, 1) is 0.383.
 
     Misses:
         All relations between columns: it does not change when the columns are shuffled separately.

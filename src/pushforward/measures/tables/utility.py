@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
-from pushforward.measures._intervals import Z
+from pushforward.measures._intervals import Z, at_least_binomial
 from pushforward.measures.learned import auc
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.tables._columns import (
     LIMIT,
+    Column,
     Columns,
     Floats,
     Ints,
@@ -53,7 +54,8 @@ def utility(
         y: the generated table to train on.
         train: real rows to train on for the null, reduced at random to the number of generated
             rows. None: the two halves of `x`, each tested on the other.
-        target: the column to predict; None for the last one.
+        target: the column to predict; None for the last one that varies and has at most 100
+            classes.
         limit: maximum rows of each table (None: all); the rest is left out at random.
         seed: of the trees, the halves, the bootstrap and left-out rows.
 
@@ -98,11 +100,14 @@ def utility(
     )
     value, null = task.score(tested, learned), task.score(tested, best)
     half, half_of_difference = _half_widths(task, tested, learned, best, seed)
+    low, high = value - half, min(1.0, value + half)
+    if not task.regression:
+        low, high = at_least_binomial(value, low, high, columns.rows[0])
     return Measurement(
         "utility",
         value,
-        low=value - half,
-        high=min(1.0, value + half),
+        low=low,
+        high=high,
         covers="the rows tested on, for this trained model",
         null=null,
         n=columns.rows[0],
@@ -149,14 +154,17 @@ class Task:
         target = self.target[train]
         known = ~np.isnan(target)
         features, target = self.features[train][known], target[known]
-        if len(np.unique(target)) < 2:
-            return self._constant(float(target[0]) if len(target) else 0.0, self.features[test])
+        there = ~np.isnan(features).all(0)  # the trees take no column without any value
+        if len(np.unique(target)) < 2 or not there.any():
+            return self._constant(float(target.mean()) if len(target) else 0.0, self.features[test])
         with sklearn_context(len(target)):
             warnings.filterwarnings("ignore", "The number of unique classes")  # they are classes
-            model = self._model(target, seed).fit(features, target)
+            model = self._model(target, self.categorical[there], seed)
+            model.fit(features[:, there], target)
+            tested = self.features[test][:, there]
             if self.regression:
-                return np.asarray(model.predict(self.features[test]))
-            return self._spread(model.predict_proba(self.features[test]), model.classes_)
+                return np.asarray(model.predict(tested))
+            return self._spread(model.predict_proba(tested), model.classes_)
 
     def score(self, test: Rows, predictions: Floats) -> float:
         """Return R², or the area under the ROC curve averaged over classes, one against the rest.
@@ -200,10 +208,10 @@ class Task:
     def _classes(self) -> int:
         return int(np.nanmax(self.target)) + 1
 
-    def _model(self, target: Floats, seed: int) -> Any:
+    def _model(self, target: Floats, categorical: NDArray[np.bool_], seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        options = {"categorical_features": self.categorical, "random_state": seed}
+        options = {"categorical_features": categorical, "random_state": seed}
         if self.regression:
             return HistGradientBoostingRegressor(**options)
         # Early stopping holds out rows of each class, for which a rare class has too few.
@@ -211,31 +219,69 @@ class Task:
         return HistGradientBoostingClassifier(early_stopping=False if rare else "auto", **options)
 
 
+def require_target(real: Any, target: str) -> None:
+    """Raise MeasureError for a target that is no column of a real table, or cannot be predicted."""
+    columns = read(real)
+    column = _named(columns, target)
+    classes = _classes(column, columns.part(0))
+    if len(classes) < 2:
+        raise MeasureError(
+            f"the target {target!r} has the same value in every real row; name another column as "
+            "target"
+        )
+    _require_few(column, classes)
+
+
 def _prediction_task(columns: Columns, target: str | None) -> Task:
-    """Return the task of predicting `target` (None: the last column that varies).
+    """Return the task of predicting `target` (None: the last column that can be predicted).
 
     Raises:
         MeasureError: for an unknown target, one with more than 100 classes, and a single column.
     """
-    names = [c.name for c in columns]
-    if target is None:  # the last one that varies
-        varied = [c.name for c in columns if len(np.unique(c.codes[columns.part(0)])) > 1]
-        target = (varied or names)[-1]
-    if target not in names:
-        raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
-    if len(names) < 2:
+    if len(columns) < 2:
         raise MeasureError("utility needs a column besides the target, and the table has only one")
-    column = columns.columns[names.index(target)]
-    if not column.numeric and column.size > CLASSES + 1:
-        raise MeasureError(
-            f"the target {target!r} has {column.size - 1} classes, and at most {CLASSES} can be "
-            "predicted; name another column as target"
-        )
+    column = _last_target(columns) if target is None else _named(columns, target)
     others = [c for c in columns if c is not column]
     features = np.stack([c.values if c.numeric else c.codes.astype(float) for c in others], 1)
     categorical = np.array([not c.numeric and c.size <= CATEGORIES for c in others])
-    truth = column.values if column.numeric else column.codes.astype(float)
-    return Task(features, categorical, truth, column.numeric, target)
+    if column.numeric:
+        return Task(features, categorical, column.values, True, column.name)
+    classes = _classes(column, columns.part(0))
+    _require_few(column, classes)
+    # Classes that no tested row has are one: a generator may have invented thousands.
+    place = np.minimum(np.searchsorted(classes, column.codes), len(classes) - 1)
+    truth = np.where(classes[place] == column.codes, place, len(classes)).astype(float)
+    return Task(features, categorical, truth, False, column.name)
+
+
+def _named(columns: Columns, target: str) -> Column:
+    names = [c.name for c in columns]
+    if target not in names:
+        raise MeasureError(f"unknown target {target!r}; {nearest(target, names)}")
+    return columns.columns[names.index(target)]
+
+
+def _last_target(columns: Columns) -> Column:
+    """Return the last column that varies and has few classes, else the last that varies."""
+    classes = [len(_classes(c, columns.part(0))) for c in columns]
+    varied = [c for c, n in zip(columns, classes, strict=True) if n > 1]
+    few = [
+        c for c, n in zip(columns, classes, strict=True) if n > 1 and (c.numeric or n <= CLASSES)
+    ]
+    return (few or varied or columns.columns)[-1]
+
+
+def _classes(column: Column, tested: slice) -> Ints:
+    """Return the codes of the real rows."""
+    return np.unique(column.codes[tested])
+
+
+def _require_few(column: Column, classes: Ints) -> None:
+    if not column.numeric and len(classes) > CLASSES:
+        raise MeasureError(
+            f"the target {column.name!r} has {len(classes)} classes, and at most {CLASSES} can be "
+            "predicted; name another column as target"
+        )
 
 
 def _half_widths(
