@@ -25,7 +25,7 @@ from pushforward.data.tables.column_summary import (
     is_real,
 )
 from pushforward.data.tables.csv_text import TextFormats, parse_times
-from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,
     Partition,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
-from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.errors import DataError
 
 MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
