@@ -57,7 +57,7 @@ class Box:
         """
         present = [value for value in values if value is not None]
         types = {type(value) for value in present}
-        _refuse_containers(name, present, types)
+        _refuse_unsuitable(name, present, types)
         if len(types) <= 1:
             return _box_of_one_type(next(iter(types), str), present)
         if types == {int, Decimal} and all(map(_is_exact, present)):
@@ -80,7 +80,9 @@ class Box:
         if self.offset is not None:
             values = [value and value.astimezone(UTC) for value in values]
         if self.kind == "native":
-            return pl.Series(name, values, strict=True)
+            money = any(type(value) is Decimal for value in values)
+            exact = [Decimal(v) if type(v) is int else v for v in values] if money else values
+            return pl.Series(name, exact, strict=True)
         if self.kind == "number":
             return pl.Series(name, [None if value is None else float(value) for value in values])
         spelled = spell if self.kind == "mixed" else str
@@ -161,9 +163,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _refuse_containers(name: str, present: list[Any], types: set[type]) -> None:
+def _refuse_unsuitable(name: str, present: list[Any], types: set[type]) -> None:
     """Raise DataError for values that are no single number, text or time."""
-    wrong = next((kind for kind in types if issubclass(kind, CONTAINERS)), None)
+    wrong = next((kind for kind in types if _is_container(kind)), None)
     if wrong is None:
         return
     example = next(value for value in present if type(value) is wrong)
@@ -172,6 +174,12 @@ def _refuse_containers(name: str, present: list[Any], types: set[type]) -> None:
         f"{msg} type {wrong.__name__}, e.g. {str(example)[:40]}; give each part a column of its "
         "own, write it as text, or drop it"
     )
+
+
+def _is_container(kind: type) -> bool:
+    """Whether objects of a type have parts, or no text of their own."""
+    own_text = any({"__str__", "__repr__"} & vars(base).keys() for base in kind.__mro__[:-1])
+    return issubclass(kind, CONTAINERS) or not own_text
 
 
 def _box_of_one_type(kind: type, present: list[Any]) -> Box:

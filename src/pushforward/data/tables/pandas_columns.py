@@ -7,6 +7,7 @@ pandas is optional, so it is imported where a frame of it is at hand.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -421,6 +422,7 @@ class PackedIndex:
         formats, dtypes, values: of each level: its format, its Polars dtype, its keys.
         names: of the levels.
         is_multi: whether it is a MultiIndex.
+        freq: the frequency of dates, or None.
     """
 
     formats: tuple[ColumnFormat, ...]
@@ -428,6 +430,7 @@ class PackedIndex:
     values: tuple[list[Any], ...]
     names: tuple[Any, ...]
     is_multi: bool
+    freq: str | None = None
 
     @classmethod
     def of(cls, index: Index) -> PackedIndex:
@@ -438,21 +441,26 @@ class PackedIndex:
         levels = [pd.Series(index.get_level_values(i)) for i in range(index.nlevels)]
         formats = tuple(column_format(level) for level in levels)
         series = [f.read(level) for f, level in zip(formats, levels, strict=True)]
-        values = tuple(category_keys(keys).to_list() for keys in series)
+        values = tuple(_json_keys(keys) for keys in series)
         names = plain_names(index)
-        return cls(formats, tuple(keys.dtype for keys in series), values, names, is_multi)
+        dtypes = tuple(keys.dtype for keys in series)
+        freq = None if isinstance(index, pd.PeriodIndex) else getattr(index, "freqstr", None)
+        return cls(formats, dtypes, values, names, is_multi, freq)
 
     def index(self) -> Index:
         """Return the index."""
         import pandas as pd
 
         levels = [
-            pd.Index(f.restore(pl.Series(keys).cast(dtype) if keys else pl.Series([], dtype=dtype)))
+            pd.Index(f.restore(_from_json_keys(keys, dtype)))
             for f, dtype, keys in zip(self.formats, self.dtypes, self.values, strict=True)
         ]
         if self.is_multi:
             return pd.MultiIndex.from_arrays(levels, names=self.names)
-        return levels[0].rename(self.names[0])
+        index: Index = levels[0].rename(self.names[0])
+        if self.freq is not None:
+            index.freq = self.freq
+        return index
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -462,6 +470,7 @@ class PackedIndex:
             "values": [list(keys) for keys in self.values],
             "names": list(self.names),
             "is_multi": self.is_multi,
+            "freq": self.freq,
         }
 
     @classmethod
@@ -473,6 +482,7 @@ class PackedIndex:
             tuple(map(list, data["values"])),
             tuple(data["names"]),
             data["is_multi"],
+            data["freq"],
         )
 
 
@@ -524,6 +534,19 @@ def _not_understood(column: Column) -> DataError:
         f"{msg}pandas' dtype {column.dtype}; give each part a column of its own, turn it into "
         "text by astype(str), or drop it"
     )
+
+
+def _json_keys(series: pl.Series) -> list[Any]:
+    """Return values as JSON has them: times as ticks, infinite numbers as text."""
+    keys = category_keys(series).to_list()
+    return [str(key) if isinstance(key, float) and not math.isfinite(key) else key for key in keys]
+
+
+def _from_json_keys(keys: list[Any], dtype: pl.DataType) -> pl.Series:
+    """Return the values of `_json_keys`."""
+    if dtype.is_float():
+        keys = [None if key is None else float(key) for key in keys]
+    return pl.Series(keys).cast(dtype) if keys else pl.Series([], dtype=dtype)
 
 
 def plain_names(index: Index) -> tuple[Any, ...]:
