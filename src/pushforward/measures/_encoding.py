@@ -65,7 +65,9 @@ def _raw(sample: Any) -> Any:
 def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     _columns.read(*samples.values())  # raises where they do not fit each other
     frames = {name: to_polars(sample)[0] for name, sample in samples.items()}
-    order = frames[reference].columns
+    # what one table alone has is a pandas index: all columns were compared above
+    everywhere = set.intersection(*(set(frame.columns) for frame in frames.values()))
+    order = [name for name in frames[reference].columns if name in everywhere]
     frames = {name: frame.select(order) for name, frame in frames.items()}
     first = [reference, *(name for name in frames if name != reference)]
     pooled = pl.concat([frames[name] for name in first], how="vertical_relaxed")

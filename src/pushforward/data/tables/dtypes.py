@@ -12,9 +12,9 @@ PLAIN_DTYPES: dict[str, pl.DataType] = {
     for name in (
         *("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"),
         *("Float16", "Float32", "Float64", "Boolean", "String", "Categorical"),
-        *("Date", "Time", "Null", "Int128", "UInt128", "Object"),
+        *("Date", "Time", "Null"),
     )
-    if hasattr(pl, name)  # older versions of Polars lack Float16 and UInt128
+    if hasattr(pl, name)  # older versions of Polars lack Float16
 }
 
 
@@ -29,8 +29,6 @@ def dtype_to_json(dtype: pl.DataType) -> dict[str, Any]:
             return {"name": "Decimal", "precision": dtype.precision, "scale": dtype.scale}
         case pl.Enum():
             return {"name": "Enum", "categories": dtype.categories.to_list()}
-        case pl.Categorical() if own := _own_categories(dtype):
-            return {"name": "Categorical", **own}
         case _:
             return {"name": str(dtype.base_type())}
 
@@ -46,17 +44,5 @@ def dtype_from_json(data: Mapping[str, Any]) -> pl.DataType:
             return pl.Decimal(data["precision"], data["scale"])
         case "Enum":
             return pl.Enum(data["categories"])
-        case "Categorical" if "pool" in data:
-            physical = PLAIN_DTYPES[data["physical"]]
-            return pl.Categorical(pl.Categories(data["pool"], data["namespace"], physical))
         case name:
             return PLAIN_DTYPES[name]
-
-
-def _own_categories(dtype: pl.Categorical) -> dict[str, str] | None:
-    """Return what names the pool of a column's categories, unless it is that of all columns."""
-    pool = getattr(dtype, "categories", None)  # older versions of Polars have one pool
-    if pool is None or pool.is_global():
-        return None
-    physical = str(pool.physical())
-    return {"pool": pool.name(), "namespace": pool.namespace(), "physical": physical}

@@ -110,8 +110,8 @@ class FrameFormat:
         levels = [restored.pop(name) for name in self.index]
         table = pd.DataFrame(restored, index=pd.RangeIndex(len(frame)))
         if self.labels is not None:
-            positions = {name: at for at, name in enumerate(self.names)}
-            table.columns = self.labels.index()[[positions[name] for name in restored]]
+            table = table[list(self.names)]
+            table.columns = self.labels.index()
         if len(levels) == 1:
             table.index = pd.Index(levels[0], name=self.index_names[0])
         elif levels:

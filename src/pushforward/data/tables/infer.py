@@ -58,6 +58,15 @@ class TableOptions:
         kinds = {**metadata.kinds, **self.kinds}
         return replace(self, kinds=kinds, text_formats=text_formats, metadata=metadata)
 
+    def with_names(self, frame_format: FrameFormat) -> TableOptions:
+        """Return the options with columns that the user called by their labels under their names.
+
+        A pandas label may be an integer, a date, a pair, ...; see `FrameFormat.name_of`.
+        """
+        condition = None if self.condition is None else frame_format.name_of(self.condition)
+        kinds = {frame_format.name_of(label): kind for label, kind in self.kinds.items()}
+        return replace(self, condition=condition, kinds=kinds)
+
     def validate(self, names: Sequence[str]) -> None:
         """Raise DataError for an unknown column, kind or handling of rare values."""
         if self.metadata.columns:

@@ -421,7 +421,7 @@ class PackedIndex:
     Args:
         formats, dtypes, values: of each level: its format, its Polars dtype, its keys.
         names: of the levels.
-        is_multi: whether it is a MultiIndex.
+        shape: `"multi"` for a MultiIndex, `"range"` for a RangeIndex, else `"plain"`.
         freq: the frequency of dates, or None.
     """
 
@@ -429,15 +429,16 @@ class PackedIndex:
     dtypes: tuple[pl.DataType, ...]
     values: tuple[list[Any], ...]
     names: tuple[Any, ...]
-    is_multi: bool
-    freq: str | None = None
+    shape: str
+    freq: str | None
 
     @classmethod
     def of(cls, index: Index) -> PackedIndex:
         """Return the plain values of an index."""
         import pandas as pd
 
-        is_multi = isinstance(index, pd.MultiIndex)
+        shapes = {"multi": pd.MultiIndex, "range": pd.RangeIndex}
+        shape = next((s for s, family in shapes.items() if isinstance(index, family)), "plain")
         levels = [pd.Series(index.get_level_values(i)) for i in range(index.nlevels)]
         formats = tuple(column_format(level) for level in levels)
         series = [f.read(level) for f, level in zip(formats, levels, strict=True)]
@@ -445,7 +446,7 @@ class PackedIndex:
         names = plain_names(index)
         dtypes = tuple(keys.dtype for keys in series)
         freq = None if isinstance(index, pd.PeriodIndex) else getattr(index, "freqstr", None)
-        return cls(formats, dtypes, values, names, is_multi, freq)
+        return cls(formats, dtypes, values, names, shape, freq)
 
     def index(self) -> Index:
         """Return the index."""
@@ -455,9 +456,13 @@ class PackedIndex:
             pd.Index(f.restore(_from_json_keys(keys, dtype)))
             for f, dtype, keys in zip(self.formats, self.dtypes, self.values, strict=True)
         ]
-        if self.is_multi:
+        if self.shape == "multi":
             return pd.MultiIndex.from_arrays(levels, names=self.names)
         index: Index = levels[0].rename(self.names[0])
+        if self.shape == "range":
+            step = index[1] - index[0] if len(index) > 1 else 1
+            start = index[0] if len(index) else 0
+            return pd.RangeIndex(start, start + step * len(index), step, name=self.names[0])
         if self.freq is not None:
             index.freq = self.freq
         return index
@@ -469,7 +474,7 @@ class PackedIndex:
             "dtypes": [dtype_to_json(dtype) for dtype in self.dtypes],
             "values": [list(keys) for keys in self.values],
             "names": list(self.names),
-            "is_multi": self.is_multi,
+            "shape": self.shape,
             "freq": self.freq,
         }
 
@@ -481,7 +486,7 @@ class PackedIndex:
             tuple(map(dtype_from_json, data["dtypes"])),
             tuple(map(list, data["values"])),
             tuple(data["names"]),
-            data["is_multi"],
+            data["shape"],
             data["freq"],
         )
 

@@ -1,4 +1,4 @@
-"""Columns of Polars whose dtype is not modelled itself: Python objects, integers of 128 bits."""
+"""Columns of Polars whose dtype is not modelled itself: objects, wide integers, own categories."""
 
 from __future__ import annotations
 
@@ -47,6 +47,34 @@ class WideIntegerFormat(ColumnFormat):
 
 
 @dataclass(frozen=True)
+class PoolFormat(ColumnFormat):
+    """Categoricals whose categories are a pool of their own, as those of the common pool."""
+
+    kind = "pool"
+
+    name: str
+    namespace: str
+    physical: str
+
+    @classmethod
+    def of(cls, column: pl.Series) -> Self | None:
+        """Return the format of a categorical with its own pool."""
+        pool = getattr(column.dtype, "categories", None)
+        if not isinstance(column.dtype, pl.Categorical) or pool is None or pool.is_global():
+            return None  # older versions of Polars have one pool
+        return cls(pool.name(), pool.namespace(), str(pool.physical()))
+
+    def read(self, column: pl.Series) -> pl.Series:
+        """Return categories of the common pool."""
+        return column.cast(pl.String).cast(pl.Categorical())
+
+    def restore(self, series: pl.Series) -> pl.Series:
+        """Return categories of the user's pool."""
+        pool = pl.Categories(self.name, self.namespace, getattr(pl, self.physical))
+        return series.cast(pl.String).cast(pl.Categorical(pool))
+
+
+@dataclass(frozen=True)
 class PolarsObjectFormat(ColumnFormat):
     """Python objects: see `boxes`."""
 
@@ -82,4 +110,4 @@ def _values(column: pl.Series) -> list[Any]:
     return plain_objects([None if is_missing(value) else value for value in column.to_list()])
 
 
-POLARS_FORMATS: tuple[type[ColumnFormat], ...] = (WideIntegerFormat, PolarsObjectFormat)
+POLARS_FORMATS: tuple[type[ColumnFormat], ...] = (WideIntegerFormat, PoolFormat, PolarsObjectFormat)

@@ -27,7 +27,7 @@ from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
-Where = Mapping[str, Any]
+Where = Mapping[Any, Any]  # by a column's name, or by its label where a user is asked
 
 
 @dataclass(frozen=True, eq=False)
