@@ -185,10 +185,15 @@ def _read_lazy(raw: pl.LazyFrame, options: TableOptions, split: Shares, seed: in
 
 def _read_stream(source: ParquetSource, options: TableOptions, split: Shares, seed: int) -> Dataset:
     """Encode a table that is streamed from its file."""
-    if options.constraints:
+    bounds = options.metadata.bounds
+    if any(constraint not in bounds for constraint in options.constraints):
         msg = f"constraints need a table of at most {MAX_ROWS_IN_MEMORY:,} rows, got"
         raise DataError(f"{msg} {source.rows:,}; read a sample of it")
-    return read_stream(source, options, split, seed)
+    dataset = read_stream(source, replace(options, constraints=()), split, seed)
+    note = "the ranges of the metadata are not checked in a streamed table; generated rows stay"
+    return replace(
+        dataset, notes=(*dataset.notes, *([f"{note} within those of the data"] if bounds else []))
+    )
 
 
 def _read_array(

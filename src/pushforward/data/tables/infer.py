@@ -56,7 +56,15 @@ class TableOptions:
         times = {**metadata.time_formats, **self.text_formats.times}
         text_formats = replace(self.text_formats, times=times)
         kinds = {**metadata.kinds, **self.kinds}
-        return replace(self, kinds=kinds, text_formats=text_formats, metadata=metadata)
+        stated = {*self.kinds, self.condition}
+        bounds = [b for b in metadata.bounds if b.column not in stated]
+        return replace(
+            self,
+            kinds=kinds,
+            text_formats=text_formats,
+            constraints=(*self.constraints, *bounds),
+            metadata=metadata,
+        )
 
     def with_names(self, frame_format: FrameFormat) -> TableOptions:
         """Return the options with columns that the user called by their labels under their names.
@@ -106,6 +114,7 @@ def fit_table(
     """
     options = options or TableOptions()
     options.validate(frame.columns)
+    options.metadata.validate_values(frame)
     frame, options = _parse_text(frame, options)
     builder = SchemaBuilder(options, _constraint_set(frame, train, options))
     for values in builder.constraint_set.transform(frame).iter_columns():
