@@ -194,6 +194,11 @@ EQUAL_TYPES: dict[str, type] = {  # where one type stands for another with equal
 # --- Polars
 
 POOL = {"categories": pl.Categories("pool", "tests", pl.UInt8)} if hasattr(pl, "Categories") else {}
+EXTENSIONS = (
+    {"extension": pl.Series([600, 601]).ext.to(pl.Extension("tests.month", pl.Int64(), "M"))}
+    if hasattr(pl, "Extension")
+    else {}
+)
 POLARS: dict[str, pl.Series] = {
     **{
         name: pl.Series([3, 0, 7], dtype=getattr(pl, name))
@@ -226,6 +231,7 @@ POLARS: dict[str, pl.Series] = {
         for unit in ("ms", "us", "ns")
     },
     "Null": pl.Series([None, None]),
+    **EXTENSIONS,
     "Object": pl.Series(UUIDS, dtype=pl.Object),
     "Object, mixed": pl.Series([1, "1", 2.5, False], dtype=pl.Object),
 }
@@ -233,12 +239,14 @@ POLARS: dict[str, pl.Series] = {
 
 def polars_frame(name: str, gaps: bool) -> pl.DataFrame:
     """N rows of these values, in turns."""
-    values = POLARS[name].to_list()
-    cycle = [*values, None] if gaps else values
+    known = POLARS[name].to_list()
+    cycle = [*known, None] if gaps else known
     column = [cycle[i % len(cycle)] for i in range(N)]
-    return pl.DataFrame(
-        {"v": pl.Series(column, dtype=POLARS[name].dtype), "other": [i % 3 for i in range(N)]}
-    )
+    if name in EXTENSIONS:
+        values = pl.Series(column, dtype=pl.Int64).ext.to(POLARS[name].dtype)
+    else:
+        values = pl.Series(column, dtype=POLARS[name].dtype)
+    return pl.DataFrame({"v": values, "other": [i % 3 for i in range(N)]})
 
 
 def exact_polars(restored: pl.DataFrame, given: pl.DataFrame) -> None:

@@ -96,7 +96,8 @@ def _array(raw: Any) -> Array:
 def _csv_stream(
     frames: Iterable[pl.DataFrame], file: BinaryIO, schema: Schema | None, separator: str = ","
 ) -> None:
-    for k, frame in enumerate(frames):
+    for k, given in enumerate(frames):
+        frame, _, _ = to_polars(given)
         formatted = schema.format_text(frame) if isinstance(schema, TableSchema) else frame
         spans = formatted.select(selectors.duration()).columns  # Polars writes none
         formatted = (

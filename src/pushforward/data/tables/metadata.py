@@ -214,7 +214,7 @@ def _notes(
         ),
         f"{key} is composite: {', '.join(parts)} gets a new value in every row, so that no value "
         "occurs twice; override it as categorical to keep those of the table": parts,
-        f"{key} is composite: its columns are modelled like any others, and a combination may occur "
-        "twice": composite and not parts,
+        f"{key} is composite: its columns are modelled like any others, and a combination may "
+        "occur twice": composite and not parts,
     }
     return tuple(note for note, applies in notes.items() if applies)

@@ -10,6 +10,7 @@ import polars as pl
 
 from pushforward.data.tables.boxes import Box, is_missing, plain_objects
 from pushforward.data.tables.column_format import ColumnFormat
+from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,39 @@ class PoolFormat(ColumnFormat):
 
 
 @dataclass(frozen=True)
+class ExtensionFormat(ColumnFormat):
+    """Arrow's extension types, such as pandas' periods in a Parquet file, as what they store."""
+
+    kind = "extension"
+
+    name: str
+    storage: dict[str, Any]
+    metadata: str | None
+
+    @classmethod
+    def of(cls, column: pl.Series) -> Self | None:
+        """Return the format of an extension type that stores numbers, text or times."""
+        extension = getattr(pl, "BaseExtension", None)  # older versions of Polars have none
+        if extension is None or not isinstance(column.dtype, extension):
+            return None
+        dtype: Any = column.dtype
+        return cls(dtype.ext_name(), dtype_to_json(dtype.ext_storage()), dtype.ext_metadata())
+
+    def read(self, column: pl.Series) -> pl.Series:
+        """Return what is stored."""
+        return column.ext.storage()
+
+    def restore(self, series: pl.Series) -> pl.Series:
+        """Return values of the extension type."""
+        storage = dtype_from_json(self.storage)
+        return series.ext.to(pl.Extension(self.name, storage, self.metadata))
+
+    def fits(self, dtype: pl.DataType) -> bool:
+        """Whether a dtype is the one that is stored."""
+        return dtype_to_json(dtype) == self.storage
+
+
+@dataclass(frozen=True)
 class PolarsObjectFormat(ColumnFormat):
     """Python objects: see `boxes`."""
 
@@ -110,4 +144,9 @@ def _values(column: pl.Series) -> list[Any]:
     return plain_objects([None if is_missing(value) else value for value in column.to_list()])
 
 
-POLARS_FORMATS: tuple[type[ColumnFormat], ...] = (WideIntegerFormat, PoolFormat, PolarsObjectFormat)
+POLARS_FORMATS: tuple[type[ColumnFormat], ...] = (
+    WideIntegerFormat,
+    PoolFormat,
+    ExtensionFormat,
+    PolarsObjectFormat,
+)
