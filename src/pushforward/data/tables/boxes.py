@@ -80,7 +80,7 @@ class Box:
         if self.offset is not None:
             values = [value and value.astimezone(UTC) for value in values]
         if self.kind == "native":
-            money = any(type(value) is Decimal for value in values)
+            money = Decimal in set(map(type, values))
             exact = [Decimal(v) if type(v) is int else v for v in values] if money else values
             return pl.Series(name, exact, strict=True)
         if self.kind == "number":

@@ -21,10 +21,10 @@ from pushforward.data.tables.pandas_columns import (
     PANDAS_FORMATS,
     PackedIndex,
     column_format,
-    natural,
     pack_labels,
     plain_names,
 )
+from pushforward.data.tables.pandas_dtypes import natural
 from pushforward.data.tables.polars_columns import POLARS_FORMATS
 from pushforward.errors import DataError
 
