@@ -211,3 +211,139 @@ def test_files_that_are_no_metadata_are_refused(tmp_path: Path) -> None:
             pf.read(hotel(), metadata=path)
     with pytest.raises(DataError, match="these data are an array"):
         pf.read(np.zeros((20, 2)), metadata=HOTEL)
+
+
+# --- SDV 2.0
+
+CLINIC: dict[str, Any] = {
+    "METADATA_SPEC_VERSION": "V2",
+    "tables": {
+        "visits": {
+            "primary_key": ["patient", "visited"],
+            "columns": {
+                "patient": {"sdtype": "id", "range_is_nullable": False},
+                "visited": {
+                    "sdtype": "datetime",
+                    "datetime_format": "%d.%m.%Y",
+                    "range_min": "01.01.2020",
+                    "range_max": "31.12.2020",
+                    "range_is_nullable": False,
+                },
+                "age": {
+                    "sdtype": "numerical",
+                    "range_min": 0,
+                    "range_max": 110,
+                    "decimal_places": 0,
+                    "range_is_nullable": True,
+                },
+                "score": {"sdtype": "ordinal", "range_values": [1, 2, 3, 4, 5]},
+                "pain": {"sdtype": "ordinal", "range_values": ["low", "mid", "high"]},
+                "ward": {"sdtype": "categorical", "range_values": ["A", "B"]},
+                "insured": {"sdtype": "boolean", "range_is_nullable": False},
+            },
+        }
+    },
+    "relationships": [],
+}
+
+
+def clinic(n: int = 200) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    return pl.DataFrame(
+        {
+            "patient": [f"P-{i:04d}" for i in rng.integers(0, 90, n)],
+            "visited": [f"{1 + d % 28:02d}.{1 + d % 12:02d}.2020" for d in range(n)],
+            "age": [None if i % 9 == 0 else int(a) for i, a in enumerate(rng.integers(0, 99, n))],
+            "score": rng.integers(1, 6, n),
+            "pain": rng.choice(["low", "mid", "high"], n),
+            "ward": rng.choice(["A", "B"], n),
+            "insured": rng.random(n) < 0.5,
+        }
+    )
+
+
+def visits(**changes: Any) -> dict[str, Any]:
+    """The metadata with other properties of some columns."""
+    (table,) = CLINIC["tables"].values()
+    columns = {name: spec | changes.get(name, {}) for name, spec in table["columns"].items()}
+    return {"METADATA_SPEC_VERSION": "V2", "tables": {"visits": table | {"columns": columns}}}
+
+
+def test_types_and_ranges_of_the_second_version_are_read() -> None:
+    data = pf.read(clinic(), metadata=CLINIC)
+    schema = data.schema
+    assert isinstance(schema, TableSchema)
+    assert [i.name for i in schema.identifiers] == ["patient"]
+    assert {c.name: c.kind for c in schema.columns} == {
+        **{"visited": "numeric", "age": "numeric", "score": "categorical"},
+        **{"pain": "categorical", "ward": "categorical", "insured": "categorical"},
+    }
+    bounds = {str(constraint) for constraint in schema.constraint_set.constraints}
+    assert bounds == {
+        "0 <= age <= 110",
+        "2020-01-01T00:00:00 <= visited <= 2020-12-31T00:00:00",
+    }
+    (note,) = [note for note in data.notes if "composite" in note]
+    assert note.startswith("check: the key (patient, visited) is composite: patient gets a new")
+    back = schema.decode(data.rows)
+    expected = clinic().with_columns(pl.col("visited").str.to_date("%d.%m.%Y")).drop("patient")
+    assert_frame_equal(back.drop("patient"), expected)
+
+
+@pytest.mark.parametrize(
+    "stated", [{"condition": "score"}, {"overrides": {"score": "categorical"}}]
+)
+def test_what_the_user_states_takes_precedence_over_ranges(stated: dict[str, Any]) -> None:
+    metadata = visits(score={"sdtype": "numerical", "range_min": 0})
+    plain, own = (pf.read(clinic(), metadata=metadata, **given).schema for given in ({}, stated))
+    assert isinstance(plain, TableSchema)
+    assert isinstance(own, TableSchema)
+    difference = {*plain.constraint_set.constraints} - {*own.constraint_set.constraints}
+    assert [str(constraint) for constraint in difference] == ["score >= 0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"age": {"range_max": 50}}, "'0 <= age <= 50' does not hold"),
+        ({"visited": {"range_min": "02.02.2020"}}, "'2020-02-02.* does not hold"),
+        ({"visited": {"range_min": "2020-01-01"}}, "'visited' has '2020-01-01', which is no time"),
+        ({"ward": {"range_values": ["A"]}}, "'ward' has the value 'B', which the metadata do not"),
+        ({"score": {"range_values": [1.0, 2.0, 3.0]}}, "'score' has the value 4"),
+        ({"age": {"range_is_nullable": False}}, "'age' has no missing values, and row 1 has one"),
+    ],
+)
+def test_rows_outside_the_ranges_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pf.read(clinic(), metadata=visits(**changes))
+
+
+def test_values_are_compared_whatever_their_spelling() -> None:
+    metadata = visits(
+        score={"range_values": [1.0, 2.0, 3.0, 4.0, 5.0]},
+        insured={"sdtype": "categorical", "range_values": [True, False]},
+    )
+    assert pf.read(clinic(), metadata=metadata).sizes["train"] == 160
+
+
+SDTYPES = ["numerical", "ordinal", "categorical", "boolean", "datetime"]
+
+
+@pytest.mark.parametrize("sdtype", SDTYPES)
+def test_known_types_are_identifiers_only_where_they_are_personal(sdtype: str) -> None:
+    for personal in ({}, {"pii": False}):
+        kinds = read_metadata({"columns": {"v": {"sdtype": sdtype, **personal}}}).kinds
+        assert kinds["v"] != "identifier"
+    assert (
+        read_metadata({"columns": {"v": {"sdtype": sdtype, "pii": True}}}).kinds["v"]
+        == "identifier"
+    )
+
+
+def test_a_composite_key_of_plain_columns_is_noted() -> None:
+    (table,) = CLINIC["tables"].values()
+    metadata = table | {"primary_key": ["visited", "ward"], "alternate_keys": ["patient"]}
+    notes = read_metadata(metadata).notes
+    assert any("(visited, ward) is composite: its columns are modelled like" in n for n in notes)
+    with pytest.raises(DataError, match="key 'vsited' is not a column; did you mean 'visited'"):
+        read_metadata(table | {"primary_key": ["vsited", "ward"]})

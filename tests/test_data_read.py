@@ -15,10 +15,14 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
+import pushforward as pf
 from pushforward.data import Dataset, builtin, read, read_raw
+from pushforward.data.split import split_sizes
 from pushforward.errors import DataError
 from read_tables import ADULT
 
@@ -400,3 +404,21 @@ def test_a_name_of_a_built_in_goes_before_a_folder(
     assert len(read("digits")) == 1797
     with pytest.raises(DataError, match="at least 10 rows"):
         read("./digits")
+
+
+@given(st.integers(10, 60), st.tuples(*[st.integers(1, 40)] * 3))
+def test_every_split_has_rows_that_can_be_measured(n: int, parts: tuple[int, int, int]) -> None:
+    shares = [part / sum(parts) for part in parts]
+    sizes = split_sizes(n, shares)
+    assert sum(sizes) == n
+    assert min(sizes) >= 2
+    assert all(abs(size - n * share) <= 4 for size, share in zip(sizes, shares, strict=True))
+
+
+def test_ten_rows_are_trained_on_and_measured() -> None:
+    """They used to fail after all models were trained, for want of a second test row."""
+    frame = pl.DataFrame({"v": np.arange(10) / 7, "c": ["x", "y"] * 5})
+    data = read(frame)
+    assert data.sizes == {"train": 6, "validation": 2, "test": 2}
+    card = pf.measure(data.raw("test"), data.raw("validation"), measures=["column_shapes"])
+    assert card["column_shapes"].value <= 1

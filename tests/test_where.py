@@ -24,6 +24,7 @@ from pushforward.data import TableSchema
 from pushforward.data.tables.columns import NumericCodec
 from pushforward.data.tables.interval_set import allowed_intervals
 from pushforward.data.tables.where import parse_where, restrict, restrict_partition
+from pushforward.errors import DataError
 from pushforward.families.model import Model
 from pushforward.nn.priors import Normal
 from pushforward.nn.segments import Segments
@@ -447,3 +448,26 @@ def test_no_condition_is_none() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert FITTED.sample(5, where={}, seed=0).equals(FITTED.sample(5, seed=0))
+
+
+@pytest.mark.parametrize("rare", [3, 12, 60])
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64, pl.UInt8])
+def test_a_flag_of_zeros_and_ones_can_be_balanced(rare: int, dtype: pl.DataType) -> None:
+    """However few ones there are: too few for an atom, too, they are one number."""
+    ones = np.random.default_rng(0).permutation(200) < rare
+    frame = pl.DataFrame({"fraud": ones.astype(np.int64), "v": np.arange(200) / 7})
+    data = pf.read(frame.cast({"fraud": dtype}))
+    fake = pf.fit(data, "vae", budget="1 step", batch_size=16).sample(20, seed=0, balance="fraud")
+    assert fake["fraud"].dtype == dtype
+    assert fake["fraud"].sort().to_list() == [0] * 10 + [1] * 10
+
+
+def test_balance_says_what_to_do_for_a_range_of_numbers() -> None:
+    numbers = {"age": np.arange(500) % 90, "real": np.arange(500) / 7}
+    frame = pl.DataFrame({**numbers, "k": ["a", "b"] * 250})
+    fitted = pf.fit(frame, "vae", budget="1 step", batch_size=16)
+    for name in ("age", "real"):
+        with pytest.raises(DataError) as caught:
+            fitted.sample(4, balance=name)
+        assert f"overrides={{'{name}': 'categorical'}}" in str(caught.value)
+        assert "holds a range of numbers" in str(caught.value)

@@ -34,7 +34,7 @@ def compare(
     *,
     seeds: int | Sequence[int] = 3,
     out: str | Path | None = None,
-    condition: str | None = None,
+    condition: Any = None,
     measures: MeasureSelection = None,
     target: str | None = None,
     features: FeatureFunction | None = None,

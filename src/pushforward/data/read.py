@@ -43,12 +43,12 @@ SCHEMAS: dict[str, type[Schema]] = {s.kind: s for s in (TableSchema, ImageSchema
 def read(
     source: Any,
     *,
-    condition: str | None = None,
+    condition: Any = None,
     labels: Any = None,
     key: str | None = None,
     seed: int = 0,
     split: Shares = (0.8, 0.1, 0.1),
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[Any, str] | None = None,
     rare: RareHandling = "draw",
     constraints: str | Constraint | Iterable[str | Constraint] | None = None,
     metadata: str | Path | Mapping[str, Any] | None = None,
@@ -69,15 +69,15 @@ def read(
         source: a path (CSV, TSV, Parquet, NPZ, NPY, a folder of images), a pandas or Polars data
             frame (eager or lazy), an array or tensor, the name of a built-in, or a `Dataset`,
             which is returned unchanged and takes no other argument.
-        condition: what models are conditioned on: a table's column; for images and arrays
-            `"label"`, `"folder"` or the name of an array of labels.
+        condition: what models are conditioned on: a table's column, by its label; for images and
+            arrays `"label"`, `"folder"` or the name of an array of labels.
         labels: labels (n,) of images or of an array in memory, which models are conditioned on;
             `condition` is their name, by default `"label"`.
         key: the array to read from an NPZ file that holds several.
         seed: of the split.
         split: the shares of train, validation and test.
-        overrides: the kinds of a table's columns, by name: categorical, numeric, integer, datetime,
-            boolean or identifier.
+        overrides: the kinds of a table's columns, by label: categorical, numeric, integer,
+            datetime, boolean or identifier.
         rare: how a table's rare categories are handled. `"draw"`: in a column with more than 1000,
             all but the 255 most frequent share one cell, and are generated as often as they occur.
             `"name"`: those, and in every column the values of fewer than 20 training rows, are not
@@ -200,6 +200,7 @@ def _read_table(raw: Any, options: TableOptions, split: Shares, seed: int) -> Da
     """Encode a table."""
     frame, frame_format, notes = to_polars(raw)
     splits = split_rows(len(frame), split, seed)
+    options = options.with_names(frame_format)
     schema, remarks = fit_table(frame, splits["train"].numpy(), options, frame_format)
     rows, labels = schema.encode(frame), schema.labels(frame)
     return Dataset("", schema, rows, labels, splits, digest="", notes=(*notes, *remarks))
@@ -216,10 +217,15 @@ def _read_lazy(raw: pl.LazyFrame, options: TableOptions, split: Shares, seed: in
 
 def _read_stream(source: ParquetSource, options: TableOptions, split: Shares, seed: int) -> Dataset:
     """Encode a table that is streamed from its file."""
-    if options.constraints:
+    bounds = options.metadata.bounds
+    if any(constraint not in bounds for constraint in options.constraints):
         msg = f"constraints need a table of at most {MAX_ROWS_IN_MEMORY:,} rows, got"
         raise DataError(f"{msg} {source.rows:,}; read a sample of it")
-    return read_stream(source, options, split, seed)
+    dataset = read_stream(source, replace(options, constraints=()), split, seed)
+    note = "the ranges of the metadata are not checked in a streamed table; generated rows stay"
+    return replace(
+        dataset, notes=(*dataset.notes, *([f"{note} within those of the data"] if bounds else []))
+    )
 
 
 class ImageOptions(NamedTuple):

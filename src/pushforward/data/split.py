@@ -18,13 +18,14 @@ from pushforward.data.schema import Schema, SplitName
 from pushforward.errors import DataError
 
 MIN_ROWS = 10  # of a data set
+MIN_HELD_OUT = 2  # rows of validation and of test: no measure takes fewer
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 def split(
     n: int, shares: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> dict[SplitName, Tensor]:
-    """Return the row indices of train, validation and test: disjoint, each at least one row."""
+    """Return the row indices of train, validation and test: disjoint, each at least two rows."""
     train, validation, _ = split_sizes(n, shares)
     cuts = np.split(shuffled_indices(n, seed, np.int64), [train, train + validation])
     # The indices stay in shuffled order: the first rows of a split are then a sample of it.
@@ -43,7 +44,8 @@ def split_sizes(
 ) -> tuple[int, int, int]:
     """Return the number of rows of train, validation and test.
 
-    Validation and test have at most `max_held_out` rows each; the other rows are for training.
+    Validation and test have at least `MIN_HELD_OUT` rows each, and at most `max_held_out`; the
+    other rows are for training.
     """
     if n < MIN_ROWS:
         msg = f"the data must have at least {MIN_ROWS} rows (to train, validate and test), got {n}"
@@ -51,8 +53,11 @@ def split_sizes(
     if len(shares) != 3 or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         msg = f"split must be three positive shares that sum to 1, got {tuple(shares)}"
         raise DataError(msg)
-    validation, test = (min(max(1, round(n * share)), max_held_out or n) for share in shares[1:])
-    train = max(1, n - validation - test)
+    validation, test = (
+        min(max(MIN_HELD_OUT, round(n * share)), max_held_out or n) for share in shares[1:]
+    )
+    train = max(MIN_HELD_OUT, n - validation - test)
+    test = min(test, n - train - MIN_HELD_OUT)
     return train, n - test - train, test
 
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 from PIL import Image
+from polars import selectors
 from polars.io.plugins import register_io_source
 from torch import Tensor
 
@@ -74,6 +75,8 @@ def write_stream(chunks: Iterable[Any], path: str | Path, schema: Schema | None 
 
 def _frame(raw: Any) -> pl.DataFrame:
     """Return a table, or a matrix with columns x0, x1, ..."""
+    if isinstance(raw, pl.DataFrame) and pl.Object not in raw.dtypes:
+        return raw
     if not isinstance(raw, np.ndarray | Tensor):
         return to_polars(raw)[0]
     array = to_numpy(raw)
@@ -97,8 +100,13 @@ def _csv_stream(
     """Write rows with the separator of the user's file, unless another one is given."""
     own = schema.separator if isinstance(schema, TableSchema) else None
     separator = separator or own or ","
-    for k, frame in enumerate(frames):
+    for k, given in enumerate(frames):
+        frame, _, _ = to_polars(given)
         formatted = schema.format_text(frame) if isinstance(schema, TableSchema) else frame
+        spans = formatted.select(selectors.duration()).columns  # Polars writes none
+        formatted = (
+            formatted.with_columns(pl.col(spans).dt.to_string("iso")) if spans else formatted
+        )
         text = formatted.write_csv(separator=separator, include_header=k == 0)
         file.write(text.encode())
 

@@ -84,7 +84,9 @@ def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     _columns.read(*samples.values())  # raises where they do not fit each other
     first = [reference, *(name for name in samples if name != reference)]
     frames = {name: to_polars(samples[name])[0] for name in first}
-    order = frames[reference].columns
+    # what one table alone has is a pandas index: all columns were compared above
+    everywhere = set.intersection(*(set(frame.columns) for frame in frames.values()))
+    order = [name for name in frames[reference].columns if name in everywhere]
     frames = {name: frame.select(order) for name, frame in frames.items()}
     read, notes = _of_one_type(frames)
     pooled = pl.concat(read.values(), how="vertical_relaxed")

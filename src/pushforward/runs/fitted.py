@@ -74,7 +74,7 @@ class Fitted:
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
-        balance: str | None = None,
+        balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: Literal[False] = False,
     ) -> Any: ...
@@ -87,7 +87,7 @@ class Fitted:
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
-        balance: str | None = None,
+        balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: Literal[True],
     ) -> tuple[Any, SampleInfo]: ...
@@ -99,7 +99,7 @@ class Fitted:
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
-        balance: str | None = None,
+        balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: bool = False,
     ) -> Any:
@@ -110,7 +110,7 @@ class Fitted:
             seed: the same one gives the same rows; None draws one.
             condition: one class, or a sequence of n; without it classes are drawn as often as they
                 are in the data.
-            where: allowed values of a table's columns, by name: a value, None for a missing one,
+            where: allowed values of a table's columns, by label: a value, None for a missing one,
                 a list of values, and for numbers and times a `range` or (low, high), both ends
                 included, e.g. `{"income": ">50K", "age": range(30, 40), "hours": (None, 20)}`. Rows
                 follow the model's own distribution under this condition.
@@ -141,7 +141,7 @@ class Fitted:
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
-        balance: str | None = None,
+        balance: Any = None,
         checkpoint: Checkpoint = "best",
     ) -> Iterator[Any]:
         """Return what `sample` returns, `chunk` rows at a time; the rows do not depend on it."""

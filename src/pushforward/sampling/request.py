@@ -60,7 +60,8 @@ class SampleRequest:
         seed: they depend on it alone; None draws one.
         condition: one class, or a sequence of n.
         where: conditions on the rows, by column: see `Fitted.sample`.
-        balance: the column whose categories shall all be equally frequent.
+        balance: the column whose categories shall all be equally frequent; columns are called by
+            the labels of the user's table, which become their names.
         conditioners: what draws under a condition, each with the rows it was asked for.
     """
 
@@ -70,7 +71,7 @@ class SampleRequest:
     seed: int | None = None
     condition: Any = None
     where: Where | None = None
-    balance: str | None = None
+    balance: Any = None
     conditioners: list[tuple[Conditioner, int]] = field(default_factory=list)
     source: int = field(init=False)  # the seed that is used
 
@@ -81,7 +82,11 @@ class SampleRequest:
         if self.condition is not None and (self.where or self.balance):
             msg = "condition= goes with neither where= nor balance=; name its column in where"
             raise ModelError(msg)
-        if self.where and not isinstance(self.schema, TableSchema):
+        if isinstance(self.schema, TableSchema):
+            name_of = self.schema.frame_format.name_of
+            self.where = {name_of(label): values for label, values in (self.where or {}).items()}
+            self.balance = None if self.balance is None else name_of(self.balance)
+        elif self.where:
             msg = f"where= takes tables, got {self.schema.kind} data; name a class by condition="
             raise ModelError(msg)
 

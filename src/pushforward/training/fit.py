@@ -46,7 +46,7 @@ def fit(
     model: str | type | None = None,
     *,
     out: str | Path | None = None,
-    condition: str | None = None,
+    condition: Any = None,
     device: str = "auto",
     more: str | int | None = None,
     progress: Progress | None = None,

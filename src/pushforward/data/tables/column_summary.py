@@ -42,7 +42,7 @@ class RealSummary:
         if isinstance(values.dtype, pl.Decimal):
             self.digits = values.dtype.scale
             return
-        float_type = np.float32 if values.dtype == pl.Float32 else np.float64
+        float_type = numpy_float(values.dtype)
         self.largest = max(self.largest, float(np.abs(numbers).max(initial=0)))
         while self.digits <= MAX_DECIMALS:
             scale = 10.0**self.digits
@@ -162,6 +162,12 @@ class ColumnSummary:
         fresh = category_keys(values).unique().drop_nulls()
         levels = pl.concat([self.levels, fresh]).unique() if len(self.levels) else fresh
         self.levels = levels if len(levels) <= MAX_LEVELS else None
+
+
+def numpy_float(dtype: pl.DataType) -> type[np.floating[Any]]:
+    """Return NumPy's type of the floats of a column; float64 for other numbers."""
+    narrow: dict[str, type[np.floating[Any]]] = {"Float16": np.float16, "Float32": np.float32}
+    return narrow.get(str(dtype), np.float64)
 
 
 def is_real(dtype: pl.DataType) -> bool:

@@ -24,7 +24,7 @@ from pushforward.data.tables.column_summary import (
     finite_floats,
     is_real,
 )
-from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.data.tables.number_text import NumberFormat, parse_numbers
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,

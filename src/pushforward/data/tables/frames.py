@@ -1,130 +1,127 @@
-"""Data frames of any library become Polars frames, and are converted back to it."""
+"""Data frames of any library become Polars frames, and are converted back to it.
+
+Each column has a format, chosen by its dtype (`pandas_columns`, `polars_columns`): the same object
+reads it and restores it. A pandas index that says something is a column like any other, and is the
+index again in the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-import numpy as np
 import polars as pl
 
+from pushforward.data.tables.boxes import distinct_texts, plain_objects
+from pushforward.data.tables.column_format import ColumnFormat, rebuild
+from pushforward.data.tables.pandas_columns import (
+    PANDAS_FORMATS,
+    PackedIndex,
+    column_format,
+    pack_labels,
+    plain_names,
+)
+from pushforward.data.tables.pandas_dtypes import natural
+from pushforward.data.tables.polars_columns import POLARS_FORMATS
 from pushforward.errors import DataError
 
-PLAIN_DTYPES: dict[str, pl.DataType] = {
-    name: getattr(pl, name)()
-    for name in (
-        *("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"),
-        *("Float32", "Float64", "Boolean", "String", "Categorical", "Date", "Time", "Null"),
-    )
-}
-
-
-def dtype_to_json(dtype: pl.DataType) -> dict[str, Any]:
-    """Return a Polars dtype as plain values."""
-    match dtype:
-        case pl.Datetime():
-            return {"name": "Datetime", "unit": dtype.time_unit, "zone": dtype.time_zone}
-        case pl.Duration():
-            return {"name": "Duration", "unit": dtype.time_unit}
-        case pl.Decimal():
-            return {"name": "Decimal", "precision": dtype.precision, "scale": dtype.scale}
-        case pl.Enum():
-            return {"name": "Enum", "categories": dtype.categories.to_list()}
-        case _:
-            return {"name": str(dtype.base_type())}
-
-
-def dtype_from_json(data: Mapping[str, Any]) -> pl.DataType:
-    """Rebuild a Polars dtype."""
-    match data["name"]:
-        case "Datetime":
-            return pl.Datetime(data["unit"], data["zone"])
-        case "Duration":
-            return pl.Duration(data["unit"])
-        case "Decimal":
-            return pl.Decimal(data["precision"], data["scale"])
-        case "Enum":
-            return pl.Enum(data["categories"])
-        case name:
-            return PLAIN_DTYPES[name]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class FrameFormat:
-    """The library and the types of the user's data frame, to convert a Polars frame back to it.
+    """The library, labels and dtypes of the user's data frame, to convert a Polars frame to it.
 
     Args:
         library: `"polars"` or `"pandas"`.
-        labels: the column labels that are not strings (pandas allows integers), by name.
-        dtypes: the pandas dtype of each column, by name.
-        categories: those of pandas categoricals, by name, and whether they are ordered.
+        columns: the format of each column that needs one, by its name in the Polars frame.
+        names: of pandas' columns in the Polars frame, in the order of `labels`.
+        labels: of pandas' columns: text, integers, dates, pairs (a MultiIndex), ...
+        index: the columns that are the levels of pandas' index.
+        index_names: of these levels.
     """
 
     library: str = "polars"
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    dtypes: Mapping[str, str] = field(default_factory=dict)
-    categories: Mapping[str, tuple[list[Any], bool]] = field(default_factory=dict)
+    columns: Mapping[str, ColumnFormat] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    labels: PackedIndex | None = None
+    index: tuple[str, ...] = ()
+    index_names: tuple[Any, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
             "library": self.library,
-            "labels": dict(self.labels),
-            "dtypes": dict(self.dtypes),
-            "categories": {name: list(pair) for name, pair in self.categories.items()},
+            "columns": {name: column.to_json() for name, column in self.columns.items()},
+            "names": list(self.names),
+            "labels": self.labels and self.labels.to_json(),
+            "index": list(self.index),
+            "index_names": list(self.index_names),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FrameFormat:
         """Rebuild from `to_json`."""
-        pairs = {name: (levels, ordered) for name, (levels, ordered) in data["categories"].items()}
-        return cls(data["library"], data["labels"], data["dtypes"], pairs)
+        families = (*PANDAS_FORMATS, *POLARS_FORMATS)
+        return cls(
+            data["library"],
+            {name: rebuild(column, families) for name, column in data["columns"].items()},
+            tuple(data["names"]),
+            data["labels"] and PackedIndex.from_json(data["labels"]),
+            tuple(data["index"]),
+            tuple(data["index_names"]),
+        )
+
+    def name_of(self, label: Hashable) -> Any:
+        """Return the name, in the Polars frame, of a column that the user calls by its label.
+
+        A label that no column has is returned as it is.
+        """
+        return self._names_of_labels.get(label, label)
+
+    @cached_property
+    def _names_of_labels(self) -> dict[Hashable, str]:
+        if self.labels is None:
+            return {}
+        try:
+            labels = self.labels.index().tolist()
+        except ImportError:  # where pandas is not installed, a column is called by its name
+            return {}
+        of_index = zip(self.index_names, self.index, strict=True)
+        return dict(of_index) | dict(zip(labels, self.names, strict=True))
 
     def restore(self, frame: pl.DataFrame) -> Any:
         """Return the frame in the user's format; a Polars frame if pandas is not installed."""
         if self.library != "pandas":
-            return frame
+            return frame.with_columns(
+                column.restore(frame[name])
+                for name, column in self.columns.items()
+                if name in frame.columns and column.fits(frame[name].dtype)
+            )
         try:
             import pandas as pd
         except ImportError:
             return frame
-        columns = {name: self._to_pandas(frame[name]) for name in frame.columns}
-        restored = pd.DataFrame(columns)
-        restored.columns = pd.Index([self.labels.get(name, name) for name in frame.columns])
-        return restored
+        restored = {name: self._to_pandas(frame[name]) for name in frame.columns}
+        levels = [restored.pop(name) for name in self.index]
+        table = pd.DataFrame(restored, index=pd.RangeIndex(len(frame)))
+        if self.labels is not None:
+            table = table[list(self.names)]
+            table.columns = self.labels.index()
+        if len(levels) == 1:
+            table.index = pd.Index(levels[0], name=self.index_names[0])
+        elif levels:
+            table.index = pd.MultiIndex.from_arrays(levels, names=self.index_names)
+        return table
 
-    def _to_pandas(self, column: pl.Series) -> Any:
+    def _to_pandas(self, series: pl.Series) -> Any:
         """Return a column as a pandas series of the user's dtype."""
-        import pandas as pd
-
-        dtype = self.dtypes.get(column.name, "object")
-        if column.name in self.categories:
-            levels, ordered = self.categories[column.name]
-            codes = column.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-            return pd.Series(pd.Categorical.from_codes(codes, pd.Index(levels), ordered=ordered))
-        values = _fill_missing(column)
-        series = pd.Series(values, dtype=values.dtype)  # otherwise pandas infers text from objects
-        if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
-            series = series.dt.tz_localize("UTC")
-        series = series.astype(dtype)
-        missing = column.is_null().to_numpy()
-        # an object column already holds None for its missing values
-        return series.mask(missing) if missing.any() and dtype != "object" else series
-
-
-def _fill_missing(column: pl.Series) -> Any:
-    """Return a NumPy array with some value of the right type in place of missing ones."""
-    if column.dtype.is_temporal() and column.dtype not in (pl.Date, pl.Time):
-        unit = column.dtype.time_unit  # type: ignore[attr-defined]  # Datetime and Duration
-        letter = "M" if isinstance(column.dtype, pl.Datetime) else "m"
-        return column.to_physical().fill_null(0).to_numpy().astype(f"{letter}8[{unit}]")
-    if column.dtype.is_numeric() and not column.dtype.is_decimal():
-        return column.fill_null(0).to_numpy()
-    if column.dtype == pl.Boolean:
-        return column.fill_null(value=False).to_numpy()
-    return np.array([*column.to_list(), None], dtype=object)[:-1]
+        column = self.columns[series.name]
+        return column.restore(series) if column.fits(series.dtype) else natural(series)
 
 
 def to_polars(data: Any) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
@@ -138,30 +135,9 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
         reason = " ".join(str(error).split())
         raise DataError(f"the data frame cannot be read: {reason}") from None
     eager = frame.collect("polars") if isinstance(frame, nw.LazyFrame) else frame
-    if eager.implementation.is_polars():
-        return eager.to_native(), FrameFormat(), []
-    return _convert(eager)
-
-
-def _convert(frame: nw.DataFrame[Any]) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
-    """Convert a frame column by column."""
-    labels = list(frame.columns)
-    names = [str(label) for label in labels]
-    refuse_duplicates(names)
-    notes: list[str] = []
-    columns, dtypes, categories = {}, {}, {}
-    for name, column in zip(names, frame.iter_columns(), strict=True):
-        if column.dtype in (nw.Categorical, nw.Enum) and frame.implementation.is_pandas():
-            categories[name] = _pandas_categories(column)
-        series, note = _to_series(name, column, categories.get(name))
-        columns[name] = series
-        dtypes[name] = str(getattr(column.to_native(), "dtype", ""))
-        notes += [note] if note else []
-    other_labels = {
-        n: label for n, label in zip(names, labels, strict=True) if not isinstance(label, str)
-    }
-    library = "pandas" if frame.implementation.is_pandas() else "polars"
-    return pl.DataFrame(columns), FrameFormat(library, other_labels, dtypes, categories), notes
+    if eager.implementation.is_pandas_like():
+        return _from_pandas(eager.to_pandas())
+    return _from_polars(eager.to_polars())
 
 
 def by_name(columns: Iterable[pl.Series]) -> pl.DataFrame:
@@ -177,69 +153,73 @@ def refuse_duplicates(names: list[str]) -> None:
         raise DataError(f"column names must differ, and {listed} occurs twice; rename one")
 
 
-def _pandas_categories(column: nw.Series[Any]) -> tuple[list[Any], bool]:
-    """Return the categories of a pandas categorical, and whether they are ordered."""
-    native = column.to_native()
-    levels = native.cat.categories.tolist()
-    plain = all(isinstance(level, str | int | float | bool) for level in levels)
-    return (levels if plain else list(map(str, levels))), bool(native.cat.ordered)
+def _from_polars(frame: pl.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
+    """Convert the columns that have a format."""
+    columns: dict[str, ColumnFormat] = {}
+    for series in frame.iter_columns():
+        for column in (family.of(series) for family in POLARS_FORMATS):
+            columns |= {} if column is None else {series.name: column}
+    read = [_read(name, column, frame[name]) for name, column in columns.items()]
+    notes = [column.note(name) for name, column in columns.items()]
+    return frame.with_columns(read), FrameFormat(columns=columns), [n for n in notes if n]
 
 
-def _to_series(
-    name: str, column: nw.Series[Any], categories: tuple[list[Any], bool] | None
-) -> tuple[pl.Series, str | None]:
-    """Return a column as a Polars series, and a note, via NumPy or lists (Arrow is optional)."""
-    missing = column.is_null().to_numpy()
-    if categories is not None:
-        codes = column.to_native().cat.codes.to_numpy()
-        texts = [str(level) for level in categories[0]]
-        values = np.array([*texts, None], dtype=object)[codes].tolist()
-        return pl.Series(name, values, dtype=pl.Enum(texts)), None
-    if column.dtype.is_numeric() and not column.dtype.is_decimal():
-        return _with_missing(name, column.fill_null(0).to_numpy(), missing), None
-    if column.dtype == nw.Boolean:
-        return _with_missing(name, column.fill_null(value=False).to_numpy(), missing), None
-    if isinstance(column.dtype, nw.Datetime):
-        return _datetimes(name, column), None
-    if isinstance(column.dtype, nw.Duration):
-        return _numpy_times(name, column.to_numpy()), None
-    return _from_objects(name, _to_list(column, missing))
+def _from_pandas(frame: pd.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
+    """Convert a frame column by column, its index first."""
+    labels = frame.columns.tolist()
+    refuse_duplicates([str(label) for label in frame.columns[frame.columns.duplicated()]] * 2)
+    levels, notes = _index_levels(frame)
+    texts = distinct_texts(_plain_labels([*labels, *(level.name for level in levels)]))
+    names, index = texts[: len(labels)], texts[len(labels) :]
+    given = [*levels, *(frame.iloc[:, at] for at in range(len(labels)))]
+    columns: dict[str, ColumnFormat] = {}
+    read: dict[str, pl.Series] = {}
+    for name, values in zip([*index, *names], given, strict=True):
+        column = values.reset_index(drop=True).rename(name)
+        columns[name] = column_format(column)
+        read[name] = _read(name, columns[name], column)
+        notes += [note] if (note := columns[name].note(name)) else []
+    packed, remarks = pack_labels(frame.columns)
+    index_names = plain_names(frame.index) if index else ()
+    frame_format = FrameFormat("pandas", columns, tuple(names), packed, tuple(index), index_names)
+    return pl.DataFrame(read), frame_format, [*notes, *remarks]
 
 
-def _to_list(column: nw.Series[Any], missing: Any) -> list[Any]:
-    """Return a column as a list, missing values as None."""
-    values = column.to_numpy().astype(object)
-    values[missing] = None
-    return list(values)
-
-
-def _with_missing(name: str, values: Any, missing: Any) -> pl.Series:
-    """Return values as a series, null where they are missing."""
-    series = pl.Series(name, values)
-    return series.set(pl.Series(missing), None) if missing.any() else series
-
-
-def _datetimes(name: str, column: nw.Series[Any]) -> pl.Series:
-    """Return date-times in their time zone."""
-    zone = column.dtype.time_zone  # type: ignore[attr-defined]  # narrowed by the caller
-    if zone is None:
-        return _numpy_times(name, column.to_numpy())
-    utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    times = _numpy_times(name, utc.to_numpy())
-    return times.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
-
-
-def _numpy_times(name: str, values: Any) -> pl.Series:
-    """Return NumPy times as a series; Polars has no unit coarser than milliseconds."""
-    fine = str(values.dtype)[-3:-1] in ("ms", "us", "ns")
-    return pl.Series(name, values if fine else values.astype(values.dtype.str[:2] + "8[us]"))
-
-
-def _from_objects(name: str, values: list[Any]) -> tuple[pl.Series, str | None]:
-    """Return Python objects as a series, and a note when mixed types become text."""
+def _read(name: str, column: ColumnFormat, values: Any) -> pl.Series:
+    """Return a column as a Polars series; DataError for values that cannot be stored."""
     try:
-        return pl.Series(name, values, strict=True), None
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        texts = [None if v is None else str(v) for v in values]
-        note = f"column {name!r} mixes types: all its values are read as text"
-        return pl.Series(name, texts), note
+        return column.read(values).alias(name)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"column {name!r} cannot be read: {reason}") from None
+
+
+def _index_levels(frame: pd.DataFrame) -> tuple[list[Any], list[str]]:
+    """Return the levels of an index that says something, and a note.
+
+    It does unless it is unnamed and of integers: those are positions of rows.
+    """
+    import pandas as pd
+
+    index = frame.index
+    if isinstance(index, pd.RangeIndex) and index.name is None:
+        return [], []
+    if index.nlevels == 1 and index.name is None and index.dtype.kind in "iu":
+        note = "the unnamed index of integers is not kept; name it to keep it as a column"
+        return [], [note]
+    unnamed = ["index"] if index.nlevels == 1 else [f"level_{at}" for at in range(index.nlevels)]
+    levels = [pd.Series(index.get_level_values(at)) for at in range(index.nlevels)]
+    named = [
+        level.rename(default) if level.name is None else level
+        for level, default in zip(levels, unnamed, strict=True)
+    ]
+    listed = ", ".join(repr(level.name) for level in named)
+    return named, [f"the index ({listed}) is modelled like a column, and comes back as the index"]
+
+
+def _plain_labels(labels: list[Any]) -> list[Any]:
+    """Return labels without NumPy's scalars, those of a MultiIndex as pairs of them."""
+    return [
+        tuple(plain_objects(list(label))) if isinstance(label, tuple) else plain_objects([label])[0]
+        for label in labels
+    ]

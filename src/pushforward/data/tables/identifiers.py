@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
-from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
+from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.data.tables.identifier_forms import Form, fit_forms, form_texts
 from pushforward.errors import DataError
 

@@ -65,7 +65,24 @@ class TableOptions:
         times = {**metadata.time_formats, **self.text_formats.times}
         text_formats = replace(self.text_formats, times=times)
         kinds = {**metadata.kinds, **self.kinds}
-        return replace(self, kinds=kinds, text_formats=text_formats, metadata=metadata)
+        stated = {*self.kinds, self.condition}
+        bounds = [b for b in metadata.bounds if b.column not in stated]
+        return replace(
+            self,
+            kinds=kinds,
+            text_formats=text_formats,
+            constraints=(*self.constraints, *bounds),
+            metadata=metadata,
+        )
+
+    def with_names(self, frame_format: FrameFormat) -> TableOptions:
+        """Return the options with columns that the user called by their labels under their names.
+
+        A pandas label may be an integer, a date, a pair, ...; see `FrameFormat.name_of`.
+        """
+        condition = None if self.condition is None else frame_format.name_of(self.condition)
+        kinds = {frame_format.name_of(label): kind for label, kind in self.kinds.items()}
+        return replace(self, condition=condition, kinds=kinds)
 
     def validate(self, names: Sequence[str]) -> None:
         """Raise DataError for an unknown column, kind or handling of rare values."""
@@ -106,6 +123,7 @@ def fit_table(
     """
     options = options or TableOptions()
     options.validate(frame.columns)
+    options.metadata.validate_values(frame)
     frame, options, notes = _parse_text(frame, options)
     builder = SchemaBuilder(options, _constraint_set(frame, train, options), notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data.numeric import Floats, Mask
+from pushforward.data.tables.column_summary import numpy_float
 from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, NumericCodec
 from pushforward.errors import DataError, nearest
 
@@ -239,13 +240,13 @@ def _inner_step(bound: Bound, scale: int, *, up: bool) -> float:
 
 
 def _inner_float(bound: Bound, inwards: float, dtype: pl.DataType) -> float:
-    """Return a bound as a float; in a column of float32 the first float32 inside of it."""
-    exact = float(bound)
-    if dtype != pl.Float32 or not math.isfinite(exact):
+    """Return a bound as a float: the first of the column's type inside of it."""
+    exact, narrow = float(bound), numpy_float(dtype)
+    if narrow is np.float64 or not math.isfinite(exact):
         return exact
-    rounded = np.float32(exact)
+    rounded = narrow(exact)
     outside = rounded < exact if inwards > 0 else rounded > exact
-    return float(np.nextafter(rounded, np.float32(inwards)) if outside else rounded)
+    return float(np.nextafter(rounded, narrow(inwards)) if outside else rounded)
 
 
 def _out_of_range(column: ColumnCodec, described: str) -> DataError:

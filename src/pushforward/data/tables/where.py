@@ -27,7 +27,7 @@ from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
-Where = Mapping[str, Any]
+Where = Mapping[Any, Any]  # by a column's name, or by its label where a user is asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,29 +116,51 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
 def observed_values(schema: TableSchema, name: str) -> list[Any]:
     """Return the distinct values of a column in the training rows, to balance a table by.
 
-    Missing values are left out. DataError unless the column is modelled itself and every cell holds
-    a single value, of which there are at least two.
+    Missing values are left out. DataError unless the column is modelled itself and each of its
+    pieces holds a single value, of which there are at least two.
     """
     column = _find_column_or_condition(schema, name)
     candidates = [
         c.name
         for c in schema.columns
-        if isinstance(c, CategoricalCodec) and c.name in schema.column_names
+        if c.name in schema.column_names and len(_single_values(c)) >= 2
     ]
     if name in schema.constraint_set.codecs:
         msg = f"column {name!r} follows from a constraint, and a table cannot be balanced by it"
         raise DataError(f"{msg}; {nearest(name, candidates)}")
-    p = column.partition
-    is_discrete = bool(len(p.atom)) and not np.isnan(p.atom[p.mass > 0]).any()
-    values = np.unique(p.atom[p.mass > 0]) if is_discrete else np.empty(0)
+    values = _single_values(column)
     if len(values) < 2:
+        p = column.partition
+        is_single = p.extent[0] == p.extent[1]
         msg = (
-            f"column {name!r} must hold at least two categories to balance a table by, "
-            f"and holds {'one value' if is_discrete else 'a range of numbers'}; "
-            f"{nearest(name, candidates)}"
+            f"column {name!r} must hold at least two categories to balance a table by, and holds "
+            f"{'one value' if is_single else 'a range of numbers'}"
         )
-        raise DataError(msg)
+        hint = (
+            ""
+            if is_single
+            else (
+                f"; read it with overrides={{{name!r}: 'categorical'}} to balance by each of its "
+                "numbers, or name a column of categories"
+            )
+        )
+        raise DataError(f"{msg}{hint}; {nearest(name, candidates)}")
     return column.decode(values).to_list()
+
+
+def _single_values(column: ColumnCodec) -> Floats:
+    """Return the numbers that training rows have; none if a piece may hold several of them.
+
+    A piece as wide as one step of the column's grid holds one number: a rare one is no atom.
+    """
+    p = column.partition
+    value = p.atom
+    if column.decimals is not None:
+        scale = 10.0**column.decimals
+        low, high = np.round(p.bounds[:-1] * scale + 0.5), np.round(p.bounds[1:] * scale + 0.5)
+        value = np.where(np.isnan(value) & (high - low == 1), low / scale, value)
+    values = value[p.mass > 0]
+    return np.empty(0) if np.isnan(values).any() else np.unique(values)
 
 
 def restrict_partition(p: Partition, allowed: IntervalSet) -> tuple[Partition, Floats]:
