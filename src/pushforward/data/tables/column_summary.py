@@ -53,11 +53,12 @@ class RealSummary:
             else:
                 self.digits += 1
 
-    def decimals(self, dtype: pl.DataType, printed: int | None) -> int | None:
-        """Return the number of decimals that all values have, or None for full precision."""
-        if dtype.is_decimal():
-            return self.digits
-        return None if self.digits > MAX_DECIMALS else max(self.digits, printed or 0)
+    def decimals(self, dtype: pl.DataType) -> int | None:
+        """Return the number of decimals that all values have, or None for full precision.
+
+        It counts what the values need, not what was printed: `1721.0` has none.
+        """
+        return self.digits if dtype.is_decimal() or self.digits <= MAX_DECIMALS else None
 
 
 @dataclass

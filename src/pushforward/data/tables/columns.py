@@ -28,8 +28,10 @@ from pushforward.data.tables.csv_text import TextFormats, parse_times
 from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,
+    PLAIN_COMB,
     Partition,
     count_codes,
+    find_comb,
     frequent_levels,
     partition_categories,
     partition_numbers,
@@ -265,7 +267,7 @@ class NumericCodec(ColumnCodec):
         Integers that span more than 2^53 keep the precision of float64 (16 digits).
         """
         printed = text_formats.decimals.get(summary.name)
-        origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype, printed)
+        origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype)
         if not is_real(summary.dtype):
             (origin, unit), decimals = _origin_and_unit(summary), 0
         codec = cls(
@@ -335,12 +337,20 @@ class NumericCodec(ColumnCodec):
 
 
 def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partition:
-    """Partition numbers as integers if they lie on a grid whose half steps are exact."""
+    """Partition numbers as integers if they lie on a grid whose half steps are exact.
+
+    If they all lie on a coarser comb (multiples of 5, full hours), its steps are the integers.
+    """
     scale = 1.0 if decimals is None else 10.0**decimals
     largest = np.nanmax(np.abs(numbers), initial=0)
     if decimals is None or largest * scale >= MAX_GRID_STEPS:
         return partition_numbers(numbers, missing, integers=False)
-    return partition_numbers(np.round(numbers * scale), missing, integers=True).scaled(scale)
+    grid = np.round(numbers * scale)
+    step, offset = find_comb(grid)
+    if (step, offset) == PLAIN_COMB:
+        return partition_numbers(grid, missing, integers=True).scaled(scale)
+    cells = partition_numbers((grid - offset) / step, missing, integers=True)
+    return cells.on_comb(step, offset).scaled(scale)
 
 
 def _origin_and_unit(summary: ColumnSummary) -> tuple[int, int]:

@@ -224,14 +224,16 @@ def _grid_borders(column: ColumnCodec, low: Bound, high: Bound) -> Interval:
     if column.decimals is None:
         lowest = _inner_float(low, np.inf, column.dtype)
         return lowest, _inner_float(high, -np.inf, column.dtype)
-    scale = 10**column.decimals
-    first, last = _inner_step(low, scale, up=True), _inner_step(high, scale, up=False)
-    return (first - 0.5) / scale, (last + 0.5) / scale
+    scale, (step, offset) = 10**column.decimals, column.partition.comb
+    first, last = (
+        _inner_step(bound, scale, step, offset, up=up) for bound, up in ((low, True), (high, False))
+    )
+    return ((first - 0.5) * step + offset) / scale, ((last + 0.5) * step + offset) / scale
 
 
-def _inner_step(bound: Bound, scale: int, *, up: bool) -> float:
-    """Return the first grid step that is not below a bound, or the last that is not above it."""
-    steps = bound * scale
+def _inner_step(bound: Bound, scale: int, step: int, offset: int, *, up: bool) -> float:
+    """Return the first step of the comb that is not below a bound, or the last not above it."""
+    steps = (bound * scale - offset) / step
     if steps in (math.inf, -math.inf):
         return float(steps)
     slack = GRID_TOLERANCE * max(1.0, abs(steps)) if isinstance(steps, float) else 0

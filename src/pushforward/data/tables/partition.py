@@ -26,6 +26,8 @@ MIN_MAGNITUDE = 1e-270  # smaller numbers count as 0 here: division by a spacing
 ZERO_WIDTH = 1e-290  # of the cell of 0; less than the spacing of floats above `MIN_MAGNITUDE`
 MAX_SEPARATE_LEVELS = 1000  # categories that all have a cell of their own; of more than these ...
 KEPT_LEVELS = 255  # ... so many have one, and the others share one
+PLAIN_COMB = (1, 0)  # step and offset: every integer
+MIN_COMB_VALUES = 12  # fewer distinct values may lie on a comb by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class Partition:
         atom: (P,) the only value of a piece, or NaN if all its values may occur.
         extent: the smallest and the largest value that may be generated.
         missing: the share of missing training rows; None without a cell of missing values.
+        comb: step and offset of the comb that all values lie on, in units of the column's last
+            decimal: the values are offset + k * step for integers k.
     """
 
     bounds: Floats
@@ -47,6 +51,7 @@ class Partition:
     atom: Floats
     extent: tuple[float, float]
     missing: float | None = None
+    comb: tuple[int, int] = PLAIN_COMB
 
     @classmethod
     def empty(cls) -> Partition:
@@ -78,9 +83,26 @@ class Partition:
             extent=(low / scale, high / scale),
         )
 
+    def on_comb(self, step: int, offset: int) -> Partition:
+        """Return the partition of the values offset + k * step, for one of the integers k."""
+        low, high = self.extent
+        return replace(
+            self,
+            bounds=self.bounds * step + offset,
+            atom=self.atom * step + offset,
+            extent=(low * step + offset, high * step + offset),
+            comb=(step, offset),
+        )
+
+    @property
+    def has_bins(self) -> bool:
+        """Whether some training rows are in a bin, which does not tell their values."""
+        return bool(self.mass[np.isnan(self.atom)].any())
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists."""
-        return {
+        """Return plain lists; of the comb only one that is not plain."""
+        comb = {} if self.comb == PLAIN_COMB else {"comb": list(self.comb)}
+        return comb | {
             "bounds": self.bounds.tolist(),
             "cell": self.cell.tolist(),
             "mass": self.mass.tolist(),
@@ -101,6 +123,7 @@ class Partition:
             np.array(atom, np.float64),
             (low, high),
             data["missing"],
+            tuple(data.get("comb", PLAIN_COMB)),
         )
 
 
@@ -161,6 +184,21 @@ def partition_numbers(values: Floats, missing: bool, *, integers: bool) -> Parti
     bounds, cell, mass, atom = _tile(atoms, segments)
     extent = (float(present.min()), float(present.max()))
     return Partition(bounds, cell + missing, mass / len(values), atom, extent, share)
+
+
+def find_comb(integers: Floats) -> tuple[int, int]:
+    """Return the coarsest comb (step, offset) that all these integers lie on (NaN: missing).
+
+    It is plain where there are too few distinct values to tell.
+    """
+    present = integers[~np.isnan(integers)].astype(np.int64)
+    for some in (present[:1000], present):  # the first few show that most columns have none
+        step = int(np.gcd.reduce(np.abs(some - some[:1]), initial=0))
+        if step == 1:
+            return PLAIN_COMB
+    if step == 0 or len(np.unique(present)) < MIN_COMB_VALUES:
+        return PLAIN_COMB
+    return step, int(present[0]) % step
 
 
 def _next_floats(values: Floats) -> Floats:
