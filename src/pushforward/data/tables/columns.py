@@ -19,12 +19,13 @@ from pushforward.data.numeric import Floats, Mask
 from pushforward.data.tables.column_summary import (
     MAX_GRID_STEPS,
     MAX_LEVELS,
+    TICKS_PER_SECOND,
     ColumnSummary,
     category_keys,
     finite_floats,
     is_real,
 )
-from pushforward.data.tables.csv_text import TextFormats, parse_times
+from pushforward.data.tables.csv_text import TextFormats, parse_times, utc_offset
 from pushforward.data.tables.frames import dtype_from_json, dtype_to_json
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,
@@ -284,6 +285,18 @@ class NumericCodec(ColumnCodec):
         cells = _partition(codec.encode(sample), decimals, summary.present < summary.rows)
         return replace(codec, partition=cells)
 
+    @classmethod
+    def of_integers(cls, name: str, numbers: Floats, *, missing: bool) -> NumericCodec:
+        """Return the codec of a column of integers, by those of the training rows."""
+        return cls(name, pl.Int64(), _partition(numbers, 0, missing))
+
+    @property
+    def offset_ticks(self) -> int:
+        """The offset from UTC at which times in a CSV file were written, in ticks."""
+        unit = getattr(self.dtype, "time_unit", None)
+        seconds = utc_offset(self.time_format) if self.time_format and unit else None
+        return (seconds or 0) * TICKS_PER_SECOND[unit] if unit else 0
+
     def encode(self, values: pl.Series) -> Floats:
         """Return the numbers of these values."""
         cast = self._cast(values)
@@ -329,7 +342,12 @@ class NumericCodec(ColumnCodec):
         """Return values with the decimals, or in the time format, of the user's CSV file."""
         if self.printed_decimals and values.dtype.is_float():
             return values.cast(pl.Decimal(38, self.printed_decimals)).cast(pl.String)
-        return values.dt.strftime(self.time_format) if self.time_format else values
+        if not self.time_format:
+            return values
+        if self.offset_ticks:  # on the clock of the file
+            ticks = values.to_physical() + self.offset_ticks
+            values = ticks.cast(values.dtype)
+        return values.dt.strftime(self.time_format)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

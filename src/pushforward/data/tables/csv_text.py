@@ -24,6 +24,7 @@ TIMESTAMP = re.compile(
 DATE_FORMATS = {r"^\d{4}-\d\d-\d\d$": "%Y-%m-%d", r"^\d{4}/\d\d/\d\d$": "%Y/%m/%d"} | {
     r"^\d\d\.\d\d\.\d{4}$": "%d.%m.%Y"
 }
+UTC_OFFSET = re.compile(r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))$")
 TIME_OF_DAY = re.compile("%-?[HIMSfpTRcsk]|%.f")
 CALENDAR_CODES = {"%m": "mbBhjcxDFs", "%d": "dejcxDFs"}  # codes that imply the month, the day
 
@@ -180,15 +181,26 @@ def parse_times(column: pl.Series, known: str | None = None) -> tuple[pl.Series,
             return _strptime(column, pl.Date, date_format)
     first = TIMESTAMP.fullmatch(text[0])
     if first and text.str.contains(f"^(?:{TIMESTAMP.pattern.replace('?P<', '?<')})$").all():
-        return _strptime(column, pl.Datetime, _timestamp_format(first))
+        one_zone = bool(text.str.ends_with(first["zone"] or "").all())
+        return _strptime(column, pl.Datetime, _timestamp_format(first, one_zone))
     return column, None
 
 
-def _timestamp_format(match: re.Match[str]) -> str:
-    """Return the strftime format of a date-time."""
+def utc_offset(time_format: str) -> int | None:
+    """Return the offset from UTC, in seconds, that all times of a format have; None without one."""
+    offset = UTC_OFFSET.search(time_format)
+    if offset is None or not TIME_OF_DAY.search(time_format):
+        return None
+    seconds = int(offset["hours"] or 0) * 3600 + int(offset["minutes"] or 0) * 60
+    return -seconds if offset["sign"] == "-" else seconds
+
+
+def _timestamp_format(match: re.Match[str], one_zone: bool) -> str:
+    """Return the strftime format of a date-time; one zone that all times have is part of it."""
     clock = "%H:%M" + (":%S" if match["seconds"] else "") + ("%.f" if match["fraction"] else "")
     zone = match["zone"] or ""
-    zone = ("%:z" if match["colon"] else "%z") if zone not in ("", "Z") else zone
+    if not one_zone and zone != "Z":
+        zone = "%:z" if match["colon"] else "%z"
     return f"%Y-%m-%d{match['separator']}{clock}{zone}"
 
 
@@ -209,5 +221,7 @@ def _strptime(
     parsed = text.str.strptime(time_dtype, " ".join([time_format, *absent]), strict=False)
     if parsed.null_count() != column.null_count():
         return column, None
-    is_utc = time_format.endswith("Z")
-    return (parsed.dt.replace_time_zone("UTC") if is_utc else parsed), time_format
+    offset = utc_offset(time_format)
+    if offset is None:
+        return parsed, time_format
+    return parsed.dt.offset_by(f"{-offset}s").dt.replace_time_zone("UTC"), time_format

@@ -9,7 +9,7 @@ from typing import get_args
 import polars as pl
 
 from pushforward.data.numeric import Ints
-from pushforward.data.tables.column_summary import ColumnSummary
+from pushforward.data.tables.column_summary import ColumnSummary, is_real
 from pushforward.data.tables.columns import (
     MAX_EXACT_INTEGER,
     RARE_LEVEL,
@@ -18,7 +18,7 @@ from pushforward.data.tables.columns import (
     NumericCodec,
     RareHandling,
 )
-from pushforward.data.tables.constraints import Constraint, ConstraintSet
+from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
 from pushforward.data.tables.csv_text import TextFormats, parse_times
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import Identifier, looks_like_identifiers
@@ -98,7 +98,8 @@ def fit_table(
     options = options or TableOptions()
     options.validate(frame.columns)
     frame, options = _parse_text(frame, options)
-    builder = SchemaBuilder(options, _constraint_set(frame, train, options))
+    names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
+    builder = SchemaBuilder(options, names, constraint_set)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
@@ -125,13 +126,15 @@ def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> 
 
 @dataclass
 class SchemaBuilder:
-    """Builds a schema column by column."""
+    """Builds a schema column by column; `names` are those of the user's table."""
 
     options: TableOptions
+    names: frozenset[str]
     constraint_set: ConstraintSet = field(default_factory=ConstraintSet)
     columns: list[ColumnCodec] = field(default_factory=list)
     identifiers: list[Identifier] = field(default_factory=list)
     condition_column: CategoricalCodec | None = None
+    parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, summary: ColumnSummary, sample: pl.Series) -> None:
@@ -151,9 +154,21 @@ class SchemaBuilder:
             remarks += _rare_remarks(summary, category, sample)
         else:
             number = NumericCodec.fit(summary, sample, self.options.text_formats)
-            self.columns.append(number)
+            self._add_number(summary, number, sample)
             remarks += _number_remarks(summary, number, sample)
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
+
+    def _add_number(self, summary: ColumnSummary, number: NumericCodec, sample: pl.Series) -> None:
+        """Add a column of numbers or times, by its parts where these carry information."""
+        parts = None
+        if summary.name in self.names:  # not a difference of two columns
+            parts = PartsStep.fit(number, sample, _extent(summary, number), self.names)
+        if parts is None:
+            self.columns.append(number)
+            return
+        self.columns += parts.columns(sample)
+        self.parts.append(parts)
+        self.notes.append(parts.note)
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None
@@ -165,8 +180,17 @@ class SchemaBuilder:
             self.identifiers,
             self.condition_column,
             frame_format,
-            self.constraint_set,
+            replace(self.constraint_set, parts=tuple(self.parts)),
         )
+
+
+def _extent(summary: ColumnSummary, number: NumericCodec) -> tuple[float, float]:
+    """Return the smallest and the largest number of all rows."""
+    if is_real(summary.dtype):
+        digits = 16 if number.decimals is None else number.decimals
+        return round(summary.reals.low, digits), round(summary.reals.high, digits)
+    low, high = summary.integers.low or 0, summary.integers.high or 0
+    return (low - number.origin) // number.unit, (high - number.origin) // number.unit
 
 
 def _infer_kind(summary: ColumnSummary) -> str:

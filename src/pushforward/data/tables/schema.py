@@ -55,7 +55,7 @@ class TableSchema(Schema):
         self.identifiers, self.condition_column = tuple(identifiers), condition_column
         self.condition = None if condition_column is None else _condition(condition_column)
         self.frame_format = frame_format or FrameFormat()
-        self.constraint_set = constraint_set or ConstraintSet()
+        self.constraint_set = ConstraintSet() if constraint_set is None else constraint_set
         self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
         if not columns:

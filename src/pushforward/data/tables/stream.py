@@ -137,7 +137,7 @@ def fit_stream(
     for _, frame in source.batches(list(summaries)):
         for series in frame.iter_columns():
             summaries[series.name].add(series)
-    builder, names = SchemaBuilder(options), list(summaries)
+    builder, names = SchemaBuilder(options, frozenset(summaries)), list(summaries)
     width = max(1, SAMPLE_VALUES // max(int(in_sample.sum()), 1))
     for start in range(0, len(names), width):
         batches = source.batches(names[start : start + width])

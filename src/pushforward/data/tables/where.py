@@ -86,10 +86,18 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
     class_frequencies, independent = _class_frequencies(schema.condition), 1.0
     allowed: dict[int, IntervalSet] = {}
     checked: dict[str, tuple[ColumnCodec, IntervalSet]] = {}
+    parts = {step.column.name: step for step in schema.constraint_set.parts}
     for name, values in where.items():
         if schema.condition_column is not None and name == schema.condition_column.name:
             classes = allowed_intervals(schema.condition_column, values)
             class_frequencies, occurrence = _allowed_classes(schema.condition_column, classes)
+        elif name in parts:
+            column = parts[name].column
+            checked[name] = column, allowed_intervals(column, values)
+            occurrence = _occurrence(column, restrict_partition(column.partition, checked[name][1])[1])
+            at = positions[parts[name].names[0]]  # the others are left to the check
+            allowed[at] = parts[name].coarsest(checked[name][1])
+            partitions[at], shares[at] = restrict_partition(columns[at].partition, allowed[at])
         elif name in schema.constraint_set.codecs:
             # the modelled table lacks this column: its codec's partition does not apply
             column = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
@@ -125,7 +133,7 @@ def observed_values(schema: TableSchema, name: str) -> list[Any]:
         for c in schema.columns
         if isinstance(c, CategoricalCodec) and c.name in schema.column_names
     ]
-    if name in schema.constraint_set.codecs:
+    if name in schema.constraint_set.determined:
         msg = f"column {name!r} follows from a constraint, and a table cannot be balanced by it"
         raise DataError(f"{msg}; {nearest(name, candidates)}")
     p = column.partition
