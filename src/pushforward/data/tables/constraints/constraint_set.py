@@ -84,7 +84,7 @@ class ConstraintSet:
             tuple(constraints),
             lines,
             tuple(step for step in steps if step is not None),
-            frozenset(dependencies.fixed(condition)),
+            frozenset(dependencies.fixed(condition) if constraints else ()),
         )
         fitted._refuse_contradictions()
         return fitted

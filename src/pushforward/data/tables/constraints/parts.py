@@ -26,19 +26,18 @@ from pushforward.data.tables.interval_set import IntervalSet
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
 
-TESTED_ROWS = 20_000  # from which it is told whether a part carries information
+TESTED_ROWS = 10_000  # from which it is told whether a part carries information
 MIN_ROWS = 100
 MAX_CLASSES = 100  # into which a part is cut to test it
 MIN_ROWS_PER_CLASS = 10
 MIN_EXCESS = 0.04  # the least total variation, beyond that of chance, that matters ...
 CHANCE = 1.5  # ... plus this, divided by the square root of the number of rows
 SUFFICIENT = 0.95  # of what the most telling period tells
-MAX_PERIODS = 3
 DECIMAL_PERIODS = (10, 100, 1000, 10_000)
 SECONDS_PER_DAY = 86_400
 CLOCK = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}  # how many a day has
 
-Classes = Callable[[Ints], Ints]
+Classes = Callable[[Any], Ints]  # of numbers or of steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +103,14 @@ class PartsStep:
         periods = (*self._clock_periods.values(), self._units_per_day)
         if layout == "day" and not any(map(times.excess_of_period, periods)):
             return None
-        periods = _find_periods(times.real, tuple(self._clock_periods.values()))
-        return replace(self, layout=layout, periods=periods)
+        finer = _find_periods(_redrawn_integers(times.real), periods[:-1])
+        return replace(self, layout=layout, periods=finer)
 
     def _fit(self, numbers: Floats) -> PartsStep | None:
         """Return the step of numbers."""
-        periods = _find_periods(self._steps(numbers), DECIMAL_PERIODS)
+        periods = _find_periods(
+            _Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS
+        )
         return replace(self, periods=periods) if periods else None
 
     @property
@@ -292,41 +293,40 @@ class PartsStep:
 
 @dataclass(frozen=True)
 class _Redrawn:
-    """Numbers, and twice what they become when they are redrawn within their cells."""
+    """Numbers, and what they become when they are redrawn within their cells."""
 
     real: Ints
-    once: Ints
-    again: Ints
+    drawn: Ints
 
     @classmethod
-    def of(cls, column: NumericCodec, numbers: Floats, steps: Callable[[Floats], Ints]) -> _Redrawn:
-        """Redraw the numbers of a column."""
-        rows = torch.from_numpy(numbers)[:, None]
-        cells = CellTable.of([column]).cells(rows).mT
+    def of(cls, column: NumericCodec, numbers: Floats, steps: Classes) -> _Redrawn:
+        """Redraw the numbers of a column; `steps` returns them on its grid."""
+        cells = CellTable.of([column]).cells(torch.from_numpy(numbers)[:, None])
+        generator = torch.Generator().manual_seed(0)
+        # in double precision: the last digits of large numbers would not be uniform
+        place = torch.rand(cells.shape, generator=generator, dtype=torch.float64)
         table = QuantileTable.of([column.partition], [column.decimals])
-        once, again = (
-            table.draw_in_cells(cells, torch.Generator().manual_seed(seed))[:, 0].numpy()
-            for seed in (0, 1)
-        )
-        return cls(steps(numbers), steps(once), steps(again))
+        return cls(steps(numbers), steps(table.quantiles(cells + place)[:, 0].numpy()))
 
     def map(self, function: Classes) -> _Redrawn:
         """Return a function of all numbers."""
-        return _Redrawn(function(self.real), function(self.once), function(self.again))
+        return _Redrawn(function(self.real), function(self.drawn))
 
     def excess(self, classes: Classes, size: int) -> float:
-        """Return the total variation between real and redrawn classes, less that of redrawing.
+        r"""Return the total variation between real and redrawn classes, less that of chance.
 
-        The two are subtracted in squares, as deviations add up. It is 0 unless it is beyond chance.
+        Two samples of shares p_c have the total variation \sum_c \sqrt{p_c (1 - p_c) / (\pi n)} by
+        chance. It is subtracted in squares, as deviations add up; 0 unless there is clearly more.
         """
         n = len(self.real)
-        real, once, again = (
-            np.bincount(classes(x), minlength=size) / n for x in (self.real, self.once, self.again)
+        real, drawn = (
+            np.bincount(classes(x), minlength=size) / n for x in (self.real, self.drawn)
         )
-        variation, null = np.abs(real - once).sum() / 2, np.abs(once - again).sum() / 2
-        if variation - null < MIN_EXCESS + CHANCE / np.sqrt(n):
+        variation = np.abs(real - drawn).sum() / 2
+        chance = np.sqrt(drawn * (1 - drawn) / (np.pi * n)).sum()
+        if variation - chance < MIN_EXCESS + CHANCE / np.sqrt(n):
             return 0.0
-        return float(np.sqrt(variation**2 - null**2))
+        return float(np.sqrt(variation**2 - chance**2))
 
     def excess_of_period(self, period: int) -> float:
         """Return the excess of the remainder by a period, in classes of equal width."""
@@ -334,29 +334,28 @@ class _Redrawn:
         return self.excess(lambda x: x % period * size // period, size)
 
 
-def _find_periods(steps: Ints, candidates: Sequence[int]) -> tuple[int, ...]:
+def _find_periods(redrawn: _Redrawn, candidates: Sequence[int]) -> tuple[int, ...]:
     """Return the periods, descending, whose remainders carry information beyond the bins.
 
     Of the candidates, which ascend, the shortest that tells nearly as much as any is taken; what is
     coarser is then tested in the same way.
     """
-    found: list[int] = []
-    while len(found) < MAX_PERIODS:
-        base = found[-1] if found else 1
-        rest = steps // base
-        reach = int(np.ptp(rest)) // 2
-        remaining = [c // base for c in candidates if c > base and c % base == 0]
-        numbers = rest.astype(np.float64)
-        column = NumericCodec.of_integers("", numbers, missing=False)
-        if not column.partition.has_bins:
-            break
-        redrawn = _Redrawn.of(column, numbers, lambda x: np.round(x).astype(np.int64))
-        excess = {c: redrawn.excess_of_period(c) for c in remaining if c <= reach}
-        best = max(excess.values(), default=0.0)
-        if not best:
-            break
-        found.append(base * next(c for c, e in excess.items() if e >= SUFFICIENT * best))
-    return tuple(reversed(found))
+    reach = int(np.ptp(redrawn.real)) // 2
+    excess = {c: redrawn.excess_of_period(c) for c in candidates if c <= reach}
+    best = max(excess.values(), default=0.0)
+    if not best:
+        return ()
+    period = next(c for c, e in excess.items() if e >= SUFFICIENT * best)
+    coarser = _redrawn_integers(redrawn.real // period)
+    longer = [c // period for c in candidates if c > period and c % period == 0]
+    return (*(period * p for p in _find_periods(coarser, longer)), period)
+
+
+def _redrawn_integers(integers: Ints) -> _Redrawn:
+    """Redraw integers within the cells of a column that holds them."""
+    numbers = integers.astype(np.float64)
+    column = NumericCodec.of_integers("", numbers, missing=False)
+    return _Redrawn.of(column, numbers, lambda x: np.round(x).astype(np.int64))
 
 
 def _layout(weekly: float, monthly: float, seasonal: float) -> str:
