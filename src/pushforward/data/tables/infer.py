@@ -9,7 +9,7 @@ from typing import get_args
 import polars as pl
 
 from pushforward.data.numeric import Ints
-from pushforward.data.tables.column_summary import ColumnSummary, is_real
+from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import (
     MAX_EXACT_INTEGER,
     RARE_LEVEL,
@@ -156,13 +156,15 @@ class SchemaBuilder:
             number = NumericCodec.fit(summary, sample, self.options.text_formats)
             self._add_number(summary, number, sample)
             remarks += _number_remarks(summary, number, sample)
+            if number.time_format and number.time_format.endswith(("%z", "%:z")):
+                self.notes.append(_mixed_offsets(summary.name))
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
 
     def _add_number(self, summary: ColumnSummary, number: NumericCodec, sample: pl.Series) -> None:
         """Add a column of numbers or times, by its parts where these carry information."""
         parts = None
         if summary.name in self.names:  # not a difference of two columns
-            parts = PartsStep.fit(number, sample, _extent(summary, number), self.names)
+            parts = PartsStep.fit(number, summary, sample, self.names)
         if parts is None:
             self.columns.append(number)
             return
@@ -184,13 +186,12 @@ class SchemaBuilder:
         )
 
 
-def _extent(summary: ColumnSummary, number: NumericCodec) -> tuple[float, float]:
-    """Return the smallest and the largest number of all rows."""
-    if is_real(summary.dtype):
-        digits = 16 if number.decimals is None else number.decimals
-        return round(summary.reals.low, digits), round(summary.reals.high, digits)
-    low, high = summary.integers.low or 0, summary.integers.high or 0
-    return (low - number.origin) // number.unit, (high - number.origin) // number.unit
+def _mixed_offsets(name: str) -> str:
+    """Return the note on times that were written with several offsets from UTC."""
+    return (
+        f"check: column {name!r} has times of several offsets from UTC; they are read and written "
+        "in UTC; if local time matters, give it as a column of its own"
+    )
 
 
 def _infer_kind(summary: ColumnSummary) -> str:

@@ -92,16 +92,17 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
             classes = allowed_intervals(schema.condition_column, values)
             class_frequencies, occurrence = _allowed_classes(schema.condition_column, classes)
         elif name in parts:
-            column = parts[name].column
-            checked[name] = column, allowed_intervals(column, values)
-            occurrence = _occurrence(column, restrict_partition(column.partition, checked[name][1])[1])
-            at = positions[parts[name].names[0]]  # the others are left to the check
-            allowed[at] = parts[name].coarsest(checked[name][1])
+            step, at = parts[name], positions[parts[name].names[0]]
+            intervals = allowed_intervals(step.column, values)
+            # the coarsest part narrows the draws, the check on decoded rows does the rest
+            checked[name], allowed[at] = (step.column, intervals), step.coarsest(intervals)
             partitions[at], shares[at] = restrict_partition(columns[at].partition, allowed[at])
+            _, share = restrict_partition(step.column.partition, intervals)
+            occurrence = _occurrence(step.column, share)
         elif name in schema.constraint_set.codecs:
             # the modelled table lacks this column: its codec's partition does not apply
-            column = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
-            checked[name] = column, allowed_intervals(column, values)
+            codec = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
+            checked[name] = codec, allowed_intervals(codec, values)
             continue
         else:
             at = positions[_find_column(schema, name).name]

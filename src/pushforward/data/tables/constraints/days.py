@@ -52,8 +52,9 @@ def _first_days(month: Ints) -> Ints:
 
 
 def _day_of_month(month: Ints, day: Ints) -> Ints:
-    first = _first_days(month)
-    return first + np.minimum(day - 1, _first_days(month + 1) - first - 1)
+    last = _first_days(month + 1) - 1
+    days: Ints = np.minimum(_first_days(month) + day - 1, last)
+    return days
 
 
 def _first_weeks(year: Ints) -> Ints:
@@ -68,9 +69,9 @@ def _year_and_week(days: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _day_of_year(year: Ints, week: Ints, weekday: Ints) -> Ints:
-    first = _first_weeks(year)
     last = _first_weeks(year + 1) - 1
-    return np.minimum(first + week - 1, last) * 7 + weekday - THURSDAY
+    weeks: Ints = np.minimum(_first_weeks(year) + week - 1, last)
+    return weeks * 7 + weekday - THURSDAY
 
 
 LAYOUTS = {

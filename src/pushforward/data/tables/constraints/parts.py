@@ -19,7 +19,12 @@ import torch
 
 from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.cell_table import CellTable
-from pushforward.data.tables.column_summary import MAX_GRID_STEPS, TICKS_PER_SECOND
+from pushforward.data.tables.column_summary import (
+    MAX_GRID_STEPS,
+    TICKS_PER_SECOND,
+    ColumnSummary,
+    is_real,
+)
 from pushforward.data.tables.columns import NumericCodec, column_from_json
 from pushforward.data.tables.constraints.days import LAYOUTS, days_of_month, months, weekdays
 from pushforward.data.tables.interval_set import IntervalSet
@@ -65,25 +70,25 @@ class PartsStep:
     def fit(
         cls,
         column: NumericCodec,
+        summary: ColumnSummary,
         sample: pl.Series,
-        extent: tuple[float, float],
         taken: frozenset[str],
     ) -> PartsStep | None:
         """Return the step of a column, by a sample of its training rows; None if it needs none.
 
         Args:
             column: its codec.
+            summary: of all its rows.
             sample: its training rows.
-            extent: the smallest and the largest number of all rows.
             taken: the names that the parts must not have.
         """
-        if not (column.partition.has_bins and _can_be_split(column, extent)):
+        if not (column.partition.has_bins and _can_be_split(column)):
             return None
         numbers = column.encode(sample.gather_every(max(1, len(sample) // TESTED_ROWS)))
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) < MIN_ROWS:
             return None
-        whole = cls(column, None, (), (), extent)
+        whole = cls(column, None, (), (), _extent(column, summary))
         fitted = whole._fit_days(numbers) if column.dtype.is_temporal() else whole._fit(numbers)
         return None if fitted is None else replace(fitted, names=_names(fitted, taken))
 
@@ -108,9 +113,7 @@ class PartsStep:
 
     def _fit(self, numbers: Floats) -> PartsStep | None:
         """Return the step of numbers."""
-        periods = _find_periods(
-            _Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS
-        )
+        periods = _find_periods(_Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS)
         return replace(self, periods=periods) if periods else None
 
     @property
@@ -153,7 +156,7 @@ class PartsStep:
 
     def split(self, numbers: Floats) -> list[Ints]:
         """Return the parts of numbers (n,), none of them missing, coarsest first."""
-        rest, parts = self._steps(numbers), []
+        rest, parts = self._steps(numbers), list[Ints]()
         if self.layout is not None:
             days = self._days(rest)
             parts += LAYOUTS[self.layout].split(days)
@@ -219,7 +222,7 @@ class PartsStep:
 
     def _steps(self, numbers: Floats) -> Ints:
         """Return numbers in steps of the column's grid."""
-        return np.round(numbers * self._scale).astype(np.int64)
+        return _nearest_integers(numbers * self._scale)
 
     @property
     def _ticks_per_day(self) -> int:
@@ -319,9 +322,7 @@ class _Redrawn:
         chance. It is subtracted in squares, as deviations add up; 0 unless there is clearly more.
         """
         n = len(self.real)
-        real, drawn = (
-            np.bincount(classes(x), minlength=size) / n for x in (self.real, self.drawn)
-        )
+        real, drawn = (np.bincount(classes(x), minlength=size) / n for x in (self.real, self.drawn))
         variation = np.abs(real - drawn).sum() / 2
         chance = np.sqrt(drawn * (1 - drawn) / (np.pi * n)).sum()
         if variation - chance < MIN_EXCESS + CHANCE / np.sqrt(n):
@@ -355,7 +356,11 @@ def _redrawn_integers(integers: Ints) -> _Redrawn:
     """Redraw integers within the cells of a column that holds them."""
     numbers = integers.astype(np.float64)
     column = NumericCodec.of_integers("", numbers, missing=False)
-    return _Redrawn.of(column, numbers, lambda x: np.round(x).astype(np.int64))
+    return _Redrawn.of(column, numbers, _nearest_integers)
+
+
+def _nearest_integers(numbers: Floats) -> Ints:
+    return np.round(numbers).astype(np.int64)
 
 
 def _layout(weekly: float, monthly: float, seasonal: float) -> str:
@@ -378,11 +383,20 @@ def _names(step: PartsStep, taken: frozenset[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _can_be_split(column: NumericCodec, extent: tuple[float, float]) -> bool:
+def _extent(column: NumericCodec, summary: ColumnSummary) -> tuple[float, float]:
+    """Return the smallest and the largest number of all rows."""
+    if is_real(column.dtype):
+        low, high = summary.reals.low, summary.reals.high
+        return round(low, column.decimals), round(high, column.decimals)
+    low, high = summary.integers.low or 0, summary.integers.high or 0
+    return (low - column.origin) // column.unit, (high - column.origin) // column.unit
+
+
+def _can_be_split(column: NumericCodec) -> bool:
     """Whether a column holds numbers on a grid, dates, or date-times in units that make up days."""
     dtype = column.dtype
     if dtype in (pl.Time, pl.Duration) or column.decimals is None:
         return False
     if isinstance(dtype, pl.Datetime):
         return SECONDS_PER_DAY * TICKS_PER_SECOND[dtype.time_unit] % column.unit == 0
-    return max(map(abs, extent)) * 10.0**column.decimals < MAX_GRID_STEPS
+    return max(map(abs, column.partition.extent)) * 10.0**column.decimals < MAX_GRID_STEPS
