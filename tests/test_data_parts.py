@@ -44,12 +44,12 @@ def stamps(seconds: NDArray[Any], unit: Any = "us", zone: str | None = None) -> 
 
 def workdays(n: int, years: int = 2) -> NDArray[Any]:
     days = 18_000 + rng(1).integers(0, 365 * years, 3 * n)
-    return days[(days + 3) % 7 < 5][:n]
+    return np.asarray(days[(days + 3) % 7 < 5][:n])
 
 
 def office(n: int = N) -> NDArray[Any]:
     """Minutes from 9 to 16 h on workdays, in seconds."""
-    return workdays(n) * DAY + rng(2).integers(9 * 60, 16 * 60 + 1, n) * 60
+    return np.asarray(workdays(n) * DAY + rng(2).integers(9 * 60, 16 * 60 + 1, n) * 60)
 
 
 def endings(n: int = N) -> NDArray[Any]:
@@ -259,6 +259,45 @@ def test_whole_numbers_with_missing_ones_stay_whole() -> None:
     for values in floats.iter_columns():
         assert (values.drop_nulls() % 1 == 0).all()
     assert (fake["time_hour"].dt.minute() == 0).all()
+
+
+# --- tails
+
+RARE: dict[str, Callable[[NDArray[np.bool_]], pl.Series]] = {
+    "text": lambda rare: pl.Series(np.where(rare, "fraud", "fair")),
+    "flag": pl.Series,
+    "number": lambda rare: pl.Series(rare.astype(np.int64)),
+}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("condition", [None, "class"])
+@pytest.mark.parametrize("kind", RARE)
+def test_a_rare_class_keeps_to_its_end_of_a_tail(
+    kind: str, condition: str | None, sign: int
+) -> None:
+    """Fraud is among the largest 200 of 20,000 amounts, less than the outermost bin holds."""
+    amount = sign * rng(50).lognormal(3, 1, 20_000)
+    rare = np.zeros(20_000, np.bool_)
+    rare[np.argsort(-np.abs(amount))[:150]] = rng(51).random(150) < 0.6
+    frame = pl.DataFrame({"amount": amount, "class": RARE[kind](rare)})
+    data = read(frame, condition=condition)
+    assert isinstance(data.schema, TableSchema)
+    assert data.schema.columns[0].partition.n_cells == 64 + 4
+    rows = data.schema.draw_in_cells(data.schema.cells(data.rows), torch.Generator().manual_seed(0))
+    fake = data.schema.decode(rows, data.labels)["amount"].to_numpy()
+    # the standard error of a mean of 90 amounts, plus the width of the cells
+    error = amount[rare].std() / rare.sum() ** 0.5
+    assert abs(fake[rare].mean() - amount[rare].mean()) < error
+    assert_frame_equal(data.schema.decode(data.rows, data.labels), frame)
+
+
+def test_tails_without_a_rare_class_are_one_bin() -> None:
+    amount, chance = rng(52).lognormal(3, 1, 20_000), rng(53).random((20, 20_000)) < 0.01
+    frame = pl.DataFrame({"amount": amount} | {str(i): c for i, c in enumerate(chance)})
+    schema = read(frame).schema
+    assert isinstance(schema, TableSchema)
+    assert schema.columns[0].partition.n_cells == 64
 
 
 # --- conditions, constraints, streams, runs

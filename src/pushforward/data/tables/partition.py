@@ -9,6 +9,7 @@ have a cell of their own, the first. In a column of categories every code is an 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,6 +94,21 @@ class Partition:
             extent=(low * step + offset, high * step + offset),
             comb=(step, offset),
         )
+
+    def with_fine_tail(self, cell: int, *, upper: bool) -> Partition:
+        """Return a partition with one bin, the outermost, cut into several that double in size.
+
+        The outermost gets one piece of it, the next one too, then two, four, and so on.
+        """
+        pieces = np.flatnonzero((self.cell == cell) & (self.mass > 0))
+        from_end = np.arange(len(pieces))[::-1] if upper else np.arange(len(pieces))
+        ring = np.ceil(np.log2(from_end + 1)).astype(np.int64)
+        group = ring.max() - ring if upper else ring
+        own = np.flatnonzero(self.cell == cell)  # with the gaps: each belongs to the piece below
+        below = (np.searchsorted(pieces, own, side="right") - 1).clip(0)
+        finer = self.cell + np.where(self.cell > cell, group.max(), 0)
+        finer[own] = cell + group[below]
+        return replace(self, cell=finer)
 
     @property
     def has_bins(self) -> bool:
@@ -294,11 +310,11 @@ def _group_ends(total: Ints, min_rows: float) -> Ints:
     `total` is the cumulative number of rows.
     """
     ends: list[int] = []
-    below = 0
-    while below + min_rows <= total[-1]:
-        ends.append(int(np.searchsorted(total, below + min_rows)))
-        below = int(total[ends[-1]])
-    ends[-1:] = [len(total) - 1]  # the remaining values join the last group
+    below, rows = 0, total.tolist()  # a list: bisecting an array is ten times as slow
+    while below + min_rows <= rows[-1]:
+        ends.append(bisect_left(rows, below + min_rows))
+        below = rows[ends[-1]]
+    ends[-1:] = [len(rows) - 1]  # the remaining values join the last group
     return np.array(ends, np.int64)
 
 
