@@ -54,7 +54,7 @@ def office(n: int = N) -> NDArray[Any]:
 
 def endings(n: int = N) -> NDArray[Any]:
     ends = rng(3).choice([0.99, 0.95, 0.0], n, p=[0.6, 0.25, 0.15])
-    return (rng(4).lognormal(3, 1, n).astype(int) + ends).round(2)
+    return np.asarray(np.round(rng(4).lognormal(3, 1, n).astype(int) + ends, 2))
 
 
 def mostly(step: int, n: int = N) -> NDArray[Any]:

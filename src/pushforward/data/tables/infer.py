@@ -24,7 +24,6 @@ from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import Identifier, looks_like_identifiers
 from pushforward.data.tables.metadata import Metadata
 from pushforward.data.tables.schema import TableSchema
-from pushforward.data.tables.tails import refine_tails
 from pushforward.errors import DataError, nearest
 
 COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
@@ -101,8 +100,7 @@ def fit_table(
     frame, options = _parse_text(frame, options)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
     builder = SchemaBuilder(options, names, constraint_set)
-    modelled = builder.constraint_set.transform(frame)
-    for values in modelled.iter_columns():
+    for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
             builder.columns.append(combination)
@@ -110,7 +108,6 @@ def fit_table(
         summary = options.empty_summary(values.name, values.dtype)
         summary.add(values)
         builder.add(summary, values[train])
-    builder.refine_tails(modelled, train)
     notes = [*builder.notes, *builder.constraint_set.notes]
     return builder.schema(frame.columns, frame_format), notes
 
@@ -174,13 +171,6 @@ class SchemaBuilder:
         self.columns += parts.columns(sample)
         self.parts.append(parts)
         self.notes.append(parts.note)
-
-    def refine_tails(self, modelled: pl.DataFrame, train: Ints) -> None:
-        """Cut the outermost bins finer where a rare class needs it."""
-        classes = [] if self.condition_column is None else [self.condition_column]
-        for step in self.parts:
-            modelled = step.transform(modelled)
-        self.columns = refine_tails(self.columns, classes, modelled, train)
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None

@@ -68,6 +68,17 @@ class TableSchema(Schema):
             )
             raise DataError(msg)
 
+    def with_columns(self, columns: Sequence[ColumnCodec]) -> TableSchema:
+        """Return the schema with other codecs of the modelled columns."""
+        return TableSchema(
+            self.column_names,
+            columns,
+            self.identifiers,
+            self.condition_column,
+            self.frame_format,
+            self.constraint_set,
+        )
+
     @cached_property
     def space(self) -> Cells:
         """One categorical for each column."""

@@ -8,14 +8,15 @@ rows of an outermost bin, that bin is cut into several (`Partition.with_fine_tai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
-import polars as pl
+from torch import Tensor
 
 from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.columns import ColumnCodec
+from pushforward.data.tables.schema import TableSchema
 
 RARE_SHARE = 0.05
 MIN_CLASS_ROWS = 10  # of the class, and of all others, within the bin
@@ -24,92 +25,66 @@ MIN_Z = 5.0  # of the rank-sum test: among a hundred classes, one by chance in 1
 MAX_VALUES = 100  # of a column whose values are classes
 
 
-@dataclass(frozen=True)
-class _Tail:
-    """The training rows of the bin at one end of a column.
+def refine_tails(schema: TableSchema, rows: Tensor, labels: Tensor | None) -> TableSchema:
+    """Return the schema, its outermost bins cut finer where a rare class needs it.
 
     Args:
-        column: its position.
-        upper: whether it is the upper end.
-        cell: the bin.
-        rows: the positions of its rows among the training rows.
-        numbers: of these rows.
+        schema: of the table; encoded rows stay what they are.
+        rows: the encoded training rows (n, columns).
+        labels: the codes of their classes (n,), if models are conditioned on a column.
     """
+    numbers, columns = rows.numpy().T, list(schema.columns)
+    classes = [_pieces(c, x) for c, x in zip(columns, numbers, strict=True) if _is_discrete(c)]
+    if labels is not None and schema.condition is not None:
+        classes.append((labels.numpy(), np.array(schema.condition.frequencies)))
+    for i, column in enumerate(columns):
+        for upper in (True, False):  # the lower tail, cut, would move the upper one's cell
+            if any(_ranks_rare_classes(*_tail(column, numbers[i], upper=upper), classes)):
+                columns[i] = _with_fine_tail(columns[i], upper=upper)
+    return schema if columns == list(schema.columns) else schema.with_columns(columns)
 
-    column: int
-    upper: bool
-    cell: int
-    rows: Ints
-    numbers: Floats
 
-    def ranks_a_rare_class(self, codes: Ints, shares: Floats) -> bool:
-        """Whether a class, by the codes of the rows and the shares of all codes, lies at one end.
+def _tail(column: ColumnCodec, numbers: Floats, *, upper: bool) -> tuple[Ints, Floats]:
+    """Return the rows of the outermost bin at one end of a column, and their numbers."""
+    p = column.partition
+    bins = np.flatnonzero(np.isnan(p.atom) & (p.mass > 0))
+    if column.kind != "numeric" or not len(bins) or p.cell[bins[0]] == p.cell[bins[-1]]:
+        return np.empty(0, np.int64), np.empty(0)
+    own = bins[p.cell[bins] == p.cell[bins[-1 if upper else 0]]]
+    inside = numbers >= p.bounds[own[0]] if upper else numbers < p.bounds[own[-1] + 1]
+    rows = np.flatnonzero(inside)
+    return rows, numbers[rows]
 
-        For ranks r of n rows, n_c of them of class c, the Mann-Whitney statistic is
-        P(c above others) = (mean r_c - mean r) / (n - n_c) + 1/2; its variance without a relation
-        is (n + 1) / (12 n_c (n - n_c)).
-        """
-        n, ranks = len(codes), np.empty(len(codes))
-        ranks[np.argsort(self.numbers, kind="stable")] = np.arange(n)
-        counts = np.bincount(codes, minlength=len(shares))
+
+def _with_fine_tail(column: ColumnCodec, *, upper: bool) -> ColumnCodec:
+    p = column.partition
+    bins = np.flatnonzero(np.isnan(p.atom) & (p.mass > 0))
+    cell = int(p.cell[bins[-1 if upper else 0]])
+    return replace(column, partition=p.with_fine_tail(cell, upper=upper))
+
+
+def _ranks_rare_classes(
+    rows: Ints, numbers: Floats, classes: Sequence[tuple[Ints, Floats]]
+) -> Iterator[bool]:
+    """Yield, for each column of classes, whether a rare one lies at one end of these rows.
+
+    For ranks r of n rows, n_c of them of class c, the Mann-Whitney statistic is
+    P(c above others) = (mean r_c - mean r) / (n - n_c) + 1/2; its variance without a relation is
+    (n + 1) / (12 n_c (n - n_c)).
+    """
+    n, ranks = len(rows), np.empty(len(rows))
+    if n < 2 * MIN_CLASS_ROWS:
+        return
+    ranks[np.argsort(numbers, kind="stable")] = np.arange(n)
+    for codes, shares in classes:
+        counts = np.bincount(codes[rows], minlength=len(shares))
         enough = (counts >= MIN_CLASS_ROWS) & (n - counts >= MIN_CLASS_ROWS)
         rare = np.flatnonzero(enough & (shares <= RARE_SHARE))
         own, others = counts[rare], n - counts[rare]
-        total = np.bincount(codes, ranks, minlength=len(shares))[rare]
+        total = np.bincount(codes[rows], ranks, minlength=len(shares))[rare]
         distance = np.abs(total / own - (n - 1) / 2) / others
         z = distance / np.sqrt((n + 1) / (12 * own * others))
-        return bool(((distance >= MIN_DISTANCE) & (z >= MIN_Z)).any())
-
-
-def refine_tails(
-    columns: Sequence[ColumnCodec],
-    classes: Sequence[ColumnCodec],
-    frame: pl.DataFrame,
-    train: Ints,
-) -> list[ColumnCodec]:
-    """Return the columns, their outermost bins cut finer where a rare class needs it.
-
-    Args:
-        columns: the modelled ones.
-        classes: further columns of categories.
-        frame: the modelled table.
-        train: its training rows.
-    """
-    tails = [tail for i, c in enumerate(columns) for tail in _tails(i, c, frame[c.name], train)]
-    discrete = [c for c in (*columns, *classes) if _is_discrete(c)]
-    if not tails or not discrete:
-        return list(columns)
-    rows = np.unique(np.concatenate([tail.rows for tail in tails]))
-    coded = [_codes(c, frame[c.name][train[rows]]) for c in discrete]
-    refined = list(columns)
-    for tail in tails:
-        at = np.searchsorted(rows, tail.rows)
-        if any(tail.ranks_a_rare_class(codes[at], shares) for codes, shares in coded):
-            p = refined[tail.column].partition
-            # the lower tail comes first, and moves the upper one's cell
-            cell = tail.cell + p.n_cells - columns[tail.column].partition.n_cells
-            finer = p.with_fine_tail(cell, upper=tail.upper)
-            refined[tail.column] = replace(refined[tail.column], partition=finer)
-    return refined
-
-
-def _tails(position: int, column: ColumnCodec, values: pl.Series, train: Ints) -> list[_Tail]:
-    """Return the outermost bins of a column, the lower one first; none for a column of atoms."""
-    p = column.partition
-    if column.kind != "numeric" or not p.has_bins:
-        return []
-    numbers = column.encode(values[train])
-    bins = np.flatnonzero(np.isnan(p.atom) & (p.mass > 0))
-    first, last = int(p.cell[bins[0]]), int(p.cell[bins[-1]])
-    if first == last:
-        return []
-    end = p.bounds[bins[p.cell[bins] == first][-1] + 1]
-    start = p.bounds[bins[p.cell[bins] == last][0]]
-    masks = (numbers < end, numbers >= start)
-    return [
-        _Tail(position, upper, cell, np.flatnonzero(mask), numbers[mask])
-        for upper, cell, mask in zip((False, True), (first, last), masks, strict=True)
-    ]
+        yield bool(((distance >= MIN_DISTANCE) & (z >= MIN_Z)).any())
 
 
 def _is_discrete(column: ColumnCodec) -> bool:
@@ -118,8 +93,8 @@ def _is_discrete(column: ColumnCodec) -> bool:
     return not p.has_bins and 2 <= len(p.atom) <= MAX_VALUES
 
 
-def _codes(column: ColumnCodec, values: pl.Series) -> tuple[Ints, Floats]:
-    """Return the piece of each value, one more for missing, and the share of training rows."""
+def _pieces(column: ColumnCodec, numbers: Floats) -> tuple[Ints, Floats]:
+    """Return the piece of each number, one more for missing, and the share of training rows."""
     p = column.partition
-    piece = np.searchsorted(p.bounds, column.encode(values), side="right") - 1
+    piece = np.searchsorted(p.bounds, numbers, side="right") - 1
     return piece.clip(0, len(p.mass)), np.append(p.mass, p.missing or 0.0)
