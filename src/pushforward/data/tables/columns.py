@@ -267,11 +267,16 @@ class NumericCodec(ColumnCodec):
 
         Integers that span more than 2^53 keep the precision of float64 (16 digits).
         """
-        printed = text_formats.decimals.get(summary.name)
+        codec = cls.without_cells(summary, text_formats)
+        return codec.with_cells(codec.encode(sample), summary.present < summary.rows)
+
+    @classmethod
+    def without_cells(cls, summary: ColumnSummary, text_formats: TextFormats) -> NumericCodec:
+        """Return a codec that knows how values become numbers, but has no cells yet."""
         origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype)
         if not is_real(summary.dtype):
             (origin, unit), decimals = _origin_and_unit(summary), 0
-        codec = cls(
+        return cls(
             summary.name,
             summary.dtype,
             Partition.empty(),
@@ -279,11 +284,13 @@ class NumericCodec(ColumnCodec):
             unit=unit,
             decimals=decimals,
             missing_is_nan=bool(summary.nans) and not summary.nulls,
-            printed_decimals=printed,
+            printed_decimals=text_formats.decimals.get(summary.name),
             time_format=text_formats.times.get(summary.name),
         )
-        cells = _partition(codec.encode(sample), decimals, summary.present < summary.rows)
-        return replace(codec, partition=cells)
+
+    def with_cells(self, numbers: Floats, missing: bool) -> NumericCodec:
+        """Return the codec with atoms and bins of the numbers of training rows."""
+        return replace(self, partition=_partition(numbers, self.decimals, missing))
 
     @classmethod
     def of_integers(cls, name: str, numbers: Floats, *, missing: bool) -> NumericCodec:

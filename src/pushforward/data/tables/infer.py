@@ -153,24 +153,27 @@ class SchemaBuilder:
             self.columns.append(category)
             remarks += _rare_remarks(summary, category, sample)
         else:
-            number = NumericCodec.fit(summary, sample, self.options.text_formats)
-            self._add_number(summary, number, sample)
+            number = self._add_number(summary, sample)
             remarks += _number_remarks(summary, number, sample)
             if number.time_format and number.time_format.endswith(("%z", "%:z")):
                 self.notes.append(_mixed_offsets(summary.name))
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
 
-    def _add_number(self, summary: ColumnSummary, number: NumericCodec, sample: pl.Series) -> None:
+    def _add_number(self, summary: ColumnSummary, sample: pl.Series) -> NumericCodec:
         """Add a column of numbers or times, by its parts where these carry information."""
+        codec = NumericCodec.without_cells(summary, self.options.text_formats)
+        numbers = codec.encode(sample)
+        codec = codec.with_cells(numbers, summary.present < summary.rows)
         parts = None
         if summary.name in self.names:  # not a difference of two columns
-            parts = PartsStep.fit(number, summary, sample, self.names)
+            parts = PartsStep.fit(codec, summary, numbers, self.names)
         if parts is None:
-            self.columns.append(number)
-            return
-        self.columns += parts.columns(sample)
-        self.parts.append(parts)
-        self.notes.append(parts.note)
+            self.columns.append(codec)
+        else:
+            self.columns += parts.columns(numbers)
+            self.parts.append(parts)
+            self.notes.append(parts.note)
+        return codec
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None

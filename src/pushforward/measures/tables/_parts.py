@@ -41,8 +41,10 @@ def finer_parts(columns: Sequence[Sequence[nw.Series[Any]]]) -> dict[str, Floats
 def _parts(values: pl.Series, real: int, taken: frozenset[str]) -> dict[str, Floats]:
     """Return the finer parts of a column whose first rows are the real ones."""
     summary = ColumnSummary.of(values, None)
-    sample = values[:real].gather_every(max(1, real // FITTED_ROWS))
-    step = PartsStep.fit(NumericCodec.fit(summary, sample, TextFormats()), summary, sample, taken)
+    column = NumericCodec.without_cells(summary, TextFormats())
+    numbers = column.encode(values[:real].gather_every(max(1, real // FITTED_ROWS)))
+    column = column.with_cells(numbers, missing=True)
+    step = PartsStep.fit(column, summary, numbers, taken)
     if step is None:
         return {}
     frame = step.transform(values.to_frame())

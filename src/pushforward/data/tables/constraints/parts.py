@@ -31,7 +31,7 @@ from pushforward.data.tables.interval_set import IntervalSet
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
 
-TESTED_ROWS = 10_000  # from which it is told whether a part carries information
+TESTED_ROWS = 5000  # from which it is told whether a part carries information
 MIN_ROWS = 100
 MAX_CLASSES = 100  # into which a part is cut to test it
 MIN_ROWS_PER_CLASS = 10
@@ -71,20 +71,20 @@ class PartsStep:
         cls,
         column: NumericCodec,
         summary: ColumnSummary,
-        sample: pl.Series,
+        numbers: Floats,
         taken: frozenset[str],
     ) -> PartsStep | None:
-        """Return the step of a column, by a sample of its training rows; None if it needs none.
+        """Return the step of a column, by its training rows; None if it needs none.
 
         Args:
             column: its codec.
             summary: of all its rows.
-            sample: its training rows.
+            numbers: of its training rows, NaN where missing.
             taken: the names that the parts must not have.
         """
         if not (column.partition.has_bins and _can_be_split(column)):
             return None
-        numbers = column.encode(sample.gather_every(max(1, len(sample) // TESTED_ROWS)))
+        numbers = numbers[:: max(1, len(numbers) // TESTED_ROWS)]
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) < MIN_ROWS:
             return None
@@ -140,9 +140,8 @@ class PartsStep:
         listed = f"{', '.join(parts)} and {last}"
         return f"column {self.column.name!r} is modelled by its parts: {listed}"
 
-    def columns(self, sample: pl.Series) -> list[NumericCodec]:
-        """Return the codecs of the modelled columns, by all training rows."""
-        numbers = self.column.encode(sample)
+    def columns(self, numbers: Floats) -> list[NumericCodec]:
+        """Return the codecs of the modelled columns, by the numbers of all training rows."""
         present = ~np.isnan(numbers)
         coarsest, *finer = self.split(numbers[present])
         whole = np.full(len(numbers), np.nan)
