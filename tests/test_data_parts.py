@@ -403,6 +403,18 @@ def test_times_are_written_back_with_their_offset(
     assert fake.str.slice(11, 2).cast(pl.Int64).is_between(9, 16).all()
 
 
+def test_a_condition_without_an_offset_is_in_the_local_time_of_the_file(tmp_path: Path) -> None:
+    local = stamps(office())
+    pl.DataFrame({"t": local.dt.strftime("%FT%T+05:30")}).write_csv(tmp_path / "t.csv")
+    schema = read(tmp_path / "t.csv").schema
+    assert isinstance(schema, TableSchema)
+    utc = (local - timedelta(hours=5, minutes=30)).dt.replace_time_zone("UTC")
+    since = datetime(2020, 1, 15, 12, 0)
+    for low in (since, str(since), "2020-01-15T06:30:00+00:00"):
+        kept = restrict(schema, {"t": (low, None)}).allows_frame(pl.DataFrame({"t": utc}))
+        assert kept.tolist() == (local >= since).to_list()
+
+
 def test_times_of_several_offsets_are_said_to_come_back_in_utc(tmp_path: Path) -> None:
     times = ["2024-01-31T09:00:00+01:00", "2024-07-31T09:00:00+02:00"] * 20
     pl.DataFrame({"t": times, "x": range(40)}).write_csv(tmp_path / "t.csv")

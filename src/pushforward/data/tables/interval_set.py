@@ -309,12 +309,13 @@ def _ticks(column: ColumnCodec, value: Any) -> int:
         value = value.astype(f"{'Mm'[isinstance(value, np.timedelta64)]}8[us]").item()
     try:
         series = _parse_time(column, value) if isinstance(value, str) else pl.Series([value])
-        zone = getattr(column.dtype, "time_zone", None)
+        zone, offset = getattr(column.dtype, "time_zone", None), 0
         if zone and getattr(series.dtype, "time_zone", None) is None:
             series = series.cast(pl.Datetime("us")).dt.replace_time_zone(zone)
+            offset = column.offset_ticks if isinstance(column, NumericCodec) else 0
         if not series.dtype.is_temporal():
             raise _wrong_type(column, value)
-        return int(series.cast(column.dtype).to_physical()[0])
+        return int(series.cast(column.dtype).to_physical()[0]) - offset
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
         raise _wrong_type(column, value) from None
 
