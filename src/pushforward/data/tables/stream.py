@@ -8,9 +8,9 @@ probability 99.99 %. A last pass encodes all rows: the cells of the training row
 integers, go to a temporary file, which training reads through a memory map and which is deleted
 with the data set.
 
-Columns with a pattern finer than their bins are modelled by their parts, as in memory; where a value
-is missing, its finer parts repeat the row before within the batch. Tails are not cut finer for rare
-classes: that would need all columns of the sample at once.
+Columns with a pattern finer than their bins are modelled by their parts, as in memory; where a
+value is missing, its finer parts repeat the row before within the batch. Tails are not cut finer
+for rare classes: that would need all columns of the sample at once.
 """
 
 from __future__ import annotations
