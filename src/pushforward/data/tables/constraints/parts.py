@@ -9,16 +9,14 @@ that they need no cell of missing values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import torch
 
 from pushforward.data.numeric import Floats, Ints
-from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.column_summary import (
     MAX_GRID_STEPS,
     TICKS_PER_SECOND,
@@ -27,22 +25,20 @@ from pushforward.data.tables.column_summary import (
 )
 from pushforward.data.tables.columns import NumericCodec, column_from_json
 from pushforward.data.tables.constraints.days import LAYOUTS, days_of_month, months, weekdays
+from pushforward.data.tables.constraints.redrawn import (
+    Redrawn,
+    find_periods,
+    nearest_integers,
+    redrawn_integers,
+)
 from pushforward.data.tables.interval_set import IntervalSet
-from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
 
 TESTED_ROWS = 5000  # from which it is told whether a part carries information
 MIN_ROWS = 100
-MAX_CLASSES = 100  # into which a part is cut to test it
-MIN_ROWS_PER_CLASS = 10
-MIN_EXCESS = 0.04  # the least total variation, beyond that of chance, that matters ...
-CHANCE = 1.5  # ... plus this, divided by the square root of the number of rows
-SUFFICIENT = 0.95  # of what the most telling period tells
 DECIMAL_PERIODS = (10, 100, 1000, 10_000)
 SECONDS_PER_DAY = 86_400
 CLOCK = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}  # how many a day has
-
-Classes = Callable[[Any], Ints]  # of numbers or of steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +91,7 @@ class PartsStep:
     def _fit_days(self, numbers: Floats) -> PartsStep | None:
         """Return the step of times, with the layout of their days and the periods of a day."""
         by_day = replace(self, layout="day")
-        redrawn = _Redrawn.of(self.column, numbers, self._steps)
+        redrawn = Redrawn.of(self.column, numbers, self._steps)
         days = redrawn.map(by_day._days)
         layout = _layout(
             weekly=days.excess(weekdays, 7),
@@ -108,12 +104,12 @@ class PartsStep:
         periods = (*self._clock_periods.values(), self._units_per_day)
         if layout == "day" and not any(map(times.excess_of_period, periods)):
             return None
-        finer = _find_periods(_redrawn_integers(times.real), periods[:-1])
+        finer = find_periods(redrawn_integers(times.real), periods[:-1])
         return replace(self, layout=layout, periods=finer)
 
     def _fit(self, numbers: Floats) -> PartsStep | None:
         """Return the step of numbers."""
-        periods = _find_periods(_Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS)
+        periods = find_periods(Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS)
         return replace(self, periods=periods) if periods else None
 
     @property
@@ -221,7 +217,7 @@ class PartsStep:
 
     def _steps(self, numbers: Floats) -> Ints:
         """Return numbers in steps of the column's grid."""
-        return _nearest_integers(numbers * self._scale)
+        return nearest_integers(numbers * self._scale)
 
     @property
     def _ticks_per_day(self) -> int:
@@ -291,75 +287,6 @@ class PartsStep:
         return cls(
             column, data["layout"], tuple(data["periods"]), tuple(data["names"]), (low, high)
         )
-
-
-@dataclass(frozen=True)
-class _Redrawn:
-    """Numbers, and what they become when they are redrawn within their cells."""
-
-    real: Ints
-    drawn: Ints
-
-    @classmethod
-    def of(cls, column: NumericCodec, numbers: Floats, steps: Classes) -> _Redrawn:
-        """Redraw the numbers of a column; `steps` returns them on its grid."""
-        cells = CellTable.of([column]).cells(torch.from_numpy(numbers)[:, None])
-        generator = torch.Generator().manual_seed(0)
-        # in double precision: the last digits of large numbers would not be uniform
-        place = torch.rand(cells.shape, generator=generator, dtype=torch.float64)
-        table = QuantileTable.of([column.partition], [column.decimals])
-        return cls(steps(numbers), steps(table.quantiles(cells + place)[:, 0].numpy()))
-
-    def map(self, function: Classes) -> _Redrawn:
-        """Return a function of all numbers."""
-        return _Redrawn(function(self.real), function(self.drawn))
-
-    def excess(self, classes: Classes, size: int) -> float:
-        r"""Return the total variation between real and redrawn classes, less that of chance.
-
-        Two samples of shares p_c have the total variation \sum_c \sqrt{p_c (1 - p_c) / (\pi n)} by
-        chance. It is subtracted in squares, as deviations add up; 0 unless there is clearly more.
-        """
-        n = len(self.real)
-        real, drawn = (np.bincount(classes(x), minlength=size) / n for x in (self.real, self.drawn))
-        variation = np.abs(real - drawn).sum() / 2
-        chance = np.sqrt(drawn * (1 - drawn) / (np.pi * n)).sum()
-        if variation - chance < MIN_EXCESS + CHANCE / np.sqrt(n):
-            return 0.0
-        return float(np.sqrt(variation**2 - chance**2))
-
-    def excess_of_period(self, period: int) -> float:
-        """Return the excess of the remainder by a period, in classes of equal width."""
-        size = min(period, MAX_CLASSES, len(self.real) // MIN_ROWS_PER_CLASS)
-        return self.excess(lambda x: x % period * size // period, size)
-
-
-def _find_periods(redrawn: _Redrawn, candidates: Sequence[int]) -> tuple[int, ...]:
-    """Return the periods, descending, whose remainders carry information beyond the bins.
-
-    Of the candidates, which ascend, the shortest that tells nearly as much as any is taken; what is
-    coarser is then tested in the same way.
-    """
-    reach = int(np.ptp(redrawn.real)) // 2
-    excess = {c: redrawn.excess_of_period(c) for c in candidates if c <= reach}
-    best = max(excess.values(), default=0.0)
-    if not best:
-        return ()
-    period = next(c for c, e in excess.items() if e >= SUFFICIENT * best)
-    coarser = _redrawn_integers(redrawn.real // period)
-    longer = [c // period for c in candidates if c > period and c % period == 0]
-    return (*(period * p for p in _find_periods(coarser, longer)), period)
-
-
-def _redrawn_integers(integers: Ints) -> _Redrawn:
-    """Redraw integers within the cells of a column that holds them."""
-    numbers = integers.astype(np.float64)
-    column = NumericCodec.of_integers("", numbers, missing=False)
-    return _Redrawn.of(column, numbers, _nearest_integers)
-
-
-def _nearest_integers(numbers: Floats) -> Ints:
-    return np.round(numbers).astype(np.int64)
 
 
 def _layout(weekly: float, monthly: float, seasonal: float) -> str:
