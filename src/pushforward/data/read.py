@@ -32,6 +32,7 @@ from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.data.tables.metadata import read_metadata
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
+from pushforward.data.tables.tails import refine_tails
 from pushforward.errors import DataError, nearest
 
 Shares = tuple[float, float, float]
@@ -200,9 +201,10 @@ def _read_table(raw: Any, options: TableOptions, split: Shares, seed: int) -> Da
     """Encode a table."""
     frame, frame_format, notes = to_polars(raw)
     splits = split_rows(len(frame), split, seed)
-    options = options.with_names(frame_format)
-    schema, remarks = fit_table(frame, splits["train"].numpy(), options, frame_format)
+    options, train = options.with_names(frame_format), splits["train"]
+    schema, remarks = fit_table(frame, train.numpy(), options, frame_format)
     rows, labels = schema.encode(frame), schema.labels(frame)
+    schema = refine_tails(schema, rows[train], None if labels is None else labels[train])
     return Dataset("", schema, rows, labels, splits, digest="", notes=(*notes, *remarks))
 
 

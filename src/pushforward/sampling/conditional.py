@@ -232,7 +232,8 @@ class Conditioner:
     @property
     def names(self) -> list[str]:
         """The restricted columns, the condition's own left out."""
-        names = [self.schema.columns[i].name for i in self.restriction.columns]
+        columns = [self.schema.columns[i].name for i in self.restriction.columns]
+        names = [name for name in columns if name in self.schema.column_names]
         return [*names, *(name for name in self.restriction.checked if name not in names)]
 
     def _refuse_never(self, own: Tally) -> None:

@@ -6,6 +6,7 @@ missing values, the first texts. How often each value occurs is learned from tra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,36 +29,40 @@ class RealSummary:
     """Range and resolution of numbers with a fractional part.
 
     Args:
-        largest: the largest magnitude.
+        low, high: the range; empty as long as there is no number.
         digits: the fewest decimals that all numbers have; `MAX_DECIMALS` + 1 for full precision.
     """
 
-    largest: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
     digits: int = 0
 
     def add(self, values: pl.Series, rows_before: int) -> None:
         """Add the next values, which `rows_before` rows precede; DataError for infinite ones."""
         numbers = finite_floats(values.cast(pl.Float64), rows_before)
         numbers = numbers[~np.isnan(numbers)]
+        self.low = float(numbers.min(initial=self.low))
+        self.high = float(numbers.max(initial=self.high))
         if isinstance(values.dtype, pl.Decimal):
             self.digits = values.dtype.scale
             return
         float_type = numpy_float(values.dtype)
-        self.largest = max(self.largest, float(np.abs(numbers).max(initial=0)))
+        largest = max(-self.low, self.high)
         while self.digits <= MAX_DECIMALS:
             scale = 10.0**self.digits
-            if self.largest * scale >= MAX_GRID_STEPS:
+            if largest * scale >= MAX_GRID_STEPS:
                 self.digits = MAX_DECIMALS + 1
             elif all(_on_grid(some, scale, float_type) for some in (numbers[:1000], numbers)):
                 break
             else:
                 self.digits += 1
 
-    def decimals(self, dtype: pl.DataType, printed: int | None) -> int | None:
-        """Return the number of decimals that all values have, or None for full precision."""
-        if dtype.is_decimal():
-            return self.digits
-        return None if self.digits > MAX_DECIMALS else max(self.digits, printed or 0)
+    def decimals(self, dtype: pl.DataType) -> int | None:
+        """Return the number of decimals that all values have, or None for full precision.
+
+        It counts what the values need, not what was printed: `1721.0` has none.
+        """
+        return self.digits if dtype.is_decimal() or self.digits <= MAX_DECIMALS else None
 
 
 @dataclass

@@ -19,6 +19,7 @@ from pushforward.data.numeric import Floats, Mask
 from pushforward.data.tables.column_summary import (
     MAX_GRID_STEPS,
     MAX_LEVELS,
+    TICKS_PER_SECOND,
     ColumnSummary,
     category_keys,
     finite_floats,
@@ -28,14 +29,16 @@ from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.data.tables.number_text import NumberFormat, parse_numbers
 from pushforward.data.tables.partition import (
     MIN_POOLED_ROWS,
+    PLAIN_COMB,
     Partition,
     count_codes,
+    find_comb,
     frequent_levels,
     partition_categories,
     partition_numbers,
 )
 from pushforward.data.tables.text_types import TextFormats
-from pushforward.data.tables.time_text import format_times, parse_times
+from pushforward.data.tables.time_text import format_times, parse_times, utc_offset
 from pushforward.errors import DataError, nearest
 
 MAX_EXACT_INTEGER = 2**53  # integers up to here are exact in float64
@@ -275,12 +278,16 @@ class NumericCodec(ColumnCodec):
 
         Integers that span more than 2^53 keep the precision of float64 (16 digits).
         """
-        number_format = text_formats.numbers.get(summary.name)
-        printed = None if number_format is None else number_format.decimals
-        origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype, printed)
+        codec = cls.without_cells(summary, text_formats)
+        return codec.with_cells(codec.encode(sample), summary.present < summary.rows)
+
+    @classmethod
+    def without_cells(cls, summary: ColumnSummary, text_formats: TextFormats) -> NumericCodec:
+        """Return a codec that knows how values become numbers, but has no cells yet."""
+        origin, unit, decimals = 0, 1, summary.reals.decimals(summary.dtype)
         if not is_real(summary.dtype):
             (origin, unit), decimals = _origin_and_unit(summary), 0
-        codec = cls(
+        return cls(
             summary.name,
             summary.dtype,
             Partition.empty(),
@@ -290,10 +297,24 @@ class NumericCodec(ColumnCodec):
             missing_is_nan=bool(summary.nans) and not summary.nulls,
             time_format=text_formats.times.get(summary.name),
             from_text=summary.name in text_formats.held,
-            number_format=number_format,
+            number_format=text_formats.numbers.get(summary.name),
         )
-        cells = _partition(codec.encode(sample), decimals, summary.present < summary.rows)
-        return replace(codec, partition=cells)
+
+    def with_cells(self, numbers: Floats, missing: bool) -> NumericCodec:
+        """Return the codec with atoms and bins of the numbers of training rows."""
+        return replace(self, partition=_partition(numbers, self.decimals, missing))
+
+    @classmethod
+    def of_integers(cls, name: str, numbers: Floats, *, missing: bool) -> NumericCodec:
+        """Return the codec of a column of integers, by those of the training rows."""
+        return cls(name, pl.Int64(), _partition(numbers, 0, missing))
+
+    @property
+    def offset_ticks(self) -> int:
+        """The offset from UTC at which times in a CSV file were written, in ticks."""
+        unit = getattr(self.dtype, "time_unit", None)
+        seconds = utc_offset(self.time_format) if self.time_format and unit else None
+        return (seconds or 0) * TICKS_PER_SECOND[unit] if unit else 0
 
     @property
     def holds_text(self) -> bool:
@@ -358,7 +379,12 @@ class NumericCodec(ColumnCodec):
         if self.number_format is not None:
             present = values.fill_nan(None) if values.dtype.is_float() else values
             return self.number_format.format(present)
-        return format_times(values, self.time_format) if self.time_format else values
+        if not self.time_format:
+            return values
+        if self.offset_ticks:  # on the clock of the file
+            ticks = values.to_physical() + self.offset_ticks
+            values = ticks.cast(values.dtype)
+        return format_times(values, self.time_format)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -368,12 +394,20 @@ class NumericCodec(ColumnCodec):
 
 
 def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partition:
-    """Partition numbers as integers if they lie on a grid whose half steps are exact."""
+    """Partition numbers as integers if they lie on a grid whose half steps are exact.
+
+    If they all lie on a coarser comb (multiples of 5, full hours), its steps are the integers.
+    """
     scale = 1.0 if decimals is None else 10.0**decimals
     largest = np.nanmax(np.abs(numbers), initial=0)
     if decimals is None or largest * scale >= MAX_GRID_STEPS:
         return partition_numbers(numbers, missing, integers=False)
-    return partition_numbers(np.round(numbers * scale), missing, integers=True).scaled(scale)
+    grid = np.round(numbers * scale)
+    step, offset = find_comb(grid)
+    if (step, offset) == PLAIN_COMB:
+        return partition_numbers(grid, missing, integers=True).scaled(scale)
+    cells = partition_numbers((grid - offset) / step, missing, integers=True)
+    return cells.on_comb(step, offset).scaled(scale)
 
 
 def _origin_and_unit(summary: ColumnSummary) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from pushforward.data.tables.columns import (
     NumericCodec,
     RareHandling,
 )
-from pushforward.data.tables.constraints import Constraint, ConstraintSet
+from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
 from pushforward.data.tables.frames import FrameFormat, by_name
 from pushforward.data.tables.identifiers import (
     Identifier,
@@ -125,7 +125,8 @@ def fit_table(
     options.validate(frame.columns)
     options.metadata.validate_values(frame)
     frame, options, notes = _parse_text(frame, options)
-    builder = SchemaBuilder(options, _constraint_set(frame, train, options), notes=notes)
+    names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
+    builder = SchemaBuilder(options, names, constraint_set, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
@@ -152,13 +153,15 @@ def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> 
 
 @dataclass
 class SchemaBuilder:
-    """Builds a schema column by column."""
+    """Builds a schema column by column; `names` are those of the user's table."""
 
     options: TableOptions
+    names: frozenset[str]
     constraint_set: ConstraintSet = field(default_factory=ConstraintSet)
     columns: list[ColumnCodec] = field(default_factory=list)
     identifiers: list[Identifier] = field(default_factory=list)
     condition_column: CategoricalCodec | None = None
+    parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, summary: ColumnSummary, sample: pl.Series) -> None:
@@ -177,15 +180,32 @@ class SchemaBuilder:
             self.columns.append(category)
             remarks += _rare_remarks(summary, category, sample)
         else:
-            number = NumericCodec.fit(summary, sample, self.options.text_formats)
-            self.columns.append(number)
+            number = self._add_number(summary, sample)
             remarks += _number_remarks(summary, number, sample)
+            if number.time_format and number.time_format.endswith(("%z", "%:z")):
+                self.notes.append(_mixed_offsets(summary.name))
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
         if counts_rows(summary, sample) and kind == "numeric":
             self.notes += [
                 f"check: column {summary.name!r} numbers the rows; if it is a key, override it as "
                 "identifier"
             ]
+
+    def _add_number(self, summary: ColumnSummary, sample: pl.Series) -> NumericCodec:
+        """Add a column of numbers or times, by its parts where these carry information."""
+        codec = NumericCodec.without_cells(summary, self.options.text_formats)
+        numbers = codec.encode(sample)
+        codec = codec.with_cells(numbers, summary.present < summary.rows)
+        parts = None
+        if summary.name in self.names:  # not a difference of two columns
+            parts = PartsStep.fit(codec, summary, numbers, self.names)
+        if parts is None:
+            self.columns.append(codec)
+        else:
+            self.columns += parts.columns(numbers)
+            self.parts.append(parts)
+            self.notes.append(parts.note)
+        return codec
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None
@@ -197,9 +217,17 @@ class SchemaBuilder:
             self.identifiers,
             self.condition_column,
             frame_format,
-            self.constraint_set,
+            replace(self.constraint_set, parts=tuple(self.parts)),
             self.options.text_formats.separator,
         )
+
+
+def _mixed_offsets(name: str) -> str:
+    """Return the note on times that were written with several offsets from UTC."""
+    return (
+        f"check: column {name!r} has times of several offsets from UTC; they are read and written "
+        "in UTC; if local time matters, give it as a column of its own"
+    )
 
 
 def _identifier_note(summary: ColumnSummary) -> str:

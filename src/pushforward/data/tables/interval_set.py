@@ -225,14 +225,16 @@ def _grid_borders(column: ColumnCodec, low: Bound, high: Bound) -> Interval:
     if column.decimals is None:
         lowest = _inner_float(low, np.inf, column.dtype)
         return lowest, _inner_float(high, -np.inf, column.dtype)
-    scale = 10**column.decimals
-    first, last = _inner_step(low, scale, up=True), _inner_step(high, scale, up=False)
-    return (first - 0.5) / scale, (last + 0.5) / scale
+    scale, (step, offset) = 10**column.decimals, column.partition.comb
+    first, last = (
+        _inner_step(bound, scale, step, offset, up=up) for bound, up in ((low, True), (high, False))
+    )
+    return ((first - 0.5) * step + offset) / scale, ((last + 0.5) * step + offset) / scale
 
 
-def _inner_step(bound: Bound, scale: int, *, up: bool) -> float:
-    """Return the first grid step that is not below a bound, or the last that is not above it."""
-    steps = bound * scale
+def _inner_step(bound: Bound, scale: int, step: int, offset: int, *, up: bool) -> float:
+    """Return the first step of the comb that is not below a bound, or the last not above it."""
+    steps = (bound * scale - offset) / step
     if steps in (math.inf, -math.inf):
         return float(steps)
     slack = GRID_TOLERANCE * max(1.0, abs(steps)) if isinstance(steps, float) else 0
@@ -308,12 +310,13 @@ def _ticks(column: ColumnCodec, value: Any) -> int:
         value = value.astype(f"{'Mm'[isinstance(value, np.timedelta64)]}8[us]").item()
     try:
         series = _parse_time(column, value) if isinstance(value, str) else pl.Series([value])
-        zone = getattr(column.dtype, "time_zone", None)
+        zone, offset = getattr(column.dtype, "time_zone", None), 0
         if zone and getattr(series.dtype, "time_zone", None) is None:
             series = series.cast(pl.Datetime("us")).dt.replace_time_zone(zone)
+            offset = column.offset_ticks if isinstance(column, NumericCodec) else 0
         if not series.dtype.is_temporal():
             raise _wrong_type(column, value)
-        return int(series.cast(column.dtype).to_physical()[0])
+        return int(series.cast(column.dtype).to_physical()[0]) - offset
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
         raise _wrong_type(column, value) from None
 

@@ -9,6 +9,7 @@ have a cell of their own, the first. In a column of categories every code is an 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,8 @@ MIN_MAGNITUDE = 1e-270  # smaller numbers count as 0 here: division by a spacing
 ZERO_WIDTH = 1e-290  # of the cell of 0; less than the spacing of floats above `MIN_MAGNITUDE`
 MAX_SEPARATE_LEVELS = 1000  # categories that all have a cell of their own; of more than these ...
 KEPT_LEVELS = 255  # ... so many have one, and the others share one
+PLAIN_COMB = (1, 0)  # step and offset: every integer
+MIN_COMB_VALUES = 12  # fewer distinct values may lie on a comb by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,8 @@ class Partition:
         atom: (P,) the only value of a piece, or NaN if all its values may occur.
         extent: the smallest and the largest value that may be generated.
         missing: the share of missing training rows; None without a cell of missing values.
+        comb: step and offset of the comb that all values lie on, in units of the column's last
+            decimal: the values are offset + k * step for integers k.
     """
 
     bounds: Floats
@@ -47,6 +52,7 @@ class Partition:
     atom: Floats
     extent: tuple[float, float]
     missing: float | None = None
+    comb: tuple[int, int] = PLAIN_COMB
 
     @classmethod
     def empty(cls) -> Partition:
@@ -78,9 +84,41 @@ class Partition:
             extent=(low / scale, high / scale),
         )
 
+    def on_comb(self, step: int, offset: int) -> Partition:
+        """Return the partition of the values offset + k * step, for one of the integers k."""
+        low, high = self.extent
+        return replace(
+            self,
+            bounds=self.bounds * step + offset,
+            atom=self.atom * step + offset,
+            extent=(low * step + offset, high * step + offset),
+            comb=(step, offset),
+        )
+
+    def with_fine_tail(self, cell: int, *, upper: bool) -> Partition:
+        """Return a partition with one bin, the outermost, cut into several that double in size.
+
+        The outermost gets one piece of it, the next one too, then two, four, and so on.
+        """
+        pieces = np.flatnonzero((self.cell == cell) & (self.mass > 0))
+        from_end = np.arange(len(pieces))[::-1] if upper else np.arange(len(pieces))
+        ring = np.ceil(np.log2(from_end + 1)).astype(np.int64)
+        group = ring.max() - ring if upper else ring
+        own = np.flatnonzero(self.cell == cell)  # with the gaps: each belongs to the piece below
+        below = (np.searchsorted(pieces, own, side="right") - 1).clip(0)
+        finer = self.cell + np.where(self.cell > cell, group.max(), 0)
+        finer[own] = cell + group[below]
+        return replace(self, cell=finer)
+
+    @property
+    def has_bins(self) -> bool:
+        """Whether some training rows are in a bin, which does not tell their values."""
+        return bool(self.mass[np.isnan(self.atom)].any())
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists."""
-        return {
+        """Return plain lists; of the comb only one that is not plain."""
+        comb = {} if self.comb == PLAIN_COMB else {"comb": list(self.comb)}
+        return comb | {
             "bounds": self.bounds.tolist(),
             "cell": self.cell.tolist(),
             "mass": self.mass.tolist(),
@@ -101,6 +139,7 @@ class Partition:
             np.array(atom, np.float64),
             (low, high),
             data["missing"],
+            tuple(data.get("comb", PLAIN_COMB)),
         )
 
 
@@ -161,6 +200,21 @@ def partition_numbers(values: Floats, missing: bool, *, integers: bool) -> Parti
     bounds, cell, mass, atom = _tile(atoms, segments)
     extent = (float(present.min()), float(present.max()))
     return Partition(bounds, cell + missing, mass / len(values), atom, extent, share)
+
+
+def find_comb(integers: Floats) -> tuple[int, int]:
+    """Return the coarsest comb (step, offset) that all these integers lie on (NaN: missing).
+
+    It is plain where there are too few distinct values to tell.
+    """
+    present = integers[~np.isnan(integers)].astype(np.int64)
+    for some in (present[:1000], present):  # the first few show that most columns have none
+        step = int(np.gcd.reduce(np.abs(some - some[:1]), initial=0))
+        if step == 1:
+            return PLAIN_COMB
+    if step == 0 or len(np.unique(present)) < MIN_COMB_VALUES:
+        return PLAIN_COMB
+    return step, int(present[0]) % step
 
 
 def _next_floats(values: Floats) -> Floats:
@@ -256,11 +310,11 @@ def _group_ends(total: Ints, min_rows: float) -> Ints:
     `total` is the cumulative number of rows.
     """
     ends: list[int] = []
-    below = 0
-    while below + min_rows <= total[-1]:
-        ends.append(int(np.searchsorted(total, below + min_rows)))
-        below = int(total[ends[-1]])
-    ends[-1:] = [len(total) - 1]  # the remaining values join the last group
+    below, rows = 0, total.tolist()  # a list: bisecting an array is ten times as slow
+    while below + min_rows <= rows[-1]:
+        ends.append(bisect_left(rows, below + min_rows))
+        below = rows[ends[-1]]
+    ends[-1:] = [len(rows) - 1]  # the remaining values join the last group
     return np.array(ends, np.int64)
 
 

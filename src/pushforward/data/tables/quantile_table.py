@@ -31,6 +31,8 @@ class QuantileTable:
         slope: (Q,) its slope.
         offset: (C, 1) where the positions of each column begin on the common axis.
         scale: (C, 1) 10 to the number of decimals, or 0 for full precision.
+        comb: (2, C, 1) step and offset of the comb that the values lie on, in units of the last
+            decimal.
         extent: (2, C, 1) the smallest and the largest value.
     """
 
@@ -40,6 +42,7 @@ class QuantileTable:
     slope: Tensor
     offset: Tensor
     scale: Tensor
+    comb: Tensor
     extent: Tensor
 
     @classmethod
@@ -58,6 +61,7 @@ class QuantileTable:
             slope=torch.from_numpy(slope),
             offset=torch.from_numpy(offset)[:, None],
             scale=torch.tensor(scale, dtype=torch.float64)[:, None],
+            comb=torch.tensor([p.comb for p in partitions], dtype=torch.float64).mT[..., None],
             extent=torch.from_numpy(extent).mT[..., None].contiguous(),
         )
 
@@ -76,7 +80,9 @@ class QuantileTable:
         piece = torch.searchsorted(self.axis, (position + self.offset).contiguous(), right=True) - 1
         ahead = position - self.start[piece]
         value = self.value[piece] + ahead * self.slope[piece]
-        exact = torch.where(self.scale > 0, (value * self.scale).round() / self.scale, value)
+        step, offset = self.comb
+        nearest = ((value * self.scale - offset) / step).round() * step + offset
+        exact = torch.where(self.scale > 0, nearest / self.scale, value)
         return exact.clamp(self.extent[0], self.extent[1]).mT.contiguous()
 
 

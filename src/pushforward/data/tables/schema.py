@@ -19,9 +19,12 @@ from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, colum
 from pushforward.data.tables.constraints import ConstraintSet
 from pushforward.data.tables.frames import FrameFormat, by_name, to_polars
 from pushforward.data.tables.identifiers import Identifier
+from pushforward.data.tables.partition import PLAIN_COMB
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
 from pushforward.space import Cells
+
+OFF_GRID = 0.25  # of the last decimal: what is farther from a comb does not lie on it
 
 
 class TableSchema(Schema):
@@ -57,7 +60,7 @@ class TableSchema(Schema):
         self.identifiers, self.condition_column = tuple(identifiers), condition_column
         self.condition = None if condition_column is None else _condition(condition_column)
         self.frame_format = frame_format or FrameFormat()
-        self.constraint_set = constraint_set or ConstraintSet()
+        self.constraint_set = ConstraintSet() if constraint_set is None else constraint_set
         self.separator = separator
         self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
@@ -68,10 +71,30 @@ class TableSchema(Schema):
             )
             raise DataError(msg)
 
+    def with_columns(self, columns: Sequence[ColumnCodec]) -> TableSchema:
+        """Return the schema with other codecs of the modelled columns."""
+        return TableSchema(
+            self.column_names,
+            columns,
+            self.identifiers,
+            self.condition_column,
+            self.frame_format,
+            self.constraint_set,
+        )
+
     @cached_property
     def space(self) -> Cells:
         """One categorical for each column."""
         return Cells(tuple(column.partition.n_cells for column in self.columns))
+
+    @cached_property
+    def combs(self) -> dict[int, tuple[int, int, float]]:
+        """Step, offset and scale of the comb of each column whose values all lie on one."""
+        return {
+            i: (*column.partition.comb, 10.0 ** (column.decimals or 0))
+            for i, column in enumerate(self.columns)
+            if column.partition.comb != PLAIN_COMB
+        }
 
     @cached_property
     def numeric_columns(self) -> tuple[int, ...]:
@@ -164,7 +187,8 @@ class TableSchema(Schema):
 
         Ranks (in [0, 1], 0.5 for a missing value) are scaled by sqrt(6) and one-hot cells by
         1 / sqrt(2): then a column adds at most 1 to the expected squared distance of two rows, a
-        number without ties exactly 1, a category the probability that two rows differ in it.
+        number without ties exactly 1, a category the probability that two rows differ in it. Where
+        all numbers lie on a comb (multiples of 5), a flag says which do not.
         """
         ranks = self._cell_table(rows.device).ranks(rows)[list(self.numeric_columns)]
         numeric = set(self.numeric_columns)
@@ -172,7 +196,8 @@ class TableSchema(Schema):
         by_column = torch.split(self.expand(rows), list(self.space.sizes), dim=1)
         onehot = [cells for i, cells in enumerate(by_column) if i not in numeric]
         flags = rows[:, sorted(with_missing)].isnan()
-        scaled = [ranks.mT * math.sqrt(6), *(cells / math.sqrt(2) for cells in onehot), flags]
+        off = [_off_comb(rows[:, [i]], *comb) for i, comb in self.combs.items()]
+        scaled = [ranks.mT * math.sqrt(6), *(cells / math.sqrt(2) for cells in onehot), flags, *off]
         return torch.cat([features.float() for features in scaled], dim=1)
 
     def format_text(self, frame: pl.DataFrame, *, only_held: bool = False) -> pl.DataFrame:
@@ -231,6 +256,12 @@ class TableSchema(Schema):
             table = QuantileTable.of(partitions, [column.decimals for column in self.columns])
             self._quantile_tables[device] = table.to(device)
         return self._quantile_tables[device]
+
+
+def _off_comb(values: Tensor, step: int, offset: int, scale: float) -> Tensor:
+    """Return which values do not lie on a comb; a missing one does."""
+    steps = (values * scale - offset) / step
+    return (steps - steps.round()).abs() * step > OFF_GRID
 
 
 def _column_codes(column: CategoricalCodec, labels: Tensor | None) -> Floats:

@@ -7,6 +7,10 @@ training rows: by the inequality of Dvoretzky, Kiefer and Wolfowitz (Massart 199
 probability 99.99 %. A last pass encodes all rows: the cells of the training rows, as small
 integers, go to a temporary file, which training reads through a memory map and which is deleted
 with the data set.
+
+Columns with a pattern finer than their bins are modelled by their parts, as in memory; where a
+value is missing, its finer parts repeat the row before within the batch. Tails are not cut finer
+for rare classes: that would need all columns of the sample at once.
 """
 
 from __future__ import annotations
@@ -137,7 +141,7 @@ def fit_stream(
     for _, frame in source.batches(list(summaries)):
         for series in frame.iter_columns():
             summaries[series.name].add(series)
-    builder, names = SchemaBuilder(options), list(summaries)
+    builder, names = SchemaBuilder(options, frozenset(summaries)), list(summaries)
     width = max(1, SAMPLE_VALUES // max(int(in_sample.sum()), 1))
     for start in range(0, len(names), width):
         batches = source.batches(names[start : start + width])

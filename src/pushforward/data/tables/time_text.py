@@ -18,6 +18,7 @@ CLOCK = re.compile(
 PARTS = re.compile(r"\d+|[A-Za-z]+|[^A-Za-z\d]+")
 MONTHS = "January February March April May June July August September October November December"
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+UTC_OFFSET = re.compile(r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))$")
 TIME_OF_DAY = re.compile("%-?[HIMSfpTRcsk]|%.f")
 CALENDAR_CODES = {"%m": "mbBhjcxDFs", "%d": "dejcxDFs"}  # codes that imply the month, the day
 FEW = 100  # values that show whether it is worth looking at all of them
@@ -78,16 +79,16 @@ def _candidates(example: str) -> list[str]:
     """
     clock = CLOCK.search(example)
     date = example[: clock.start()] if clock else example
-    tail = "" if clock is None else _clock_format(clock)
+    tails = [""] if clock is None else _clock_formats(clock)
     if clock and not date:
-        return [tail]
+        return tails
     forms = ["".join(chosen) for chosen in itertools.product(*map(_codes, PARTS.findall(date)))]
     dates = [form for form in forms if _is_calendar(_fields(form))]
     slash = "/" in date
     dates.sort(
         key=lambda form: ("%y" in form and not form.endswith("%y"), _day_first(form) == slash)
     )
-    return [form + tail for form in dates]
+    return [form + tail for tail in tails for form in dates]
 
 
 def _is_calendar(fields: str) -> bool:
@@ -113,20 +114,26 @@ def _codes(part: str) -> list[str]:
     return [part.replace("%", "%%")]
 
 
-def _clock_format(match: re.Match[str]) -> str:
-    """Return the strftime format of a time of day."""
+def _clock_formats(match: re.Match[str]) -> list[str]:
+    """Return the strftime formats of a time of day: with the zone that all have, or any zone."""
     half = match["half"] or ""
     form = ("%I" if half else "%H") + ":%M" + (":%S" if match["seconds"] else "")
     form += "%.f" if match["fraction"] else ""
     form += half[:-2] + ("" if not half else "%p" if half.isupper() else "%P")
     zone = match["zone"] or ""
     if zone.strip() in ("", "Z"):
-        return form + zone
-    return (
-        form
-        + zone[: -len(zone.lstrip())] * zone.startswith(" ")
-        + ("%:z" if match["colon"] else "%z")
-    )
+        return [form + zone]
+    blank = " " * zone.startswith(" ")
+    return [form + zone, f"{form}{blank}{'%:z' if match['colon'] else '%z'}"]
+
+
+def utc_offset(time_format: str) -> int | None:
+    """Return the offset from UTC, in seconds, that all times of a format have; None without one."""
+    offset = UTC_OFFSET.search(time_format)
+    if offset is None or not TIME_OF_DAY.search(time_format):
+        return None
+    seconds = int(offset["hours"] or 0) * 3600 + int(offset["minutes"] or 0) * 60
+    return -seconds if offset["sign"] == "-" else seconds
 
 
 def _is_read(text: pl.Series, form: str) -> bool:
@@ -169,4 +176,7 @@ def _parsed(column: pl.Series, form: str) -> tuple[pl.Series, str | None]:
     parsed = _strptime(column.cast(pl.String).str.strip_chars(), form)
     if parsed.null_count() != column.null_count():
         return column, None
-    return (parsed.dt.replace_time_zone("UTC") if form.endswith("Z") else parsed), form
+    offset = utc_offset(form)
+    if offset is None:
+        return parsed, form
+    return parsed.dt.offset_by(f"{-offset}s").dt.replace_time_zone("UTC"), form

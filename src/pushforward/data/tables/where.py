@@ -86,14 +86,23 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
     class_frequencies, independent = _class_frequencies(schema.condition), 1.0
     allowed: dict[int, IntervalSet] = {}
     checked: dict[str, tuple[ColumnCodec, IntervalSet]] = {}
+    parts = {step.column.name: step for step in schema.constraint_set.parts}
     for name, values in where.items():
         if schema.condition_column is not None and name == schema.condition_column.name:
             classes = allowed_intervals(schema.condition_column, values)
             class_frequencies, occurrence = _allowed_classes(schema.condition_column, classes)
+        elif name in parts:
+            step, at = parts[name], positions[parts[name].names[0]]
+            intervals = allowed_intervals(step.column, values)
+            # the coarsest part narrows the draws, the check on decoded rows does the rest
+            checked[name], allowed[at] = (step.column, intervals), step.coarsest(intervals)
+            partitions[at], shares[at] = restrict_partition(columns[at].partition, allowed[at])
+            _, share = restrict_partition(step.column.partition, intervals)
+            occurrence = _occurrence(step.column, share)
         elif name in schema.constraint_set.codecs:
             # the modelled table lacks this column: its codec's partition does not apply
-            column = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
-            checked[name] = column, allowed_intervals(column, values)
+            codec = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
+            checked[name] = codec, allowed_intervals(codec, values)
             continue
         else:
             at = positions[_find_column(schema, name).name]
@@ -125,7 +134,7 @@ def observed_values(schema: TableSchema, name: str) -> list[Any]:
         for c in schema.columns
         if c.name in schema.column_names and len(_single_values(c)) >= 2
     ]
-    if name in schema.constraint_set.codecs:
+    if name in schema.constraint_set.determined:
         msg = f"column {name!r} follows from a constraint, and a table cannot be balanced by it"
         raise DataError(f"{msg}; {nearest(name, candidates)}")
     values = _single_values(column)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pushforward.data.tables.frames import to_polars
 from pushforward.errors import MeasureError, listed
 from pushforward.measures._inputs import require_at_least
+from pushforward.measures.tables._parts import finer_parts
 from pushforward.measures.tables._types import (
     NUMBERS,
     TEXT,
@@ -107,7 +108,12 @@ class Columns:
 
 
 def read(
-    real: Any, *others: Any, min_rows: int = 2, limit: int | None = None, seed: int = 0
+    real: Any,
+    *others: Any,
+    min_rows: int = 2,
+    limit: int | None = None,
+    seed: int = 0,
+    with_parts: bool = False,
 ) -> Columns:
     """Return the columns of all tables in the real one's order, of the real one's types.
 
@@ -119,6 +125,8 @@ def read(
         min_rows: how many rows each needs.
         limit: the most rows taken of each; the rest is left out at random.
         seed: of the choice of rows.
+        with_parts: whether times and numbers are followed by their parts (weekday, time of day,
+            ending of a price), where these carry information in the real table.
 
     Raises:
         MeasureError: for something that is no data frame, differing columns, real tables of
@@ -135,8 +143,12 @@ def read(
     extra = {} if limit is None or max(rows) <= limit else {"given": list(rows[:2])}
     frames = [some(f, limit or len(f), seed) for f in frames]
     columns = [dict(zip(f.columns, f.iter_columns(), strict=True)) for f in frames]
-    columns_of_all = tuple(_column([side[name] for side in columns]) for name in names)
-    return Columns(columns_of_all, tuple(len(f) for f in frames), extra)
+    columns_of_all = [_column([side[name] for side in columns]) for name in names]
+    if with_parts:
+        numeric = [n for n, c in zip(names, columns_of_all, strict=True) if c.numeric]
+        for name, values in finer_parts([[side[n] for side in columns] for n in numeric]).items():
+            columns_of_all.append(Column(name, _varied(values[: len(frames[0])]), values))
+    return Columns(tuple(columns_of_all), tuple(len(f) for f in frames), extra)
 
 
 def height(table: Any) -> int:

@@ -4,7 +4,8 @@
 
 A constraint (`definitions`) states what must hold. Steps (`difference`, `combination`, `derived`)
 transform a table that satisfies it to one without the constraint, which is modelled, and back;
-`constraint_set` applies them in the order that `dependencies` finds.
+`constraint_set` applies them in the order that `dependencies` finds. `parts` needs no constraint:
+it splits a column whose values have structure that is finer than a bin.
 """
 
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet
@@ -16,6 +17,7 @@ from pushforward.data.tables.constraints.definitions import (
     Inequality,
     parse,
 )
+from pushforward.data.tables.constraints.parts import PartsStep
 
 __all__ = [
     "Bounds",
@@ -24,5 +26,6 @@ __all__ = [
     "ConstraintSet",
     "Derived",
     "Inequality",
+    "PartsStep",
     "parse",
 ]

@@ -25,6 +25,7 @@ from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.difference import DifferenceStep, Limits
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.number_line import NumberLine, fit_lines
+from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.identifiers import looks_like_identifiers
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
@@ -44,12 +45,14 @@ class ConstraintSet:
         lines: the number lines of the columns that are compared or bounded.
         steps: replace columns. They are applied in reverse order, and undone in this order.
         fixed: columns that limits cannot move: combined, derived, the condition.
+        parts: columns that are modelled by their parts; they need no constraint.
     """
 
     constraints: tuple[Constraint, ...] = ()
     lines: Mapping[str, NumberLine] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     fixed: frozenset[str] = frozenset()
+    parts: tuple[PartsStep, ...] = ()
 
     @classmethod
     def fit(
@@ -81,7 +84,7 @@ class ConstraintSet:
             tuple(constraints),
             lines,
             tuple(step for step in steps if step is not None),
-            frozenset(dependencies.fixed(condition)),
+            frozenset(dependencies.fixed(condition) if constraints else ()),
         )
         fitted._refuse_contradictions()
         return fitted
@@ -92,6 +95,11 @@ class ConstraintSet:
     @property
     def codecs(self) -> dict[str, ColumnCodec]:
         """The codecs of the columns that are not modelled themselves, by name."""
+        return self.determined | {step.column.name: step.column for step in self.parts}
+
+    @property
+    def determined(self) -> dict[str, ColumnCodec]:
+        """The codecs of the columns that constraints replace, by name."""
         codecs: dict[str, ColumnCodec] = {}
         for step in self.steps:
             match step:
@@ -125,10 +133,14 @@ class ConstraintSet:
         self._refuse_violations(frame)
         for step in reversed(self.steps):
             frame = step.transform(frame, self.lines)
+        for parts in self.parts:
+            frame = parts.transform(frame)
         return frame
 
     def inverse_transform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the user's frame for a modelled one. It satisfies all constraints in any case."""
+        for parts in self.parts:
+            frame = parts.inverse_transform(frame)
         limits = self._limits(frame)
         for name, line in self.lines.items():
             if name in frame.columns and name not in self.fixed:
@@ -244,7 +256,8 @@ class ConstraintSet:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
+        parts = {"parts": [step.to_json() for step in self.parts]} if self.parts else {}
+        return parts | {
             "constraints": [str(constraint) for constraint in self.constraints],
             "lines": {name: line.to_json() for name, line in self.lines.items()},
             "steps": [step.to_json() for step in self.steps],
@@ -259,6 +272,7 @@ class ConstraintSet:
             {name: NumberLine.from_json(line) for name, line in data["lines"].items()},
             tuple(STEPS[step["kind"]].from_json(step) for step in data["steps"]),
             frozenset(data["fixed"]),
+            tuple(PartsStep.from_json(step) for step in data.get("parts", ())),
         )
 
 
