@@ -18,8 +18,9 @@ from pushforward.data.images import channel_parts
 from pushforward.data.numeric import to_numpy
 from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range
 from pushforward.data.tables.columns import CategoricalCodec
-from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.frames import by_name, to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
+from pushforward.data.tables.text_types import parse_text
 from pushforward.errors import MeasureError
 from pushforward.measures._pixel_units import other_units
 from pushforward.measures.tables import _columns, _types
@@ -36,7 +37,8 @@ class Encoded:
     Args:
         data: the schema, with the reference's rows as its training rows.
         rows: the encoded rows of each sample.
-        tables: the data frame of each sample; empty for images and arrays.
+        tables: the data frame of each sample, a Polars one where text was read as numbers or times;
+            empty for images and arrays.
         forms: the same with identifiers by their form.
         notes: what is wrong with whole columns of the generated sample.
     """
@@ -81,6 +83,7 @@ def _raw(sample: Any) -> Any:
 
 
 def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
+    samples = _texts_read(samples, reference)
     _columns.read(*samples.values())  # raises where they do not fit each other
     first = [reference, *(name for name in samples if name != reference)]
     frames = {name: to_polars(samples[name])[0] for name in first}
@@ -96,6 +99,27 @@ def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     identifiers = [identifier.name for identifier in schema.identifiers]
     forms = with_forms(frames, identifiers) if identifiers else samples
     return Encoded(_dataset(schema, rows[reference]), rows, samples, forms, tuple(notes))
+
+
+def _texts_read(samples: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+    """Return tables with text read as the numbers or times that it is in the reference.
+
+    As `read` does: amounts, dates and their like are not categories. Text of other tables that is
+    not of the kind stays, and counts as a difference.
+    """
+    known = to_polars(samples[reference])[0]
+    texts = [column for column in known.iter_columns() if column.dtype == pl.String]
+    spelled = [column.name for column in texts if not parse_text(column).is_text]
+    if not spelled:
+        return samples
+    frames = {name: to_polars(sample)[0] for name, sample in samples.items()}
+    return {
+        name: by_name(
+            parse_text(c).values if c.name in spelled and c.dtype == pl.String else c
+            for c in frame.iter_columns()
+        )
+        for name, frame in frames.items()
+    }
 
 
 def _of_one_type(
