@@ -232,7 +232,7 @@ def test_opaque_alpha_and_grey_in_colours_are_left_out(tmp_path: Path) -> None:
     save(tmp_path / "092.png", RGB[0])
     mixed = read(tmp_path)
     np.testing.assert_array_equal(raw(mixed)[0], np.repeat(GREY[0][..., None], 3, 2))
-    assert mixed.notes[-1] == "check: the images are 12 grey and 3 RGB: all are read as RGB"
+    assert mixed.notes[0] == "check: the images are 12 grey and 3 RGB: all are read as RGB"
 
 
 @pytest.mark.parametrize(

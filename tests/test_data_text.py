@@ -102,7 +102,8 @@ def test_thousands_that_may_be_decimals_are_said() -> None:
     [
         ["007", "008"],  # names
         ["A12", "A13"],
-        ["12 A", "13 B"],  # two units
+        ["12 V", "13 A"],  # two units
+        ["12 name", "13 name"],  # no unit
         ["$5", "€6"],
         ["12", "twelve"],
         ["1,23,4", "5"],

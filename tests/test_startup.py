@@ -63,7 +63,7 @@ REFUSED = {
     f"{FIT} --vae.beta=-1": "beta must be a number at least 0",
     f"{FIT} --gan.gamma 1": "no model 'gan'",
     f"{FIT} --noise perhaps": "noise must be True or False",
-    f"{FIT} --kind vectors": "unknown --kind 'vectors': known: array, images",
+    f"{FIT} --kind vectors": "unknown --kind 'vectors': known: 'array', 'images'",
     f"{FIT} --range 0-1": "--range must be spelled like 0..1",
     f"{FIT} --resize big": "--resize must be spelled like 32x32",
     f"{FIT} --seed x": "--seed",

@@ -17,6 +17,11 @@ CURRENCIES = (  # ISO 4217, those that are traded most, and abbreviations in use
     "IDR|CZK|AED|TRY|HUF|CLP|SAR|PHP|MYR|COP|RUB|RON|PEN|BHD|BGN|ARS|EGP|NGN|KES|VND|UAH|PKR|BDT|"
     "Rs|Fr|SFr|kr|Kr|Kč|zł|Ft|lei"
 )
+UNITS = (  # other letters behind a number may be a part of a name
+    "kg|mg|g|t|lbs?|oz|km²?|cm|mm|nm|m²|m³|m|mi|ft|in|ha|h|hrs?|min|ms|sec|s|d|yrs?|days?|weeks?|"
+    "months?|years?|hours?|[lL]|m[lL]|k[Ww]h|MWh|kW|MW|W|V|A|k?Hz|MHz|GHz|[kKMGT]B|k?cal|k?J|k?Pa|"
+    "bar|psi|[°]?[CFK]|km/h|m/s|mph|rpm|bpm|px|dpi|pts?|pcs|bp|x|k|M|Mio|bn"
+)
 SPACES = " \u00a0\u202f\u2009"
 # Sign, currency and unit stand around the digits, which grouping and decimals divide.
 SPELLED = (
@@ -24,7 +29,7 @@ SPELLED = (
     rf"(?P<prefix>(?:[A-Z]{{0,3}}\p{{Sc}}|(?:{CURRENCIES})\.?)?[{SPACES}]?)"
     r"(?P<between>[-−]?)"
     rf"(?P<digits>(?:[0-9][0-9.,'’{SPACES}]*)?[0-9])"
-    rf"(?P<suffix>[{SPACES}]?(?:\p{{Sc}}|[%‰]|[A-Za-zµμ°²³/]{{1,6}}\.?)?)"
+    rf"(?P<suffix>[{SPACES}]?(?:\p{{Sc}}|[%‰]|(?:{UNITS}|{CURRENCIES})\.?)?)"
     r"(?P<after>-?)(?P<close>\))?$"
 )
 # (thousands, decimals), what is written most first

@@ -15,6 +15,7 @@ from pushforward.data.tables.columns import NumericCodec
 from pushforward.data.tables.constraints import PartsStep
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.text_types import TextFormats
+from pushforward.measures.tables._types import fitted
 
 FITTED_ROWS = 10_000  # of the real table, from which the parts are learned
 
@@ -29,12 +30,10 @@ def finer_parts(columns: Sequence[Sequence[nw.Series[Any]]]) -> dict[str, Floats
     """
     parts: dict[str, Floats] = {}
     for sides in columns:
-        frames = [to_polars(side.to_frame().to_native())[0] for side in sides]
-        try:
-            pooled = pl.concat(frames, how="vertical_relaxed").to_series()
-        except pl.exceptions.PolarsError:  # times with and without a zone
-            continue
-        parts |= _parts(pooled, len(frames[0]), frozenset(parts))
+        held = [to_polars(side.to_frame().to_native())[0].to_series() for side in sides]
+        typed = [fitted(values, held[0]).values.to_frame() for values in held]
+        pooled = pl.concat(typed, how="vertical_relaxed").to_series()
+        parts |= _parts(pooled, len(held[0]), frozenset(parts))
     return parts
 
 
