@@ -80,6 +80,7 @@ class TableSchema(Schema):
             self.condition_column,
             self.frame_format,
             self.constraint_set,
+            self.separator,
         )
 
     @cached_property
