@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import polars as pl
 import pytest
@@ -365,3 +366,20 @@ def test_rows_that_are_numbered_are_said() -> None:
     assert isinstance(data.schema, TableSchema)
     assert not data.schema.identifiers
     assert data.notes[0].startswith("check: column 'n' numbers the rows")
+
+
+def test_the_first_sheet_of_a_workbook_is_a_table(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    rows = [[f"name {i}", i % 5, i / 4, datetime(2024, 1, 1 + i)] for i in range(20)]
+    for row in [["name", "size", "price", "at"], *rows]:
+        sheet.append(row)
+    book.save(tmp_path / "t.xlsx")
+    frame = table_of(tmp_path / "t.xlsx")
+    assert frame.rows() == [tuple(row) for row in rows]
+
+
+def table_of(path: Path) -> pl.DataFrame:
+    frame: pl.DataFrame = pf.data.sources.load_source(path).data
+    return frame
