@@ -21,8 +21,8 @@ from torch import Tensor
 
 import pushforward as pf
 from pushforward.data import TableSchema
-from pushforward.data.tables.columns import NumericCodec
 from pushforward.data.tables.interval_set import allowed_intervals
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.where import parse_where, restrict, restrict_partition
 from pushforward.errors import DataError
 from pushforward.families.model import Model

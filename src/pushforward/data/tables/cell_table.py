@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data.numeric import Floats
-from pushforward.data.tables.columns import ColumnCodec
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.partition import Partition
 
 MISSING_CODE = 2.0**53  # larger than any code

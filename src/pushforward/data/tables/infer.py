@@ -10,15 +10,9 @@ from typing import get_args
 import polars as pl
 
 from pushforward.data.numeric import Ints
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
-from pushforward.data.tables.columns import (
-    MAX_EXACT_INTEGER,
-    RARE_LEVEL,
-    CategoricalCodec,
-    ColumnCodec,
-    NumericCodec,
-    RareHandling,
-)
+from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
 from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
 from pushforward.data.tables.frames import FrameFormat, by_name
 from pushforward.data.tables.identifiers import (
@@ -30,6 +24,7 @@ from pushforward.data.tables.identifiers import (
     looks_like_identifiers,
 )
 from pushforward.data.tables.metadata import Metadata
+from pushforward.data.tables.numeric_codec import MAX_EXACT_INTEGER, NumericCodec
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.text_types import ParsedColumn, TextFormats, parse_text
 from pushforward.data.tables.time_text import parse_times

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from pushforward.data.numeric import Floats, Mask
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import numpy_float
-from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, NumericCodec
+from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.errors import DataError, nearest
 
 Interval = tuple[float, float]  # closed

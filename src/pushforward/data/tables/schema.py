@@ -15,7 +15,8 @@ from torch import Tensor
 from pushforward.data.numeric import Floats
 from pushforward.data.schema import ClassCondition, DataKind, Schema
 from pushforward.data.tables.cell_table import CellTable
-from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec, column_from_json
+from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.columns import CategoricalCodec, column_from_json
 from pushforward.data.tables.constraints import ConstraintSet
 from pushforward.data.tables.frames import FrameFormat, by_name, to_polars
 from pushforward.data.tables.identifiers import Identifier

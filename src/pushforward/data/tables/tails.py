@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from pushforward.data.numeric import Floats, Ints
-from pushforward.data.tables.columns import ColumnCodec
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.schema import TableSchema
 
 RARE_SHARE = 0.05

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from pushforward.data.numeric import Floats
 from pushforward.data.schema import ClassCondition
-from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec
+from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals, describe_values
 from pushforward.data.tables.partition import Partition
 from pushforward.data.tables.quantile_table import QuantileTable

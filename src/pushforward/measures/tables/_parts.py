@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pushforward.data.tables.column_summary import ColumnSummary
-from pushforward.data.tables.columns import NumericCodec
 from pushforward.data.tables.constraints import PartsStep
 from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.measures.tables._types import fitted
 

@@ -10,15 +10,12 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import CATEGORICAL_DTYPES, ColumnSummary
-from pushforward.data.tables.columns import (
-    CategoricalCodec,
-    ColumnCodec,
-    NumericCodec,
-    column_from_json,
-)
+from pushforward.data.tables.columns import CategoricalCodec, column_from_json
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.number_line import NumberLine
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 
 CODE = "code"

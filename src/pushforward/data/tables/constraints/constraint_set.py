@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
-from pushforward.data.tables.columns import CategoricalCodec, ColumnCodec
+from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.definitions import (
     Bounds,

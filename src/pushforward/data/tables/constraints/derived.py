@@ -11,10 +11,11 @@ import polars as pl
 
 from pushforward.data.numeric import Floats, Mask
 from pushforward.data.tables.column_summary import ColumnSummary, is_real
-from pushforward.data.tables.columns import NumericCodec, column_from_json
+from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.number_line import NumberLine
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 

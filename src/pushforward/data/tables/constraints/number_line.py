@@ -20,8 +20,9 @@ import polars as pl
 
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_summary import ColumnSummary
-from pushforward.data.tables.columns import MAX_EXACT_INTEGER, NumericCodec, column_from_json
+from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.language import BoundValue
+from pushforward.data.tables.numeric_codec import MAX_EXACT_INTEGER, NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 

@@ -23,7 +23,7 @@ from pushforward.data.tables.column_summary import (
     ColumnSummary,
     is_real,
 )
-from pushforward.data.tables.columns import NumericCodec, column_from_json
+from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.days import LAYOUTS, days_of_month, months, weekdays
 from pushforward.data.tables.constraints.redrawn import (
     Redrawn,
@@ -32,6 +32,7 @@ from pushforward.data.tables.constraints.redrawn import (
     redrawn_integers,
 )
 from pushforward.data.tables.interval_set import IntervalSet
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.errors import DataError
 
 TESTED_ROWS = 5000  # from which it is told whether a part carries information

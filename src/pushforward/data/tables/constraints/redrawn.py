@@ -11,7 +11,7 @@ import torch
 
 from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.cell_table import CellTable
-from pushforward.data.tables.columns import NumericCodec
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.quantile_table import QuantileTable
 
 MAX_CLASSES = 100  # into which a part is cut to test it
