@@ -142,7 +142,7 @@ def measure(
         device=device,
     )
     if as_json:
-        print_json({"measures": card.to_json(), "notes": list(card.notes)})
+        print_json(card.to_json())
     else:
         out.print(card)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pushforward.errors import MeasureError
 from pushforward.measures._views import OwnView, Samples, View
+from pushforward.measures.aspects import ASPECTS, OWN, Aspect
 from pushforward.measures.measurement import Measurement
 
 MeasureFunction = Callable[..., Measurement]
@@ -30,19 +31,22 @@ class Applied:
         view: what it takes of both samples.
         suffix: of the name.
         options: further keywords.
+        halved: whether the noise of the rows is told from halves of them (see `Scorer.row_noise`).
+            Not where the measure's own interval covers just the real rows that it was made on.
     """
 
     function: MeasureFunction
     view: OwnView = "features"
     suffix: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    halved: bool = True
 
     def __call__(self, samples: Samples) -> dict[str, Measurement]:
         """Return the measurement by its name."""
         result = self.measure(samples)
         name = result.name + self.suffix
         extra = result.extra | samples.origin(self.view)
-        return {name: replace(result, name=name, extra=extra)}
+        return {name: replace(result, name=name, aspect=ASPECTS.get(name, ""), extra=extra)}
 
     def measure(self, samples: Samples) -> Measurement:
         """Call the function; MeasureError where it needs training rows and there are none."""
@@ -80,10 +84,13 @@ class UserMeasure(Applied):
         view: as for `Applied`.
         suffix: as for `Applied`.
         options: as for `Applied`.
+        halved: as for `Applied`.
         name: of the measure.
+        aspect: what it looks at.
     """
 
     name: str = ""
+    aspect: Aspect = OWN
 
     @property
     def place(self) -> tuple[str | None, str | None]:
@@ -99,7 +106,7 @@ class UserMeasure(Applied):
             raise
         except Exception as error:
             raise MeasureError(f"{self.name} failed: {type(error).__name__}: {error}") from error
-        plain = self._plain(result)
+        plain = replace(self._plain(result), aspect=self.aspect)
         return {self.name: replace(plain, extra=plain.extra | samples.origin(self.view))}
 
     def _plain(self, result: Any) -> Measurement:
@@ -121,7 +128,9 @@ class UserMeasure(Applied):
         return Measurement.from_json(plain)
 
 
-def user_measure(function: Any, view: View = "features", name: str | None = None) -> UserMeasure:
+def user_measure(
+    function: Any, view: View = "features", name: str | None = None, aspect: Aspect = OWN
+) -> UserMeasure:
     """Return a user's function as a measure.
 
     Raises:
@@ -136,7 +145,7 @@ def user_measure(function: Any, view: View = "features", name: str | None = None
             "a measure's name must be lower case, with underscores between words: define it with "
             f"def, or give name=; its name is {name!r}"
         )
-    applied = UserMeasure(function, view, name=name)
+    applied = UserMeasure(function, view, name=name, aspect=aspect)
     _require_signature(applied)
     return applied
 

@@ -17,6 +17,7 @@ from pushforward.measures._applied import (
     user_measure,
 )
 from pushforward.measures._views import NEIGHBOUR_ROWS, Samples, View
+from pushforward.measures.aspects import ASPECTS, OWN, Aspect
 from pushforward.measures.learned import (
     classifier_test,
     f_divergence,
@@ -56,7 +57,9 @@ def _prdc(samples: Samples) -> dict[str, Measurement]:
     real, fake = samples.real.features, samples.fake.features
     card = prdc(real, fake, limit=NEIGHBOUR_ROWS, seed=samples.seed)
     origin = samples.origin("features")
-    return {name: replace(m, extra=m.extra | origin) for name, m in card.items()}
+    return {
+        name: replace(m, aspect=ASPECTS[name], extra=m.extra | origin) for name, m in card.items()
+    }
 
 
 def _by_neighbours(measure: MeasureFunction) -> Applied:
@@ -89,7 +92,7 @@ MEASURES: dict[DataKind, dict[str, Apply]] = {
     "table": {
         "column_shapes": Applied(column_shapes, "forms"),
         "pair_trends": Applied(pair_trends, "frame"),
-        "utility": Applied(utility, "frame"),
+        "utility": Applied(utility, "frame", halved=False),
         "exact_matches": Applied(exact_matches, "frame"),
         **SHARED,
     },
@@ -143,6 +146,7 @@ def register(
     kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
+    aspect: Aspect = OWN,
 ) -> Function: ...
 
 
@@ -154,6 +158,7 @@ def register(
     kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
+    aspect: Aspect = OWN,
 ) -> Callable[[Function], Function]: ...
 
 
@@ -164,6 +169,7 @@ def register(
     kinds: Iterable[DataKind] | None = None,
     view: View = "features",
     default: bool = False,
+    aspect: Aspect = OWN,
 ) -> Any:
     """Add a measure of your own: it can be chosen by its name, and is one of `"all"`.
 
@@ -188,18 +194,21 @@ def register(
             of images, or an array's z-scores. `"values"`: the same without `features=` and without
             the encoder (images: pixels in [-1, 1]). `"frame"`: data frames, for tables alone.
         default: whether it is also applied when no measures are named.
+        aspect: with which other measures it shares a vote in comparisons: `"marginals"`,
+            `"joint structure"`, `"fidelity"`, `"coverage"`, `"use"`, or `"own"`, which is that of
+            measures of your own.
 
     Returns:
         The function itself, or a decorator where no function is given.
 
     Raises:
         MeasureError: for a name that is taken or is not a lower-case identifier, a function that
-            cannot be called like this, an unknown kind or view, and data frames for other data than
-            tables.
+            cannot be called like this, an unknown kind, view or aspect, and data frames for other
+            data than tables.
     """
     if function is None:
-        return partial(register, name=name, kinds=kinds, view=view, default=default)
-    suited, measure = _kinds(kinds, view), user_measure(function, view, name)
+        return partial(register, name=name, kinds=kinds, view=view, default=default, aspect=aspect)
+    suited, measure = _kinds(kinds, view), user_measure(function, view, name, _aspect(aspect))
     for kind in KINDS:
         _require_free(measure, MEASURES[kind].get(measure.name))
     for kind in KINDS:
@@ -209,6 +218,12 @@ def register(
         MEASURES[kind][measure.name] = measure
         DEFAULT[kind] += (measure.name,) if default else ()
     return function
+
+
+def _aspect(aspect: Aspect) -> Aspect:
+    if aspect not in get_args(Aspect):
+        raise MeasureError(f"unknown aspect {aspect!r}; {nearest(str(aspect), get_args(Aspect))}")
+    return aspect
 
 
 def _kinds(kinds: Iterable[DataKind] | None, view: str) -> list[DataKind]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal
@@ -39,6 +39,10 @@ class Measurement:
         better: `"lower"`, `"higher"`, or `"null"` when the best value is the null itself.
         unit: `"nats"`, `"share"`, ... or empty.
         reading: one line of plain words.
+        vote: what a comparison goes by instead of the value: an estimate without the bias of the
+            sizes, or one that does not saturate. None where that is the value itself.
+        aspect: what it looks at, see `pushforward.measures.aspects`; a scorer sets it. Empty for
+            measures that have no vote.
         extra: further named numbers, e.g. `{"auc": 0.71}`; JSON-serialisable.
     """
 
@@ -54,6 +58,8 @@ class Measurement:
     better: Better = "lower"
     unit: str = ""
     reading: str = ""
+    vote: float | None = None
+    aspect: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +70,11 @@ class Measurement:
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         """Rebuild a measurement from `to_json`."""
         return cls(**data)
+
+    @property
+    def voting_value(self) -> float:
+        """What a comparison goes by: `vote`, or the value."""
+        return self.value if self.vote is None else self.vote
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -99,11 +110,19 @@ class Scorecard(Mapping[str, Measurement]):
     Args:
         measurements: by name.
         notes: on the choice of measures, and what was left out.
+        row_noise: by measure, draws of the error that the chance of the real rows brings; see
+            `Scorer.row_noise`.
     """
 
-    def __init__(self, measurements: Mapping[str, Measurement], notes: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        measurements: Mapping[str, Measurement],
+        notes: Iterable[str] = (),
+        row_noise: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         self._measurements = dict(measurements)
         self.notes = tuple(notes)
+        self.row_noise = {name: tuple(draws) for name, draws in (row_noise or {}).items()}
 
     def __getitem__(self, name: str) -> Measurement:
         return self._measurements[name]
@@ -153,13 +172,16 @@ class Scorecard(Mapping[str, Measurement]):
             yield f"On {rows_used}: {', '.join(names)}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of plain values."""
-        return {name: m.to_json() for name, m in self.items()}
+        """Return a dictionary of plain values: `measures` by name, `notes`, `row_noise` if any."""
+        plain = {name: m.to_json() for name, m in self.items()}
+        noise = {"row_noise": self.row_noise} if self.row_noise else {}
+        return {"measures": plain, "notes": list(self.notes), **noise}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Scorecard:
         """Rebuild a scorecard from `to_json`."""
-        return cls({name: Measurement.from_json(m) for name, m in data.items()})
+        measured = {name: Measurement.from_json(m) for name, m in data["measures"].items()}
+        return cls(measured, data["notes"], data.get("row_noise"))
 
 
 def _short(value: float | None) -> str:

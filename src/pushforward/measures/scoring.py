@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,8 @@ from pushforward.measures.tables.utility import require_target
 from pushforward.nn.device import choose_device
 
 Rows = tuple[Tensor, Tensor | None]  # encoded rows, and their labels
+HALVINGS = 4  # of the real rows
+HALF_ROWS = 500  # of each half, at most
 TRAINING_ROWS = 200_000  # training rows that generated ones are compared with, at most
 
 
@@ -83,36 +86,82 @@ class Scorer:
         drawn = random_rows(rows, TRAINING_ROWS, 0)
         return Sample(self.feature_map, rows[drawn], at(labels, drawn))
 
-    def score(self, real: Rows, fake: Rows, *, seed: int = 0) -> Scorecard:
+    def score(
+        self, real: Rows, fake: Rows, *, seed: int = 0, strict: bool | None = None
+    ) -> Scorecard:
         """Measure generated rows against real ones that no model has seen.
 
         Args:
             real: encoded rows, and their labels or None.
             fake: the same of the generated ones.
             seed: of the measures.
+            strict: see `apply`.
         """
-        samples = [Sample(self.feature_map, *rows) for rows in (real, fake)]
-        return self.apply(Samples(samples[0], samples[1], self.train, self.target, seed))
+        return self.apply(self._samples(real, fake, seed), strict)
 
-    def apply(self, samples: Samples) -> Scorecard:
+    def row_noise(self, real: Rows, fake: Rows, *, seed: int = 0) -> dict[str, list[float]]:
+        r"""Return, by measure, draws of the error that the chance of the real rows brings.
+
+        The real rows are halved at random, and each half is measured against the same generated
+        rows. With voting values v, halves of h rows each, at most 500, and n real rows, a draw is
+
+        $$\tfrac12 \left(v_1 - v_2\right) \sqrt{2 h / n}$$
+
+        whose variance is, for a mean over rows, that of the measure of all n rows. Each of the
+        halvings is the same whatever is generated: errors that two generators share cancel in the
+        difference of their draws. Left out are measures without an aspect, those that have no value
+        on a half, and those whose own interval covers the real rows alone.
+
+        Reference:
+            the random half-samples of McCarthy 1969, "Pseudo-replication: half samples".
+        """
+        names = [name for name, apply in self.measures.items() if getattr(apply, "halved", True)]
+        draws: dict[str, list[float]] = {}
+        for first, second, size in halvings(len(real[0])):
+            fakes = fake[0][:size], None if fake[1] is None else fake[1][:size]
+            values = [
+                self._votes(self._samples((real[0][half], at(real[1], half)), fakes, seed), names)
+                for half in (first, second)
+            ]
+            scale = math.sqrt(2 * size / len(real[0])) / 2
+            for name in values[0].keys() & values[1].keys():
+                draws.setdefault(name, []).append(scale * (values[0][name] - values[1][name]))
+        return {name: found for name, found in draws.items() if len(found) == HALVINGS}
+
+    def _samples(self, real: Rows, fake: Rows, seed: int) -> Samples:
+        first, second = (Sample(self.feature_map, *rows) for rows in (real, fake))
+        return Samples(first, second, self.train, self.target, seed)
+
+    def _votes(self, samples: Samples, names: Iterable[str]) -> dict[str, float]:
+        """Return the voting values of the measures that these samples allow."""
+        results, _ = self._measured(samples, names)
+        return {name: m.voting_value for name, m in results.items() if m.aspect}
+
+    def apply(self, samples: Samples, strict: bool | None = None) -> Scorecard:
         """Apply the measures, in their order.
 
-        One that was named and that these samples do not allow raises its MeasureError; otherwise it
-        is left out, and `notes` says why.
+        Where `strict`, a measure that these samples do not allow raises its MeasureError; otherwise
+        it is left out, and `notes` says why. None: strict for measures that were named one by one.
         """
-        results: dict[str, Measurement] = {}
-        errors: dict[str, MeasureError] = {}
-        for name, apply in self.measures.items():
-            try:
-                results |= {} if name in results else apply(samples)
-            except MeasureError as error:
-                if self.strict:
-                    raise
-                errors[name] = error
-        if not results:
+        results, errors = self._measured(samples, self.measures)
+        strict = self.strict if strict is None else strict
+        if errors and (strict or not results):
             raise next(iter(errors.values()))
         notes = [f"{name} is left out: {error}" for name, error in errors.items()]
         return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
+
+    def _measured(
+        self, samples: Samples, names: Iterable[str]
+    ) -> tuple[dict[str, Measurement], dict[str, MeasureError]]:
+        """Return what measures find by their names, and the errors of those that fail."""
+        results: dict[str, Measurement] = {}
+        errors: dict[str, MeasureError] = {}
+        for name in names:
+            try:
+                results |= {} if name in results else self.measures[name](samples)
+            except MeasureError as error:
+                errors[name] = error
+        return results, errors
 
     def _target(self, name: str | None) -> str | None:
         """Return the column to predict: the named one, or the condition."""
@@ -134,6 +183,14 @@ class Scorer:
 
 def _identifiers(schema: Schema) -> list[str]:
     return [i.name for i in schema.identifiers] if isinstance(schema, TableSchema) else []
+
+
+def halvings(n: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield two disjoint random sets of n rows, of equal sizes, and this size; always the same."""
+    size = min(n // 2, HALF_ROWS)
+    for seed in range(HALVINGS):
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+        yield order[:size], order[size : 2 * size], size
 
 
 def measure(

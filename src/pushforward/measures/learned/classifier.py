@@ -108,6 +108,7 @@ def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurem
         m=m,
         unit="share",
         reading=f"{_outcome(p_value, high)}; AUC {area:.3f}",
+        vote=area,
         extra={
             "auc": area,
             "auc_low": area_low,

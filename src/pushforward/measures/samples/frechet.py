@@ -106,6 +106,7 @@ def frechet(
         m=both.m,
         unit="squared units",
         reading=outcome + _caveat(both) + bias_remark(value, low, high),
+        vote=debiased if min(both.n, both.m) > both.x.shape[1] else None,
         extra={**({} if debiased is None else {"debiased": debiased}), **both.extra},
     )
 
