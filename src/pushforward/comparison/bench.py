@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
@@ -105,7 +106,8 @@ class Bench:
     ) -> None:
         self.data, self.folder, self.choice = data, folder, choice
         self.device, self.progress = device, progress
-        self.test = first_rows(data.subset("test"), TEST_ROWS)
+        sizes = (data.sizes["test"], data.sizes["validation"], TEST_ROWS)
+        self.test = first_rows(data.subset("test"), min(sizes))  # as many as the ceiling has
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -126,17 +128,22 @@ class Bench:
         seeds: Sequence[int],
         settings: Settings,
         options: Mapping[str, Mapping[str, Any]],
-    ) -> Scorecards:
-        """Train and measure every model on every seed; settings are the same for all."""
+    ) -> tuple[Scorecards, dict[str, list[RunFacts]]]:
+        """Train and measure every model on every seed; settings are the same for all.
+
+        Return the scorecards, and how the runs went.
+        """
         cards: Scorecards = {name: {} for name in models}
+        facts: dict[str, list[RunFacts]] = {name: [] for name in models}
         for seed in seeds:
             for name, model in models.items():
                 fitted = self.fit(model, replace(settings, seed=seed), options[name])
                 for checkpoint, card in self.score(fitted, name, seed).items():
                     cards[name].setdefault(checkpoint, []).append(card)
+                facts[name].append(facts_of(fitted))
                 if seed == seeds[0]:
                     self.keep_sample(fitted, name, seed)
-        return cards
+        return cards, facts
 
     def prepare(self, models: Sequence[str], seeds: Sequence[int]) -> None:
         """Make the scorer if any run still needs it, so that a wrong choice fails before training.
@@ -172,8 +179,14 @@ class Bench:
         return {name: stored[name] for name in CHECKPOINTS}
 
     def _score(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> Scorecard:
-        fake = self._draw(fitted, seed, checkpoint)
-        return self.scorer.score(self.test, fake, seed=seed)
+        """Return a checkpoint's scorecard; a measure that its samples do not allow is left out."""
+        return self._measured(self._draw(fitted, seed, checkpoint), seed, strict=False)
+
+    def _measured(
+        self, fake: LabelledRows, seed: int = 0, *, strict: bool | None = None
+    ) -> Scorecard:
+        card = self.scorer.score(self.test, fake, seed=seed, strict=strict)
+        return Scorecard(card, card.notes, self.scorer.row_noise(self.test, fake, seed=seed))
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
@@ -186,7 +199,7 @@ class Bench:
                 CEILING: ceiling_rows(self.data, n),
                 FLOOR: floor_rows(self.data, n, generator),
             }
-            stored = {name: self.scorer.score(self.test, fake) for name, fake in rows.items()}
+            stored = {name: self._measured(fake) for name, fake in rows.items()}
             write_scorecards(self.folder.references, origin, stored)
             write_real_sample(self.folder.sample(REAL), self.data, self.test)
             if self.data.schema.kind != "table":  # its values are those of training rows

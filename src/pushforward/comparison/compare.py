@@ -7,13 +7,15 @@ defaults, or the options given). Checkpoints are selected on validation rows, me
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any
 
 from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
-from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.contrasts import MATTERS
+from pushforward.comparison.findings import require_codes
+from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
@@ -41,6 +43,8 @@ def compare(
     device: str = "auto",
     progress: StageProgress | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    matters: float = MATTERS,
+    ignore: Collection[str] = (),
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -49,7 +53,7 @@ def compare(
         data: as `fit` takes it.
         models: names from `pushforward models`, subclasses of `Model`, and where one is
             (`my_models.py:MyModel`), in any mixture.
-        seeds: how many (0, 1, ... are used), or which ones. Fewer than 2 allow no recommendation.
+        seeds: how many (0, 1, ... are used), or which ones. Fewer than 3 allow no recommendation.
         out: a folder; finished runs and scorecards in it are reused, so that another seed or model
             costs only its own training. A temporary folder by default.
         condition: the column or labels to condition on, for data that are not yet a `Dataset`.
@@ -63,6 +67,9 @@ def compare(
         progress: called with the stage ("vae, seed 0") and the training loop's record, which is
             empty while measuring.
         options: a model's own options, by the model's name.
+        matters: the smallest difference between models that matters to you, as a share of the way
+            from the floor to real rows.
+        ignore: codes of findings, such as `"PF202"`, that are neither shown nor heeded.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -77,6 +84,9 @@ def compare(
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(classes, shared, options or {})
+    ignored = require_codes(ignore)
+    if not 0 <= matters < 1:
+        raise ModelError(f"matters must be at least 0 and below 1, got {matters!r}")
     dataset = read(data, condition=condition)
     choice = MeasureChoice(None if measures is None else listed(measures), target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
@@ -87,8 +97,11 @@ def compare(
     bench.prepare(list(classes), seeds)
     with locked(folder):
         bench.folder.open_or_create(description)
-        cards = bench.run(classes, seeds, settings, own_options)
-        result = Comparison(folder, list(classes), seeds, cards, bench.references())
+        references = bench.references()
+        cards, facts = bench.run(classes, seeds, settings, own_options)
+        result = Comparison(
+            folder, list(classes), seeds, cards, references, facts, matters, ignored
+        )
         write_json(bench.folder.comparison, description | result.to_json())
     return result
 
@@ -131,7 +144,7 @@ def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
     if len(set(names)) < len(names) or not names:
         msg = f"name each model once, and at least one; got {', '.join(names) or 'none'}"
         raise ModelError(msg)
-    if reserved := {REAL, CEILING, FLOOR}.intersection(names):
+    if reserved := {REAL, CEILING, FLOOR, CART}.intersection(names):
         msg = f"a model cannot be called {min(reserved)!r}: reports use this name for a reference"
         raise ModelError(msg)
     return dict(zip(names, classes, strict=True))

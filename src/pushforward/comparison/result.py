@@ -12,8 +12,13 @@ import polars as pl
 from rich.console import Group
 from rich.text import Text
 
-from pushforward.comparison.decide import Difference, Recommendation, decide
+from pushforward.comparison.contrasts import MATTERS
+from pushforward.comparison.decide import Decision, MeanLoss, decide
+from pushforward.comparison.differences import Difference
+from pushforward.comparison.facts import RunFacts
+from pushforward.comparison.findings import Finding
 from pushforward.comparison.folder import CEILING, FLOOR, ComparisonFolder
+from pushforward.comparison.recommendation import Recommendation
 from pushforward.comparison.table import ComparisonTable
 from pushforward.errors import RunError
 from pushforward.files import read_json
@@ -38,10 +43,12 @@ class Comparison:
         references: the scorecards of what models are compared with, by name: `"ceiling"`, real
             rows (validation) against the test rows, as good as it gets; `"floor"`, independent
             columns (tables) or a Gaussian fit (others), what anyone can reach.
+        facts: how each run went, by model, one a seed.
+        matters: the smallest difference that matters, in units of floor to ceiling.
+        ignore: codes of findings to leave out.
 
     Attributes:
-        differences: between each pair of models by every measure.
-        recommendation: which model to use, and why.
+        decision: what follows from all this.
         renderer: how `report` writes a folder's report to a file. `pushforward.report` lies above
             this module and sets it when it is imported; this module imports nothing of it.
     """
@@ -53,11 +60,39 @@ class Comparison:
     seeds: list[int]
     cards: Scorecards
     references: dict[str, Scorecard]
-    differences: list[Difference] = field(init=False)
-    recommendation: Recommendation = field(init=False)
+    facts: dict[str, list[RunFacts]] = field(default_factory=dict)
+    matters: float = MATTERS
+    ignore: tuple[str, ...] = ()
+    decision: Decision = field(init=False)
 
     def __post_init__(self) -> None:
-        self.differences, self.recommendation = decide(self.best_cards, self.floor)
+        self.decision = decide(
+            self.best_cards,
+            self.references,
+            facts=self.facts,
+            matters=self.matters,
+            ignore=self.ignore,
+        )
+
+    @property
+    def losses(self) -> tuple[MeanLoss, ...]:
+        """What each model lost by every measure, in units of floor to ceiling."""
+        return self.decision.losses
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """How each pair of models differs by every aspect."""
+        return self.decision.differences
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was noticed, what vetoes first."""
+        return self.decision.findings
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """Which model to use, and why."""
+        return self.decision.recommendation
 
     @property
     def ceiling(self) -> Scorecard:
@@ -114,14 +149,15 @@ class Comparison:
     @property
     def table(self) -> ComparisonTable:
         """The measures of all models beside the references."""
-        return ComparisonTable(self.best_cards, self.references, self.differences)
+        return ComparisonTable(self.best_cards, self.references, self.losses)
 
     def __repr__(self) -> str:
         models, seeds = ", ".join(self.models), len(self.seeds)
         return f"Comparison of {models} (seeds: {seeds}): {self.recommendation.sentence}"
 
     def __rich__(self) -> Group:
-        return Group(self.table, Text(str(self.recommendation)))
+        parts = [str(self.recommendation), *map(str, self.findings)]
+        return Group(self.table, *map(Text, parts))
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.recommendation.sentence)}</p>{self.table._repr_html_()}"
@@ -137,7 +173,12 @@ class Comparison:
                 for model, by_name in self.cards.items()
             },
             "references": {name: card.to_json() for name, card in self.references.items()},
-            "differences": [asdict(difference) for difference in self.differences],
+            "facts": {name: [run.to_json() for run in runs] for name, runs in self.facts.items()},
+            "matters": self.matters,
+            "ignore": list(self.ignore),
+            "losses": [asdict(loss) for loss in self.losses],
+            "differences": [difference.to_json() for difference in self.differences],
+            "findings": [asdict(found) | {"page": found.page} for found in self.findings],
             "recommendation": asdict(self.recommendation),
         }
 
@@ -146,11 +187,19 @@ class Comparison:
         """Return the comparison in a folder; RunError when there is none, or it is unfinished."""
         path = Path(folder)
         stored = read_json(ComparisonFolder(path).comparison)
-        if not {"cards", "references"} <= stored.keys():
+        if not {"cards", "references", "facts"} <= stored.keys():
             msg = f"the comparison in {folder} is not finished: run its command again"
             raise RunError(msg)
-        references = {n: Scorecard.from_json(card) for n, card in stored["references"].items()}
-        return cls(path, stored["models"], stored["seeds"], _cards(stored["cards"]), references)
+        return cls(
+            path,
+            stored["models"],
+            stored["seeds"],
+            _cards(stored["cards"]),
+            {name: Scorecard.from_json(card) for name, card in stored["references"].items()},
+            {m: [RunFacts.from_json(run) for run in runs] for m, runs in stored["facts"].items()},
+            stored["matters"],
+            tuple(stored["ignore"]),
+        )
 
 
 def _cards(stored: Mapping[str, Mapping[Checkpoint, list[Any]]]) -> Scorecards:

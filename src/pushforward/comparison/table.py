@@ -2,76 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from statistics import fmean
 
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from pushforward.comparison.decide import Difference, interval, measure_label
+from pushforward.comparison.decide import MeanLoss
 from pushforward.comparison.folder import CEILING
-from pushforward.measures import Measurement, Scorecard
+from pushforward.comparison.words import measure_label
+from pushforward.measures import Scorecard
+from pushforward.measures.aspects import ASPECTS
 
 ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better values lie
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """A text; bold where a model is significantly better than another."""
-
-    text: str
-    bold: bool = False
+NO_VOTE = "without a vote"
 
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """Best checkpoints on test rows: means over the seeds, with half of their 95 % intervals.
+    """Best checkpoints on test rows: means over the seeds with their losses, aspect by aspect.
 
     Args:
         cards: the scorecards of each model, one a seed.
         references: the scorecards of what they are compared with, by name.
-        differences: between the models.
+        losses: of the models by every measure.
     """
 
     cards: Mapping[str, Sequence[Scorecard]]
     references: Mapping[str, Scorecard]
-    differences: Sequence[Difference]
+    losses: Sequence[MeanLoss]
 
     @property
     def title(self) -> str:
         """What the numbers are."""
         seeds = max(map(len, self.cards.values()))
         over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-        return f"Best checkpoints on test rows, {over}"
+        return (
+            f"Best checkpoints on test rows, {over}; in brackets the loss: 0 is real rows, 1 the "
+            "floor"
+        )
 
     @property
     def head(self) -> list[str]:
         """The names of the columns."""
         return ["measure", *self.cards, *self.references]
 
-    def rows(self) -> list[list[TableCell]]:
-        """Return one row for each measure."""
-        return [self._row(name, measured) for name, measured in self.references[CEILING].items()]
+    def rows(self) -> list[list[str]]:
+        """Return one row for each measure, the names of the aspects between them."""
+        order = [*dict.fromkeys(ASPECTS.values()), "own", ""]
+        names = sorted(self.references[CEILING], key=lambda name: order.index(self._aspect(name)))
+        return [row for own in groupby(names, self._aspect) for row in self._group(*own)]
 
-    def _row(self, name: str, ceiling: Measurement) -> list[TableCell]:
-        better = {d.better for d in self.differences if d.measure == name}
-        measured = {model: _values(own, name) for model, own in self.cards.items()}
+    def _group(self, aspect: str, names: Iterator[str]) -> Iterator[list[str]]:
+        yield [aspect or NO_VOTE, *[""] * (len(self.head) - 1)]
+        for name in names:
+            yield self._row(name)
+
+    def _aspect(self, name: str) -> str:
+        return self.references[CEILING][name].aspect
+
+    def _row(self, name: str) -> list[str]:
+        direction = ARROWS[self.references[CEILING][name].better]
         return [
-            TableCell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
-            *(TableCell(_mean(values), model in better) for model, values in measured.items()),
-            *(TableCell(_mean(_values([card], name))) for card in self.references.values()),
+            f"  {measure_label(name)} {direction}",
+            *(_mean(own, name) + self._loss(model, name) for model, own in self.cards.items()),
+            *(_mean([card], name) for card in self.references.values()),
         ]
+
+    def _loss(self, model: str, name: str) -> str:
+        own = [d.mean for d in self.losses if (d.model, d.measure) == (model, name)]
+        return f" ({own[0]:.2f})" if own else ""
 
     def __rich__(self) -> Table:
         table = Table(title=self.title)
         for i, name in enumerate(self.head):
             table.add_column(escape_markup(name), justify="right" if i else "left")
         for row in self.rows():
-            texts = [escape_markup(cell.text) for cell in row]
-            pairs = zip(row, texts, strict=True)
-            table.add_row(*(f"[bold]{text}[/bold]" if cell.bold else text for cell, text in pairs))
+            table.add_row(*map(escape_markup, row), style=None if any(row[1:]) else "bold")
         return table
 
     def _repr_html_(self) -> str:
@@ -83,24 +93,11 @@ class ComparisonTable:
         )
 
 
-def _html(cell: TableCell) -> str:
-    text = escape(cell.text)
-    return f"<td><b>{text}</b></td>" if cell.bold else f"<td>{text}</td>"
+def _html(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
 
 
-def _values(cards: Sequence[Scorecard], name: str) -> list[float]:
-    return [card[name].value for card in cards if name in card]
-
-
-def _mean(values: Sequence[float]) -> str:
-    """Return the mean with the half width of its interval; a dash where nothing was measured."""
-    if not values:
-        return "–"
-    bounds = interval(values)
-    half = "" if bounds is None else f" ± {(bounds[1] - bounds[0]) / 2:.1g}"
-    return number(fmean(values)) + half
-
-
-def number(value: float) -> str:
-    """Return a number with three significant digits."""
-    return f"{value:.3g}"
+def _mean(cards: Sequence[Scorecard], name: str) -> str:
+    """Return the mean with three significant digits; a dash where nothing was measured."""
+    values = [card[name].value for card in cards if name in card]
+    return f"{fmean(values):.3g}" if values else "–"

@@ -50,9 +50,13 @@ class Observation:
 
 
 class Likelihood(nn.Module, ABC):
-    """A family p(x|z) over one space."""
+    """A family p(x|z) over one space.
+
+    `independent` says whether the columns (pixels, coordinates) are independent given z.
+    """
 
     outputs: ClassVar[int] = 1
+    independent: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, outputs: Tensor) -> Observation:
@@ -235,6 +239,7 @@ class Autoregressive(Likelihood):
     not see the last few before it.
     """
 
+    independent = False
     UNITS = 128
     DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
     SLOPE = 0.2

@@ -1,0 +1,69 @@
+"""What a comparison keeps of how each run went, beside what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from pushforward.runs import Fitted
+from pushforward.runs.folder import steps_of
+
+LAST = 0.1  # share of the steps over which a term of the loss is averaged
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """How one run went.
+
+    Args:
+        steps: that were played.
+        planned_steps: that the budget was to be worth when it was turned into steps.
+        diverged: why training ended early; empty where it did not.
+        checks: the steps at which validation rows were looked at.
+        distances: the energy distance to validation rows at these steps.
+        rate: nats that the code carries, the mean over the last tenth; None for a model without.
+        independent: whether columns are independent given the code.
+    """
+
+    steps: int
+    planned_steps: int
+    diverged: str = ""
+    checks: tuple[int, ...] = ()
+    distances: tuple[float, ...] = ()
+    rate: float | None = None
+    independent: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:
+        """Rebuild the facts from `to_json`."""
+        lists = {name: tuple(stored[name]) for name in ("checks", "distances")}
+        return cls(**{**stored, **lists})
+
+
+def facts_of(fitted: Fitted) -> RunFacts:
+    """Return what a run's history and configuration tell."""
+    checks = [r for r in fitted.history if "validation" in r]
+    steps = steps_of(fitted.config)
+    likelihood = getattr(getattr(fitted.model, "decoder", None), "likelihood", None)
+    return RunFacts(
+        steps,
+        steps,
+        "",
+        tuple(r["step"] for r in checks),
+        tuple(r["validation"] for r in checks),
+        _rate(fitted.history, steps),
+        getattr(likelihood, "independent", True),
+    )
+
+
+def _rate(history: Sequence[Mapping[str, Any]], steps: int) -> float | None:
+    """Return the mean of the term `rate`, in whichever turn it is, over the last steps."""
+    last = [r["terms"] for r in history if r["step"] >= (1 - LAST) * steps]
+    rates = [v for terms in last for name, v in terms.items() if name.endswith(".rate")]
+    return fmean(rates) if rates else None

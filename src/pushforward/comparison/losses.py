@@ -1,0 +1,150 @@
+r"""Losses: how far models are from real rows, in units that are the same for all of them.
+
+With the value c of the ceiling (other real rows), f of the floor (what anyone can reach), and v of
+a model,
+
+$$\ell = \mathrm{clip}\left(\frac{e(v) - e(c)}{e(f) - e(c)},\, 0,\, 2\right)$$
+
+where e is lower when better: the voting value, its negative where higher is better, and its
+distance from the ceiling's null where that is best. 0 is as good as real rows, or better, which is
+no better; 1 is as bad as the floor; from 2 on, models are equally bad.
+
+Two kinds of chance are in a mean over the seeds of one model: that of the seeds (initial weights,
+batches, generated rows), and that of the test rows, which all models and seeds share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pushforward.measures import Measurement, Scorecard
+from pushforward.measures._intervals import Z
+from pushforward.measures.aspects import ASPECTS, NOT_ALONE
+
+Cards = Sequence[Scorecard | None]  # one a seed; None for a run that diverged
+
+WORST = 2.0  # the largest loss
+RESOLVED = 2.0  # standard errors by which floor and ceiling must differ
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The losses' scale for one measure.
+
+    Args:
+        ceiling: the measurement of other real rows.
+        floor: that of what anyone can reach.
+        error: the standard error, by the chance of rows, of the difference of the two.
+    """
+
+    ceiling: Measurement
+    floor: Measurement
+    error: float
+
+    def excess(self, measurement: Measurement) -> float:
+        """Return how much worse than the ceiling a value is, in the measure's own units."""
+        return self._badness(measurement) - self._badness(self.ceiling)
+
+    def loss(self, measurement: Measurement) -> float:
+        """Return the loss, between 0 and `WORST`."""
+        return min(max(self.excess(measurement) / self.unit, 0.0), WORST)
+
+    @property
+    def unit(self) -> float:
+        """How far the floor is from the ceiling."""
+        return self.excess(self.floor)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the test rows are enough to tell the floor from real rows."""
+        return self.unit > RESOLVED * self.error and math.isfinite(self.unit)
+
+    def _badness(self, measurement: Measurement) -> float:
+        value = measurement.voting_value
+        if self.ceiling.better == "null":
+            return abs(value - (self.ceiling.null or 0.0))
+        return value if self.ceiling.better == "lower" else -value
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a model lost, by one measure or one aspect.
+
+    Args:
+        by_seed: the loss of each seed's run.
+        row_noise: draws of the error that the test rows bring to their mean, the same rows in the
+            draws of every model; empty where there are none.
+        row_variance: the variance of such an error that is known only by itself.
+    """
+
+    by_seed: tuple[float, ...]
+    row_noise: tuple[float, ...] = ()
+    row_variance: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The mean over the seeds."""
+        return fmean(self.by_seed)
+
+
+def average(losses: Sequence[Losses]) -> Losses:
+    """Return the mean of a model's losses by several measures."""
+    noises = [own.row_noise for own in losses if own.row_noise]
+    return Losses(
+        tuple(map(fmean, zip(*(own.by_seed for own in losses), strict=True))),
+        tuple(sum(draws) / len(losses) for draws in zip(*noises, strict=True)),
+        sum(own.row_variance for own in losses) / len(losses) ** 2,
+    )
+
+
+def scales(ceiling: Scorecard, floor: Scorecard) -> dict[str, Scale]:
+    """Return the scale of every measure that has a vote and that both references have."""
+    names = [name for name, m in ceiling.items() if m.aspect and name in floor]
+    return {name: _scale(name, ceiling, floor) for name in names}
+
+
+def _scale(name: str, ceiling: Scorecard, floor: Scorecard) -> Scale:
+    draws = [card.row_noise.get(name) for card in (ceiling, floor)]
+    if draws[0] and draws[1]:
+        variance = fmean((f - c) ** 2 for c, f in zip(*draws, strict=True))
+    else:
+        variance = sum(row_error(card[name]) ** 2 for card in (ceiling, floor))
+    # As many rows again as the real ones are those of either reference.
+    return Scale(ceiling[name], floor[name], math.sqrt(2 * variance))
+
+
+def row_error(measurement: Measurement) -> float:
+    """Return the standard error that a measurement itself states; infinite where it states none."""
+    ends = measurement.interval
+    return math.inf if ends is None else (ends[1] - ends[0]) / (2 * Z)
+
+
+def losses_by(name: str, scale: Scale, cards: Cards) -> Losses:
+    """Return a model's losses by one measure; that of a run without it, or without a card, is 2."""
+    measured = [card for card in cards if card is not None and name in card]
+    by_seed = tuple(
+        WORST if card is None or name not in card else scale.loss(card[name]) for card in cards
+    )
+    if not measured:
+        return Losses(by_seed)
+    share = len(measured) / len(cards) / scale.unit
+    draws = [card.row_noise[name] for card in measured if name in card.row_noise]
+    if len(draws) == len(measured):
+        return Losses(by_seed, tuple(share * fmean(d) for d in zip(*draws, strict=True)))
+    error = fmean(row_error(card[name]) for card in measured)
+    return Losses(by_seed, (), (share * error) ** 2)
+
+
+def voting_aspects(measures: Mapping[str, Scale]) -> dict[str, list[str]]:
+    """Return the measures of each aspect that has a vote: those that tell the floor from real rows.
+
+    An aspect of which only `column_shapes` is left has none (see `NOT_ALONE`).
+    """
+    aspects: dict[str, list[str]] = {aspect: [] for aspect in dict.fromkeys(ASPECTS.values())}
+    for name, scale in measures.items():
+        if scale.resolved:
+            aspects.setdefault(scale.ceiling.aspect, []).append(name)
+    return {aspect: own for aspect, own in aspects.items() if set(own) - set(NOT_ALONE)}
