@@ -77,8 +77,8 @@ def orders(n: int = 80) -> pl.DataFrame:
 def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comparison:
     """Write a folder as `compare` leaves it, with the made-up scorecards."""
     cards: Scorecards = {m: {"best": scorecards(m), "final": scorecards(m)} for m in MODELS}
-    ceiling, floor = scorecard(**CEILING), scorecard(**FLOOR)
-    result = Comparison(folder, list(MODELS), list(SEEDS), cards, ceiling, floor)
+    references = {"ceiling": scorecard(**CEILING), "floor": scorecard(**FLOOR)}
+    result = Comparison(folder, list(MODELS), list(SEEDS), cards, references)
     files = ComparisonFolder(folder)
     description = describe(data) | {"sources": {m: m for m in MODELS}}
     write_json(files.comparison, description | result.to_json())

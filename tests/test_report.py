@@ -230,7 +230,7 @@ def test_scale_runs_from_the_worst_to_the_ceiling(tmp_path: Path) -> None:
     own = scale("coverage", result)
     assert own is not None
     assert (own.position(-0.4), own.position(-0.95)) == (0.0, 1.0)
-    result.ceiling = scorecard(**FLOOR)
+    result.references["ceiling"] = scorecard(**FLOOR)
     assert scale("coverage", result) is None
 
 

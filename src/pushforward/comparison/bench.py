@@ -175,12 +175,12 @@ class Bench:
         fake = self._draw(fitted, seed, checkpoint)
         return self.scorer.score(self.test, fake, seed=seed)
 
-    def references(self) -> tuple[Scorecard, Scorecard]:
-        """Return the scorecards of ceiling and floor."""
+    def references(self) -> dict[str, Scorecard]:
+        """Return the scorecards of what models are compared with, by name."""
         origin = self._origin()
         stored = read_scorecards(self.folder.references, origin)
         if stored is None:
-            self.progress("measuring ceiling and floor", {})
+            self.progress("measuring the references", {})
             n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
             rows = {
                 CEILING: ceiling_rows(self.data, n),
@@ -191,7 +191,7 @@ class Bench:
             write_real_sample(self.folder.sample(REAL), self.data, self.test)
             if self.data.schema.kind != "table":  # its values are those of training rows
                 write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
-        return stored[CEILING], stored[FLOOR]
+        return stored
 
     def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
         """Keep rows of a model's best checkpoint for the report."""

@@ -88,7 +88,7 @@ def compare(
     with locked(folder):
         bench.folder.open_or_create(description)
         cards = bench.run(classes, seeds, settings, own_options)
-        result = Comparison(folder, list(classes), seeds, cards, *bench.references())
+        result = Comparison(folder, list(classes), seeds, cards, bench.references())
         write_json(bench.folder.comparison, description | result.to_json())
     return result
 

@@ -27,7 +27,7 @@ class ComparisonFolder:
 
     @property
     def references(self) -> Path:
-        """The scorecards of ceiling and floor."""
+        """The scorecards of the references: what models are compared with."""
         return self.path / "references.json"
 
     def run(self, model: str, seed: int) -> Folder:

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.text import Text
 
 from pushforward.comparison.decide import Difference, Recommendation, decide
-from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.folder import CEILING, FLOOR, ComparisonFolder
 from pushforward.comparison.table import ComparisonTable
 from pushforward.errors import RunError
 from pushforward.files import read_json
@@ -35,8 +35,9 @@ class Comparison:
         models: the models' names, in the order given.
         seeds: the seeds.
         cards: scorecards by model and checkpoint, one a seed.
-        ceiling: real rows (validation) against the test rows: as good as it gets.
-        floor: independent columns (tables) or a Gaussian fit (others): what anyone can reach.
+        references: the scorecards of what models are compared with, by name: `"ceiling"`, real
+            rows (validation) against the test rows, as good as it gets; `"floor"`, independent
+            columns (tables) or a Gaussian fit (others), what anyone can reach.
 
     Attributes:
         differences: between each pair of models by every measure.
@@ -51,13 +52,22 @@ class Comparison:
     models: list[str]
     seeds: list[int]
     cards: Scorecards
-    ceiling: Scorecard
-    floor: Scorecard
+    references: dict[str, Scorecard]
     differences: list[Difference] = field(init=False)
     recommendation: Recommendation = field(init=False)
 
     def __post_init__(self) -> None:
         self.differences, self.recommendation = decide(self.best_cards, self.floor)
+
+    @property
+    def ceiling(self) -> Scorecard:
+        """The scorecard of other real rows."""
+        return self.references[CEILING]
+
+    @property
+    def floor(self) -> Scorecard:
+        """The scorecard of what anyone can reach."""
+        return self.references[FLOOR]
 
     @property
     def best_cards(self) -> dict[str, list[Scorecard]]:
@@ -81,7 +91,7 @@ class Comparison:
         """Return a Polars frame: one row for each model, seed, checkpoint and measure.
 
         The columns are `model`, `seed`, `checkpoint`, and those of `Scorecard.frame`. Rows of the
-        references (model `"ceiling"` and `"floor"`) have neither seed nor checkpoint.
+        references (their names stand as `model`) have neither seed nor checkpoint.
         """
         return pl.concat(
             card.frame().select(
@@ -98,13 +108,13 @@ class Comparison:
             for checkpoint, cards in self.cards[model].items():
                 for seed, card in zip(self.seeds, cards, strict=True):
                     yield model, seed, checkpoint, card
-        yield "ceiling", None, None, self.ceiling
-        yield "floor", None, None, self.floor
+        for name, card in self.references.items():
+            yield name, None, None, card
 
     @property
     def table(self) -> ComparisonTable:
-        """The measures of all models beside ceiling and floor."""
-        return ComparisonTable(self.best_cards, self.ceiling, self.floor, self.differences)
+        """The measures of all models beside the references."""
+        return ComparisonTable(self.best_cards, self.references, self.differences)
 
     def __repr__(self) -> str:
         models, seeds = ", ".join(self.models), len(self.seeds)
@@ -126,8 +136,7 @@ class Comparison:
                 model: {name: [card.to_json() for card in cards] for name, cards in by_name.items()}
                 for model, by_name in self.cards.items()
             },
-            "ceiling": self.ceiling.to_json(),
-            "floor": self.floor.to_json(),
+            "references": {name: card.to_json() for name, card in self.references.items()},
             "differences": [asdict(difference) for difference in self.differences],
             "recommendation": asdict(self.recommendation),
         }
@@ -137,11 +146,11 @@ class Comparison:
         """Return the comparison in a folder; RunError when there is none, or it is unfinished."""
         path = Path(folder)
         stored = read_json(ComparisonFolder(path).comparison)
-        if "cards" not in stored:
+        if not {"cards", "references"} <= stored.keys():
             msg = f"the comparison in {folder} is not finished: run its command again"
             raise RunError(msg)
-        ceiling, floor = (Scorecard.from_json(stored[name]) for name in ("ceiling", "floor"))
-        return cls(path, stored["models"], stored["seeds"], _cards(stored["cards"]), ceiling, floor)
+        references = {n: Scorecard.from_json(card) for n, card in stored["references"].items()}
+        return cls(path, stored["models"], stored["seeds"], _cards(stored["cards"]), references)
 
 
 def _cards(stored: Mapping[str, Mapping[Checkpoint, list[Any]]]) -> Scorecards:

@@ -1,4 +1,4 @@
-"""A comparison as one table: measures x models, beside ceiling and floor."""
+"""A comparison as one table: measures x models, beside the references."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from pushforward.comparison.decide import Difference, interval, measure_label
+from pushforward.comparison.folder import CEILING
 from pushforward.measures import Measurement, Scorecard
 
 ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better values lie
@@ -30,14 +31,12 @@ class ComparisonTable:
 
     Args:
         cards: the scorecards of each model, one a seed.
-        ceiling: the scorecard of other real rows.
-        floor: the scorecard of what anyone can reach.
+        references: the scorecards of what they are compared with, by name.
         differences: between the models.
     """
 
     cards: Mapping[str, Sequence[Scorecard]]
-    ceiling: Scorecard
-    floor: Scorecard
+    references: Mapping[str, Scorecard]
     differences: Sequence[Difference]
 
     @property
@@ -50,21 +49,19 @@ class ComparisonTable:
     @property
     def head(self) -> list[str]:
         """The names of the columns."""
-        return ["measure", *self.cards, "ceiling", "floor"]
+        return ["measure", *self.cards, *self.references]
 
     def rows(self) -> list[list[TableCell]]:
         """Return one row for each measure."""
-        return [self._row(name, measured) for name, measured in self.ceiling.items()]
+        return [self._row(name, measured) for name, measured in self.references[CEILING].items()]
 
     def _row(self, name: str, ceiling: Measurement) -> list[TableCell]:
         better = {d.better for d in self.differences if d.measure == name}
-        measured = {m: [c[name].value for c in own if name in c] for m, own in self.cards.items()}
-        floor = [self.floor[name].value] if name in self.floor else []
+        measured = {model: _values(own, name) for model, own in self.cards.items()}
         return [
             TableCell(f"{measure_label(name)} {ARROWS[ceiling.better]}"),
             *(TableCell(_mean(values), model in better) for model, values in measured.items()),
-            TableCell(number(ceiling.value)),
-            TableCell(_mean(floor)),
+            *(TableCell(_mean(_values([card], name))) for card in self.references.values()),
         ]
 
     def __rich__(self) -> Table:
@@ -89,6 +86,10 @@ class ComparisonTable:
 def _html(cell: TableCell) -> str:
     text = escape(cell.text)
     return f"<td><b>{text}</b></td>" if cell.bold else f"<td>{text}</td>"
+
+
+def _values(cards: Sequence[Scorecard], name: str) -> list[float]:
+    return [card[name].value for card in cards if name in card]
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""The table of measures: every model beside null, ceiling and floor."""
+"""The table of measures: every model beside the null and the references."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ class MeasureRow:
     direction: str
     cells: list[MeasureCell]
     null: str
-    ceiling: str
-    floor: str
+    references: dict[str, str]
     positions: dict[str, float]
     floor_position: float | None
 
@@ -94,8 +93,7 @@ def _row(
             for m, by_seed in zip(models, measured, strict=True)
         ],
         _mean(nulls, decimals),
-        _mean(_values(comparison.ceiling, name), decimals),
-        _mean(_values(comparison.floor, name), decimals),
+        {n: _mean(_values(card, name), decimals) for n, card in comparison.references.items()},
         *_positions(name, comparison, checkpoint),
     )
 

@@ -78,6 +78,7 @@ def _context(contents: FolderContents) -> dict[str, Any]:
         "real_colour": GREY,
         "measures": {c: measure_table.rows(contents.comparison, c) for c in ("best", "final")},
         "readings": measure_table.readings(contents.comparison),
+        "references": list(contents.comparison.references)[::-1],  # from the worst to the best
         "floor": FLOORS.get(contents.schema.kind, "a Gaussian fit"),
         "privacy": privacy.panel(contents.comparison),
         "forest_plots": forest_plot.forest_plots(contents.comparison, colour),
