@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.cart import cart_rows
+from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
@@ -177,7 +178,9 @@ class Bench:
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
-        origin = self._origin()
+        is_table = self.data.schema.kind == "table"
+        names = [CEILING, FLOOR, *([CART] if is_table else [])]
+        origin = self._origin(references=names)
         stored = read_scorecards(self.folder.references, origin)
         if stored is None:
             self.progress("measuring the references", {})
@@ -186,10 +189,11 @@ class Bench:
                 CEILING: ceiling_rows(self.data, n),
                 FLOOR: floor_rows(self.data, n, generator),
             }
+            rows |= {CART: cart_rows(self.data, n, generator)} if is_table else {}
             stored = {name: self.scorer.score(self.test, fake) for name, fake in rows.items()}
             write_scorecards(self.folder.references, origin, stored)
             write_real_sample(self.folder.sample(REAL), self.data, self.test)
-            if self.data.schema.kind != "table":  # its values are those of training rows
+            if not is_table:  # its values are those of training rows
                 write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
         return stored
 

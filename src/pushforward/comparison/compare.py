@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
-from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
@@ -131,7 +131,7 @@ def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
     if len(set(names)) < len(names) or not names:
         msg = f"name each model once, and at least one; got {', '.join(names) or 'none'}"
         raise ModelError(msg)
-    if reserved := {REAL, CEILING, FLOOR}.intersection(names):
+    if reserved := {REAL, CEILING, FLOOR, CART}.intersection(names):
         msg = f"a model cannot be called {min(reserved)!r}: reports use this name for a reference"
         raise ModelError(msg)
     return dict(zip(names, classes, strict=True))
