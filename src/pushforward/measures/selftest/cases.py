@@ -350,6 +350,7 @@ TABLES = [
         AREA,
         lambda: (_classes(0), _classes(1)),
         short=0.03,
+        target="side",
     ),
 ]
 
