@@ -67,7 +67,7 @@ class MeasureChoice:
         Names and defaults are resolved, because a user's own measures can change them. Of a user's
         function only the name is known, not whether it still computes the same.
         """
-        selection = selected(self.measures, kind, copies=searches_copies(kind))[0]
+        selection = selected(self.measures, kind, copies=True)[0]
         own = any(isinstance(measure, UserMeasure) for measure in selection.values())
         identity = self.to_json(kind) | {"measures": list(selection)}
         known = self.features is None or bool(identity["features"]["hash"])
@@ -78,11 +78,6 @@ def _name(measure: str | MeasureFunction, kind: DataKind) -> str:
     if isinstance(measure, str):
         return measure
     return next(iter(selected([measure], kind, copies=False)[0]))
-
-
-def searches_copies(kind: DataKind) -> bool:
-    """Whether a comparison's default measures search for copies of training rows."""
-    return kind == "table"
 
 
 class Bench:
@@ -115,7 +110,7 @@ class Bench:
         return Scorer(
             self.data,
             measures=self.choice.measures,
-            copies=searches_copies(self.data.schema.kind),
+            copies=True,
             features=self.choice.features,
             target=self.choice.target,
             device=choose_device(self.device),
