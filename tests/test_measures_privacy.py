@@ -256,7 +256,7 @@ def test_the_panel_is_in_the_scorecard_of_a_table_with_training_rows() -> None:
     card = measure(x, y, train=train)
     assert list(card)[-3:] == list(PRIVACY)
     assert CAVEAT in card.notes
-    assert "membership_inference, closest_record, exact_matches" in card.notes[0]
+    assert any(", ".join(PRIVACY) in note for note in card.notes)
     assert not set(PRIVACY) & set(measure(x, y))
     with pytest.raises(MeasureError, match="exact_matches needs the rows that the generator"):
         measure(x, y, measures="exact_matches")
@@ -344,16 +344,16 @@ def flattened(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["image", "array"])
 def test_a_copier_is_noticed_by_the_measures_of_a_comparison(kind: str) -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(400, 3))
+    rows = rng.normal(size=(600, 3))
     if kind == "image":
-        rows = rng.integers(0, 256, (400, 8, 8), dtype=np.uint8)
-    data = pf.read(rows)
+        rows = rng.integers(0, 256, (600, 8, 8), dtype=np.uint8)
+    data = pf.read(rows, split=(0.4, 0.2, 0.4))
     scorer = pf.measures.Scorer(data, copies=True, features=flattened)  # which trains no encoder
     names = ("membership_inference", "closest_record")
     assert set(names) <= set(scorer.measures)
     scorer = pf.measures.Scorer(data, measures=names, features=flattened)
     test, train = data.subset("test"), data.subset("train")
-    copier = scorer.score(test, (train[0][:100], None))
+    copier = scorer.score(test, train)
     honest = scorer.score(test, data.subset("validation"))
     assert copying({name: [m] for name, m in copier.items()}) is not None
     assert copying({name: [m] for name, m in honest.items()}) is None

@@ -151,7 +151,7 @@ def _places(column: Column, target: Any) -> Floats:
     counts = np.bincount(column.codes, minlength=column.size)[:, None]
     means = np.where(counts < MIN_LEAF, 0.0, sums / counts - sums.sum(0) / counts.sum())
     direction = np.linalg.eigh(means.T @ (counts * means))[1][:, -1]
-    return means @ direction
+    return np.asarray(means @ direction)
 
 
 def _sums(column: Column, target: Any) -> Floats:
@@ -168,4 +168,4 @@ def _from_leaves(training: Ints, generated: Ints, rng: np.random.Generator) -> I
     order = np.argsort(training, kind="stable")
     counts = np.bincount(training)
     start = np.cumsum(counts) - counts
-    return order[start[generated] + rng.integers(counts[generated])]
+    return np.asarray(order[start[generated] + rng.integers(counts[generated])])

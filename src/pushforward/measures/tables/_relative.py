@@ -95,7 +95,8 @@ def _skills(task: Task, tested: slice, predictions: Floats, weights: Floats) -> 
         truth, predicted = np.eye(predictions.shape[1])[target.astype(int)], predictions
     errors = np.square(truth - predicted).sum(1)
     spread = np.square(truth - truth.mean(0)).sum(1)
-    return 1 - (weights[:, known] @ errors) / np.maximum(weights[:, known] @ spread, 1e-300)
+    weights = weights[:, known]
+    return np.asarray(1 - (weights @ errors) / np.maximum(weights @ spread, 1e-300))
 
 
 def _shares(generated: Floats, real: Floats) -> Floats:
@@ -104,4 +105,4 @@ def _shares(generated: Floats, real: Floats) -> Floats:
     The smallest real skill that a resample divides by is half of the value: it lies two standard
     errors above 0, so that a resample may reach 0 and below.
     """
-    return np.maximum(generated, 0) / np.maximum(real, real[0] / 2)
+    return np.asarray(np.maximum(generated, 0) / np.maximum(real, real[0] / 2))
