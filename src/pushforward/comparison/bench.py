@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from pushforward.comparison.cart import cart_rows
 from pushforward.comparison.facts import RunFacts, facts_of
-from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
@@ -67,7 +68,7 @@ class MeasureChoice:
         Names and defaults are resolved, because a user's own measures can change them. Of a user's
         function only the name is known, not whether it still computes the same.
         """
-        selection = selected(self.measures, kind, copies=searches_copies(kind))[0]
+        selection = selected(self.measures, kind, copies=True)[0]
         own = any(isinstance(measure, UserMeasure) for measure in selection.values())
         identity = self.to_json(kind) | {"measures": list(selection)}
         known = self.features is None or bool(identity["features"]["hash"])
@@ -78,11 +79,6 @@ def _name(measure: str | MeasureFunction, kind: DataKind) -> str:
     if isinstance(measure, str):
         return measure
     return next(iter(selected([measure], kind, copies=False)[0]))
-
-
-def searches_copies(kind: DataKind) -> bool:
-    """Whether a comparison's default measures search for copies of training rows."""
-    return kind == "table"
 
 
 class Bench:
@@ -116,7 +112,7 @@ class Bench:
         return Scorer(
             self.data,
             measures=self.choice.measures,
-            copies=searches_copies(self.data.schema.kind),
+            copies=True,
             features=self.choice.features,
             target=self.choice.target,
             device=choose_device(self.device),
@@ -190,7 +186,9 @@ class Bench:
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
-        origin = self._origin()
+        is_table = self.data.schema.kind == "table"
+        names = [CEILING, FLOOR, *([CART] if is_table else [])]
+        origin = self._origin(references=names)
         stored = read_scorecards(self.folder.references, origin)
         if stored is None:
             self.progress("measuring the references", {})
@@ -199,10 +197,11 @@ class Bench:
                 CEILING: ceiling_rows(self.data, n),
                 FLOOR: floor_rows(self.data, n, generator),
             }
+            rows |= {CART: cart_rows(self.data, n, generator)} if is_table else {}
             stored = {name: self._measured(fake) for name, fake in rows.items()}
             write_scorecards(self.folder.references, origin, stored)
             write_real_sample(self.folder.sample(REAL), self.data, self.test)
-            if self.data.schema.kind != "table":  # its values are those of training rows
+            if not is_table:  # its values are those of training rows
                 write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
         return stored
 

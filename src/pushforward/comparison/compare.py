@@ -59,7 +59,8 @@ def compare(
         condition: the column or labels to condition on, for data that are not yet a `Dataset`.
         measures: names of measures, or functions with a measure's signature; `"all"`, or None for
             the default ones of the kind of data.
-        target: the column that the measure `utility` predicts; None for the condition, or the last.
+        target: the column that the measure `utility` predicts; None for the condition, or
+            every column in turn.
         features: what to measure of each row: a map from rows in the networks' form (n, ...) to
             vectors (n, d). A plain function is measured with anew each time; one with a `digest`
             (see `pushforward.measures.Features`) is recognised.

@@ -11,7 +11,7 @@ from pushforward.errors import RunError
 from pushforward.files import read_json, write_json
 from pushforward.runs.folder import Folder
 
-REAL, CEILING, FLOOR, CART = "real", "ceiling", "floor", "cart"  # sources of rows beside the models
+REAL, CEILING, FLOOR, CART = "real", "ceiling", "floor", "cart"  # rows beside the models'
 
 
 @dataclass(frozen=True)

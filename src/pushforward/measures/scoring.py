@@ -47,7 +47,8 @@ class Scorer:
         copies: whether the default includes a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
             (n, ...), tensors on `device`, to vectors (n, d).
-        target: the column that `utility` predicts; None for the condition, or the last column.
+        target: the column that `utility` predicts; None for the condition, or every
+            column in turn.
         seed: of the encoder.
         device: where features and measures are computed: `"cpu"`, `"cuda"`, or `"auto"` for a GPU
             where there is one. What works on data frames, or with scikit-learn, stays on the CPU.
@@ -230,7 +231,7 @@ def measure(
             these two, measures that the samples do not allow are left out, and `notes` says why.
         features: what to measure of each row: a map from rows in the networks' form
             (tensors on `device`) to vectors.
-        target: the column that `utility` predicts; None for the last.
+        target: the column that `utility` predicts; None for every column in turn.
         seed: of everything random.
         device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 

@@ -208,7 +208,7 @@ def _met() -> float:
     return 1 - math.prod((N - 1 - i) / (2 * N - 1 - i) for i in range(K))
 
 
-PRDC = {"permutations": 0, "resamples": 0}
+PRDC = {"splits": 0, "resamples": 0}
 # A row and its nearest one are each other's nearest, in two dimensions with this probability: the
 # area of a disc by that of two discs of radius 1 at distance 1 (Clark & Evans 1955).
 MUTUAL = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
@@ -350,6 +350,7 @@ TABLES = [
         AREA,
         lambda: (_classes(0), _classes(1)),
         short=0.03,
+        target="side",
     ),
 ]
 
