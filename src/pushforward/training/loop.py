@@ -35,7 +35,7 @@ from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import Pace, Watch
 from pushforward.training.plan import CHECKS, SAVES, Plan, due, phase
 from pushforward.training.rehearsal import costs
-from pushforward.training.selection import Validation
+from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
 from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
 
@@ -81,7 +81,8 @@ class Loop:
         self.first = steps_of(config) - (self.stage["steps"] or 0)  # of this stage
         self.step = 0
         self.plays = {optimizer.turn.name: 0 for optimizer in self.optimizers}
-        self.best_value, self.best, self.best_step = math.inf, self.average.weights(), 0
+        self.lowest = Reading(math.inf, torch.zeros(1, 1))
+        self.best, self.best_step = self.average.weights(), 0
         self.history: list[Json] = []
         self.validation = Validation(data, settings.seed)
         self.memory = PeakMemory(self.device)
@@ -204,7 +205,7 @@ class Loop:
         else:
             self._keep_time(length)
 
-    def _record(self, validation: float | None) -> None:
+    def _record(self, validation: Reading | None) -> None:
         """Write down the terms' means; the only place where the device is waited for."""
         self._check_finite_terms()
         terms: dict[str, float] = {}
@@ -214,18 +215,18 @@ class Loop:
         record: Json = {"step": self.step, "samples": drawn * self.batches.size}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
         if validation is not None:
-            record |= {"validation": validation, **self._choose(validation)}
+            record |= {"validation": validation.value, **self._choose(validation)}
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
         if self.progress is not None:
             self.progress(record | {"total": self.total})
 
-    def check(self) -> float:
+    def check(self) -> Reading:
         """Return the energy distance between validation rows and as many generated ones."""
         return self.validation.distance(self.average.catch_up())
 
-    def _choose(self, distance: float) -> Json:
+    def _choose(self, distance: Reading) -> Json:
         """Keep the averaged weights if none so far were better, past the first quarter; say so.
 
         Of weights that validation cannot tell apart, those that were trained longest are kept.
@@ -234,12 +235,12 @@ class Loop:
         if 4 * self.step < (self.total or 0):
             self._keep()  # in case it is the last good one
             return {}
-        value, slack = self.validation.choice(self.average.catch_up(), distance)
-        kept = value <= self.best_value + slack
-        self.best_value = min(self.best_value, value)
+        reading = self.validation.choice(self.average.catch_up(), distance)
+        kept = reading.as_good_as(self.lowest)
+        self.lowest = min(self.lowest, reading, key=lambda r: r.value)
         if kept:
             self._keep()
-        return {"chosen_by": value, "kept": kept}
+        return {"chosen_by": reading.value, "kept": kept}
 
     def _keep(self) -> None:
         """Make the present weights the best ones."""
@@ -277,6 +278,7 @@ class Loop:
         for optimizer in self.optimizers:
             name = optimizer.turn.name
             tensors |= {f"turn {name}.{n}": t for n, t in optimizer.state().items()}
+        tensors["lowest"] = self.lowest.parts
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -286,7 +288,7 @@ class Loop:
             "plays": self.plays,
             "seconds": self.seconds(),
             "spent": self.elapsed(),
-            "best": self.best_value,
+            "lowest": self.lowest.value,
             "best step": self.best_step,
         }
         write_tensors(folder.state, tensors, json.dumps(position))
@@ -311,8 +313,8 @@ class Loop:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.step, self.batches.drawn = position["step"], position["drawn"]
         self.plays |= position["plays"]
-        self.before, self.best_value = position["seconds"], position["best"]
-        self.best_step = position["best step"]
+        self.before, self.best_step = position["seconds"], position["best step"]
+        self.lowest = Reading(position["lowest"], tensors["lowest"])
         self.spent = position["spent"] if self.step > self.first else 0.0
         self.history = self.folder.read_history(until=self.step)
         self.folder.write_history(self.history)
