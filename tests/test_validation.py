@@ -127,7 +127,7 @@ def test_the_distance_is_read_once_a_check(monkeypatch: pytest.MonkeyPatch) -> N
     calls: list[int] = []
     distance = Validation.distance
 
-    def counted(self: Validation, model: Any) -> float:
+    def counted(self: Validation, model: Any) -> Reading:
         calls.append(1)
         return distance(self, model)
 

@@ -183,7 +183,8 @@ class Fitted:
     @property
     def foreseen_steps(self) -> int:
         """How many steps were planned for it, before it was shortened or diverged."""
-        return sum(stage.get("foreseen") or stage["steps"] for stage in self.config["schedule"])
+        stages = self.config["schedule"]
+        return sum(stage.get("foreseen") or stage["steps"] or 0 for stage in stages)
 
     @property
     def diverged(self) -> str | None:
