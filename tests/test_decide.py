@@ -295,7 +295,7 @@ def test_the_other_model_is_named_where_every_run_of_one_diverged() -> None:
 
 @pytest.mark.parametrize(("planned", "slow"), [(2001, True), (2000, False)])
 def test_a_budget_that_bought_too_little(planned: int, slow: bool) -> None:
-    found = with_facts(replace(TRAINED, planned_steps=planned))
+    found = with_facts(replace(TRAINED, foreseen_steps=planned))
     assert ("PF204" in codes(found, "a")) is slow
     assert (found.recommendation.model is None) is slow
 

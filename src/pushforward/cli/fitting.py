@@ -240,6 +240,7 @@ def fit(
             **settings,
             **own,
         )
+        display.notes(fitted)
     if as_json:
         print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from pushforward.comparison.cart import cart_rows
+from pushforward.comparison.equal_steps import EqualSteps
 from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
@@ -23,6 +24,7 @@ from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
 from pushforward.data import Dataset
 from pushforward.data.schema import DataKind
+from pushforward.errors import DivergedError
 from pushforward.families.model import Model
 from pushforward.files import digest, read_json, write_json
 from pushforward.measures import Scorecard, Scorer
@@ -30,11 +32,12 @@ from pushforward.measures._applied import MeasureFunction, UserMeasure
 from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures._selection import selected
 from pushforward.nn.device import choose_device
-from pushforward.runs import Checkpoint, Fitted
+from pushforward.runs import Checkpoint, Fitted, load
 from pushforward.runs.fitted import CHECKPOINTS
+from pushforward.runs.folder import Folder
 from pushforward.sampling.request import SampleRequest
 from pushforward.training.fit import fit
-from pushforward.training.settings import Settings
+from pushforward.training.settings import Budget, Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
 
@@ -131,6 +134,7 @@ class Bench:
         """
         cards: Scorecards = {name: {} for name in models}
         facts: dict[str, list[RunFacts]] = {name: [] for name in models}
+        self._fix_steps(models, seeds, settings, options)
         for seed in seeds:
             for name, model in models.items():
                 fitted = self.fit(model, replace(settings, seed=seed), options[name])
@@ -151,17 +155,43 @@ class Bench:
             _ = self.scorer
 
     def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
-        """Train one model on one seed, or load its run."""
-        stage = f"{model.name}, seed {settings.seed}"
-        return fit(
-            self.data,
-            model,
-            out=self.folder.run(model.name, settings.seed).path,
-            device=self.device,
-            progress=lambda record: self.progress(stage, record),
-            **asdict(settings),
-            **options,
-        )
+        """Train one model on one seed, or load its run; of one that diverged, what was kept."""
+        stage, out = f"{model.name}, seed {settings.seed}", self._run(model.name, settings).path
+        try:
+            return fit(
+                self.data,
+                model,
+                out=out,
+                device=self.device,
+                progress=lambda record: self.progress(stage, record),
+                **asdict(settings),
+                **options,
+            )
+        except DivergedError:
+            networks = options.get("networks")
+            return load(out, device=self.device, model=model, networks=networks)
+
+    def _run(self, model: str, settings: Settings) -> Folder:
+        return self.folder.run(model, settings.seed)
+
+    def _fix_steps(
+        self,
+        models: Mapping[str, type[Model]],
+        seeds: Sequence[int],
+        settings: Settings,
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Give every seed of a model the same steps, if any of its runs is still to be trained."""
+        every = [replace(settings, seed=seed) for seed in seeds]
+        new = {name: [own for own in every if not self._run(name, own).finished] for name in models}
+        entrants = {name: (models[name], options[name]) for name, own in new.items() if own}
+        if not entrants or Budget.parse(settings.budget).unit != "seconds":
+            return
+        self.progress("timing the models' steps", {})
+        equal = EqualSteps(self.data, self.folder, self.device)
+        for name, steps in equal.find(entrants, every[0]).items():
+            for own in new[name]:
+                equal.fix(self._run(name, own), entrants[name], own, steps)
 
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""

@@ -30,6 +30,11 @@ class ComparisonFolder:
         """The scorecards of the references: what models are compared with."""
         return self.path / "references.json"
 
+    @property
+    def steps(self) -> Path:
+        """The steps that a budget in seconds allows each model."""
+        return self.path / "steps.json"
+
     def run(self, model: str, seed: int) -> Folder:
         """Return the folder of one run."""
         return Folder(self.path / "runs" / f"{model}-{seed}")

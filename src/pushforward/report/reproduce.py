@@ -12,7 +12,7 @@ from pushforward.data import TableSchema
 from pushforward.report.figures import TextTable
 from pushforward.report.folder import FolderContents, Run
 from pushforward.report.numbers import duration, memory, quantity
-from pushforward.runs.folder import Json, steps_of
+from pushforward.runs.folder import Json, repeating, steps_of
 from pushforward.training.settings import Settings
 
 MISSING = "–"
@@ -102,7 +102,7 @@ def _arguments(contents: FolderContents) -> Json:
 def _fit(contents: FolderContents, run: Run) -> str:
     """Return the line that trains one model on one seed again."""
     condition = None if _constraints(contents) else contents.description["condition"]
-    given: Json = {"budget": f"{_steps(run)} steps", "seed": run.seed}
+    given: Json = {"budget": repeating(run.config["schedule"][0]), "seed": run.seed}
     given |= ({"condition": condition} if condition else {}) | _settings(run, "budget", "seed")
     given["precision"] = run.config.get("precision") or "float32"
     words = "".join(f", {name}={value!r}" for name, value in (given | run.options).items())
