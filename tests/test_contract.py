@@ -83,7 +83,7 @@ def test_a_conditioned_model_learns_the_class(name: str, tmp_path: Path) -> None
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(600, 2)) + 4 * labels[:, None], y=labels)
     data = pf.read(tmp_path / "d.npz", condition="label")
     options = small(name, latent=2, width=32)
-    fitted = pf.fit(data, name, budget="400 steps", batch_size=64, seed=0, **options)
+    fitted = pf.fit(data, name, budget="300 steps", batch_size=64, seed=0, **options)
     for label in (0, 1):
         side = fitted.sample(300, seed=0, condition=label).mean(1) > 2
         assert (side == bool(label)).mean() > 0.9
