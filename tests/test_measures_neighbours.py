@@ -228,6 +228,16 @@ def test_intervals_hold_the_expectation_at_these_sizes(
     assert 180 <= sum(low <= truth <= high for low, high in filter(None, intervals)) <= 198
 
 
+@pytest.mark.parametrize("columns", [9, 143, 144, 163, 1000])
+def test_the_smallest_values_are_found_by_the_minima_of_groups(columns: int) -> None:
+    values = torch.randint(300, (40, columns), generator=torch.Generator().manual_seed(0)).float()
+    values[:, ::7] = torch.inf  # with ties, too
+    found, index = _search._smallest(values, 9)
+    assert torch.equal(found, values.sort(1).values[:, :9])
+    assert torch.equal(values.gather(1, index), found)
+    assert all(len(row.unique()) == 9 for row in index)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("itself", [True, False])
 def test_neighbours_are_exact_where_float32_is_not(seed: int, itself: bool) -> None:

@@ -223,11 +223,11 @@ def test_a_budget_in_seconds_becomes_steps_that_repeat_the_run(tmp_path: Path) -
 def test_a_run_depends_on_its_seed_alone_and_leaves_the_global_state() -> None:
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    first = pf.fit("ring", "gan", budget=30, seed=3)
+    first = pf.fit("ring", "gan", budget=30, seed=3, width=16)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(7)
-    assert_same(weights(first), weights(pf.fit("ring", "gan", budget=30, seed=3)))
-    other = pf.fit("ring", "gan", budget=30, seed=4)
+    assert_same(weights(first), weights(pf.fit("ring", "gan", budget=30, seed=3, width=16)))
+    other = pf.fit("ring", "gan", budget=30, seed=4, width=16)
     assert not torch.equal(
         *(f.states["final"]["generator.trunk.first.weight"] for f in (first, other))
     )
@@ -381,17 +381,20 @@ RUN = [
     "--model",
     "gan",
     "--budget",
-    "600 steps",
+    "400 steps",
     "--width",
     "16",
+    "--batch-size",
+    "32",
 ]
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    whole = pf.fit("ring", "gan", budget="600 steps", width=16, out=tmp_path / "whole")
+    same: dict[str, Any] = {"budget": "400 steps", "width": 16, "batch_size": 32}
+    whole = pf.fit("ring", "gan", **same, out=tmp_path / "whole")
     killed = tmp_path / "killed"
     kills = 0
-    for at in (40, 260):
+    for at in (30, 180):
         with subprocess.Popen([*RUN, "--out", str(killed)]) as process:
             while process.poll() is None and _position(killed) < at:
                 time.sleep(0.01)
@@ -399,8 +402,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> Non
             kills += process.wait() == -signal.SIGKILL
     assert kills == 2
     assert not Folder(killed).finished
-    subprocess.run([*RUN, "--out", str(killed)], check=True, capture_output=True)
-    again = pf.load(killed)
+    again = pf.fit("ring", "gan", **same, out=killed)
     assert_same(weights(whole), weights(again))
     assert_same(whole.states["best"], again.states["best"])
     steps = [record["step"] for record in again.history]
@@ -418,9 +420,9 @@ def _position(folder: Path) -> int:
 
 
 def test_a_finished_run_is_taken_as_it_is(tmp_path: Path) -> None:
-    first = pf.fit("ring", "vae", budget=20, out=tmp_path / "run")
+    first = pf.fit("ring", "vae", budget=20, width=16, out=tmp_path / "run")
     stamp = (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns
-    again = pf.fit("ring", "vae", budget=20, out=tmp_path / "run")
+    again = pf.fit("ring", "vae", budget=20, width=16, out=tmp_path / "run")
     assert (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns == stamp
     assert_same(weights(first), weights(again))
 
@@ -430,6 +432,7 @@ def test_a_disk_that_fills_up_leaves_the_last_state(
 ) -> None:
     import os
 
+    run: dict[str, Any] = {"budget": 400, "width": 16, "batch_size": 32}
     written = 0
     real = os.fsync
 
@@ -442,11 +445,11 @@ def test_a_disk_that_fills_up_leaves_the_last_state(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(pf.RunError, match="No space left on device"):
-        pf.fit("ring", "vae", budget=400, out=tmp_path / "run")
+        pf.fit("ring", "vae", **run, out=tmp_path / "run")
     monkeypatch.undo()
     assert not list((tmp_path / "run").glob("*.partial"))
-    resumed = pf.fit("ring", "vae", budget=400, out=tmp_path / "run")
-    assert_same(weights(resumed), weights(pf.fit("ring", "vae", budget=400)))
+    resumed = pf.fit("ring", "vae", **run, out=tmp_path / "run")
+    assert_same(weights(resumed), weights(pf.fit("ring", "vae", **run)))
 
 
 # --- a run that is shortened, and one that diverges

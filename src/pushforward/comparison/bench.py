@@ -196,11 +196,15 @@ class Bench:
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""
         path = self.folder.scorecards(model, seed)
-        origin = self._origin(weights={name: _weights(fitted, name) for name in CHECKPOINTS})
+        weights = {name: _weights(fitted, name) for name in CHECKPOINTS}
+        origin = self._origin(weights=weights)
         stored = read_scorecards(path, origin)
         if stored is None:
             self.progress(f"{model}, seed {seed}: measuring", {})
-            stored = {name: self._score(fitted, seed, name) for name in CHECKPOINTS}
+            # A checkpoint that was best at the end is both, and measured once.
+            distinct = {hashed: name for name, hashed in weights.items()}
+            cards = {hashed: self._score(fitted, seed, name) for hashed, name in distinct.items()}
+            stored = {name: cards[weights[name]] for name in CHECKPOINTS}
             write_scorecards(path, origin, stored)
         return {name: stored[name] for name in CHECKPOINTS}
 
