@@ -55,10 +55,10 @@ class Partition:
     comb: tuple[int, int] = PLAIN_COMB
 
     @classmethod
-    def empty(cls) -> Partition:
+    def empty(cls, *, missing: bool = True) -> Partition:
         """Return the partition of a column without values: one cell, that of missing values."""
-        none = np.empty(0)
-        return cls(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), missing=1.0)
+        none, share = np.empty(0), 1.0 if missing else None
+        return cls(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), share)
 
     @property
     def n_cells(self) -> int:
