@@ -30,7 +30,7 @@ ROWS = 400
 MODELS = ("vae", "gan")
 CONSTRAINTS = ["opened <= closed", "owed = 2 * lent", "combine(job, town)"]
 UNIQUE = ("name", "born", "pay", "price", "account", "opened", "closed", "lent", "owed")
-COMPARED = ("opened", "closed")  # their bounds are those of all rows
+COMPARED = ("opened", "closed")  # the bounds of all rows are kept, too
 Floats = NDArray[np.float64]
 
 
@@ -80,7 +80,7 @@ class Saved:
         names = [schema.columns[i].name for i in schema.numeric_columns]
         columns = zip(names, *(schema.numeric(rows).numpy().T for rows in both), strict=True)
         return np.concatenate(
-            [_alone(values, values if n in COMPARED else trained) for n, values, trained in columns]
+            [_alone(all_, trained, *[all_] * (n in COMPARED)) for n, all_, trained in columns]
         )
 
     @property
@@ -97,11 +97,11 @@ class Saved:
         return {text for text in written - bounds if len(text) >= 6}
 
 
-def _alone(values: Floats, bounded: Floats) -> Floats:
-    """Return the values that are there once, but for the smallest and largest bounded one."""
+def _alone(values: Floats, *bounded: Floats) -> Floats:
+    """Return the values that are there once, but for the smallest and largest bounded ones."""
     distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     alone = distinct[counts == 1]
-    return np.setdiff1d(alone, [np.nanmin(bounded), np.nanmax(bounded)])
+    return np.setdiff1d(alone, [end(some) for some in bounded for end in (np.nanmin, np.nanmax)])
 
 
 @pytest.fixture(scope="module")
