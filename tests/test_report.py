@@ -300,3 +300,17 @@ def test_seeds_are_given_as_a_number_or_one_by_one(
     contents.comparison.seeds = seeds
     assert flag in reproduce.command(contents)
     assert argument in reproduce.script(contents)
+
+
+def test_rows_of_a_table_are_shown_only_if_they_were_asked_for(
+    folder: Path, page: Page, tmp_path: Path
+) -> None:
+    assert "--example-rows" in page.text
+    assert not [own for tag, own in page.tags if own.get("class") == "raw"]
+    fabricate(tmp_path, read(orders()), example_rows=True)
+    shown = Page(write_report(tmp_path).read_text())
+    tables = [own for tag, own in shown.tags if tag == "table" and own.get("class") == "raw"]
+    assert len(tables) == 1 + len(MODELS)
+    kept = json.loads((tmp_path / "samples" / "real.json").read_text())["examples"]
+    assert kept in [[[text for _, text in row] for row in shown.rows[i : i + 8]]
+                    for i in range(len(shown.rows))]  # fmt: skip

@@ -104,6 +104,14 @@ def compare(
     clip_grad_norm: ClipGradNorm = None,
     learning_rate: LearningRate = None,
     precision: Precision = "auto",
+    example_rows: Annotated[
+        bool,
+        typer.Option(
+            "--example-rows",
+            help="Keep, and show in the report, eight rows of a table and of each model's. Without "
+            "it the folder holds no row of a table.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train models, measure them, and recommend one.
@@ -143,6 +151,7 @@ def compare(
             device=device,
             progress=display.update,
             options=options,
+            example_rows=example_rows,
             **settings,
         )
         display.update("writing the report", {})

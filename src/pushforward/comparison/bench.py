@@ -21,7 +21,7 @@ from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
-from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
+from pushforward.comparison.samples import Samples
 from pushforward.data import Dataset
 from pushforward.data.schema import DataKind
 from pushforward.errors import DivergedError
@@ -93,6 +93,7 @@ class Bench:
         choice: the measures.
         device: where models are trained and measured.
         progress: called with each stage and the training loop's records.
+        example_rows: whether the first rows of tables are kept for the report.
     """
 
     def __init__(
@@ -102,11 +103,14 @@ class Bench:
         choice: MeasureChoice,
         device: str,
         progress: StageProgress,
+        *,
+        example_rows: bool = False,
     ) -> None:
         self.data, self.folder, self.choice = data, folder, choice
         self.device, self.progress = device, progress
         sizes = (data.sizes["test"], data.sizes["validation"], TEST_ROWS)
         self.test = first_rows(data.subset("test"), min(sizes))  # as many as the ceiling has
+        self.samples = Samples(data, folder, self.test, example_rows)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -234,16 +238,20 @@ class Bench:
             rows |= {CART: cart_rows(self.data, n, generator)} if is_table else {}
             stored = {name: self._measured(fake) for name, fake in rows.items()}
             write_scorecards(self.folder.references, origin, stored)
-            write_real_sample(self.folder.sample(REAL), self.data, self.test)
-            if not is_table:  # its values are those of training rows
-                write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
+        self._keep_references()
         return stored
 
+    def _keep_references(self) -> None:
+        """Keep for the report what it shows of the test rows and, beside images, of the floor."""
+        self.samples.keep(REAL, lambda: self.test)
+        if self.data.schema.kind != "table":
+            n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
+            self.samples.keep(FLOOR, lambda: floor_rows(self.data, n, generator))
+
     def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
-        """Keep rows of a model's best checkpoint for the report."""
-        path, origin = self.folder.sample(model), f"{_weights(fitted, 'best')} {seed}"
-        if not has_origin(path, origin):
-            write_sample(path, self.data, self._draw(fitted, seed, "best"), origin)
+        """Keep a sample of a model's best checkpoint for the report."""
+        origin = f"{_weights(fitted, 'best')} {seed}"
+        self.samples.keep(model, lambda: self._draw(fitted, seed, "best"), origin)
 
     def _draw(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> LabelledRows:
         """Return as many generated rows as there are test rows."""

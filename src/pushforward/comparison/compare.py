@@ -45,6 +45,7 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     matters: float = MATTERS,
     ignore: Collection[str] = (),
+    example_rows: bool = False,
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -71,6 +72,9 @@ def compare(
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
         ignore: codes of findings, such as `"PF202"`, that are neither shown nor heeded.
+        example_rows: whether the folder keeps, and the report shows, the first eight rows of the
+            test table and of each model's. Otherwise it holds no row of a table. See
+            `docs/folder.md`.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -92,9 +96,17 @@ def compare(
     choice = MeasureChoice(None if measures is None else listed(measures), target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
     require_function("progress", progress)
-    bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
+    bench = Bench(
+        dataset,
+        ComparisonFolder(folder),
+        choice,
+        device,
+        progress or _silent,
+        example_rows=example_rows,
+    )
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
-    description = describe(dataset) | {"sources": sources} | choice.to_json(dataset.schema.kind)
+    description = describe(dataset) | {"sources": sources, "example_rows": example_rows}
+    description |= choice.to_json(dataset.schema.kind)
     bench.prepare(list(classes), seeds)
     with locked(folder):
         bench.folder.open_or_create(description)

@@ -44,8 +44,12 @@ class ComparisonFolder:
         return self.run(model, seed).path / "scorecard.json"
 
     def sample(self, source: str) -> Path:
-        """Return the rows that the report shows of one source: real, a model, the floor."""
+        """Return the images or arrays that the report shows of one source: real, a model, floor."""
         return self.path / "samples" / f"{source}.safetensors"
+
+    def summary(self, source: str) -> Path:
+        """Return what the report shows of one source's table: counts and associations."""
+        return self.path / "samples" / f"{source}.json"
 
     def open_or_create(self, description: Mapping[str, Any]) -> None:
         """Start a comparison on these data; RunError when the folder belongs to other data."""

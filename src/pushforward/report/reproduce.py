@@ -52,6 +52,7 @@ def command(contents: FolderContents) -> str:
     flags["out"] = _out(contents)
     words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
     words += [f"--constraint {quote(text)}" for text in _constraints(contents)]
+    words += ["--example-rows"] if contents.description.get("example_rows") else []
     return " ".join(["pushforward compare", quote(contents.description["data"]), *words])
 
 
@@ -63,6 +64,7 @@ def script(contents: FolderContents) -> str:
         given.pop("condition", None)
     options = {model: runs[0].options for model, runs in contents.runs.items() if runs[0].options}
     given |= {"options": options} if options else {}
+    given |= {"example_rows": True} if contents.description.get("example_rows") else {}
     given["out"] = _out(contents)
     features = contents.description.get("features")
     lines = [f"    {name}={value!r}," for name, value in given.items()]

@@ -13,7 +13,7 @@ from pushforward.data.numeric import Ints
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
-from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
+from pushforward.data.tables.constraints import Combination, Constraint, ConstraintSet, PartsStep
 from pushforward.data.tables.frames import FrameFormat, by_name
 from pushforward.data.tables.identifiers import (
     Identifier,
@@ -135,7 +135,11 @@ def fit_table(
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
-    """Learn what is needed to satisfy the constraints."""
+    """Learn what is needed to satisfy the constraints; DataError for combinations of rare ones."""
+    combined = [str(c) for c in options.constraints if isinstance(c, Combination)]
+    if combined and options.rare == "name":
+        msg = f"rare='name' stores no rare category, and {combined[0]!r} stores all of its columns"
+        raise DataError(f"{msg}; leave one of the two out")
     return ConstraintSet.fit(
         frame,
         train,
@@ -231,10 +235,9 @@ def _identifier_note(summary: ColumnSummary) -> str:
     if summary.kind is not None or summary.dtype.is_integer() or is_key(summary):
         return f"column {name!r} holds identifiers: generated anew by their pattern, none is stored"
     return (
-        f"check: column {name!r} holds text that is nearly all different, e.g. "
-        f"{summary.examples[0]!r}: it is generated anew by its pattern, unrelated to the other "
-        f"columns; if it should be learned, read it with overrides={{{name!r}: 'categorical'}} "
-        f"(--override {quote(f'{name}=categorical')})"
+        f"check: column {name!r} holds text that is nearly all different: it is generated anew by "
+        "its pattern, unrelated to the other columns; if it should be learned, read it with "
+        f"overrides={{{name!r}: 'categorical'}} (--override {quote(f'{name}=categorical')})"
     )
 
 

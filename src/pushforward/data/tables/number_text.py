@@ -187,12 +187,8 @@ def _chosen(
         return as_group, None
     if mark == "." or decimal_comma:
         return as_point, None
-    example = digits[0]
-    return as_group, f"reads {example!r} as {example.replace(',', '')}, not as {_point(example)}"
-
-
-def _point(digits: str) -> str:
-    return digits.replace(",", ".")
+    # an example from the table would put a value of one row into every folder with its notes
+    return as_group, "reads a comma as a mark of thousands: '1,234' as 1234, not as 1.234"
 
 
 def _is_negative(groups: Any) -> pl.Series:

@@ -93,6 +93,13 @@ class NumericCodec(ColumnCodec):
             number_format=text_formats.numbers.get(summary.name),
         )
 
+    @classmethod
+    def of_values(cls, values: pl.Series, text_formats: TextFormats) -> NumericCodec:
+        """Return the codec of a column that is not modelled itself: it never has cells."""
+        summary = ColumnSummary.of(values, "numeric")
+        cells = Partition.empty(missing=summary.present < summary.rows)
+        return replace(cls.without_cells(summary, text_formats), partition=cells)
+
     def with_cells(self, numbers: Floats, missing: bool) -> NumericCodec:
         """Return the codec with atoms and bins of the numbers of training rows."""
         return replace(self, partition=_partition(numbers, self.decimals, missing))

@@ -45,7 +45,7 @@ def parse_times(
     if not written:
         return column, None, None
     parsed, form = _parsed(column, written[0])
-    return parsed, form, _undecided(written, text[0]) if form else None
+    return parsed, form, _undecided(written) if form else None
 
 
 def format_times(values: pl.Series, time_format: str) -> pl.Series:
@@ -54,12 +54,12 @@ def format_times(values: pl.Series, time_format: str) -> pl.Series:
     return text.str.to_uppercase() if "%^" in time_format else text
 
 
-def _undecided(written: list[str], example: str) -> str | None:
+def _undecided(written: list[str]) -> str | None:
     """Return a note where day and month of a date, both in numbers, may change places."""
     orders = {_fields(form) for form in written if {"d", "m"} <= set(_fields(form))}
     if not any(_swapped(order) in orders for order in orders):
         return None
-    return f"reads {example!r} with the {'day' if _day_first(written[0]) else 'month'} first"
+    return f"reads dates with the {'day' if _day_first(written[0]) else 'month'} first"
 
 
 def _fields(form: str) -> str:
