@@ -21,6 +21,7 @@ from pushforward.data.images import ImageSchema
 from pushforward.data.numeric import Ints, to_numpy
 from pushforward.data.pixel_range import clip_to, given_range
 from pushforward.data.raw_data import RawData
+from pushforward.data.reading import Reading
 from pushforward.data.schema import ClassCondition, Dataset, Schema, SplitName
 from pushforward.data.sources import MAX_ROWS_IN_MEMORY, load_source
 from pushforward.data.split import digest, folder_split
@@ -104,29 +105,14 @@ def read(
     Raises:
         DataError: the data cannot be read, or an argument does not fit them.
     """
+    parsed = None if constraints is None else tuple(parse(constraints))
+    reading = Reading.of(source, locals() | {"constraints": parsed}, DEFAULTS)
     if isinstance(source, Dataset):
-        _refuse_arguments(
-            condition=condition,
-            labels=labels,
-            key=key,
-            seed=seed,
-            split=split,
-            overrides=overrides,
-            rare=rare,
-            constraints=constraints,
-            metadata=metadata,
-            kind=kind,
-            range=range,
-            resize=resize,
-            crop=crop,
-            name=name,
-            header=header,
-        )
+        _refuse_arguments(reading)
         return source
     resizing = Resizing.parse(resize, crop)
     raw = load_source(source, key=key, header=header, resizing=resizing)
-    text_formats, parsed = raw.text_formats, tuple(parse(constraints or ()))
-    options = TableOptions(condition, overrides or {}, rare, text_formats, parsed)
+    options = TableOptions(condition, overrides or {}, rare, raw.text_formats, parsed or ())
     if metadata is not None:
         options = options.with_metadata(read_metadata(metadata))
     match raw.data:
@@ -153,7 +139,11 @@ def read(
         or digest(dataset.schema, dataset.rows, dataset.labels, dataset.splits),
         notes=ranked([*raw.notes, *options.metadata.notes, *dataset.notes]),
         log_density=raw.log_density,
+        reading=reading,
     )
+
+
+DEFAULTS = {name: p.default for name, p in inspect.signature(read).parameters.items()}
 
 
 def ranked(notes: Iterable[str]) -> tuple[str, ...]:
@@ -170,16 +160,11 @@ def schema_from_json(data: Mapping[str, Any]) -> Schema:
         raise DataError(f"{msg}; read the data again") from None
 
 
-def _refuse_arguments(**arguments: Any) -> None:
+def _refuse_arguments(reading: Reading) -> None:
     """Raise DataError for an argument of `read` beside a data set that is already read."""
-    defaults = {name: p.default for name, p in inspect.signature(read).parameters.items()}
-    given = [
-        f"{name}="
-        for name, value in arguments.items()
-        if (value is not None if defaults[name] is None else value != defaults[name])
-    ]
-    if given:
-        msg = f"{', '.join(given)} cannot change a Dataset, which is encoded and split already"
+    if reading.arguments:
+        given = ", ".join(f"{name}=" for name in reading.arguments)
+        msg = f"{given} cannot change a Dataset, which is encoded and split already"
         raise DataError(f"{msg}; give the arguments when the data are first read")
 
 
@@ -278,7 +263,7 @@ def _array_splits(
     """Return the splits: those that the source has, unless the user gives shares; and a note."""
     if not raw.splits:
         return split_rows(len(raw.data), shares, seed), ""
-    if shares != inspect.signature(read).parameters["split"].default:
+    if shares != DEFAULTS["split"]:
         note = "the folders train, validation and test are split anew, as split= says"
         return split_rows(len(raw.data), shares, seed), note
     return folder_split(raw.splits, shares, seed)
