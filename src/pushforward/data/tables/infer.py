@@ -46,6 +46,7 @@ class TableOptions:
         text_formats: of numbers and times that are written as text.
         constraints: what must hold in every row.
         metadata: of a file; their kinds and formats are already merged into the other fields.
+        objects: the columns whose text stands for objects, so that no other text may stand there.
     """
 
     condition: str | None = None
@@ -54,6 +55,7 @@ class TableOptions:
     text_formats: TextFormats = field(default_factory=TextFormats)
     constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
+    objects: frozenset[str] = frozenset()
 
     def with_metadata(self, metadata: Metadata) -> TableOptions:
         """Return the options, completed by metadata; what the user states takes precedence."""
@@ -77,7 +79,8 @@ class TableOptions:
         """
         condition = None if self.condition is None else frame_format.name_of(self.condition)
         kinds = {frame_format.name_of(label): kind for label, kind in self.kinds.items()}
-        return replace(self, condition=condition, kinds=kinds)
+        objects = frame_format.spelled_objects
+        return replace(self, condition=condition, kinds=kinds, objects=objects)
 
     def validate(self, names: Sequence[str]) -> None:
         """Raise DataError for an unknown column, kind or handling of rare values."""
@@ -104,6 +107,11 @@ class TableOptions:
             raise DataError(f"{msg} to Int64 or, if they are names, to String")
         kind = "categorical" if name == self.condition else self.kinds.get(name)
         return ColumnSummary(name, dtype, kind)
+
+    def category(self, summary: ColumnSummary, sample: pl.Series) -> CategoricalCodec:
+        """Learn a column of categories."""
+        plain_text = summary.name not in self.objects
+        return CategoricalCodec.fit(summary, sample, self.rare, names_rare=plain_text)
 
 
 def fit_table(
@@ -163,7 +171,7 @@ class SchemaBuilder:
         """Learn a column from the summary of all rows and a sample of the training rows."""
         _refuse_unsuitable_kind(summary, self.options.kinds.get(summary.name))
         if summary.name == self.options.condition:
-            self.condition_column = _condition_codec(summary, sample, self.options.rare)
+            self.condition_column = _condition_codec(summary, sample, self.options)
             return
         kind = summary.kind or _infer_kind(summary, sample)
         remarks = _missing_remarks(summary)
@@ -171,7 +179,7 @@ class SchemaBuilder:
             self.identifiers.append(Identifier.fit(summary))
             self.notes += [_identifier_note(summary)]
         elif kind in ("categorical", "boolean"):
-            category = CategoricalCodec.fit(summary, sample, self.options.rare)
+            category = self.options.category(summary, sample)
             self.columns.append(category)
             remarks += _rare_remarks(summary, category, sample)
         else:
@@ -313,7 +321,7 @@ def _refuse_unsuitable_kind(summary: ColumnSummary, kind: str | None) -> None:
 
 
 def _condition_codec(
-    summary: ColumnSummary, sample: pl.Series, rare: RareHandling
+    summary: ColumnSummary, sample: pl.Series, options: TableOptions
 ) -> CategoricalCodec:
     """Return the codec of the condition's column."""
     levels = summary.levels
@@ -322,7 +330,7 @@ def _condition_codec(
         count = f"more than {MAX_CLASSES}" if levels is None else classes
         msg = f"the condition {summary.name!r} must have at most {MAX_CLASSES} classes, got {count}"
         raise DataError(f"{msg}; choose another column")
-    return CategoricalCodec.fit(summary, sample, rare)
+    return options.category(summary, sample)
 
 
 def _missing_remarks(summary: ColumnSummary) -> list[str]:
