@@ -24,7 +24,7 @@ from pushforward.data.raw_data import RawData
 from pushforward.data.reading import Reading
 from pushforward.data.schema import ClassCondition, Dataset, Schema, SplitName
 from pushforward.data.sources import MAX_ROWS_IN_MEMORY, load_source
-from pushforward.data.split import digest, folder_split
+from pushforward.data.split import digest, folder_split, grouped_split
 from pushforward.data.split import split as split_rows
 from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
@@ -83,7 +83,8 @@ def read(
         rare: how a table's rare categories are handled. `"draw"`: in a column with more than 1000,
             all but the 255 most frequent share one cell, and are generated as often as they occur.
             `"name"`: those, and in every column the values of fewer than 20 training rows, are not
-            stored; generated rows say "(rare)", or are missing in a column that is not text.
+            stored; generated rows say "(rare)", or are missing in a column that is not text (but
+            numbers, intervals, UUIDs).
             `"keep"`: each has a cell of its own.
         constraints: what must hold in every row of a table, as text (`"start <= end"`,
             `"0 <= age <= 120"`, `"combine(city, state)"`, `"total = price * quantity"`) or as
@@ -261,12 +262,11 @@ def _array_splits(
     raw: RawData, shares: Shares, seed: int
 ) -> tuple[Mapping[SplitName, Tensor], str]:
     """Return the splits: those that the source has, unless the user gives shares; and a note."""
-    if not raw.splits:
-        return split_rows(len(raw.data), shares, seed), ""
-    if shares != DEFAULTS["split"]:
-        note = "the folders train, validation and test are split anew, as split= says"
-        return split_rows(len(raw.data), shares, seed), note
-    return folder_split(raw.splits, shares, seed)
+    if raw.splits and shares == DEFAULTS["split"]:
+        return folder_split(raw.splits, shares, seed, raw.groups)
+    splits, note = grouped_split(len(raw.data), shares, seed, raw.groups)
+    anew = "the folders train, validation and test are split anew, as split= says"
+    return splits, "; ".join(filter(None, [note, anew if raw.splits else ""]))
 
 
 def _condition(

@@ -71,8 +71,10 @@ def _load_path(path: Path, key: str | None, resizing: Resizing | None, *, header
     name = path.name.lower().removesuffix(".gz")
     ending = Path(name).suffix
     if ending in IMAGE_ENDINGS:
-        images, _, notes = read_images([path], resizing)
-        return RawData(str(path), images, notes=notes, from_folder=True)
+        found = read_images([path], resizing)
+        return RawData(
+            str(path), found.images, notes=found.notes, from_folder=True, groups=found.groups
+        )
     if ending not in READERS or (name != path.name.lower() and ending not in GZIPPED):
         endings = ", ".join(READERS)
         msg = f"{path}: unknown ending {ending!r}; save it as {endings}, or give a folder of images"
@@ -96,6 +98,7 @@ def _folder(path: Path, resizing: Resizing | None) -> RawData:
         notes=found.notes,
         from_folder=True,
         splits=found.splits,
+        groups=found.groups,
     )
 
 
