@@ -30,7 +30,7 @@ from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
-from pushforward.data.tables.metadata import read_metadata
+from pushforward.data.tables.metadata import Metadata, read_metadata
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
 from pushforward.data.tables.tails import refine_tails
@@ -112,10 +112,11 @@ def read(
         _refuse_arguments(reading)
         return source
     resizing = Resizing.parse(resize, crop)
-    raw = load_source(source, key=key, header=header, resizing=resizing)
+    known = Metadata() if metadata is None else read_metadata(metadata)
+    stated = TableOptions(condition, {**known.kinds, **(overrides or {})}).stated_kinds
+    raw = load_source(source, key=key, header=header, resizing=resizing, kinds=stated)
     options = TableOptions(condition, overrides or {}, rare, raw.text_formats, parsed or ())
-    if metadata is not None:
-        options = options.with_metadata(read_metadata(metadata))
+    options = options.with_metadata(known) if metadata is not None else options
     match raw.data:
         case np.ndarray() | Tensor():
             _refuse_table_options(options)
