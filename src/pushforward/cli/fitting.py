@@ -135,7 +135,7 @@ def compare(
     from pushforward.report import compare as run
 
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
@@ -234,7 +234,7 @@ def fit(
     from pushforward.training.fit import fit as train
 
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:

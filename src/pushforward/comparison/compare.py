@@ -210,6 +210,7 @@ def describe(data: Dataset) -> dict[str, Any]:
         "notes": list(data.notes),
         "rows": data.sizes,
         "condition": None if condition is None else condition.name,
+        "reading": data.reading.to_json(),
     }
 
 

@@ -176,9 +176,9 @@ class NumericCodec(ColumnCodec):
         """Return values as the user wrote them."""
         if values.dtype == pl.String:
             return values
-        if self.number_format is not None:
+        if self.number_format is not None or (self.from_text and values.dtype.is_numeric()):
             present = values.fill_nan(None) if values.dtype.is_float() else values
-            return self.number_format.format(present)
+            return (self.number_format or NumberFormat()).format(present)
         if not self.time_format:
             return values
         if self.offset_ticks:  # on the clock of the file
