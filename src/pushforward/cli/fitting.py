@@ -25,6 +25,7 @@ from pushforward.cli.parameters import (
     LearningRate,
     Metadata,
     NoHeader,
+    NoRelations,
     Override,
     PixelRange,
     Precision,
@@ -90,6 +91,7 @@ def compare(
     ] = None,
     key: Key = None,
     constraint: Constraint = None,
+    no_relations: NoRelations = False,
     rare: Rare = "draw",
     override: Override = None,
     metadata: Metadata = None,
@@ -129,6 +131,7 @@ def compare(
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
@@ -187,6 +190,7 @@ def fit(
     condition: Condition = None,
     key: Key = None,
     constraint: Constraint = None,
+    no_relations: NoRelations = False,
     rare: Rare = "draw",
     override: Override = None,
     metadata: Metadata = None,
@@ -227,6 +231,7 @@ def fit(
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)

@@ -59,6 +59,7 @@ def read(
     crop: bool = False,
     name: str | None = None,
     header: bool = True,
+    relations: bool = True,
 ) -> Dataset:
     """Read data, infer their schema, encode, split and hash them.
 
@@ -100,6 +101,9 @@ def read(
         name: of the data set; by default that of the source.
         header: whether the first line of a CSV file names the columns; else they are called
             column_1, column_2, ...
+        relations: whether relations between columns that hold in every row of a table (`amount =
+            price * quantity`, `sent <= paid`) become constraints, as if they had been stated. A
+            note names each of them.
 
     Raises:
         DataError: the data cannot be read, or an argument does not fit them.
@@ -121,12 +125,15 @@ def read(
             crop=crop,
             name=name,
             header=header,
+            relations=relations,
         )
         return source
     resizing = Resizing.parse(resize, crop)
     raw = load_source(source, key=key, header=header, resizing=resizing)
     text_formats, parsed = raw.text_formats, tuple(parse(constraints or ()))
-    options = TableOptions(condition, overrides or {}, rare, text_formats, parsed)
+    options = TableOptions(
+        condition, overrides or {}, rare, text_formats, parsed, relations=relations
+    )
     if metadata is not None:
         options = options.with_metadata(read_metadata(metadata))
     match raw.data:
@@ -190,6 +197,7 @@ def _refuse_table_options(options: TableOptions) -> None:
         "rare": options.rare != "draw",
         "constraints": options.constraints,
         "metadata": options.metadata.columns,
+        "relations": not options.relations,
     }
     names = [name for name, value in given.items() if value]
     if names:

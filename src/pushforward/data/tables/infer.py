@@ -13,7 +13,13 @@ from pushforward.data.numeric import Ints
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
-from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
+from pushforward.data.tables.constraints import (
+    Constraint,
+    ConstraintSet,
+    Derived,
+    PartsStep,
+    RelationFinder,
+)
 from pushforward.data.tables.frames import FrameFormat, by_name
 from pushforward.data.tables.identifiers import (
     Identifier,
@@ -46,6 +52,7 @@ class TableOptions:
         text_formats: of numbers and times that are written as text.
         constraints: what must hold in every row.
         metadata: of a file; their kinds and formats are already merged into the other fields.
+        relations: whether relations that hold in every row become constraints.
     """
 
     condition: str | None = None
@@ -54,6 +61,7 @@ class TableOptions:
     text_formats: TextFormats = field(default_factory=TextFormats)
     constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
+    relations: bool = True
 
     def with_metadata(self, metadata: Metadata) -> TableOptions:
         """Return the options, completed by metadata; what the user states takes precedence."""
@@ -120,6 +128,10 @@ def fit_table(
     options.validate(frame.columns)
     options.metadata.validate_values(frame)
     frame, options, notes = _parse_text(frame, options)
+    if options.relations:
+        found = find_relations(frame, options)
+        options = replace(options, constraints=(*options.constraints, *found))
+        notes += map(_relation_note, found)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
     builder = SchemaBuilder(options, names, constraint_set, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
@@ -132,6 +144,34 @@ def fit_table(
         builder.add(summary, values[train])
     notes = [*builder.notes, *builder.constraint_set.notes]
     return builder.schema(frame.columns, frame_format), notes
+
+
+def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constraint]:
+    """Return the relations between columns that hold in every row, and that the user may state.
+
+    Columns of stated constraints, the condition and columns of a stated kind that is not a number
+    or a time are not computed; keys are no operands.
+    """
+    stated = {name for constraint in options.constraints for name in constraint.columns}
+    operands, categories = [], []
+    for values in frame.iter_columns():
+        kind = options.kinds.get(values.name)
+        if values.dtype.is_numeric() or values.dtype.is_temporal():
+            is_number = kind not in ("categorical", "boolean", "identifier")
+            operands += [values.name] if is_number and values.name != options.condition else []
+        elif kind != "identifier" and options.rare != "name":  # factors would store rare categories
+            categories.append(values.name)
+    return RelationFinder(
+        frame, operands, set(operands) - stated, categories, options.text_formats
+    ).find()
+
+
+def _relation_note(relation: Constraint) -> str:
+    """Return the note on a relation that was found."""
+    told = "(relations=False, or --no-relations, to model the columns freely)"
+    if isinstance(relation, Derived):
+        return f"{relation} in every row: it is computed, not modelled {told}"
+    return f"{relation} in every row: generated rows keep to it {told}"
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
