@@ -61,7 +61,7 @@ class TableOptions:
     text_formats: TextFormats = field(default_factory=TextFormats)
     constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
-    relations: bool = True
+    relations: bool = False
 
     def with_metadata(self, metadata: Metadata) -> TableOptions:
         """Return the options, completed by metadata; what the user states takes precedence."""
