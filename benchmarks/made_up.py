@@ -252,7 +252,7 @@ def run(name: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:
     command("sample", folder / "run", "-n", ROWS, "--seed", seed, "--out", fake)
     card = json.loads(command("measure", real, fake, "--json")[0])
     shown = ("column_shapes", "pair_trends")
-    values = {m["name"]: m["value"] for m in card["measures"] if m.get("name") in shown}
+    values = {name: card["measures"][name]["value"] for name in shown if name in card["measures"]}
     return {
         "file": name,
         "seed": seed,
