@@ -25,6 +25,7 @@ from pushforward.cli.parameters import (
     LearningRate,
     Metadata,
     NoHeader,
+    NoRelations,
     Override,
     PixelRange,
     Precision,
@@ -90,6 +91,7 @@ def compare(
     ] = None,
     key: Key = None,
     constraint: Constraint = None,
+    no_relations: NoRelations = False,
     rare: Rare = "draw",
     override: Override = None,
     metadata: Metadata = None,
@@ -137,6 +139,7 @@ def compare(
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)
@@ -196,6 +199,7 @@ def fit(
     condition: Condition = None,
     key: Key = None,
     constraint: Constraint = None,
+    no_relations: NoRelations = False,
     rare: Rare = "draw",
     override: Override = None,
     metadata: Metadata = None,
@@ -236,6 +240,7 @@ def fit(
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
+    reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
         display.notes(dataset)

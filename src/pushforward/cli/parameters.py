@@ -241,6 +241,14 @@ Constraint = Annotated[
         help="Rule that all rows of a table obey, such as 'start <= end'. Repeatable.",
     ),
 ]
+NoRelations = Annotated[
+    bool,
+    typer.Option(
+        "--no-relations",
+        help="Do not look for relations that hold in every row of a table, such as amount = price "
+        "* quantity.",
+    ),
+]
 NoHeader = Annotated[
     bool,
     typer.Option("--no-header", help="The first line of a CSV file is data, not names."),

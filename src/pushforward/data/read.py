@@ -60,6 +60,7 @@ def read(
     crop: bool = False,
     name: str | None = None,
     header: bool = True,
+    relations: bool = True,
 ) -> Dataset:
     """Read data, infer their schema, encode, split and hash them.
 
@@ -102,6 +103,9 @@ def read(
         name: of the data set; by default that of the source.
         header: whether the first line of a CSV file names the columns; else they are called
             column_1, column_2, ...
+        relations: whether relations between columns that hold in every row of a table (`amount =
+            price * quantity`, `sent <= paid`) become constraints, as if they had been stated. A
+            note names each of them.
 
     Raises:
         DataError: the data cannot be read, or an argument does not fit them.
@@ -115,7 +119,9 @@ def read(
     known = Metadata() if metadata is None else read_metadata(metadata)
     stated = TableOptions(condition, {**known.kinds, **(overrides or {})}).stated_kinds
     raw = load_source(source, key=key, header=header, resizing=resizing, kinds=stated)
-    options = TableOptions(condition, overrides or {}, rare, raw.text_formats, parsed or ())
+    options = TableOptions(
+        condition, overrides or {}, rare, raw.text_formats, parsed or (), relations=relations
+    )
     options = options.with_metadata(known) if metadata is not None else options
     match raw.data:
         case np.ndarray() | Tensor():
@@ -177,6 +183,7 @@ def _refuse_table_options(options: TableOptions) -> None:
         "rare": options.rare != "draw",
         "constraints": options.constraints,
         "metadata": options.metadata.columns,
+        "relations": not options.relations,
     }
     names = [name for name, value in given.items() if value]
     if names:

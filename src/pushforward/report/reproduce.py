@@ -28,6 +28,7 @@ FLAGS = {  # of the command line, for the arguments of `read`
     "resize": "--resize",
     "crop": "--crop",
     "header": "--no-header",
+    "relations": "--no-relations",
 }
 OF_NO_DATA = ("name",)  # arguments that leave the rows as they are
 PAIRS = {"range": "..", "resize": "x"}  # what stands between two numbers

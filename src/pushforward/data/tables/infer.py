@@ -13,7 +13,14 @@ from pushforward.data.numeric import Ints
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
-from pushforward.data.tables.constraints import Combination, Constraint, ConstraintSet, PartsStep
+from pushforward.data.tables.constraints import (
+    Combination,
+    Constraint,
+    ConstraintSet,
+    Derived,
+    PartsStep,
+    RelationFinder,
+)
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
     Identifier,
@@ -47,6 +54,7 @@ class TableOptions:
         constraints: what must hold in every row.
         metadata: of a file; their kinds and formats are already merged into the other fields.
         objects: the columns whose text stands for objects, so that no other text may stand there.
+        relations: whether relations that hold in every row become constraints.
     """
 
     condition: str | None = None
@@ -56,6 +64,7 @@ class TableOptions:
     constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
     objects: frozenset[str] = frozenset()
+    relations: bool = False
 
     def with_metadata(self, metadata: Metadata) -> TableOptions:
         """Return the options, completed by metadata; what the user states takes precedence."""
@@ -134,6 +143,10 @@ def fit_table(
     options.metadata.validate_values(frame)
     frame, formats, notes = parse_table(frame, options.text_formats, options.stated_kinds)
     options = replace(options, text_formats=formats)
+    if options.relations:
+        found = find_relations(frame, options)
+        options = replace(options, constraints=(*options.constraints, *found))
+        notes += map(_relation_note, found)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
     builder = SchemaBuilder(options, names, constraint_set, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
@@ -146,6 +159,34 @@ def fit_table(
         builder.add(summary, values[train])
     notes = [*builder.notes, *builder.constraint_set.notes]
     return builder.schema(frame.columns, frame_format), notes
+
+
+def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constraint]:
+    """Return the relations between columns that hold in every row, and that the user may state.
+
+    Columns of stated constraints, the condition and columns of a stated kind that is not a number
+    or a time are not computed; keys are no operands.
+    """
+    stated = {name for constraint in options.constraints for name in constraint.columns}
+    operands, categories = [], []
+    for values in frame.iter_columns():
+        kind = options.kinds.get(values.name)
+        if values.dtype.is_numeric() or values.dtype.is_temporal():
+            is_number = kind not in ("categorical", "boolean", "identifier")
+            operands += [values.name] if is_number and values.name != options.condition else []
+        elif kind != "identifier" and options.rare != "name":  # factors would store rare categories
+            categories.append(values.name)
+    return RelationFinder(
+        frame, operands, set(operands) - stated, categories, options.text_formats
+    ).find()
+
+
+def _relation_note(relation: Constraint) -> str:
+    """Return the note on a relation that was found."""
+    told = "(relations=False, or --no-relations, to model the columns freely)"
+    if isinstance(relation, Derived):
+        return f"{relation} in every row: it is computed, not modelled {told}"
+    return f"{relation} in every row: generated rows keep to it {told}"
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:

@@ -5,7 +5,8 @@
 A constraint (`definitions`) states what must hold. Steps (`difference`, `combination`, `derived`)
 transform a table that satisfies it to one without the constraint, which is modelled, and back;
 `constraint_set` applies them in the order that `dependencies` finds. `parts` needs no constraint:
-it splits a column whose values have structure that is finer than a bin.
+it splits a column whose values have structure that is finer than a bin. `relations` finds
+constraints that the user has not stated.
 """
 
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet
@@ -18,6 +19,7 @@ from pushforward.data.tables.constraints.definitions import (
     parse,
 )
 from pushforward.data.tables.constraints.parts import PartsStep
+from pushforward.data.tables.constraints.relations import RelationFinder
 
 __all__ = [
     "Bounds",
@@ -27,5 +29,6 @@ __all__ = [
     "Derived",
     "Inequality",
     "PartsStep",
+    "RelationFinder",
     "parse",
 ]

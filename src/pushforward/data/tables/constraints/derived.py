@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Mask
-from pushforward.data.tables.column_summary import is_real
+from pushforward.data.tables.column_summary import TICKS_PER_SECOND, is_real
 from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.difference import Limits
+from pushforward.data.tables.constraints.factors import Factors, category_texts, fit_factors
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.number_line import NumberLine
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
+SECONDS_PER_DAY = 86_400
+HALF = 0.6  # of the last digit: the operands are rounded themselves, and a half either way
 ROUNDING_ERROR = {np.float64: 1e-12, np.float32: 1e-6}  # relative to the largest number of a row
 
 
@@ -34,6 +37,9 @@ class DerivedStep:
         formula: of the other columns.
         flag: the name of a modelled column of truth values: whether the column is missing although
             its formula has a value; None if it never is.
+        factors: of the categories of the formula's `factor(column)`.
+
+    In a formula, times and durations count in seconds.
     """
 
     kind: ClassVar[str] = "derived"
@@ -41,6 +47,7 @@ class DerivedStep:
     column: NumericCodec
     formula: Formula
     flag: str | None = None
+    factors: Factors = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -53,12 +60,37 @@ class DerivedStep:
     ) -> DerivedStep:
         """Learn a column's decimals, and whether it is missing where its formula has a value."""
         for operand in [values, *(frame[name] for name in formula.columns)]:
-            if not (operand.dtype.is_numeric() or operand.dtype == pl.Boolean):
-                msg = f"column {operand.name!r} must hold numbers to compute {formula.text!r}"
-                raise DataError(f"{msg}, got {operand.dtype}")
-        column = NumericCodec.of_values(values, text_formats)
-        missing = np.isnan(column.encode(values)) & ~np.isnan(cls(column, formula).compute(frame))
-        return cls(column, formula, flag if missing.any() else None)
+            _refuse_text(operand, formula)
+        step = cls(NumericCodec.of_values(values, text_formats), formula)
+        if formula.category is not None:
+            step = replace(step, factors=step._fit_factors(frame))
+        missing = np.isnan(step.column.encode(values)) & ~np.isnan(step.compute(frame))
+        return replace(step, flag=flag) if missing.any() else step
+
+    def _fit_factors(self, frame: pl.DataFrame) -> Factors:
+        """Learn the factor f of each category: the column is a + b f."""
+        assert self.formula.category is not None
+        at_0, at_1 = (
+            self.formula.evaluate(
+                self._operands(frame) | {self.formula.category: np.full(len(frame), f)}
+            )
+            for f in (0.0, 1.0)
+        )
+        given = self.given(frame)
+        keys = category_texts(frame[self.formula.category])
+        return fit_factors(keys, given - at_0, at_1 - at_0, self.tolerance(given))
+
+    def given(self, frame: pl.DataFrame) -> Floats:
+        """Return the column's values (n,) as a formula counts them."""
+        return self._amounts(self.column.encode(frame[self.column.name]))
+
+    def tolerance(self, magnitudes: Floats) -> Floats:
+        """Return by how much values of these magnitudes may differ from their formula.
+
+        It is `HALF` a unit of their last digit, and the rounding error of floats.
+        """
+        float_type = np.float32 if self.column.dtype == pl.Float32 else np.float64
+        return ROUNDING_ERROR[float_type] * np.abs(magnitudes) + HALF * self.resolution
 
     @property
     def name(self) -> str | None:
@@ -72,29 +104,51 @@ class DerivedStep:
 
     def compute(self, frame: pl.DataFrame) -> Floats:
         """Return the formula's values (n,), rounded to the column's decimals."""
-        values = self.formula.evaluate(self._operands(frame))
+        values = self.evaluate(frame)
         if self.column.decimals is None:
             return values
         scale = 10.0**self.column.decimals
-        return np.round(values * scale) / scale
+        return self._amounts(np.round(self._numbers(values) * scale) / scale)
+
+    def evaluate(self, frame: pl.DataFrame) -> Floats:
+        """Return the formula's values (n,), not rounded."""
+        return self.formula.evaluate(self._operands(frame))
 
     def _operands(self, frame: pl.DataFrame) -> dict[str, Floats]:
-        return {name: _floats(frame[name]) for name in self.formula.columns}
+        category = self.formula.category
+        operands = {n: _floats(frame[n]) for n in self.formula.columns if n != category}
+        if category is None or not self.factors:
+            return operands
+        keys = category_texts(frame[category])
+        return operands | {category: np.array([self.factors.get(key, np.nan) for key in keys])}
+
+    @property
+    def resolution(self) -> float:
+        """A unit of the column's last digit; 0 for full precision."""
+        if self.column.decimals is None:
+            return 0.0
+        return 10.0**-self.column.decimals * self.column.unit / _ticks_per_second(self.column.dtype)
+
+    def _amounts(self, numbers: Floats) -> Floats:
+        """Return the numbers of the codec as a formula counts them."""
+        if is_real(self.column.dtype):
+            return numbers
+        ticks = numbers * self.column.unit + self.column.origin
+        return ticks / _ticks_per_second(self.column.dtype)
+
+    def _numbers(self, amounts: Floats) -> Floats:
+        """Return amounts as numbers of the codec."""
+        if is_real(self.column.dtype):
+            return amounts
+        ticks = amounts * _ticks_per_second(self.column.dtype)
+        return (ticks - self.column.origin) / self.column.unit
 
     def holds(self, frame: pl.DataFrame) -> Mask:
-        """Return in which rows (n,) the column equals its formula.
-
-        They may differ by half a unit of its last digit, as a half may be rounded either way.
-        """
-        given = self.column.encode(frame[self.column.name]) + self._origin
-        operands = self._operands(frame)
+        """Return in which rows (n,) the column equals its formula, up to its tolerance."""
+        given, operands = self.given(frame), self._operands(frame)
         computed = self.formula.evaluate(operands)
         magnitudes = [np.abs(x) for x in (given, computed, *operands.values())]
-        float_type = np.float32 if self.column.dtype == pl.Float32 else np.float64
-        tolerance = ROUNDING_ERROR[float_type] * np.fmax.reduce(magnitudes)
-        if self.column.decimals is not None:
-            tolerance = tolerance + 0.5 * 10.0**-self.column.decimals
-        equal = np.abs(given - computed) <= tolerance
+        equal = np.abs(given - computed) <= self.tolerance(np.fmax.reduce(magnitudes))
         missing = np.isnan(given) & (np.isnan(computed) | (self.flag is not None))
         return np.asarray(equal | missing, dtype=np.bool_)
 
@@ -115,7 +169,7 @@ class DerivedStep:
             values = np.where(frame[self.flag].to_numpy(), np.nan, values)
             frame = frame.drop(self.flag)
         try:
-            return frame.with_columns(self.column.decode(values - self._origin))
+            return frame.with_columns(self.column.decode(self._numbers(values)))
         except (pl.exceptions.PolarsError, OverflowError):
             msg = (
                 f"column {self.column.name!r} = {self.formula.text} ranges from "
@@ -124,10 +178,6 @@ class DerivedStep:
             )
             raise DataError(msg) from None
 
-    @property
-    def _origin(self) -> int:
-        return 0 if is_real(self.column.dtype) else self.column.origin
-
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
@@ -135,6 +185,7 @@ class DerivedStep:
             "column": self.column.to_json(),
             "formula": self.formula.text,
             "flag": self.flag,
+            "factors": [[key, factor] for key, factor in self.factors.items()],
         }
 
     @classmethod
@@ -142,9 +193,33 @@ class DerivedStep:
         """Rebuild from `to_json`."""
         column = column_from_json(data["column"])
         assert isinstance(column, NumericCodec)
-        return cls(column, Formula(data["formula"]), data["flag"])
+        factors = {key: float(factor) for key, factor in data.get("factors", ())}
+        return cls(column, Formula(data["formula"]), data["flag"], factors)
+
+
+def _refuse_text(operand: pl.Series, formula: Formula) -> None:
+    """Raise DataError for an operand that is neither a number nor a time nor a category."""
+    dtype = operand.dtype
+    if operand.name == formula.category:
+        if dtype.is_float() or dtype.is_temporal():
+            msg = f"column {operand.name!r} must hold categories to have factors, got {dtype}"
+            raise DataError(msg)
+    elif not (dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean):
+        msg = f"column {operand.name!r} must hold numbers to compute {formula.text!r}"
+        raise DataError(f"{msg}, got {dtype}")
+
+
+def _ticks_per_second(dtype: pl.DataType) -> float:
+    """Return how many of the integers that Polars stores are a second; 1 for numbers."""
+    if not dtype.is_temporal():
+        return 1.0
+    if dtype == pl.Date:
+        return 1 / SECONDS_PER_DAY
+    return float(TICKS_PER_SECOND[getattr(dtype, "time_unit", "ns")])
 
 
 def _floats(values: pl.Series) -> Floats:
-    """Return numbers with NaN for missing."""
-    return values.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
+    """Return numbers, or times in seconds, with NaN for missing."""
+    ticks = values.to_physical() if values.dtype.is_temporal() else values
+    numbers = ticks.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return numbers.astype(np.float64) / _ticks_per_second(values.dtype)

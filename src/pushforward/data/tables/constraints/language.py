@@ -24,7 +24,8 @@ TOKEN = re.compile(
     r"|(?P<word>[^\W\d]\w*)"
 )
 WORD = re.compile(r"[^\W\d]\w*")
-COMBINE = "combine"
+COMBINE, FACTOR = "combine", "factor"
+CALLS = (COMBINE, FACTOR)
 HELP = (
     "write e.g. 'low <= high', '0 <= age <= 120', 'start >= 2020-01-31', 'total = price * quantity'"
     " or 'combine(city, state)', and names with blanks in backticks"
@@ -67,7 +68,7 @@ def parse_text(text: str) -> ParsedText:
     def placeholder(match: re.Match[str]) -> str:
         kind, key = match.lastgroup or "", f"_{len(names) + len(times)}"
         token = match[kind]
-        is_call = token == COMBINE and text[match.end() :].lstrip().startswith("(")
+        is_call = token in CALLS and text[match.end() :].lstrip().startswith("(")
         if kind == "number" or (kind == "word" and is_call):
             return token
         if kind == "time":
@@ -98,7 +99,7 @@ def _parse_time(token: str, text: str) -> date:
 
 def quote_name(name: str) -> str:
     """Return a column's name as it is written in the language."""
-    if WORD.fullmatch(name) and name != COMBINE:
+    if WORD.fullmatch(name) and name not in CALLS:
         return name
     mark = next((mark for mark in "`\"'" if mark not in name), None)
     if mark is None or not name:

@@ -1,0 +1,198 @@
+"""Formulas that may be those of a column, by a few rows: products, sums, times a duration apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+
+import numpy as np
+
+from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.tables.constraints.language import quote_name
+
+REFUTING_ROWS, FIRST_ROWS = 200, 32  # these many of them refute most candidates
+TELLING_ROWS = 10  # with values other than 0: fewer refute nothing, and confirm nothing
+MAX_OPERANDS = 12  # columns of which all products of three are tried
+MAX_PARTS = 8  # of a sum
+COEFFICIENT_ERROR = 0.01  # of a fitted coefficient that is 1 or -1
+COST_OF_FACTORS = 10  # a constant for each category is tried after all that have one constant
+UNITS = (1, 60, 3600, 86_400)  # of a duration, in seconds
+
+Values = Mapping[str, Floats]  # (n,) of each column
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A right-hand side, times a constant if it is `scaled`.
+
+    Args:
+        text: of the formula, without constant and factors.
+        columns: that it has.
+        values: (n,) in a few rows.
+        cost: what is simpler costs less.
+        scaled: whether a constant is to be found.
+        by: the column for each category of which a constant is to be found, or None.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+    values: Floats
+    cost: int
+    scaled: bool = True
+    by: str | None = None
+
+
+def products(values: Values) -> Iterator[Candidate]:
+    """Yield products and quotients of two columns, and products of three or with percentages."""
+    numbers, factors = [*map(_column, values, values.values())], [*_shares(values)]
+    pairs = [_times(a, b, 3) for a, b in combinations(numbers, 2)]
+    yield from numbers
+    yield from pairs
+    yield from (_over(a, b) for a, b in permutations(numbers, 2))
+    yield from (_times(a, share, 4) for a in numbers for share in factors)
+    if len(numbers) <= MAX_OPERANDS:
+        yield from (_times(pair, share, 6) for pair in pairs for share in factors)
+        yield from (_times(_times(a, b, 3), c, 6) for a, b, c in combinations(numbers, 3))
+
+
+def _column(name: str, values: Floats) -> Candidate:
+    return Candidate(quote_name(name), (name,), values, 2)
+
+
+def _times(a: Candidate, b: Candidate, cost: int) -> Candidate:
+    text, columns = f"{a.text} * {b.text}", a.columns + b.columns
+    return Candidate(text, columns, a.values * b.values, cost)
+
+
+def _over(a: Candidate, b: Candidate) -> Candidate:
+    with np.errstate(all="ignore"):
+        return Candidate(f"{a.text} / {b.text}", a.columns + b.columns, a.values / b.values, 5)
+
+
+def _shares(values: Values) -> Iterator[Candidate]:
+    """Yield what shares and percentages leave, or add: 1 - x, 1 + x / 100."""
+    for name, x in values.items():
+        largest = np.abs(x).max(initial=0, where=~np.isnan(x))
+        for unit, divided in ((1, ""), (100, " / 100")):
+            if unit / 100 < largest <= unit:
+                text = f"{quote_name(name)}{divided}"
+                yield Candidate(f"(1 - {text})", (name,), 1 - x / unit, 2)
+                yield Candidate(f"(1 + {text})", (name,), 1 + x / unit, 2)
+
+
+def sums(values: Values) -> Iterator[Candidate]:
+    """Yield the sums and differences of two columns."""
+    for a, b in combinations(values, 2):
+        yield Candidate(
+            f"{quote_name(a)} + {quote_name(b)}", (a, b), values[a] + values[b], 0, False
+        )
+    for a, b in permutations(values, 2):
+        yield Candidate(
+            f"{quote_name(a)} - {quote_name(b)}", (a, b), values[a] - values[b], 1, False
+        )
+
+
+def ends(times: Values, numbers: Values) -> Iterator[Candidate]:
+    """Yield a time and a duration after it, in seconds, minutes, hours or days."""
+    for start in times:
+        for name in numbers:
+            for unit in UNITS:
+                text = f"{quote_name(start)} + {unit} * {quote_name(name)}"
+                end = times[start] + unit * numbers[name]
+                yield Candidate(text.replace(" 1 *", ""), (start, name), end, 0, False)
+
+
+def durations(times: Values) -> Iterator[Candidate]:
+    """Yield the time between two, in seconds, minutes, hours or days."""
+    for start, end in permutations(times, 2):
+        for unit in UNITS:
+            text = f"({quote_name(end)} - {quote_name(start)}) / {unit}"
+            passed = (times[end] - times[start]) / unit
+            yield Candidate(text, (end, start), passed, 7, False)
+
+
+def not_refuted(
+    name: str,
+    y: Floats,
+    tolerance: Floats,
+    candidates: Sequence[Candidate],
+    codes: Mapping[str, Ints],
+) -> Iterator[Candidate]:
+    """Yield the candidates that may be column `name` with values y (n,), by a few rows.
+
+    Args:
+        name: of the column.
+        y: (n,) its values, NaN where missing.
+        tolerance: (n,) by how much a value may differ from its formula.
+        candidates: with values in the same rows.
+        codes: (n,) of the columns whose categories may have factors.
+    """
+    candidates = [c for c in candidates if name not in c.columns]
+    if not candidates:
+        return
+    values = np.stack([candidate.values for candidate in candidates])
+    first = np.flatnonzero(np.isfinite(y) & (y != 0))[:FIRST_ROWS]
+    ratios, width = _ratios(y[first], tolerance[first], values[:, first])
+    refuted = ~_clustered(ratios, width)
+    values = values[~refuted]
+    candidates = [c for c, is_refuted in zip(candidates, refuted, strict=True) if not is_refuted]
+    ratios, width = _ratios(y, tolerance, values)
+    possible = ~((values == 0) & (np.abs(y) > tolerance)).any(axis=1)
+    everywhere = np.zeros(len(y), np.int64)
+    has_one = possible & _is_constant(ratios, width, everywhere)
+    is_one = possible & (np.abs(ratios - 1) <= width + 1e-12).any(axis=1)
+    for i in np.flatnonzero(has_one):
+        if candidates[i].scaled or is_one[i]:
+            yield candidates[i]
+    several = np.flatnonzero(possible & ~has_one & _clustered(ratios, width))
+    for by, of_rows in codes.items():
+        for i in several[_is_constant(ratios[several], width[several], of_rows)]:
+            if candidates[i].scaled:
+                yield replace(candidates[i], by=by, cost=candidates[i].cost + COST_OF_FACTORS)
+
+
+def _is_constant(ratios: Floats, width: Floats, codes: Ints) -> Mask:
+    """Return which ratios (k, n) may be one constant for each code (n,), up to their width."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=codes.min() - 1))
+    ratios, width = ratios[:, order], width[:, order]
+    present = np.isfinite(ratios)
+    low = np.maximum.reduceat(np.where(present, ratios - width, -np.inf), starts, axis=1)
+    high = np.minimum.reduceat(np.where(present, ratios + width, np.inf), starts, axis=1)
+    telling = present.sum(axis=1) >= TELLING_ROWS + (low > -np.inf).sum(axis=1)
+    return np.asarray((low <= high).all(axis=1) & telling)
+
+
+def _ratios(y: Floats, tolerance: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return y / values (k, n), NaN where it says nothing, and by how much it may differ."""
+    with np.errstate(all="ignore"):
+        ratios, width = y / values, np.abs(tolerance / values)
+    return np.where(np.isfinite(ratios) & (y != 0), ratios, np.nan), width
+
+
+def _clustered(ratios: Floats, width: Floats) -> Mask:
+    """Return in which rows (k,) most of the ratios (k, n) have an equal one, up to their width."""
+    order = np.argsort(ratios, axis=1)  # NaN comes last
+    ratios, width = (np.take_along_axis(x, order, axis=1) for x in (ratios, width))
+    close = np.diff(ratios, axis=1) <= width[:, 1:] + width[:, :-1]
+    return np.asarray(close.sum(axis=1) > np.isfinite(ratios).sum(axis=1) / 2)
+
+
+def long_sum(y: Floats, values: Values) -> Candidate | None:
+    """Return the sum of three or more columns, with signs, that y may be: by least squares."""
+    x = np.stack([*values.values()], axis=1) if len(values) > 2 else np.empty((len(y), 0))
+    rows = np.isfinite(y) & np.isfinite(x).all(axis=1)
+    if rows.sum() < 2 * max(x.shape[1], 1):
+        return None
+    scale = np.abs(x[rows]).max(axis=0, initial=0) + 1e-300
+    coefficients = np.linalg.lstsq(x[rows] / scale, y[rows], rcond=None)[0] / scale
+    signs = np.round(coefficients)
+    is_sum = np.abs(coefficients - signs)[np.ptp(x[rows], axis=0) > 0] < COEFFICIENT_ERROR
+    n_parts = np.count_nonzero(signs)
+    if not (is_sum.all() and 2 < n_parts <= MAX_PARTS and np.abs(signs).max() == 1):
+        return None
+    parts = sorted(zip(signs, values, strict=True), key=lambda part: part[0] < 0)
+    text = " ".join(f"{'+' if s > 0 else '-'} {quote_name(n)}" for s, n in parts if s)
+    columns = tuple(n for s, n in parts if s)
+    return Candidate(text.removeprefix("+ "), columns, x @ signs, 0, False)
