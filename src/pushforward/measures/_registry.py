@@ -105,9 +105,11 @@ MEASURES: dict[DataKind, dict[str, Apply]] = {
         "energy_pixels": Applied(energy, "values", "_pixels"),
         "sliced_wasserstein_pixels": Applied(sliced_wasserstein, "values", "_pixels"),
         "mmd_pixels": Applied(mmd, "values", "_pixels"),
+        "exact_matches": _by_neighbours(exact_matches, "values"),
     },
     "array": {
         **SHARED,
+        "exact_matches": _by_neighbours(exact_matches, "values"),
         "histogram_js": Applied(histogram_js),
         "histogram_kl": Applied(histogram_kl),
     },
