@@ -78,7 +78,7 @@ def compare(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Column that the measure utility predicts. By default --condition, or the last."
+            help="Column that the measure utility predicts. By default --condition, or all in turn."
         ),
     ] = None,
     features: Annotated[
@@ -114,6 +114,19 @@ def compare(
             "it the folder holds no row of a table.",
         ),
     ] = False,
+    matters: Annotated[
+        float | None,
+        typer.Option(
+            help="Smallest difference between models that matters to you, as a share of the way "
+            "from the floor to real rows. By default 0.02.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="Code of a finding, such as PF202, to leave out; can be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train models, measure them, and recommend one.
@@ -133,9 +146,11 @@ def compare(
     chosen = listed(measures) if own else known_measures(measures)
 
     from pushforward.cli.console import Display, err
+    from pushforward.comparison.findings import require_codes
     from pushforward.data import read
     from pushforward.report import compare as run
 
+    ignored = require_codes(ignore or ())
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
@@ -155,6 +170,8 @@ def compare(
             progress=display.update,
             options=options,
             example_rows=example_rows,
+            ignore=ignored,
+            **({} if matters is None else {"matters": matters}),
             **settings,
         )
         display.update("writing the report", {})
@@ -169,7 +186,9 @@ def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:
         print_json(result.to_json() | {"report": str(report)})
     else:
         out.print(result.table)
-        typer.echo(str(result.recommendation))
+        typer.echo(f"\n{result.recommendation}\n")
+        for finding in result.findings:
+            typer.echo(f"{finding} ({finding.page})")
         typer.echo(f"Report: {report}")
 
 
