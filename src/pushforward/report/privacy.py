@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pushforward.comparison.decide import leaks_rows, measure_label, privacy_warning
+from pushforward.comparison.findings.copies import leaks_rows
 from pushforward.comparison.result import Comparison
+from pushforward.comparison.words import joined, measure_label
 from pushforward.measures import CAVEAT, PRIVACY, Measurement
 from pushforward.report.numbers import decimals_for, fixed
 
@@ -56,11 +57,15 @@ def panel(comparison: Comparison) -> Privacy | None:
         for name in PRIVACY
         if all(measured := [[c[name] for c in cards[m] if name in c] for m in comparison.models])
     ]
-    verdicts = [privacy_warning(m, cards[m]) or _no_leak(m) for m in comparison.models]
+    verdicts = [_verdict(model, i, rows) for i, model in enumerate(comparison.models)]
     return Privacy(rows, verdicts, CAVEAT) if rows else None
 
 
-def _no_leak(model: str) -> str:
+def _verdict(model: str, i: int, rows: Sequence[PrivacyRow]) -> str:
+    """Say whether a model, the i-th of every row, gives training rows away."""
+    leaking = [row.name for row in rows if row.cells[i].leaks]
+    if leaking:
+        return f"{model} leaks training rows, by {joined(leaking)}."
     return f"{model}: none of these measures finds training rows in its samples."
 
 
