@@ -15,7 +15,8 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import pushforward as pf
-from pushforward.comparison.decide import floor_warning, paired_differences, privacy_warning
+from pushforward.comparison.decide import decide
+from pushforward.comparison.findings import COPIES
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     CAVEAT,
@@ -273,7 +274,9 @@ def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
 
 
 def card(**values: float) -> Scorecard:
-    made: dict[str, Any] = {"mmd": Measurement("mmd", values.pop("mmd", 0.1))}
+    made: dict[str, Any] = {
+        "mmd": Measurement("mmd", values.pop("mmd", 0.1), aspect="joint structure")
+    }
     for name, value in values.items():
         made[name] = Measurement(name, value, value - 0.05, value + 0.05, null=0.5, better="null")
     return Scorecard(made)
@@ -282,11 +285,10 @@ def card(**values: float) -> Scorecard:
 def test_privacy_has_no_vote_and_leaks_are_named() -> None:
     leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.57, 0.52)]
     tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
-    assert {d.measure for d in paired_differences({"a": leaky, "b": tight})} == {"mmd"}
-    warning = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
-    assert warning is None
-    named = privacy_warning("a", leaky)
-    assert named is not None
-    assert named.startswith("a leaks training rows, by membership inference:")
-    assert privacy_warning("b", tight) is None
-    assert privacy_warning("b", [Scorecard({})]) is None
+    floor = card(mmd=0.2, membership_inference=0.5, closest_record=0.5)
+    decision = decide({"a": leaky, "b": tight}, {"ceiling": tight[0], "floor": floor})
+    assert {own.measure for own in decision.losses} == {"mmd"}
+    named = [found for found in decision.findings if found.code == COPIES]
+    assert [(found.model, found.vetoes) for found in named] == [("a", "model")]
+    assert "membership inference" in named[0].evidence
+    assert "closest record" not in named[0].evidence

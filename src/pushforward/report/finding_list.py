@@ -46,6 +46,12 @@ def _entry(findings: Sequence[Finding]) -> FindingEntry:
         first.title,
         first.page,
         CONSEQUENCES.get(first.vetoes, ""),
-        [f"{f.evidence[:1].upper()}{f.evidence[1:]}" for f in findings],
+        list(map(_sentence, findings)),
         list(dict.fromkeys(f.advice for f in findings)),
     )
+
+
+def _sentence(finding: Finding) -> str:
+    """Return the evidence with a capital, unless it begins with the model's name."""
+    text = finding.evidence
+    return text if text.startswith(finding.model or " ") else text[:1].upper() + text[1:]
