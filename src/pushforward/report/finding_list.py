@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pushforward.comparison.findings import Finding
 
-CONSEQUENCES = {"comparison": "forbids any recommendation", "model": "forbids this model"}
+CONSEQUENCES = {"comparison": "no model is recommended", "model": "not recommended"}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from pushforward.comparison.decide import MeanLoss
@@ -19,7 +20,7 @@ from pushforward.measures.aspects import ASPECTS
 from pushforward.report.numbers import fixed, percent
 
 ENDS = (1.0, 1.5, WORST)  # where the axis may end; the first that holds every mark is taken
-TICKS = {0.0: "real rows", 1.0: "floor", WORST: "worst"}
+TICKS = {0.0: "real rows", 1.0: "floor", WORST: "or more"}
 UNRESOLVED = "on these test rows, they cannot tell the floor from real rows"
 ALONE = "by itself, it says nothing of a model: raking sets it"
 
@@ -86,18 +87,17 @@ class LossAxis:
     Args:
         groups: of measures.
         undrawn: the measures without a scale, as their floor is no worse than real rows.
-        end: the loss at which the axis ends.
     """
 
     groups: list[LossGroup]
     undrawn: str
-    end: float = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def end(self) -> float:
+        """The loss at which the axis ends."""
         marks = (mark for group in self.groups for row in group.rows for mark in row.marks)
         reach = max((mark.ends[1] if mark.ends else mark.mean for mark in marks), default=0.0)
-        end = next((end for end in ENDS if reach <= end), WORST)
-        object.__setattr__(self, "end", end)
+        return next((end for end in ENDS if reach <= end), WORST)
 
     @property
     def ticks(self) -> dict[float, str]:
@@ -117,20 +117,9 @@ class LossAxis:
 def loss_axis(comparison: Comparison, colours: Mapping[str, str]) -> LossAxis:
     """Return the figure of a comparison's losses."""
     measures = scales(comparison.ceiling, comparison.floor)
-    by_measure: dict[str, list[MeanLoss]] = {}
-    for loss in comparison.losses:
-        by_measure.setdefault(loss.measure, []).append(loss)
-    rows = {
-        name: LossRow(
-            measure_label(name),
-            [
-                *(_mark(loss, colours[loss.model]) for loss in own),
-                *_reference(comparison, name, measures[name]),
-            ],
-        )
-        for name, own in by_measure.items()
-    }
-    voting = {name: own[0].aspect for name, own in by_measure.items() if own[0].votes}
+    rows = {name: _row(name, scale, comparison, colours) for name, scale in measures.items()}
+    rows = {name: row for name, row in rows.items() if row.marks}
+    voting = {own.measure: own.aspect for own in comparison.losses if own.votes}
     silent = [name for name in rows if name not in voting]
     reasons = {name: ALONE if measures[name].resolved else UNRESOLVED for name in silent}
     groups = [LossGroup(*group) for group in _grouped(rows, voting)]
@@ -139,13 +128,22 @@ def loss_axis(comparison: Comparison, colours: Mapping[str, str]) -> LossAxis:
     return LossAxis(groups, joined(undrawn) if undrawn else "")
 
 
+def _row(
+    name: str, scale: Scale, comparison: Comparison, colours: Mapping[str, str]
+) -> LossRow:
+    """Return a measure's row; without marks where models have no loss by it."""
+    own = [loss for loss in comparison.losses if loss.measure == name]
+    marks = [_mark(loss, colours[loss.model]) for loss in own]
+    card = comparison.references.get(CART)
+    if marks and card is not None and name in card:
+        marks.append(LossMark(CART, "", losses_by(name, scale, [card]).mean))
+    return LossRow(measure_label(name), marks)
+
+
 def aspect_order(aspects: Sequence[str]) -> list[str]:
     """Return aspects, each once, in the order in which everything lists them."""
-    known = dict.fromkeys(ASPECTS.values())
-    return [
-        *(a for a in known if a in aspects),
-        *(a for a in dict.fromkeys(aspects) if a not in known),
-    ]
+    order = dict.fromkeys([*ASPECTS.values(), *aspects])
+    return [aspect for aspect in order if aspect in aspects]
 
 
 def _grouped(
@@ -161,10 +159,3 @@ def _mark(loss: MeanLoss, colour: str) -> LossMark:
     low, high = (math.nan if end is None else end for end in (loss.low, loss.high))
     ends = (max(low, 0.0), min(high, WORST)) if math.isfinite(high - low) else None
     return LossMark(loss.model, colour, loss.mean, ends)
-
-
-def _reference(comparison: Comparison, name: str, scale: Scale) -> Iterator[LossMark]:
-    """Yield the mark of `cart`, which is trees for columns given those before them."""
-    card = comparison.references.get(CART)
-    if card is not None and name in card:
-        yield LossMark(CART, "", losses_by(name, scale, [card]).mean)
