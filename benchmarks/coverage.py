@@ -338,7 +338,7 @@ CASES |= {
 def balls(n: int, m: int, d: int, shift: float, seed: int) -> Mapping[str, Measurement]:
     """Return `prdc` of n rows of N(0, I_d) and m of N(shift e1, I_d); six cases share it."""
     x, y = normal(n, d, 2 * seed), normal(m, d, 2 * seed + 1, shift)
-    return pm.prdc(x, y, permutations=0, seed=seed)
+    return pm.prdc(x, y, splits=0, seed=seed)
 
 
 def in_balls(name: str, n: int, m: int, d: int, shift: float) -> Callable[[int], Measurement]:

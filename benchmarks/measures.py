@@ -39,7 +39,7 @@ from pushforward.training.memory import PeakMemory
 n = int(sys.argv[1])
 x, y = (torch.randn(n, 64, generator=torch.Generator().manual_seed(i)) for i in range(2))
 peak = PeakMemory(x.device)
-pm.prdc(x, y, permutations=0, resamples=0)
+pm.prdc(x, y, splits=0, resamples=0)
 print(peak.peak())
 """
 
@@ -77,7 +77,7 @@ def neighbours(size: int) -> Duel:
     x, y = rows(size, 64, 0), rows(size, 64, 1, 0.5)
 
     def ours() -> Values:
-        return {n: m.value for n, m in pm.prdc(x, y, permutations=0, resamples=0).items()}
+        return {n: m.value for n, m in pm.prdc(x, y, splits=0, resamples=0).items()}
 
     def theirs() -> Values:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -16,7 +16,7 @@ from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.references import floor_rows
 from pushforward.comparison.result import Comparison, Scorecards
-from pushforward.comparison.samples import write_sample
+from pushforward.comparison.samples import Samples
 from pushforward.data import Dataset
 from pushforward.families.panels import Panel
 from pushforward.files import write_json
@@ -83,7 +83,9 @@ def orders(n: int = 80) -> pl.DataFrame:
     )
 
 
-def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comparison:
+def fabricate(
+    folder: Path, data: Dataset, panels: Sequence[Panel] = (), *, example_rows: bool = False
+) -> Comparison:
     """Write a folder as `compare` leaves it, with the made-up scorecards."""
     cards: Scorecards = {m: {"best": scorecards(m), "final": scorecards(m)} for m in MODELS}
     references = {"ceiling": scorecard(**CEILING), "floor": scorecard(**FLOOR)}
@@ -92,9 +94,13 @@ def fabricate(folder: Path, data: Dataset, panels: Sequence[Panel] = ()) -> Comp
     files = ComparisonFolder(folder)
     description = describe(data) | {"sources": {m: m for m in MODELS}}
     write_json(files.comparison, description | result.to_json())
-    for i, source in enumerate(("real", *MODELS, "floor")):
-        rows = floor_rows(data, 40, torch.Generator().manual_seed(i))
-        write_sample(files.sample(source), data, rows)
+    sources = {
+        source: floor_rows(data, 40, torch.Generator().manual_seed(i))
+        for i, source in enumerate(("real", *MODELS, "floor"))
+    }
+    samples = Samples(data, files, sources["real"], example_rows)
+    for source, rows in sources.items():
+        samples.keep(source, lambda rows=rows: rows)  # type: ignore[misc]  # binds each source's
     for model in MODELS:
         for seed in SEEDS:
             fabricate_run(files, data, model, seed, panels)

@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import pushforward as pf
 from pushforward.measures._registry import MEASURES
+from pushforward.measures.learned import _ensemble
 
 NAME = "simulated"
 ALLOWED = {"aten::copy_", "aten::_to_copy"}  # between devices
@@ -165,6 +166,7 @@ def scored(data: pf.Dataset, measures: list[str], device: str | torch.device) ->
 
 
 def main() -> None:
+    _ensemble.STEPS = 20  # where tensors lie is the same in every step of training
     backend_registration._setup_privateuseone_for_python_backend(NAME)
     cards = {}
     for kind, (data, measures) in samples().items():

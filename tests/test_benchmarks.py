@@ -62,3 +62,13 @@ def test_coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("coverage.py", tmp_path / "c.json", monkeypatch, *quick)
     assert isinstance(result, dict)
     assert result["cases"]["energy, d = 1, none"]["covered"] >= 0.825
+
+
+def test_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("--only", "wine", "--seeds", "1", "--scale", "0.02")
+    result = run("checkpoints.py", tmp_path / "p.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert set(result) == {"wine, vae", "wine, gan"}
+    for found in result.values():
+        assert {"last", "distance, lowest", "distance, paired"} <= set(found["ratios"])
+        assert min(found["ratios"].values()) >= 1  # the oracle has the lowest distances

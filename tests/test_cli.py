@@ -119,7 +119,7 @@ def test_fit_sample_inspect_and_measure(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["compare", "ring", "--models", "vae,gan", "--seeds", "2", "--budget", "6"]
-    options = ["--latent", "2", "--vae.beta", "0.5", "--width", "16"]
+    options = ["--latent", "2", "--vae.beta", "0.5", "--width", "16", "--measures", "energy"]
     assert run_command([*command, *options, "--out", str(tmp_path / "c"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["models"] == ["vae", "gan"]
@@ -280,6 +280,7 @@ def test_columns_that_hold_little_are_kept_with_a_note(
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pushforward", "fit", "ring", "--budget", "100000 steps"]
+    command += ["--latent", "2", "--width", "8", "--batch-size", "16"]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -312,6 +313,7 @@ def test_a_model_of_ones_own_file_is_trained_compared_sampled_and_shown(
     file, run, both = tmp_path / "mine.py", tmp_path / "run", tmp_path / "both"
     mine = f"{_write(file, MINE.replace('device:', 'gadget:'))}:Mine"
     small = ["--budget", "4", "--latent", "2", "--width", "8"]
+    quick = [*small, "--measures", "energy"]
     fit = ["fit", "ring", "--model", mine, "--wish", "3", *small, "--out", str(run)]
     assert run_command(fit) == 0
     config = json.loads((run / "config.json").read_text())
@@ -320,7 +322,7 @@ def test_a_model_of_ones_own_file_is_trained_compared_sampled_and_shown(
     assert run_command([*sample, "--model", mine]) == 0
     assert pl.read_csv(tmp_path / "x.csv").height == 5
     assert run_command(["inspect", str(run), "--model", mine]) == 0
-    models = ["compare", "ring", "--models", f"vae,{mine}", "--Mine.wish", "5", *small]
+    models = ["compare", "ring", "--models", f"vae,{mine}", "--Mine.wish", "5", *quick]
     capsys.readouterr()
     assert run_command([*models, "--seeds", "4,", "--out", str(both), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -64,7 +64,8 @@ def priors(name: str) -> list[str]:
 
 @pytest.mark.parametrize(("name", "prior"), [(n, p) for n in all_models() for p in priors(n)])
 def test_every_prior_trains_every_model(name: str, prior: str) -> None:
-    fitted = pf.fit("ring", name, budget="12 steps", prior=prior, latent=2, width=16)
+    data = example_data("array", None)
+    fitted = pf.fit(data, name, budget="12 steps", prior=prior, latent=2, width=16)
     assert np.isfinite(fitted.sample(20, seed=0)).all()
     assert all(panel.title and panel.series for panel in fitted.panels)
 
@@ -81,8 +82,8 @@ def test_a_conditioned_model_learns_the_class(name: str, tmp_path: Path) -> None
     labels = np.arange(600) % 2
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(600, 2)) + 4 * labels[:, None], y=labels)
     data = pf.read(tmp_path / "d.npz", condition="label")
-    options = small(name, latent=2, width=64)
-    fitted = pf.fit(data, name, budget="400 steps", batch_size=128, seed=0, **options)
+    options = small(name, latent=2, width=32)
+    fitted = pf.fit(data, name, budget="300 steps", batch_size=64, seed=0, **options)
     for label in (0, 1):
         side = fitted.sample(300, seed=0, condition=label).mean(1) > 2
         assert (side == bool(label)).mean() > 0.9

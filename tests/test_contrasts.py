@@ -95,7 +95,8 @@ def simulated(
         by_seed = 0.5 + rng.normal(0, 0.1, (2, seeds)) + own[:, :1]
         by_seed[0] += difference
         first, second = (
-            Losses(tuple(s), tuple(n[1:])) for s, n in zip(by_seed.tolist(), own.tolist(), strict=True)
+            Losses(tuple(s), tuple(n[1:]))
+            for s, n in zip(by_seed.tolist(), own.tolist(), strict=True)
         )
         yield first, second
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from pushforward.cli.main import run_command
 from pushforward.data import Dataset, read
+from pushforward.data.split import grouped_split
 from pushforward.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -124,6 +125,56 @@ def test_frames_keep_the_class_of_their_file(tmp_path: Path) -> None:
     data = read(tmp_path, condition="folder")
     assert data.labels is not None
     assert data.labels.tolist() == [0] * 5 + [1] * 8
+
+
+@pytest.mark.parametrize("lacking", [(), ("val",), ("val", "test")])
+def test_frames_of_one_file_fall_into_one_split(tmp_path: Path, lacking: tuple[str, ...]) -> None:
+    """In folders of splits, those that lack are taken from others by whole files, too."""
+    folders = [f for f in ("train", "val", "test") if f not in lacking] if lacking else [""]
+    total = 0
+    for k in range(30):
+        folder = tmp_path / folders[k % len(folders)]
+        folder.mkdir(exist_ok=True)
+        pixels = np.full((1 + k % 4, 8, 8), k, np.uint8) + np.eye(8, dtype=np.uint8) * 100
+        animated(folder / f"{k}.tif", pixels)
+        total += 1 + k % 4
+    data = read(tmp_path)
+    files = {name: set(np.asarray(data.raw(name))[:, 0, 1, 0].tolist()) for name in data.splits}
+    assert sum(map(len, data.splits.values())) == total
+    assert sum(map(len, files.values())) == len(set.union(*files.values())) == 30
+    if not lacking:
+        sizes = {name: len(rows) for name, rows in data.splits.items()}
+        assert abs(sizes["test"] - total / 10) < 4
+        assert abs(sizes["validation"] - total / 10) < 4
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=3, max_size=40),
+    st.integers(0, 3),
+    st.sampled_from([(0.8, 0.1, 0.1), (0.4, 0.3, 0.3)]),
+)
+def test_groups_are_split_whole(sizes: list[int], seed: int, shares: Any) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    assume(len(groups) >= 10)
+    splits, note = grouped_split(len(groups), shares, seed, groups)
+    found = {name: set(groups[rows.numpy()].tolist()) for name, rows in splits.items()}
+    assert sorted(row for rows in splits.values() for row in rows.tolist()) == [*range(len(groups))]
+    assert min(map(len, splits.values())) >= 2
+    whole = sum(map(len, found.values())) == len(sizes)
+    assert whole == (note == "")
+    others = sorted(sizes)[:-1]
+    singles = others.count(1)
+    assert whole == (len(others) - singles + singles // 2 >= 2)  # two parts of two rows or more
+    wanted = {name: round(share * len(groups)) for name, share in zip(found, shares, strict=True)}
+    if max(sizes) <= min(wanted["validation"], wanted["test"]):
+        for name in ("validation", "test"):
+            assert abs(len(splits[name]) - wanted[name]) < max(sizes)
+
+
+def test_one_file_of_many_frames_is_said_to_be_on_both_sides(tmp_path: Path) -> None:
+    animated(tmp_path / "a.tif", GREY[:30])
+    notes = [note for note in read(tmp_path).notes if "too few to keep" in note]
+    assert [note[:7] for note in notes] == ["check: "]
 
 
 # --- types and modes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import uuid
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 import pushforward as pf
 from pushforward.cli.main import run_command
-from pushforward.data import TableSchema, read, schema_from_json
+from pushforward.data import TableSchema, read, schema_from_json, write
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.errors import DataError
 from read_tables import quantised_rows, read_table
@@ -101,6 +103,30 @@ def test_rare_values_of_other_columns_become_missing() -> None:
     )
     assert [note.split("'")[1] for note in dataset.notes] == ["flag", "code", "level"]
     assert all("generated as missing" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("kind", ["uuid", "interval", "interval objects", "address", "polars uuid"])
+def test_rare_objects_become_missing_and_the_note_says_so(kind: str, tmp_path: Path) -> None:
+    """`(rare)` is none of them: the table once said it would be generated, and held no value."""
+    make: dict[str, Any] = {
+        "uuid": lambda i: uuid.UUID(int=i),
+        "polars uuid": lambda i: uuid.UUID(int=i),
+        "address": ipaddress.IPv4Address,
+    }
+    codes = [0, 1] * 500 + [*range(2, 12)]
+    values = [make.get(kind, lambda i: pd.Interval(float(i), i + 1.0))(i) for i in codes]
+    objects: Any = pd.Series(values, dtype=None if kind == "interval" else object)
+    frame: Any = pd.DataFrame({"o": objects, "x": ["a", "b"] * 505})
+    if kind == "polars uuid":
+        frame = pl.DataFrame({"o": pl.Series(values, dtype=pl.Object), "x": ["a", "b"] * 505})
+    dataset = read(frame, rare="name")
+    assert [n.split("'")[1] for n in dataset.notes if "generated as missing" in n] == ["o"]
+    back = dataset.schema.decode(dataset.rows)
+    assert list(back["o"])[:1000] == values[:1000]
+    missing = back["o"].is_null() if kind == "polars uuid" else back["o"].isna()
+    assert missing.to_list() == [code > 1 for code in codes]
+    write(back, tmp_path / "t.csv", schema=dataset.schema)
+    assert "rare" not in (tmp_path / "t.csv").read_text()
 
 
 def test_rare_values_may_be_a_class_of_the_condition() -> None:

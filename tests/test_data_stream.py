@@ -108,6 +108,67 @@ def test_a_streamed_table_is_the_table_that_is_held(
         )
 
 
+def texts(n: int = N) -> pl.DataFrame:
+    """Columns of text, most of which the last row tells to be other than they looked."""
+    rng = np.random.default_rng(1)
+    cents = rng.integers(1, 10**7, n)
+    day = [date(2020, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 1500, n)]
+    early = [d.replace(day=d.day % 12 + 1) for d in day]  # either may be the month
+    stamp = [datetime(2020, 1, 1) + timedelta(seconds=int(s)) for s in rng.integers(0, 10**8, n)]
+    columns: dict[str, Any] = {
+        "dollars": [f"${c / 100:,.2f}" for c in cents[1:]] + ["($3.50)"],
+        "late decimals": [str(c) for c in cents[1:]] + ["0.25"],
+        "whole or missing": ["NA", *map(str, cents[2:]), None],
+        "point or group": [f"{c % 900 + 100},{c % 1000:03d}" for c in cents],
+        "late group": [f"{c % 1000}" for c in cents[1:]] + ["1.234.567"],
+        "too long": [f"{c:019d}".replace("0", "1") for c in cents[1:]] + ["9" * 19],
+        "late word": [str(c) for c in cents[1:]] + ["none of them"],
+        "late day": [f"{d:%d/%m/%Y}" for d in early[1:]] + ["31/12/2021"],
+        "open": [f"{d:%d/%m/%Y}" for d in early],
+        "other open": [f"{d:%d.%m.%y}" for d in early],
+        "iso": [f"{d}" for d in day[:-1]] + [None],
+        "no date": [f"{d}" for d in day[1:]] + ["2021-02-29"],
+        "stamp": [f"{t:%Y-%m-%d %H:%M:%S}" for t in stamp],
+        "fraction": [
+            f"{t:%Y-%m-%dT%H:%M:%S}.{c % 999 + 1:03d}Z" for t, c in zip(stamp, cents, strict=True)
+        ],
+        "half days": [f"{t:%b %d, %Y %I:%M %p}" for t in stamp],
+        "clock": [f"{t:%H:%M}" for t in stamp],
+        "void": [None] * n,
+        "dashes": ["-"] * n,
+        "code": [f"{c % 50:03d}" for c in cents],
+        "amount": [f"{c % 20 * 500:,}" for c in cents],
+        "id": [f"u-{i:06d}" for i in rng.permutation(n)],
+    }
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+STATED = {"code": "numeric", "amount": "categorical"}
+
+
+@pytest.mark.parametrize("overrides", [{}, STATED])
+def test_text_that_is_streamed_is_read_as_text_that_is_held(
+    overrides: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = texts()
+    held = read(frame, overrides=overrides)
+    monkeypatch.setattr(sources, "MAX_ROWS_IN_MEMORY", 0)
+    monkeypatch.setattr(stream, "BATCH_ROWS", 257)
+    streamed = read(parquet(frame, tmp_path), overrides=overrides)
+    assert isinstance(held.schema, TableSchema)
+    assert isinstance(streamed.schema, TableSchema)
+    own = [column.to_json() for column in streamed.schema.columns]
+    assert own == [column.to_json() for column in held.schema.columns]
+    assert streamed.digest == held.digest
+    assert {n for n in streamed.notes if "streamed" not in n} == set(held.notes)
+    test = held.splits["test"].numpy()
+    remade = [i.name for i in held.schema.identifiers]
+    spelled = frame[test].with_columns(pl.col("whole or missing").replace("NA", None))
+    if overrides:
+        spelled = spelled.with_columns(pl.col("code").cast(pl.Int64).cast(pl.String))
+    assert_frame_equal(streamed.raw("test").drop(remade), spelled.drop(remade))
+
+
 @pytest.mark.usefixtures("small")
 def test_a_lazy_frame_is_streamed_and_a_small_one_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +266,7 @@ def test_a_streamed_file_is_gone_with_its_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "keywords", "message"),
     [
-        (pl.DataFrame({"t": ["1", "2"] * 10}), {"overrides": {"t": "numeric"}}, "cast it first"),
+        (pl.DataFrame({"t": ["1"] * 20 + ["x"]}), {"overrides": {"t": "numeric"}}, "row 21 is 'x'"),
         (pl.DataFrame({"t": [1.0] * 15 + [np.inf]}), {}, "row 16 is inf"),
         (pl.DataFrame({"t": [[1]] * 20}), {}, "'t' must hold numbers, text"),
         (pl.DataFrame({"t": range(200)}), {"condition": "t"}, "at most 100 classes, got 200"),

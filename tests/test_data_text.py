@@ -231,6 +231,93 @@ def test_generated_text_is_spelled_as_the_users() -> None:
     assert set(pd.to_datetime(fake["ordered"], format="%d/%m/%Y").dt.year) <= {2022, 2023, 2024}
 
 
+def dates(n: int, form: str, first: int = 1, last: int = 12) -> list[str]:
+    """Dates whose day, between `first` and `last`, may be a month."""
+    days = RNG.integers(first, last + 1, n)
+    return [date(2024, 1 + k % 12, int(d)).strftime(form) for k, d in enumerate(days)]
+
+
+@pytest.mark.parametrize("door", ["polars", "csv"])
+def test_dates_that_may_be_read_in_two_ways_follow_the_others(door: str, tmp_path: Path) -> None:
+    """Those of the same layout, clock or not, if these agree; alone, they are read as before."""
+    n = 60
+    day_first = {
+        "open": dates(n, "%d/%m/%Y"),
+        "decided": [*dates(n, "%d/%m/%Y", last=28)[1:], "31/01/2024"],
+        "with clock": [f"{d} 09:30" for d in dates(n, "%d/%m/%Y")],
+        "points": dates(n, "%d.%m.%Y"),
+        "month points": [*dates(n, "%m.%d.%y")[1:], "01.31.24"],
+    }
+    disputed = {"dashes": dates(n, "%m-%d-%Y"), "a": [*dates(n, "%d-%m-%Y")[1:], "31-01-2024"]}
+    disputed["b"] = [*dates(n, "%m-%d-%Y")[1:], "01-31-2024"]
+    frame = pl.DataFrame(day_first | disputed | {"x": list(range(n))})
+    frame.write_csv(tmp_path / "t.csv")
+    data = pf.read(frame if door == "polars" else tmp_path / "t.csv")
+    schema = data.schema
+    assert isinstance(schema, TableSchema)
+    formats = schema.constraint_set.codecs | {c.name: c for c in schema.columns}
+    known = {name: getattr(codec, "time_format", None) for name, codec in formats.items()}
+    assert known["open"] == "%d/%m/%Y"
+    assert known["with clock"] == "%d/%m/%Y %H:%M"
+    assert known["points"] == "%m.%d.%Y"
+    assert known["dashes"] == "%d-%m-%Y", "of two that disagree none is followed"
+    said = [note for note in data.notes if " first" in note]
+    assert sum("those of column 'decided'" in note for note in said) == 2
+    assert sum("those of column 'month points'" in note for note in said) == 1
+    assert [note[:22] for note in said if note.startswith("check")] == ["check: column 'dashes'"]
+    written = pf.write(schema.decode(data.rows), tmp_path / "again.csv", schema=schema)
+    assert written.read_bytes() == (tmp_path / "t.csv").read_bytes()
+
+
+SPELLINGS = {
+    "currency": ["$1,200.00", "$5.50", "$900.00"],
+    "decimals": ["1.50", "2.00", "3.25"],
+    "varying": ["1.5", "2.50", "3"],
+    "exponent": ["1e3", "2e3", "5e3"],
+    "brackets": ["(5)", "7", "9"],
+    "percent": ["5%", "10%", "15%"],
+    "dates": ["31.01.2024", "28.02.2024", "01.03.2024"],
+    "mixed offsets": ["2024-01-31T09:00:00+01:00", "2024-05-01T09:00:00+02:00"],
+    "dashes": ["1", "2", "-"],
+    "signs": ["+1", "-1", "+2"],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("role", ["override", "condition", "metadata"])
+def test_categories_of_a_file_come_back_as_they_were_spelled(
+    spelling: str, role: str, tmp_path: Path
+) -> None:
+    texts = SPELLINGS[spelling]
+    values = [texts[k % len(texts)] for k in range(60)]
+    pl.DataFrame({"c": values, "x": [k / 4 for k in range(60)]}).write_csv(tmp_path / "t.csv")
+    columns = {"c": {"sdtype": "categorical"}, "x": {"sdtype": "numerical"}}
+    options: dict[str, dict[str, Any]] = {
+        "override": {"overrides": {"c": "categorical"}},
+        "condition": {"condition": "c"},
+        "metadata": {"metadata": {"columns": columns}},
+    }
+    data = pf.read(tmp_path / "t.csv", **options[role])
+    back = data.schema.decode(data.rows, data.labels)
+    again = pf.write(back, tmp_path / "again.csv", schema=data.schema)
+    assert pl.read_csv(again, infer_schema=False)["c"].to_list() == values
+
+
+def test_categories_that_are_plain_numbers_stay_numbers(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"c": [3, 1, 2] * 20, "day": [date(2024, 1, 31), None] * 30})
+    frame.write_csv(tmp_path / "t.csv")
+    data = pf.read(tmp_path / "t.csv", overrides={"c": "categorical", "day": "categorical"})
+    assert data.schema.decode(data.rows).equals(frame)
+
+
+@pytest.mark.parametrize("values", [["1", "25", "7"], ["0.5", "12", "-3.25"], ["+4", "5"]])
+def test_plain_numbers_that_are_text_come_back_as_text(values: list[str]) -> None:
+    frame = pl.DataFrame({"t": [values[k % len(values)] for k in range(60)]})
+    back = pf.read(frame).raw("train")["t"]
+    assert back.dtype == pl.String
+    assert set(back) == {value.removeprefix("+") for value in values}
+
+
 # --- dialects
 
 PLAIN = "name,size,price\nann,1,2.5\nbob,2,3.5\n" + "cleo,3,4.5\n" * 18

@@ -1,127 +1,343 @@
-"""A recommendation follows from paired differences, or says that they do not allow one."""
+"""A recommendation follows from losses and votes, or says why there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from comparisons import scorecard
-from pushforward.comparison.decide import (
-    decide,
-    floor_warning,
-    interval,
-    loss,
-    paired_difference,
-    paired_differences,
-    recommend,
-)
+from pushforward.comparison.decide import Decision, decide
+from pushforward.comparison.facts import RunFacts
+from pushforward.comparison.findings import CHECKS
+from pushforward.comparison.losses import Scale, losses_by, scales, voting_aspects
 from pushforward.measures import Measurement, Scorecard
+from pushforward.measures.aspects import ASPECTS
 
-GOOD, BAD = (0.1, 0.9, 1.0), (0.5, 0.5, 0.4)  # mmd, coverage, density
+BETTER = {"density": "null", **dict.fromkeys(("precision", "recall", "coverage"), "higher")}
+CEILING = {"energy": 0.0, "precision": 0.9, "recall": 0.9, "utility": 0.0}
+FLOOR = {"energy": 1.0, "precision": 0.1, "recall": 0.4, "utility": 1.0}
+NOISE = (0.001, -0.002, 0.001, 0.002)
+TRAINED = RunFacts(1000, 1000, checks=(250, 500, 750, 1000), distances=(0.3, 0.2, 0.1, 0.1))
 
 
-def card(values: Iterable[float]) -> Scorecard:
-    mmd, coverage, density = values
-    return scorecard(mmd=mmd, coverage=coverage, density=density)
+def measurement(name: str, value: float, **fields: Any) -> Measurement:
+    plain = {"better": BETTER.get(name, "lower"), "aspect": ASPECTS.get(name, ""), "n": 200}
+    return Measurement(name, value, value - 0.01, value + 0.01, **{**plain, **fields})
 
 
-def cards(center: Sequence[float], seeds: int = 4, noise: float = 1e-3) -> list[Scorecard]:
+def card(values: Mapping[str, float], noise: Sequence[float] = NOISE) -> Scorecard:
+    measured = {name: measurement(name, value) for name, value in values.items()}
+    return Scorecard(measured, (), dict.fromkeys(values, noise))
+
+
+def at(losses: Mapping[str, float]) -> dict[str, float]:
+    """The values that have these losses."""
+    return {n: CEILING[n] + loss * (FLOOR[n] - CEILING[n]) for n, loss in losses.items()}
+
+
+def runs(seeds: int = 5, spread: float = 0.01, seed: int = 0, **losses: float) -> list[Scorecard]:
+    """Scorecards whose losses lie around these; 0.5 for those that are not named."""
+    centre = dict.fromkeys(CEILING, 0.5) | losses
+    rng = np.random.default_rng(seed)
+    return [
+        card(at({n: x + spread * rng.standard_normal() for n, x in centre.items()}))
+        for _ in range(seeds)
+    ]
+
+
+def level(loss: float, seeds: int = 5, seed: int = 1) -> list[Scorecard]:
+    """Scorecards whose losses lie around one number in every aspect."""
+    return runs(seeds, seed=seed, energy=loss, precision=loss, recall=loss, utility=loss)
+
+
+REFERENCES = {"ceiling": card(CEILING), "floor": card(FLOOR)}
+
+
+def concluded(*models: list[Scorecard], **keywords: Any) -> Decision:
+    cards = dict(zip("abcd", models, strict=False))
+    return decide(cards, keywords.pop("references", REFERENCES), **keywords)
+
+
+def test_a_loss_is_the_share_of_the_way_from_ceiling_to_floor() -> None:
+    measures = scales(REFERENCES["ceiling"], REFERENCES["floor"])
+    assert measures["energy"].loss(measurement("energy", 0.25)) == pytest.approx(0.25)
+    assert measures["precision"].loss(measurement("precision", 0.7)) == pytest.approx(0.25)
+    for name in CEILING:
+        assert measures[name].loss(REFERENCES["ceiling"][name]) == 0
+        assert measures[name].loss(REFERENCES["floor"][name]) == pytest.approx(1)
+
+
+def test_better_than_real_rows_is_not_better() -> None:
+    """The precision of a shrunk Gaussian, an accuracy below 1/2, a negative energy."""
+    measures = scales(REFERENCES["ceiling"], REFERENCES["floor"])
+    assert measures["precision"].loss(measurement("precision", 0.999)) == 0
+    assert measures["energy"].loss(measurement("energy", -0.2)) == 0
+    accuracy = Scale(measurement("classifier_test", 0.5), measurement("classifier_test", 0.9), 0.0)
+    assert accuracy.loss(measurement("classifier_test", 0.42)) == 0
+
+
+def test_a_value_that_is_best_at_its_null_is_worse_on_either_side() -> None:
+    ceiling = measurement("density", 1.02, null=1.0)
+    scale = Scale(ceiling, measurement("density", 0.5, null=0.7), 0.0)
+    above, below = (scale.loss(measurement("density", 1 + x, null=3.0)) for x in (0.26, -0.26))
+    assert above == below == pytest.approx(0.5)  # the null is the ceiling's, whatever the model's
+
+
+def test_what_votes_is_the_value_without_bias_or_saturation() -> None:
+    ceiling, floor = (measurement("classifier_test", v, vote=w) for v, w in ((0.5, 0.5), (1, 0.9)))
+    scale = Scale(ceiling, floor, 0.0)
+    assert scale.loss(measurement("classifier_test", 1.0, vote=0.7)) == pytest.approx(0.5)
+
+
+def test_losses_end_at_twice_the_floor() -> None:
+    scale = scales(REFERENCES["ceiling"], REFERENCES["floor"])["energy"]
+    assert scale.loss(measurement("energy", 50.0)) == 2
+    assert scale.loss(measurement("energy", float("inf"))) == 2
+
+
+def test_a_missing_measure_counts_as_the_worst() -> None:
+    whole = runs(2, spread=0.0)
+    without = Scorecard({n: m for n, m in whole[0].items() if n != "energy"})
+    scale = scales(REFERENCES["ceiling"], REFERENCES["floor"])["energy"]
+    assert losses_by("energy", scale, [whole[0], without, None]).by_seed == (0.5, 2.0, 2.0)
+
+
+def test_a_measure_that_cannot_tell_the_floor_has_no_vote() -> None:
+    """The floor is 0.05 worse, and halves of the test rows differ by more than that."""
+    near = REFERENCES | {"floor": card(FLOOR | {"energy": 0.05}, noise=(0.1, -0.1, 0.1, -0.1))}
+    measures = scales(near["ceiling"], near["floor"])
+    assert measures["energy"].error == pytest.approx(
+        np.sqrt(2 * np.mean((np.array((0.1, -0.1, 0.1, -0.1)) - NOISE) ** 2))
+    )
+    assert not measures["energy"].resolved
+    assert "joint structure" not in voting_aspects(measures)
+    found = concluded(runs(), runs(), references=near).findings
+    assert [f.code for f in found] == ["PF102"]
+
+
+def test_column_shapes_are_no_aspect_by_themselves() -> None:
+    names = ("column_shapes", "sliced_wasserstein")
+    measures = {n: Scale(measurement(n, 0.0), measurement(n, 1.0), 0.0) for n in names}
+    assert voting_aspects(measures) == {"marginals": list(names)}
+    del measures["sliced_wasserstein"]
+    assert voting_aspects(measures) == {}
+
+
+def test_the_better_model_is_recommended_with_its_aspects() -> None:
+    found = concluded(runs(seed=1), runs(seed=2, energy=0.2, recall=0.3))
+    assert found.recommendation.model == "b"
+    won = {d.aspect for d in found.differences if d.better == "b"}
+    assert won == {"joint structure", "coverage"}
+    assert "joint structure and coverage" in found.recommendation.sentence
+
+
+def test_two_models_that_trade_one_aspect_for_another_are_both_named() -> None:
+    found = concluded(runs(seed=1, energy=0.2), runs(seed=2, recall=0.2))
+    assert found.recommendation.model is None
+    assert "a leads in joint structure; b leads in coverage" in found.recommendation.sentence
+
+
+def test_the_model_that_beats_each_other_is_found() -> None:
+    """The one with the largest sum of votes is another: it beats c in every aspect."""
+    a = runs(seed=1, energy=0.2)
+    b = runs(seed=2, precision=0.45)
+    c = runs(seed=3, energy=0.9, precision=0.9, recall=0.9, utility=0.9)
+    found = concluded(a, b, c, matters=0.1)
+    assert found.recommendation.model == "a"
+
+
+def test_a_difference_that_does_not_matter_is_none() -> None:
+    better = runs(seed=1, spread=0.001, energy=0.45)
+    assert concluded(better, runs(seed=2, spread=0.001)).recommendation.model == "a"
+    found = concluded(better, runs(seed=2, spread=0.001), matters=0.1)
+    assert found.recommendation.model is None
+    assert "hardly matters" in found.recommendation.sentence
+
+
+def test_many_seeds_do_not_outweigh_the_test_rows() -> None:
+    """One test row of 18 more for every seed of one model: no spread over seeds, and no winner."""
+    noise = (0.06, -0.06, 0.06, -0.06)
+    a, b = (
+        [Scorecard(c, (), dict.fromkeys(CEILING, signs)) for c in runs(50, spread=0.0, recall=x)]
+        for x, signs in ((0.5, noise), (0.5 + 1 / 18, tuple(-x for x in noise)))
+    )
+    found = concluded(a, b)
+    assert found.recommendation.model is None
+    assert "no number of seeds" in found.recommendation.sentence
+
+
+def test_power_is_stated_where_nothing_shows() -> None:
+    found = concluded(runs(3, spread=0.1, seed=1, recall=0.8), runs(3, spread=0.1, seed=2))
+    assert found.recommendation.model is None
+    largest = max(found.differences, key=lambda d: abs(d.mean))
+    seeds = largest.contrast.seeds_needed(0.02, len(found.differences))
+    assert f"which {seeds} seeds would show" in found.recommendation.sentence
+
+
+def test_equal_models_are_rarely_told_apart() -> None:
+    """500 comparisons of three equal models, 5 seeds, 4 aspects: at most 5 %, plus 3 errors."""
     rng = np.random.default_rng(0)
-    return [card(np.array(center) + noise * rng.standard_normal(3)) for _ in range(seeds)]
+    named = [
+        concluded(*(runs(spread=0.1, seed=int(s)) for s in rng.integers(2**31, size=3)))
+        for _ in range(500)
+    ]
+    share = np.mean([found.recommendation.model is not None for found in named])
+    assert share <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
 
 
-def test_the_interval_is_students() -> None:
-    values = [0.1, 0.4, 0.35, 0.2, 0.6]
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert interval(values) == pytest.approx((expected.low, expected.high))
-    assert interval([1.0]) is None
+def test_one_model_is_not_compared() -> None:
+    found = concluded(runs())
+    assert found.recommendation.model is None
+    assert found.differences == ()
 
 
-def test_a_difference_is_paired() -> None:
-    """Seeds that vary much more than the models differ must not hide a steady difference."""
-    first = np.array([0.0, 5.0, -3.0, 9.0])
-    second = first + np.array([0.1, 0.11, 0.09, 0.1])
-    difference = paired_difference("mmd", ("a", list(first)), ("b", list(second)))
-    assert difference.better == "a"
-    assert difference.mean == pytest.approx(-0.1)
-    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
-    assert (difference.low, difference.high) == pytest.approx((expected.low, expected.high))
+def test_the_worst_of_equals_does_not_depend_on_the_order_of_models() -> None:
+    a, b, c = runs(seed=1, energy=0.2), runs(seed=2), runs(seed=3, energy=0.9)
+    names = {"a": a, "b": b, "c": c}
+    for order in ("abc", "cab", "bca"):
+        found = decide({m: names[m] for m in order}, REFERENCES)
+        assert found.recommendation.model == "a"
 
 
-def test_losses_point_the_same_way() -> None:
-    assert loss(Measurement("m", 2.0, better="lower")) == 2.0
-    assert loss(Measurement("m", 2.0, better="higher")) == -2.0
-    assert loss(Measurement("m", 0.7, null=1.0, better="null")) == pytest.approx(0.3)
-    assert loss(Measurement("m", 1.3, null=1.0, better="null")) == pytest.approx(0.3)
+# Findings: each is provoked once, and once stays silent.
 
 
-def test_the_better_model_is_recommended_with_its_measures() -> None:
-    differences = paired_differences({"a": cards(BAD), "b": cards(GOOD)})
-    advice = recommend(differences, ["a", "b"], 4)
-    assert advice.model == "b"
-    assert "mmd, coverage and density" in advice.sentence
-    assert "a is better by 0 of 3 measures, b by 3; 0" in advice.evidence[0]
+def codes(found: Decision, model: str | None = None) -> set[str]:
+    return {f.code for f in found.findings if f.model == model}
 
 
-def test_equal_models_give_no_difference() -> None:
-    first = cards((0.5, 0.5, 1.0), noise=0.1)
-    advice = recommend(paired_differences({"a": first, "b": first[::-1]}), ["a", "b"], 4)
-    assert advice.model is None
-    assert advice.sentence.startswith("No difference found between a and b")
+def with_facts(*facts: RunFacts, **keywords: Any) -> Decision:
+    """A good model with these facts, one for its five seeds, beside a worse one."""
+    own = [facts[i % len(facts)] for i in range(5)]
+    return concluded(level(0.1), runs(seed=2), facts={"a": own, "b": [TRAINED] * 5}, **keywords)
 
 
-def test_measures_that_disagree_are_named() -> None:
-    differences = paired_differences({"a": cards((0.1, 0.5, 1.0)), "b": cards((0.5, 0.9, 1.0))})
-    advice = recommend(differences, ["a", "b"], 4)
-    assert advice.model is None
-    assert "a is better by mmd; b is better by coverage" in advice.sentence
+def test_nothing_is_found_where_nothing_is() -> None:
+    found = with_facts(TRAINED)
+    assert found.findings == ()
+    assert found.recommendation.model == "a"
 
 
-def test_two_equal_models_ahead_of_a_third_are_both_named() -> None:
-    all_cards = {"a": cards(GOOD), "b": cards(BAD), "c": cards(GOOD)[::-1]}
-    advice = recommend(paired_differences(all_cards), list(all_cards), 4)
-    assert advice.model is None
-    assert advice.sentence.startswith("No difference found between a and c")
+@pytest.mark.parametrize(("seeds", "few"), [(1, True), (2, True), (3, False)])
+def test_few_seeds(seeds: int, few: bool) -> None:
+    found = concluded(level(0.1, seeds), runs(seeds, seed=2))
+    assert ("PF101" in codes(found)) is few
+    assert (found.recommendation.model is None) is few
 
 
-def test_one_seed_allows_no_recommendation() -> None:
-    differences = paired_differences({"a": cards(GOOD, 1), "b": cards(BAD, 1)})
-    advice = recommend(differences, ["a", "b"], 1)
-    assert advice.model is None
-    assert "a scored better by every measure" in advice.sentence
-    assert all(d.low is None and d.better is None for d in differences)
+def test_a_failed_measure_counts_against_its_model_alone() -> None:
+    broken = [
+        Scorecard({n: m for n, m in c.items() if n != "energy"}, ["energy is left out: NaN"])
+        for c in level(0.1)
+    ]
+    found = concluded(broken, runs(seed=2))
+    assert codes(found, "a") == {"PF103"}
+    assert [d.better for d in found.differences if d.aspect == "joint structure"] == ["b"]
 
 
-def test_without_a_shared_measure_there_is_no_recommendation() -> None:
-    advice = recommend([], ["a", "b"], 3)
-    assert advice.model is None
-    assert advice.sentence.startswith("No recommendation")
+@pytest.mark.parametrize(("steps", "few"), [(32, True), (99, True), (100, False)])
+def test_few_steps(steps: int, few: bool) -> None:
+    found = with_facts(RunFacts(steps, steps))
+    assert ("PF201" in codes(found, "a")) is few
+    assert (found.recommendation.model is None) is few
 
 
-def test_under_no_difference_a_measure_errs_in_five_percent() -> None:
-    """2,000 pairs of equal models, 5 seeds: the share of significant ones is 0.05 +- 4 errors."""
+def improving(share: float) -> list[RunFacts]:
+    """Five runs that come nearer by this share in the last fifth, with noise of 2 %."""
     rng = np.random.default_rng(0)
-    draws = rng.standard_normal((2000, 2, 5)).tolist()
-    better = [paired_difference("m", ("a", a), ("b", b)).better for a, b in draws]
-    share = np.mean([model is not None for model in better])
-    assert abs(share - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 2000)
+    checks = tuple(range(100, 1001, 100))
+    return [
+        RunFacts(
+            1000,
+            1000,
+            checks=checks,
+            distances=tuple(
+                (1.0 if step <= 800 else 1 - share) * (1 + 0.02 * rng.standard_normal())
+                for step in checks
+            ),
+        )
+        for _ in range(5)
+    ]
 
 
-def test_a_model_that_does_not_pass_the_floor_is_named() -> None:
-    floor = card((0.3, 0.7, 0.5))
-    warning = floor_warning("a", cards((0.5, 0.9, 0.4)), floor)
-    assert warning is not None
-    assert "2 of 3 measures: mmd and density" in warning
-    assert floor_warning("a", cards(GOOD), floor) is None
+def test_what_still_improves_may_overtake() -> None:
+    facts = {"a": [TRAINED] * 5, "b": improving(0.3)}
+    found = concluded(level(0.1), runs(seed=2), facts=facts)
+    assert codes(found, "b") == {"PF202"}
+    assert found.recommendation.model is None
+    steady = concluded(level(0.1), runs(seed=2), facts=facts | {"b": improving(0.0)})
+    assert steady.findings == ()
 
 
-def test_the_decision_names_both_the_winner_and_a_loser_below_the_floor() -> None:
-    differences, advice = decide({"a": cards(BAD), "b": cards(GOOD)}, card((0.3, 0.7, 0.5)))
-    assert [d.measure for d in differences] == ["mmd", "coverage", "density"]
-    assert advice.model == "b"
-    assert advice.evidence[1].startswith("a ")
-    assert "3 of 3 measures" in advice.evidence[1]
-    assert len(advice.evidence) == 2
+def test_a_leader_that_still_improves_leads() -> None:
+    found = with_facts(*improving(0.3))
+    assert found.findings == ()
+    assert found.recommendation.model == "a"
+
+
+def test_a_diverged_run_counts_as_the_worst() -> None:
+    diverged = replace(TRAINED, diverged="turn elbo: distortion is not finite at step 12")
+    found = with_facts(diverged, TRAINED, TRAINED, TRAINED, TRAINED)
+    assert codes(found, "a") == {"PF203"}
+    assert found.recommendation.model is None
+    energy = next(x for x in found.losses if (x.model, x.measure) == ("a", "energy"))
+    assert energy.mean == pytest.approx((4 * 0.1 + 2) / 5, abs=0.02)
+
+
+def test_the_other_model_is_named_where_every_run_of_one_diverged() -> None:
+    found = with_facts(replace(TRAINED, diverged="not finite"))
+    assert found.recommendation.model == "b"
+
+
+@pytest.mark.parametrize(("planned", "slow"), [(2001, True), (2000, False)])
+def test_a_budget_that_bought_too_little(planned: int, slow: bool) -> None:
+    found = with_facts(replace(TRAINED, foreseen_steps=planned))
+    assert ("PF204" in codes(found, "a")) is slow
+    assert (found.recommendation.model is None) is slow
+
+
+@pytest.mark.parametrize(("rate", "collapsed"), [(0.05, True), (0.2, False), (None, False)])
+def test_a_code_that_is_not_used(rate: float | None, collapsed: bool) -> None:
+    found = with_facts(replace(TRAINED, rate=rate))
+    assert codes(found, "a") == ({"PF205"} if collapsed else set())
+    assert found.recommendation.model == "a"
+
+
+@pytest.mark.parametrize(("rate", "small"), [(0.9, True), (1.5, False)])
+def test_a_likelihood_that_does_the_work_is_said(rate: float, small: bool) -> None:
+    found = with_facts(replace(TRAINED, rate=rate, independent=False))
+    assert codes(found, "a") == ({"PF206"} if small else set())
+    assert ("likelihood does the work" in found.recommendation.sentence) is small
+
+
+def test_no_winner_below_the_floor() -> None:
+    found = concluded(runs(seed=1, energy=1.1, precision=1.1), level(1.6, seed=2))
+    assert codes(found, "a") == codes(found, "b") == {"PF301"}
+    assert found.recommendation.model is None
+    once = concluded(runs(seed=1, energy=1.1), level(1.6, seed=2))
+    assert codes(once, "a") == set()
+    assert once.recommendation.model == "a"
+
+
+def test_trees_that_are_nearer_to_real_rows_are_said() -> None:
+    trees = REFERENCES | {"cart": card(at(dict.fromkeys(CEILING, 0.05)))}
+    found = concluded(level(0.1), runs(seed=2), references=trees)
+    assert codes(found, "a") == {"PF302"}
+    assert found.recommendation.model == "a"
+    far = REFERENCES | {"cart": card(at(dict.fromkeys(CEILING, 0.4)))}
+    assert concluded(level(0.1), runs(seed=2), references=far).findings == ()
+
+
+def test_findings_can_be_ignored() -> None:
+    found = with_facts(RunFacts(10, 10), ignore=["PF201"])
+    assert found.findings == ()
+    assert found.recommendation.model == "a"
+
+
+def test_every_code_has_a_page() -> None:
+    pages = {p.stem for p in (Path(__file__).parents[1] / "docs" / "findings").glob("PF*.md")}
+    assert pages == set(CHECKS)

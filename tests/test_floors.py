@@ -13,7 +13,7 @@ from pushforward.models import all_models
 ROOT = Path(pushforward.__file__).parent
 FLOORS = [
     {"errors"},
-    {"space", "random", "files"},
+    {"space", "random", "files", "threads"},
     {"data", "nn"},
     {"measures"},
     {"families"},

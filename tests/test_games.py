@@ -24,8 +24,8 @@ from pushforward.models.wgan_gp import WGANGP
 from pushforward.nn.likelihoods import Autoregressive, Categorical
 from pushforward.nn.priors import DiscretePrior
 from pushforward.space import Cells, Image, Space, Vector, total_variance
-from pushforward.training.loop import phase
 from pushforward.training.moving_average import MovingAverage
+from pushforward.training.plan import phase
 from pushforward.training.turn_optimizer import TurnOptimizer
 
 SPACES: dict[str, Space] = {

@@ -152,6 +152,7 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(name: str, what: str
 NUMBERS = {
     "limit": (-3, 0, 1),
     "permutations": (-1,),
+    "splits": (-1,),
     "resamples": (-1,),
     "groups": (-1, 1),
     "chunk": (-1, 0),
@@ -184,9 +185,7 @@ MIN_ROWS = {  # on each side
     **dict.fromkeys(("authenticity", "energy", "frechet", "kid", "mmd"), 3),
     "max_sliced_wasserstein": 4,
     **dict.fromkeys((*HISTOGRAMS, "nearest_neighbour_test"), 5),
-    **dict.fromkeys(
-        (*prdc(array(12, 2, 0), array(12, 2, 1), permutations=0, resamples=0), "knn_kl"), 12
-    ),
+    **dict.fromkeys((*prdc(array(12, 2, 0), array(12, 2, 1), splits=0, resamples=0), "knn_kl"), 12),
     **dict.fromkeys(("classifier_test", "membership_inference", "memorisation"), 20),
     **dict.fromkeys(("f_divergence", "jensen_shannon", "wasserstein_critic"), 20),
 }

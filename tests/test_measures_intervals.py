@@ -84,7 +84,8 @@ SHARES: dict[str, Case] = {  # measurements of exactly 0 or 1, and their number 
         lambda: column_shapes(*(pl.DataFrame({"a": ["one"] * N}) for _ in range(2))), N,
     ),
     "utility": (
-        lambda: utility(*(pl.DataFrame({"a": x, "b": x > 0}) for x in (X[:, 0], TRAIN[:, 0]))), N,
+        lambda: utility(*(pl.DataFrame({"a": x, "b": x > 0}) for x in (X[:, 0], TRAIN[:, 0])),
+                        target="b"), N,
     ),
 }  # fmt: skip
 

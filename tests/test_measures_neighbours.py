@@ -43,7 +43,7 @@ FOUR = list(MEASURES)[:4]
 
 
 def quick(x: Any, y: Any, **options: Any) -> Scorecard:
-    return prdc(x, y, **{"permutations": 0, "resamples": 0} | options)
+    return prdc(x, y, **{"splits": 0, "resamples": 0} | options)
 
 
 def values(card: Scorecard, names: list[str] = FOUR) -> list[float]:
@@ -145,7 +145,7 @@ def test_density_and_coverage_have_their_exact_expectations(n: int, m: int, d: i
         values = np.array([card[name].value for card in found])
         # Four standard errors of the mean over the repetitions.
         assert abs(values.mean() - expected) < 4 * values.std() / repetitions**0.5
-    null = prdc(normal32(n, d, 0), normal32(m, d, 1), permutations=0, resamples=0)
+    null = prdc(normal32(n, d, 0), normal32(m, d, 1), splits=0, resamples=0)
     assert {name: null[name].null for name in truth} == pytest.approx(truth)
 
 
@@ -187,11 +187,33 @@ def test_nulls_without_a_formula_are_what_no_difference_gives() -> None:
         assert 0.7 < cards[0][name].value < 0.97  # far from where nothing could be told
 
 
+@pytest.mark.parametrize(("n", "m"), [(80, 160), (160, 40)])
+def test_the_null_does_not_depend_on_the_generator(n: int, m: int) -> None:
+    real = normal32(n, 4, 0)
+    good, bad = (prdc(real, normal32(m, 4, 1, shift=s), resamples=0) for s in (0.0, 9.0))
+    assert [good[name].null for name in MEASURES] == [bad[name].null for name in MEASURES]
+    assert bad["precision"].value < 0.1
+    assert (bad["precision"].null or 0) > 0.5
+
+
+def test_the_null_of_copies_is_what_two_samples_of_copies_give() -> None:
+    """Twelve places, visited by all rows: of 80 rows, no ball among 6.7 copies has a radius."""
+    cards = []
+    for seed in range(60):
+        rng = torch.Generator().manual_seed(seed)
+        x, y = (torch.randint(12, (size, 1), generator=rng).float() for size in (80, 60))
+        cards.append(prdc(x, y, resamples=0))
+    for name in ("precision", "recall", "density", "coverage"):
+        gaps = np.array([card[name].value - float(card[name].null or 0) for card in cards])
+        # Four standard errors; splits have half of the sizes, which a copy more or less shifts.
+        assert abs(gaps.mean()) < 4 * gaps.std() / 60**0.5 + 0.03 * cards[0][name].value, name
+
+
 @pytest.fixture(scope="module")
 def repeated() -> list[Scorecard]:
     """The same comparison of other rows, 200 times."""
     pairs = [(normal32(100, 5, 2 * i), normal32(80, 5, 2 * i + 1, 0.5)) for i in range(200)]
-    return [prdc(x, y, permutations=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
+    return [prdc(x, y, splits=0, resamples=10, seed=i) for i, (x, y) in enumerate(pairs)]
 
 
 # At a true coverage of 95 %, 200 repetitions hold the truth in fewer than 180 or more than 198 with
@@ -204,6 +226,16 @@ def test_intervals_hold_the_expectation_at_these_sizes(
     truth = float(np.mean(raw))
     intervals = [card[name].interval for card in repeated]
     assert 180 <= sum(low <= truth <= high for low, high in filter(None, intervals)) <= 198
+
+
+@pytest.mark.parametrize("columns", [9, 143, 144, 163, 1000])
+def test_the_smallest_values_are_found_by_the_minima_of_groups(columns: int) -> None:
+    values = torch.randint(300, (40, columns), generator=torch.Generator().manual_seed(0)).float()
+    values[:, ::7] = torch.inf  # with ties, too
+    found, index = _search._smallest(values, 9)
+    assert torch.equal(found, values.sort(1).values[:, :9])
+    assert torch.equal(values.gather(1, index), found)
+    assert all(len(row.unique()) == 9 for row in index)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -383,7 +383,7 @@ def test_one_real_outlier_takes_in_all_that_is_generated_near_it(
     radius = (x - 6).abs().flatten().sort().values[5]
     inside = float(((y - 6).abs() <= radius).double().mean())
     assert inside > 0.99
-    assert prdc(x, y, permutations=0, resamples=0)["precision"].value >= inside
+    assert prdc(x, y, splits=0, resamples=0)["precision"].value >= inside
     bounds = "Gaussian mean difference + outlier", "D4 bounds"
     assert found[*bounds, "precision"].outcome == "fails"
     assert found[*bounds, "recall"].outcome == "fails"
@@ -476,7 +476,7 @@ def test_standardising_makes_a_unit_harmless(
     found: Mapping[tuple[str, str, str], Verdict],
 ) -> None:
     def raw(x: Tensor, y: Tensor) -> dict[str, float]:
-        card = prdc(x, y, permutations=0, resamples=0)
+        card = prdc(x, y, splits=0, resamples=0)
         return {name: card[name].value for name in MEASURES}
 
     check = BY_NAME["Scaling one dimension"]

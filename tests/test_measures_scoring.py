@@ -185,7 +185,8 @@ def test_training_rows_give_the_null_of_utility() -> None:
     real, fake = SAMPLES["table"]
     good, bad = labelled(100, 2), labelled(100, 2).with_columns(pl.col("label").shuffle(seed=0))
     nulls = [
-        measure(real, fake, train=t, measures=["utility"])["utility"].null for t in (good, bad)
+        measure(real, fake, train=t, measures=["utility"], target="label")["utility"].null
+        for t in (good, bad)
     ]
     assert nulls[0] is not None
     assert nulls[1] is not None

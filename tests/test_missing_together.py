@@ -35,7 +35,7 @@ def rates(frame: pl.DataFrame) -> list[float]:
 
 @pytest.mark.parametrize(("model", "steps"), [("vae", 400), ("r3gan", 600)])
 def test_missing_values_depend_on_the_same_columns(model: str, steps: int) -> None:
-    fitted = pf.fit(pf.read(dependent_missing_values()), model, budget=steps, seed=0, width=128)
+    fitted = pf.fit(pf.read(dependent_missing_values()), model, budget=steps, seed=0, width=64)
     below, above, apart = rates(fitted.sample(N, seed=1))
     # Independent columns would have 0.45 on both sides and 0.5 apart. A share of about 2,000 rows
     # has a standard error of at most 0.011, in the training rows as in these: four of both is 0.06.

@@ -62,8 +62,12 @@ PANELS = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("comparison")
-    fabricate(path, read(orders()), PANELS)
+    path, table = (
+        tmp_path_factory.mktemp("comparison"),
+        tmp_path_factory.mktemp("data") / "t.parquet",
+    )
+    orders().write_parquet(table)
+    fabricate(path, read(table), PANELS)
     return path
 
 
@@ -243,7 +247,7 @@ def test_differences_are_those_of_the_comparison(folder: Path, page: Page) -> No
 def test_findings_stand_above_the_losses_and_vetoes_apart(tmp_path: Path) -> None:
     made = fabricate(tmp_path, read(orders())).to_json()
     for run in made["facts"]["vae"]:
-        run |= {"steps": 40, "planned_steps": 40, "checks": [], "distances": []}  # vetoes
+        run |= {"steps": 40, "foreseen_steps": 40, "checks": [], "distances": []}  # vetoes
     for run in made["facts"]["gan"]:
         run |= {"rate": 0.01}  # does not
     text = report_of(made, tmp_path)
@@ -266,8 +270,8 @@ def test_costs_are_means_over_seeds(page: Page) -> None:
 
 def test_commands_repeat_the_comparison(page: Page) -> None:
     assert "--models vae,gan --seeds 3 --budget '100 steps'" in page.text
-    line = "pf.fit('data frame', 'gan', budget='100 steps', seed=2, precision='float32')"
-    assert line in page.text.replace(read(orders()).name, "data frame")
+    line = r"pf.fit('\S+/t.parquet', 'gan', budget='100 steps', seed=2, precision='float32')"
+    assert re.search(line.replace("(", r"\(").replace(")", r"\)"), page.text)
 
 
 def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:
@@ -321,9 +325,11 @@ def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: 
     without = Page(write_report(folder).read_text())
     assert "privacy" not in without.ids
     made = fabricate(tmp_path, read(orders())).to_json()
-    shares = {"vae": (0.01, 0.0, 0.0246), "gan": (0.5, 0.45, 0.55)}
-    for model, (value, low, high) in shares.items():
-        measurement = Measurement("exact_matches", value, low, high, null=0.005, unit="share")
+    shares = {"vae": (0.01, 0.0, 0.0246, 0.3), "gan": (0.5, 0.45, 0.55, 0.001)}
+    for model, (value, low, high, p) in shares.items():
+        measurement = Measurement(
+            "exact_matches", value, low, high, null=0.005, p_value=p, unit="share"
+        )
         for card in made["cards"][model]["best"]:
             card["measures"]["exact_matches"] = measurement.to_json()
     text = report_of(made, tmp_path)
@@ -345,7 +351,8 @@ def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: 
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> pf.Comparison:
     """A real comparison, small."""
     out = tmp_path_factory.mktemp("tiny")
-    return pf.compare("ring", ["vae", "gan"], seeds=2, budget="200 steps", out=out, width=32)
+    rows = pf.read("ring").raw("train")[:600]
+    return pf.compare(rows, ["vae", "gan"], seeds=2, budget="50 steps", out=out, width=16)
 
 
 def test_the_report_of_a_real_comparison_is_whole(tiny: pf.Comparison) -> None:
@@ -365,7 +372,7 @@ def test_the_reports_python_lines_give_the_same_numbers(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = reproduce.script(read_folder(first.folder)).replace("runs/a", str(tmp_path / "b"))
     names: dict[str, Any] = {}
-    exec(lines.replace(repr(pf.read(orders(200)).name), "data"), {"data": orders(200)}, names)
+    exec(lines, {"data": orders(200)}, names)
     assert names["result"].folder == tmp_path / "b"
     assert names["result"].frame().equals(first.frame())
 
@@ -382,3 +389,17 @@ def test_seeds_are_given_as_a_number_or_one_by_one(
     contents.comparison.seeds = seeds
     assert flag in reproduce.command(contents)
     assert argument in reproduce.script(contents)
+
+
+def test_rows_of_a_table_are_shown_only_if_they_were_asked_for(
+    folder: Path, page: Page, tmp_path: Path
+) -> None:
+    assert "--example-rows" in page.text
+    assert not [own for tag, own in page.tags if own.get("class") == "raw"]
+    fabricate(tmp_path, read(orders()), example_rows=True)
+    shown = Page(write_report(tmp_path).read_text())
+    tables = [own for tag, own in shown.tags if tag == "table" and own.get("class") == "raw"]
+    assert len(tables) == 1 + len(MODELS)
+    kept = json.loads((tmp_path / "samples" / "real.json").read_text())["examples"]
+    assert kept in [[[text for _, text in row] for row in shown.rows[i : i + 8]]
+                    for i in range(len(shown.rows))]  # fmt: skip

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import narwhals as nw
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from scipy import stats
 
+import pushforward as pf
 from pushforward.comparison.findings import Finding
+from pushforward.comparison.summaries import summarise
+from pushforward.data import TableSchema
 from pushforward.report import marginals as columns
 from pushforward.report.figures import label, plain, robust_range
 from pushforward.report.finding_list import entries
@@ -26,10 +30,16 @@ from pushforward.report.numbers import (
 from pushforward.report.training import best_check
 
 
+def drawn(frames: dict[str, pl.DataFrame]) -> dict[str, columns.Marginal]:
+    """Return the columns of tables as the report draws them, the largest difference first."""
+    summaries = {name: summarise(frame, frames["real"]) for name, frame in frames.items()}
+    return {m.name: m for m in columns.marginals(summaries)}
+
+
 def test_marginals_agree_with_counting() -> None:
-    real = nw.from_native(pl.DataFrame({"x": list("aab"), "y": [1.0, None, 3.0]}), eager_only=True)
-    fake = nw.from_native(pl.DataFrame({"x": list("abb"), "y": [1.0, 2.0, 3.0]}), eager_only=True)
-    by_name = {m.name: m for m in columns.marginals({"real": real, "vae": fake})}
+    real = pl.DataFrame({"x": list("aaaabb"), "y": [1.0, 1.0, None, None, 3.0, 3.0]})
+    fake = pl.DataFrame({"x": list("aabbbb"), "y": [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]})
+    by_name = drawn({"real": real, "vae": fake})
     assert by_name["x"].distance("vae") == pytest.approx(1 / 3)
     assert by_name["y"].missing == {"real": pytest.approx(1 / 3), "vae": 0.0}
     assert by_name["y"].distance("vae") == pytest.approx(1 / 3)
@@ -38,13 +48,27 @@ def test_marginals_agree_with_counting() -> None:
 def test_histogram_counts_every_row() -> None:
     rng = np.random.default_rng(0)
     samples = {"real": rng.normal(size=500), "vae": 9 * rng.normal(size=500)}
-    frames = {
-        n: nw.from_native(pl.DataFrame({"x": v, "n": (10 * v).astype(int)}), eager_only=True)
-        for n, v in samples.items()
-    }
-    for marginal in columns.marginals(frames):
+    frames = {n: pl.DataFrame({"x": v, "n": (10 * v).astype(int)}) for n, v in samples.items()}
+    for marginal in drawn(frames).values():
         assert len(marginal.bins) == len(marginal.shares["real"]) + 1
         assert [own.sum() for own in marginal.shares.values()] == pytest.approx([1, 1])
+
+
+def test_a_histogram_shows_the_counts_of_numpy_on_the_rows() -> None:
+    rng = np.random.default_rng(1)
+    samples = {"real": np.exp(rng.normal(10, 1, 2000)), "vae": np.exp(rng.normal(10, 1.2, 1500))}
+    frames = {name: pl.DataFrame({"pay": values}) for name, values in samples.items()}
+    (marginal,) = drawn(frames).values()
+    outer = [-np.inf, *marginal.bins[1:-1], np.inf]  # what is beyond the edges is counted, too
+    for name, values in samples.items():
+        counts = np.histogram(values, outer)[0]
+        np.testing.assert_allclose(marginal.shares[name], counts / len(values), rtol=1e-12)
+    (figure,) = columns.panels([marginal], {"vae": "#000"})
+    widths = np.diff(marginal.bins)
+    for trace, values in zip(figure.traces, samples.values(), strict=True):
+        counts = np.histogram(values, outer)[0]
+        area = np.array(trace["y"][:-1]) * widths / widths.min()
+        np.testing.assert_allclose(area, counts / len(values), rtol=1e-12)
 
 
 def test_columns_of_every_type_are_drawn() -> None:
@@ -59,19 +83,23 @@ def test_columns_of_every_type_are_drawn() -> None:
             "name": [f"row {i}" for i in range(n)],
         }
     )
-    samples = {name: nw.from_native(frame, eager_only=True) for name in ("real", "vae")}
-    by_name = {m.name: m for m in columns.marginals(samples)}
+    read = pf.read(frame)
+    assert isinstance(read.schema, TableSchema)
+    real = read.schema.frame(read.rows)
+    by_name = drawn({"real": real, "vae": real})
     kinds = {name: marginal.kind for name, marginal in by_name.items()}
     assert kinds == {"zone": "time", "flag": "category", "whole": "number", "few": "category"}
     assert by_name["flag"].missing["vae"] == by_name["few"].missing["vae"] == 0.5
     assert by_name["flag"].bins == ["True"]
+    days = [datetime.fromtimestamp(ms / 1000, UTC) for ms in by_name["zone"].bins]
+    assert days[0] <= datetime(2020, 1, 1, tzinfo=UTC) < days[-1] < datetime(2020, 3, 1, tzinfo=UTC)
 
 
 def test_only_so_many_columns_are_drawn() -> None:
     rng = np.random.default_rng(0)
-    wide = {f"c{j}": rng.normal(size=50) for j in range(40)}
-    frames = {n: nw.from_native(pl.DataFrame(wide), eager_only=True) for n in ("real", "vae")}
-    assert len(columns.panels(columns.marginals(frames), {"vae": "#000"})) == columns.PANELS
+    wide = pl.DataFrame({f"c{j}": rng.normal(size=50) for j in range(40)})
+    by_name = drawn({"real": wide, "vae": wide})
+    assert len(columns.panels(list(by_name.values()), {"vae": "#000"})) == columns.PANELS
 
 
 def test_best_checkpoint_is_chosen_as_the_loop_does() -> None:

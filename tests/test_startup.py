@@ -29,7 +29,7 @@ LIGHT = {
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
     *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
     *("pushforward.models", "pushforward.models.catalogue"),
-    *("pushforward.training", "pushforward.training.settings"),
+    *("pushforward.threads", "pushforward.training", "pushforward.training.settings"),
 }
 PROBE = """
 import json, sys

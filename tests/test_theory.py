@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
+import runpy
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +23,10 @@ Row = dict[str, Any]
 def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The numbers of `python examples/theory.py --quick`, which also drew every figure."""
     out = tmp_path_factory.mktemp("theory")
-    command = [sys.executable, "-W", "error", "examples/theory.py", "--quick", "--out", str(out)]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "examples")
+        patch.setattr(sys, "argv", ["theory.py", "--quick", "--out", str(out)])
+        runpy.run_path(str(ROOT / "examples" / "theory.py"), run_name="__main__")
     numbers: dict[str, Any] = json.loads((out / "theory.json").read_text(encoding="utf-8"))
     assert {p.stem for p in out.glob("*.png")} == set(numbers)
     return numbers
@@ -125,9 +127,9 @@ def test_a_trained_critic_ranks_as_the_hand_made_measures_do(quick: dict[str, An
         assert row["energy, last"] < 0.2 * row["energy, first"]
         # a lower bound of a Jensen-Shannon divergence: at most log 2, and it falls
         assert row["critic trained on, last"] < row["critic trained on, first"] < math.log(2)
-        # 11 readings; a rank correlation of 0.6 has p = 0.05 under independence (measured 0.97)
-        assert row["ρ(critic trained on)"] > 0.6
-        assert row["ρ(MMD²)"] > 0.6
+        # 7 readings; a rank correlation of 0.714 has p = 0.05 under independence
+        assert row["ρ(critic trained on)"] > 0.714
+        assert row["ρ(MMD²)"] > 0.714
 
 
 # --- the page

@@ -62,14 +62,14 @@ FULL = Scale(
 QUICK = Scale(
     toy=300,
     digits=100,
-    game=200,
+    game=210,
     seeds=(0,),
     priors=("normal",),
     betas=(0.1, 1, 8),
     direct=(0.01, 1),
     split=(0.1, 1, 10),
     second_data=False,
-    readings=10,
+    readings=6,
     permutations=199,
     learning_rate=3e-3,
 )

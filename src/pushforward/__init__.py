@@ -14,6 +14,8 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pushforward import threads as _threads  # noqa: F401 - before torch: how its threads wait
+
 if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` says the same
     from pushforward import measures as measures
     from pushforward import testing as testing

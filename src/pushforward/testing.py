@@ -123,7 +123,7 @@ def _check_terms(model: Model, turn: Turn, x: Tensor, c: Tensor | None) -> None:
 
 def check_run(cls: type[Model], data: Dataset, options: dict[str, Any]) -> None:
     """Check a short training: its seed, its samples, its condition, and that it can be loaded."""
-    run = {"budget": "12 steps", "batch_size": 32, "device": "cpu", **options}
+    run = {"budget": "8 steps", "batch_size": 32, "device": "cpu", **options}
     fitted, again = (fit(data, cls, seed=1, **run) for _ in "ab")
     states = zip(fitted.states["final"].items(), again.states["final"].values(), strict=True)
     for (name, mine), theirs in states:

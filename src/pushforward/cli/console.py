@@ -64,9 +64,9 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
-    def notes(self, data: Dataset) -> None:
-        """Print what was noticed in reading the data."""
-        for note in data.notes:
+    def notes(self, noted: Dataset | Fitted) -> None:
+        """Print what was noticed in reading the data, or in training."""
+        for note in noted.notes:
             if not self.quiet:
                 print_note(note, self.console)
 

@@ -104,6 +104,14 @@ def compare(
     clip_grad_norm: ClipGradNorm = None,
     learning_rate: LearningRate = None,
     precision: Precision = "auto",
+    example_rows: Annotated[
+        bool,
+        typer.Option(
+            "--example-rows",
+            help="Keep, and show in the report, eight rows of a table and of each model's. Without "
+            "it the folder holds no row of a table.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train models, measure them, and recommend one.
@@ -127,7 +135,7 @@ def compare(
     from pushforward.report import compare as run
 
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
@@ -143,6 +151,7 @@ def compare(
             device=device,
             progress=display.update,
             options=options,
+            example_rows=example_rows,
             **settings,
         )
         display.update("writing the report", {})
@@ -225,7 +234,7 @@ def fit(
     from pushforward.training.fit import fit as train
 
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides, "metadata": metadata}
+    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     dataset = read(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json) as display:
@@ -240,6 +249,7 @@ def fit(
             **settings,
             **own,
         )
+        display.notes(fitted)
     if as_json:
         print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:

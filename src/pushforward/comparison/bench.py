@@ -15,13 +15,16 @@ from typing import Any
 
 import torch
 
+from pushforward.comparison.cart import cart_rows
+from pushforward.comparison.equal_steps import EqualSteps
 from pushforward.comparison.facts import RunFacts, facts_of
-from pushforward.comparison.folder import CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
-from pushforward.comparison.samples import has_origin, write_real_sample, write_sample
+from pushforward.comparison.samples import Samples
 from pushforward.data import Dataset
 from pushforward.data.schema import DataKind
+from pushforward.errors import DivergedError
 from pushforward.families.model import Model
 from pushforward.files import digest, read_json, write_json
 from pushforward.measures import Scorecard, Scorer
@@ -29,11 +32,12 @@ from pushforward.measures._applied import MeasureFunction, UserMeasure
 from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures._selection import selected
 from pushforward.nn.device import choose_device
-from pushforward.runs import Checkpoint, Fitted
+from pushforward.runs import Checkpoint, Fitted, load
 from pushforward.runs.fitted import CHECKPOINTS
+from pushforward.runs.folder import Folder
 from pushforward.sampling.request import SampleRequest
 from pushforward.training.fit import fit
-from pushforward.training.settings import Settings
+from pushforward.training.settings import Budget, Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
 
@@ -67,7 +71,7 @@ class MeasureChoice:
         Names and defaults are resolved, because a user's own measures can change them. Of a user's
         function only the name is known, not whether it still computes the same.
         """
-        selection = selected(self.measures, kind, copies=searches_copies(kind))[0]
+        selection = selected(self.measures, kind, copies=True)[0]
         own = any(isinstance(measure, UserMeasure) for measure in selection.values())
         identity = self.to_json(kind) | {"measures": list(selection)}
         known = self.features is None or bool(identity["features"]["hash"])
@@ -80,11 +84,6 @@ def _name(measure: str | MeasureFunction, kind: DataKind) -> str:
     return next(iter(selected([measure], kind, copies=False)[0]))
 
 
-def searches_copies(kind: DataKind) -> bool:
-    """Whether a comparison's default measures search for copies of training rows."""
-    return kind == "table"
-
-
 class Bench:
     """Trains models on one data set, and measures them.
 
@@ -94,6 +93,7 @@ class Bench:
         choice: the measures.
         device: where models are trained and measured.
         progress: called with each stage and the training loop's records.
+        example_rows: whether the first rows of tables are kept for the report.
     """
 
     def __init__(
@@ -103,11 +103,14 @@ class Bench:
         choice: MeasureChoice,
         device: str,
         progress: StageProgress,
+        *,
+        example_rows: bool = False,
     ) -> None:
         self.data, self.folder, self.choice = data, folder, choice
         self.device, self.progress = device, progress
         sizes = (data.sizes["test"], data.sizes["validation"], TEST_ROWS)
         self.test = first_rows(data.subset("test"), min(sizes))  # as many as the ceiling has
+        self.samples = Samples(data, folder, self.test, example_rows)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -116,7 +119,7 @@ class Bench:
         return Scorer(
             self.data,
             measures=self.choice.measures,
-            copies=searches_copies(self.data.schema.kind),
+            copies=True,
             features=self.choice.features,
             target=self.choice.target,
             device=choose_device(self.device),
@@ -135,6 +138,7 @@ class Bench:
         """
         cards: Scorecards = {name: {} for name in models}
         facts: dict[str, list[RunFacts]] = {name: [] for name in models}
+        self._fix_steps(models, seeds, settings, options)
         for seed in seeds:
             for name, model in models.items():
                 fitted = self.fit(model, replace(settings, seed=seed), options[name])
@@ -155,26 +159,56 @@ class Bench:
             _ = self.scorer
 
     def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
-        """Train one model on one seed, or load its run."""
-        stage = f"{model.name}, seed {settings.seed}"
-        return fit(
-            self.data,
-            model,
-            out=self.folder.run(model.name, settings.seed).path,
-            device=self.device,
-            progress=lambda record: self.progress(stage, record),
-            **asdict(settings),
-            **options,
-        )
+        """Train one model on one seed, or load its run; of one that diverged, what was kept."""
+        stage, out = f"{model.name}, seed {settings.seed}", self._run(model.name, settings).path
+        try:
+            return fit(
+                self.data,
+                model,
+                out=out,
+                device=self.device,
+                progress=lambda record: self.progress(stage, record),
+                **asdict(settings),
+                **options,
+            )
+        except DivergedError:
+            networks = options.get("networks")
+            return load(out, device=self.device, model=model, networks=networks)
+
+    def _run(self, model: str, settings: Settings) -> Folder:
+        return self.folder.run(model, settings.seed)
+
+    def _fix_steps(
+        self,
+        models: Mapping[str, type[Model]],
+        seeds: Sequence[int],
+        settings: Settings,
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Give every seed of a model the same steps, if any of its runs is still to be trained."""
+        every = [replace(settings, seed=seed) for seed in seeds]
+        new = {name: [own for own in every if not self._run(name, own).finished] for name in models}
+        entrants = {name: (models[name], options[name]) for name, own in new.items() if own}
+        if not entrants or Budget.parse(settings.budget).unit != "seconds":
+            return
+        self.progress("timing the models' steps", {})
+        equal = EqualSteps(self.data, self.folder, self.device)
+        for name, steps in equal.find(entrants, every[0]).items():
+            for own in new[name]:
+                equal.fix(self._run(name, own), entrants[name], own, steps)
 
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""
         path = self.folder.scorecards(model, seed)
-        origin = self._origin(weights={name: _weights(fitted, name) for name in CHECKPOINTS})
+        weights = {name: _weights(fitted, name) for name in CHECKPOINTS}
+        origin = self._origin(weights=weights)
         stored = read_scorecards(path, origin)
         if stored is None:
             self.progress(f"{model}, seed {seed}: measuring", {})
-            stored = {name: self._score(fitted, seed, name) for name in CHECKPOINTS}
+            # A checkpoint that was best at the end is both, and measured once.
+            distinct = {hashed: name for name, hashed in weights.items()}
+            cards = {hashed: self._score(fitted, seed, name) for hashed, name in distinct.items()}
+            stored = {name: cards[weights[name]] for name in CHECKPOINTS}
             write_scorecards(path, origin, stored)
         return {name: stored[name] for name in CHECKPOINTS}
 
@@ -190,7 +224,9 @@ class Bench:
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
-        origin = self._origin()
+        is_table = self.data.schema.kind == "table"
+        names = [CEILING, FLOOR, *([CART] if is_table else [])]
+        origin = self._origin(references=names)
         stored = read_scorecards(self.folder.references, origin)
         if stored is None:
             self.progress("measuring the references", {})
@@ -199,18 +235,23 @@ class Bench:
                 CEILING: ceiling_rows(self.data, n),
                 FLOOR: floor_rows(self.data, n, generator),
             }
+            rows |= {CART: cart_rows(self.data, n, generator)} if is_table else {}
             stored = {name: self._measured(fake) for name, fake in rows.items()}
             write_scorecards(self.folder.references, origin, stored)
-            write_real_sample(self.folder.sample(REAL), self.data, self.test)
-            if self.data.schema.kind != "table":  # its values are those of training rows
-                write_sample(self.folder.sample(FLOOR), self.data, rows[FLOOR])
+        self._keep_references()
         return stored
 
+    def _keep_references(self) -> None:
+        """Keep for the report what it shows of the test rows and, beside images, of the floor."""
+        self.samples.keep(REAL, lambda: self.test)
+        if self.data.schema.kind != "table":
+            n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
+            self.samples.keep(FLOOR, lambda: floor_rows(self.data, n, generator))
+
     def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
-        """Keep rows of a model's best checkpoint for the report."""
-        path, origin = self.folder.sample(model), f"{_weights(fitted, 'best')} {seed}"
-        if not has_origin(path, origin):
-            write_sample(path, self.data, self._draw(fitted, seed, "best"), origin)
+        """Keep a sample of a model's best checkpoint for the report."""
+        origin = f"{_weights(fitted, 'best')} {seed}"
+        self.samples.keep(model, lambda: self._draw(fitted, seed, "best"), origin)
 
     def _draw(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> LabelledRows:
         """Return as many generated rows as there are test rows."""

@@ -45,6 +45,7 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     matters: float = MATTERS,
     ignore: Collection[str] = (),
+    example_rows: bool = False,
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -59,7 +60,8 @@ def compare(
         condition: the column or labels to condition on, for data that are not yet a `Dataset`.
         measures: names of measures, or functions with a measure's signature; `"all"`, or None for
             the default ones of the kind of data.
-        target: the column that the measure `utility` predicts; None for the condition, or the last.
+        target: the column that the measure `utility` predicts; None for the condition, or
+            every column in turn.
         features: what to measure of each row: a map from rows in the networks' form (n, ...) to
             vectors (n, d). A plain function is measured with anew each time; one with a `digest`
             (see `pushforward.measures.Features`) is recognised.
@@ -70,6 +72,9 @@ def compare(
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
         ignore: codes of findings, such as `"PF202"`, that are neither shown nor heeded.
+        example_rows: whether the folder keeps, and the report shows, the first eight rows of the
+            test table and of each model's. Otherwise it holds no row of a table. See
+            `docs/folder.md`.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -91,9 +96,17 @@ def compare(
     choice = MeasureChoice(None if measures is None else listed(measures), target, features)
     folder = Path(tempfile.mkdtemp(prefix="pushforward-")) if out is None else Path(out)
     require_function("progress", progress)
-    bench = Bench(dataset, ComparisonFolder(folder), choice, device, progress or _silent)
+    bench = Bench(
+        dataset,
+        ComparisonFolder(folder),
+        choice,
+        device,
+        progress or _silent,
+        example_rows=example_rows,
+    )
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
-    description = describe(dataset) | {"sources": sources} | choice.to_json(dataset.schema.kind)
+    description = describe(dataset) | {"sources": sources, "example_rows": example_rows}
+    description |= choice.to_json(dataset.schema.kind)
     bench.prepare(list(classes), seeds)
     with locked(folder):
         bench.folder.open_or_create(description)
@@ -197,6 +210,7 @@ def describe(data: Dataset) -> dict[str, Any]:
         "notes": list(data.notes),
         "rows": data.sizes,
         "condition": None if condition is None else condition.name,
+        "reading": data.reading.to_json(),
     }
 
 

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any
 
 from pushforward.runs import Fitted
-from pushforward.runs.folder import steps_of
 
 LAST = 0.1  # share of the steps over which a term of the loss is averaged
 
@@ -19,7 +18,7 @@ class RunFacts:
 
     Args:
         steps: that were played.
-        planned_steps: that the budget was to be worth when it was turned into steps.
+        foreseen_steps: that the budget was foreseen to be worth.
         diverged: why training ended early; empty where it did not.
         checks: the steps at which validation rows were looked at.
         distances: the energy distance to validation rows at these steps.
@@ -28,7 +27,7 @@ class RunFacts:
     """
 
     steps: int
-    planned_steps: int
+    foreseen_steps: int
     diverged: str = ""
     checks: tuple[int, ...] = ()
     distances: tuple[float, ...] = ()
@@ -49,12 +48,12 @@ class RunFacts:
 def facts_of(fitted: Fitted) -> RunFacts:
     """Return what a run's history and configuration tell."""
     checks = [r for r in fitted.history if "validation" in r]
-    steps = steps_of(fitted.config)
+    steps = fitted.steps
     likelihood = getattr(getattr(fitted.model, "decoder", None), "likelihood", None)
     return RunFacts(
         steps,
-        steps,
-        "",
+        fitted.foreseen_steps,
+        fitted.diverged or "",
         tuple(r["step"] for r in checks),
         tuple(r["validation"] for r in checks),
         _rate(fitted.history, steps),

@@ -11,7 +11,7 @@ from pushforward.errors import RunError
 from pushforward.files import read_json, write_json
 from pushforward.runs.folder import Folder
 
-REAL, CEILING, FLOOR, CART = "real", "ceiling", "floor", "cart"  # sources of rows beside the models
+REAL, CEILING, FLOOR, CART = "real", "ceiling", "floor", "cart"  # rows beside the models'
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class ComparisonFolder:
         """The scorecards of the references: what models are compared with."""
         return self.path / "references.json"
 
+    @property
+    def steps(self) -> Path:
+        """The steps that a budget in seconds allows each model."""
+        return self.path / "steps.json"
+
     def run(self, model: str, seed: int) -> Folder:
         """Return the folder of one run."""
         return Folder(self.path / "runs" / f"{model}-{seed}")
@@ -39,8 +44,12 @@ class ComparisonFolder:
         return self.run(model, seed).path / "scorecard.json"
 
     def sample(self, source: str) -> Path:
-        """Return the rows that the report shows of one source: real, a model, the floor."""
+        """Return the images or arrays that the report shows of one source: real, a model, floor."""
         return self.path / "samples" / f"{source}.safetensors"
+
+    def summary(self, source: str) -> Path:
+        """Return what the report shows of one source's table: counts and associations."""
+        return self.path / "samples" / f"{source}.json"
 
     def open_or_create(self, description: Mapping[str, Any]) -> None:
         """Start a comparison on these data; RunError when the folder belongs to other data."""

@@ -42,7 +42,8 @@ class Comparison:
         cards: scorecards by model and checkpoint, one a seed.
         references: the scorecards of what models are compared with, by name: `"ceiling"`, real
             rows (validation) against the test rows, as good as it gets; `"floor"`, independent
-            columns (tables) or a Gaussian fit (others), what anyone can reach.
+            columns (tables) or a Gaussian fit (others), what anyone can reach; for tables `"cart"`,
+            a tree for each column given those before it.
         facts: how each run went, by model, one a seed.
         matters: the smallest difference that matters, in units of floor to ceiling.
         ignore: codes of findings to leave out.

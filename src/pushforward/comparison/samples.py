@@ -1,37 +1,89 @@
-"""Rows that are kept for the report: test rows and generated ones, never training rows."""
+"""What is kept of each source for the report: summaries of tables, some images and points.
+
+Of tables no row is kept unless the user asks for example rows. What is kept of images and arrays
+are test rows and generated ones, never training rows.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 
+import polars as pl
 import torch
 from torch import Tensor
 
+from pushforward.comparison.folder import REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, first_rows
-from pushforward.data import Dataset
-from pushforward.files import read_tensors, write_tensors
+from pushforward.comparison.summaries import EXAMPLE_ROWS, summarise
+from pushforward.data import Dataset, TableSchema
+from pushforward.files import read_json, read_tensors, write_json, write_tensors
 
-TABLE_ROWS = 3000  # rows of a table that are kept, at most
-POINTS = 2000  # ... points in the plane
+POINTS = 2000  # points in the plane that are kept, at most
 OTHER_ROWS = 100  # ... images, and rows of other arrays
 GRID = 120  # the true density in the plane is evaluated on GRID x GRID points
 
 
-def write_sample(path: Path, data: Dataset, rows: LabelledRows, origin: str = "") -> None:
-    """Keep the first rows of a sample; `origin` identifies what generated them."""
-    write_tensors(path, _tensors(data, rows), origin)
+@dataclass(frozen=True)
+class Samples:
+    """What the report shows of each source.
+
+    Args:
+        data: the data set.
+        folder: of the comparison.
+        test: the test rows that are measured.
+        example_rows: whether the first rows of tables are kept.
+    """
+
+    data: Dataset
+    folder: ComparisonFolder
+    test: LabelledRows
+    example_rows: bool = False
+
+    def keep(self, source: str, draw: Callable[[], LabelledRows], origin: str = "") -> None:
+        """Keep a sample of a source, unless one of the same origin is there.
+
+        Args:
+            source: real, a model, the floor.
+            draw: gives the rows; called only if they are needed.
+            origin: identifies what generated them.
+        """
+        if isinstance(self.data.schema, TableSchema):
+            self._keep_summary(source, draw, f"{version('pushforward')} {origin}")
+        elif not _has_origin(self.folder, source, origin):
+            tensors = self._tensors(draw())
+            if source == REAL and self.data.log_density is not None and _in_the_plane(self.data):
+                tensors |= true_density(self.data, tensors["rows"])
+            write_tensors(self.folder.sample(source), tensors, origin)
+
+    def _keep_summary(self, source: str, draw: Callable[[], LabelledRows], origin: str) -> None:
+        path = self.folder.summary(source)
+        stored = {"origin": origin, "example_rows": self.example_rows}
+        known = read_json(path) if path.exists() else {}
+        if all(known.get(name) == value for name, value in stored.items()):
+            return
+        examples = EXAMPLE_ROWS if self.example_rows else 0
+        summary = summarise(self._frame(draw()), self._real, examples)
+        write_json(path, stored | summary.to_json())
+
+    @cached_property
+    def _real(self) -> pl.DataFrame:
+        return self._frame(self.test)
+
+    def _frame(self, rows: LabelledRows) -> pl.DataFrame:
+        assert isinstance(self.data.schema, TableSchema)
+        return self.data.schema.frame(*rows, torch.Generator().manual_seed(0))
+
+    def _tensors(self, rows: LabelledRows) -> dict[str, Tensor]:
+        kept, labels = first_rows(rows, POINTS if _in_the_plane(self.data) else OTHER_ROWS)
+        return {"rows": kept} | ({} if labels is None else {"labels": labels})
 
 
-def write_real_sample(path: Path, data: Dataset, rows: LabelledRows) -> None:
-    """Keep the first real rows, and the true density around them where it is known."""
-    tensors = _tensors(data, rows)
-    if _in_the_plane(data) and data.log_density is not None:
-        tensors |= true_density(data, tensors["rows"])
-    write_tensors(path, tensors)
-
-
-def has_origin(path: Path, origin: str) -> bool:
-    """Whether the file holds a sample of this origin."""
+def _has_origin(folder: ComparisonFolder, source: str, origin: str) -> bool:
+    """Whether a file holds a sample of this origin."""
+    path = folder.sample(source)
     return path.exists() and read_tensors(path)[1] == origin
 
 
@@ -48,16 +100,6 @@ def true_density(data: Dataset, rows: Tensor) -> dict[str, Tensor]:
     points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
     density = data.log_density(points).exp().reshape(GRID, GRID)
     return {"density": density, "density_x": x, "density_y": y}
-
-
-def _tensors(data: Dataset, rows: LabelledRows) -> dict[str, Tensor]:
-    n = OTHER_ROWS
-    if data.schema.kind == "table":
-        n = TABLE_ROWS
-    elif _in_the_plane(data):
-        n = POINTS
-    kept, labels = first_rows(rows, n)
-    return {"rows": kept} | ({} if labels is None else {"labels": labels})
 
 
 def _in_the_plane(data: Dataset) -> bool:

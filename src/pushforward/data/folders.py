@@ -42,12 +42,14 @@ class ImageFolder:
         images: (n, H, W, C), in the order of their paths.
         classes: the class of each, or None.
         splits: the images of each split that the folder has.
+        groups: the file of each where a file has several, or None.
         notes: remarks for the user.
     """
 
     images: Array
     classes: list[str] | None
     splits: Mapping[SplitName, Ints] = field(default_factory=dict)
+    groups: Ints | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -60,11 +62,12 @@ def read_folder(folder: Path, resizing: Resizing | None = None) -> ImageFolder:
     files, parts, masks_note = _without_masks(files, [_folders(folder, f) for f in files])
     names, parts = _split_names(parts)
     classes, classes_note = _classes(parts)
-    images, counts, image_notes = read_images(files, resizing)
+    found = read_images(files, resizing)
+    counts = found.counts
     splits = _indices([name for name, n in zip(names, counts, strict=True) for _ in range(n)])
     labels = classes and [name for name, n in zip(classes, counts, strict=True) for _ in range(n)]
-    all_notes = [masks_note, *notes, *image_notes, classes_note]
-    return ImageFolder(images, labels, splits, tuple(filter(None, all_notes)))
+    all_notes = filter(None, [masks_note, *notes, *found.notes, classes_note])
+    return ImageFolder(found.images, labels, splits, found.groups, tuple(all_notes))
 
 
 def _image_files(folder: Path) -> tuple[list[Path], list[str]]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pushforward.data.numeric import Array
+from pushforward.data.numeric import Array, Ints
 from pushforward.data.pixel_range import BIT_DEPTHS
 from pushforward.errors import DataError
 
@@ -103,6 +103,12 @@ class ImageSet(NamedTuple):
     images: Array
     counts: list[int]
     notes: tuple[str, ...]
+
+    @property
+    def groups(self) -> Ints | None:
+        """The file (n,) of each image, by its number; None where no file has several."""
+        numbers = np.arange(len(self.counts))
+        return np.repeat(numbers, self.counts) if max(self.counts) > 1 else None
 
 
 def read_images(files: Sequence[Path], resizing: Resizing | None = None) -> ImageSet:
@@ -335,8 +341,7 @@ def _frames_note(read: Sequence[tuple[list[Frame], int]]) -> str:
     notes = []
     if several:
         text = f"{len(several):,} files hold {sum(several):,} pages or frames, each of which is"
-        alike = "those of one file may be alike, and fall into training and test rows"
-        notes.append(f"{text} read as an image of its own; {alike}")
+        notes.append(f"{text} read as an image of its own")
     if left_out:
         notes.append(f"{left_out:,} pages of another size (previews) are left out")
     return f"check: {'; '.join(notes)}" if notes else ""

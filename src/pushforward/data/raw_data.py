@@ -26,6 +26,7 @@ class RawData:
         log_density: the true log density, for toys.
         from_folder: whether the data are images that were files of their own.
         splits: the rows of the splits that the source has, or none.
+        groups: of each row (n,), where rows of a group must fall into the same split.
     """
 
     name: str
@@ -36,3 +37,4 @@ class RawData:
     log_density: Callable[[Tensor], Tensor] | None = None
     from_folder: bool = False
     splits: Mapping[SplitName, Ints] = field(default_factory=dict)
+    groups: Ints | None = None

@@ -21,15 +21,16 @@ from pushforward.data.images import ImageSchema
 from pushforward.data.numeric import Ints, to_numpy
 from pushforward.data.pixel_range import clip_to, given_range
 from pushforward.data.raw_data import RawData
+from pushforward.data.reading import Reading
 from pushforward.data.schema import ClassCondition, Dataset, Schema, SplitName
 from pushforward.data.sources import MAX_ROWS_IN_MEMORY, load_source
-from pushforward.data.split import digest, folder_split
+from pushforward.data.split import digest, folder_split, grouped_split
 from pushforward.data.split import split as split_rows
 from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
-from pushforward.data.tables.metadata import read_metadata
+from pushforward.data.tables.metadata import Metadata, read_metadata
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
 from pushforward.data.tables.tails import refine_tails
@@ -82,7 +83,8 @@ def read(
         rare: how a table's rare categories are handled. `"draw"`: in a column with more than 1000,
             all but the 255 most frequent share one cell, and are generated as often as they occur.
             `"name"`: those, and in every column the values of fewer than 20 training rows, are not
-            stored; generated rows say "(rare)", or are missing in a column that is not text.
+            stored; generated rows say "(rare)", or are missing in a column that is not text (but
+            numbers, intervals, UUIDs).
             `"keep"`: each has a cell of its own.
         constraints: what must hold in every row of a table, as text (`"start <= end"`,
             `"0 <= age <= 120"`, `"combine(city, state)"`, `"total = price * quantity"`) or as
@@ -104,31 +106,17 @@ def read(
     Raises:
         DataError: the data cannot be read, or an argument does not fit them.
     """
+    parsed = None if constraints is None else tuple(parse(constraints))
+    reading = Reading.of(source, locals() | {"constraints": parsed}, DEFAULTS)
     if isinstance(source, Dataset):
-        _refuse_arguments(
-            condition=condition,
-            labels=labels,
-            key=key,
-            seed=seed,
-            split=split,
-            overrides=overrides,
-            rare=rare,
-            constraints=constraints,
-            metadata=metadata,
-            kind=kind,
-            range=range,
-            resize=resize,
-            crop=crop,
-            name=name,
-            header=header,
-        )
+        _refuse_arguments(reading)
         return source
     resizing = Resizing.parse(resize, crop)
-    raw = load_source(source, key=key, header=header, resizing=resizing)
-    text_formats, parsed = raw.text_formats, tuple(parse(constraints or ()))
-    options = TableOptions(condition, overrides or {}, rare, text_formats, parsed)
-    if metadata is not None:
-        options = options.with_metadata(read_metadata(metadata))
+    known = Metadata() if metadata is None else read_metadata(metadata)
+    stated = TableOptions(condition, {**known.kinds, **(overrides or {})}).stated_kinds
+    raw = load_source(source, key=key, header=header, resizing=resizing, kinds=stated)
+    options = TableOptions(condition, overrides or {}, rare, raw.text_formats, parsed or ())
+    options = options.with_metadata(known) if metadata is not None else options
     match raw.data:
         case np.ndarray() | Tensor():
             _refuse_table_options(options)
@@ -153,7 +141,11 @@ def read(
         or digest(dataset.schema, dataset.rows, dataset.labels, dataset.splits),
         notes=ranked([*raw.notes, *options.metadata.notes, *dataset.notes]),
         log_density=raw.log_density,
+        reading=reading,
     )
+
+
+DEFAULTS = {name: p.default for name, p in inspect.signature(read).parameters.items()}
 
 
 def ranked(notes: Iterable[str]) -> tuple[str, ...]:
@@ -170,16 +162,11 @@ def schema_from_json(data: Mapping[str, Any]) -> Schema:
         raise DataError(f"{msg}; read the data again") from None
 
 
-def _refuse_arguments(**arguments: Any) -> None:
+def _refuse_arguments(reading: Reading) -> None:
     """Raise DataError for an argument of `read` beside a data set that is already read."""
-    defaults = {name: p.default for name, p in inspect.signature(read).parameters.items()}
-    given = [
-        f"{name}="
-        for name, value in arguments.items()
-        if (value is not None if defaults[name] is None else value != defaults[name])
-    ]
-    if given:
-        msg = f"{', '.join(given)} cannot change a Dataset, which is encoded and split already"
+    if reading.arguments:
+        given = ", ".join(f"{name}=" for name in reading.arguments)
+        msg = f"{given} cannot change a Dataset, which is encoded and split already"
         raise DataError(f"{msg}; give the arguments when the data are first read")
 
 
@@ -276,12 +263,11 @@ def _array_splits(
     raw: RawData, shares: Shares, seed: int
 ) -> tuple[Mapping[SplitName, Tensor], str]:
     """Return the splits: those that the source has, unless the user gives shares; and a note."""
-    if not raw.splits:
-        return split_rows(len(raw.data), shares, seed), ""
-    if shares != inspect.signature(read).parameters["split"].default:
-        note = "the folders train, validation and test are split anew, as split= says"
-        return split_rows(len(raw.data), shares, seed), note
-    return folder_split(raw.splits, shares, seed)
+    if raw.splits and shares == DEFAULTS["split"]:
+        return folder_split(raw.splits, shares, seed, raw.groups)
+    splits, note = grouped_split(len(raw.data), shares, seed, raw.groups)
+    anew = "the folders train, validation and test are split anew, as split= says"
+    return splits, "; ".join(filter(None, [note, anew if raw.splits else ""]))
 
 
 def _condition(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from pushforward.data.reading import Reading
 from pushforward.space import Space
 
 DataKind = Literal["table", "image", "array"]
@@ -141,6 +142,7 @@ class Dataset:
         notes: remarks for the user (identifier columns, columns without values).
         log_density: for toys, the true log density at raw points (n, 2), or None.
         streamed: all training rows of a table that is too large for memory, or None.
+        reading: the call of `read` that gave them.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     log_density: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
     streamed: StreamedRows | None = None
+    reading: Reading = field(default=Reading(), compare=False)
 
     def __len__(self) -> int:
         return len(self.rows) if self.streamed is None else self.streamed.total

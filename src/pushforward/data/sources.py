@@ -17,12 +17,12 @@ from pushforward.data.folders import read_folder
 from pushforward.data.image_files import IMAGE_ENDINGS, Resizing, read_images
 from pushforward.data.numeric import Array
 from pushforward.data.raw_data import RawData
-from pushforward.data.tables.csv_text import CsvTable, read_csv
+from pushforward.data.tables.csv_text import read_csv
 from pushforward.data.tables.stream import ParquetSource
 from pushforward.errors import DataError, nearest
 
 NPY_MAGIC = b"\x93NUMPY"
-GZIPPED = (".csv", ".tsv", ".txt")  # that are also read as .csv.gz, ...
+CSV = (".csv", ".tsv", ".txt")  # also with .gz behind
 MAX_ROWS_IN_MEMORY = 1_000_000  # a Parquet file with more rows is streamed
 
 
@@ -32,8 +32,11 @@ def load_source(
     key: str | None = None,
     header: bool = True,
     resizing: Resizing | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> RawData:
     """Return the raw data of a path, the name of a built-in, or an object that holds them.
+
+    `kinds` are those that are stated of the columns of a CSV file.
 
     The name of a built-in takes precedence over a path; write `./digits` for a folder of that name.
     """
@@ -48,7 +51,7 @@ def load_source(
     if not path.exists():
         known = nearest(str(source), builtin.names())
         raise DataError(f"no such file or built-in: {str(source)!r}; {known}")
-    return _load_path(path, key, resizing, header=header)
+    return _load_path(path, key, resizing, header=header, kinds=kinds or {})
 
 
 def _is_pictures(source: Any) -> bool:
@@ -64,24 +67,37 @@ def read_raw(source: Any, *, key: str | None = None) -> Any:
     return data.scan.collect() if isinstance(data, ParquetSource) else data
 
 
-def _load_path(path: Path, key: str | None, resizing: Resizing | None, *, header: bool) -> RawData:
+def _load_path(
+    path: Path,
+    key: str | None,
+    resizing: Resizing | None,
+    *,
+    header: bool,
+    kinds: Mapping[str, str],
+) -> RawData:
     """Return the raw data of a file or folder, by its ending."""
     if path.is_dir():
         return _folder(path, resizing)
     name = path.name.lower().removesuffix(".gz")
     ending = Path(name).suffix
     if ending in IMAGE_ENDINGS:
-        images, _, notes = read_images([path], resizing)
-        return RawData(str(path), images, notes=notes, from_folder=True)
-    if ending not in READERS or (name != path.name.lower() and ending not in GZIPPED):
-        endings = ", ".join(READERS)
+        found = read_images([path], resizing)
+        return RawData(
+            str(path), found.images, notes=found.notes, from_folder=True, groups=found.groups
+        )
+    known = [*CSV, *READERS]
+    if ending not in known or (name != path.name.lower() and ending not in CSV):
+        endings = ", ".join(known)
         msg = f"{path}: unknown ending {ending!r}; save it as {endings}, or give a folder of images"
         raise DataError(msg)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; it must hold at least ten rows")
     with _broken_files_as_data_errors(path):
-        if not header:
-            return _csv_without_header(path, ending)
+        if not header and ending not in CSV:
+            msg = f"header=False (--no-header) is for {' and '.join(CSV)} files: {path}"
+            raise DataError(msg)
+        if ending in CSV:
+            return _csv(path, header, kinds)
         return READERS[ending](path, key)
 
 
@@ -96,6 +112,7 @@ def _folder(path: Path, resizing: Resizing | None) -> RawData:
         notes=found.notes,
         from_folder=True,
         splits=found.splits,
+        groups=found.groups,
     )
 
 
@@ -115,17 +132,8 @@ def _broken_files_as_data_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {reason}") from None
 
 
-def _csv(path: Path, _key: str | None) -> RawData:
-    return _raw_table(path, read_csv(path))
-
-
-def _csv_without_header(path: Path, ending: str) -> RawData:
-    if ending not in GZIPPED:
-        raise DataError(f"header=False (--no-header) is for {' and '.join(GZIPPED)} files: {path}")
-    return _raw_table(path, read_csv(path, header=False))
-
-
-def _raw_table(path: Path, table: CsvTable) -> RawData:
+def _csv(path: Path, header: bool, kinds: Mapping[str, str]) -> RawData:
+    table = read_csv(path, header=header, kinds=kinds)
     return RawData(str(path), table.frame, text_formats=table.text_formats, notes=table.notes)
 
 
@@ -168,9 +176,6 @@ def _npz(path: Path, key: str | None) -> RawData:
 
 
 READERS: dict[str, Callable[[Path, str | None], RawData]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".txt": _csv,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".xlsx": _excel,

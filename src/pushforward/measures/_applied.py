@@ -61,8 +61,8 @@ class Applied:
         if parameter is None:
             return {}
         if train is not None:
-            features = self.view == "features"
-            return {"train": train.subset_features if features else train.view(self.view)}
+            vectors = self.view in {"features", "values"}
+            return {"train": (train.subset if vectors else train).view(self.view)}
         if parameter.default is inspect.Parameter.empty:
             raise MeasureError(
                 f"{self.function.__name__} needs the rows that the generator was "

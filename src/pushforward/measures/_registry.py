@@ -16,7 +16,7 @@ from pushforward.measures._applied import (
     UserMeasure,
     user_measure,
 )
-from pushforward.measures._views import NEIGHBOUR_ROWS, Samples, View
+from pushforward.measures._views import NEIGHBOUR_ROWS, OwnView, Samples, View
 from pushforward.measures.aspects import ASPECTS, OWN, Aspect
 from pushforward.measures.learned import (
     classifier_test,
@@ -62,8 +62,8 @@ def _prdc(samples: Samples) -> dict[str, Measurement]:
     }
 
 
-def _by_neighbours(measure: MeasureFunction) -> Applied:
-    return Applied(measure, options={"limit": NEIGHBOUR_ROWS})
+def _by_neighbours(measure: MeasureFunction, view: OwnView = "features") -> Applied:
+    return Applied(measure, view, options={"limit": NEIGHBOUR_ROWS})
 
 
 NEIGHBOURS = ("precision", "recall", "density", "coverage")
@@ -83,10 +83,12 @@ SHARED: dict[str, Apply] = {
     "f_divergence": Applied(f_divergence),
     "wasserstein_critic": Applied(wasserstein_critic),
     "vendi": Applied(vendi),
-    "closest_record": _by_neighbours(closest_record),
-    "membership_inference": _by_neighbours(membership_inference),
-    "memorisation": _by_neighbours(memorisation),
-    "authenticity": _by_neighbours(authenticity),
+    # On the values themselves: features that were learned from the training rows (an encoder of
+    # images) place these elsewhere than new rows, which would look as if they had been copied.
+    "membership_inference": _by_neighbours(membership_inference, "values"),
+    "closest_record": _by_neighbours(closest_record, "values"),
+    "memorisation": _by_neighbours(memorisation, "values"),
+    "authenticity": _by_neighbours(authenticity, "values"),
 }
 MEASURES: dict[DataKind, dict[str, Apply]] = {
     "table": {
@@ -122,12 +124,9 @@ DEFAULT: dict[DataKind, tuple[str, ...]] = {
     ),
     "array": ("energy", "mmd", "sliced_wasserstein", "classifier_test", *NEIGHBOURS),
 }
-# Where training rows are given. An encoder of images has seen them, so that pictures of these lie
-# elsewhere than new ones: what attacks find there may be the encoder's doing.
+# Where training rows are given.
 COPIES: dict[DataKind, tuple[str, ...]] = {
-    "table": PRIVACY,
-    "image": ("closest_record",),
-    "array": ("closest_record",),
+    kind: tuple(name for name in PRIVACY if name in MEASURES[kind]) for kind in KINDS
 }
 WHY: dict[DataKind, str] = {
     "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "

@@ -97,10 +97,10 @@ class Sample:
         return self._with_class(self.feature_map(self.rows), lambda: self.feature_map.spread)
 
     @cached_property
-    def subset_features(self) -> Tensor:
-        """The features of at most 20,000 of the rows, always the same ones."""
+    def subset(self) -> Sample:
+        """At most 20,000 of the rows, always the same ones: as vectors, all take much memory."""
         rows = random_rows(self.rows, 2 * NEIGHBOUR_ROWS, 0)
-        return Sample(self.feature_map, self.rows[rows], at(self.labels, rows)).features
+        return Sample(self.feature_map, self.rows[rows], at(self.labels, rows))
 
     @cached_property
     def values(self) -> Tensor:

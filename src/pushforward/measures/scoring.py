@@ -13,11 +13,12 @@ from torch import Tensor
 
 from pushforward.data import Dataset, Schema, TableSchema
 from pushforward.errors import MeasureError, listed
-from pushforward.measures._applied import Apply
+from pushforward.measures._applied import Apply, UserMeasure
 from pushforward.measures._encoding import encode
 from pushforward.measures._inputs import FeatureFunction, require_features
 from pushforward.measures._selection import MeasureSelection, reason, selected
 from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
+from pushforward.measures.aspects import ASPECTS
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.privacy import CAVEAT, PRIVACY
@@ -46,7 +47,8 @@ class Scorer:
         copies: whether the default includes a search for copies of the training rows.
         features: what to measure of each row instead of the above: a map from expanded rows
             (n, ...), tensors on `device`, to vectors (n, d).
-        target: the column that `utility` predicts; None for the condition, or the last column.
+        target: the column that `utility` predicts; None for the condition, or every
+            column in turn.
         seed: of the encoder.
         device: where features and measures are computed: `"cpu"`, `"cuda"`, or `"auto"` for a GPU
             where there is one. What works on data frames, or with scikit-learn, stays on the CPU.
@@ -115,7 +117,7 @@ class Scorer:
         Reference:
             the random half-samples of McCarthy 1969, "Pseudo-replication: half samples".
         """
-        names = [name for name, apply in self.measures.items() if getattr(apply, "halved", True)]
+        names = [name for name, apply in self.measures.items() if _halved(name, apply)]
         draws: dict[str, list[float]] = {}
         for first, second, size in halvings(len(real[0])):
             fakes = fake[0][:size], None if fake[1] is None else fake[1][:size]
@@ -135,7 +137,7 @@ class Scorer:
     def _votes(self, samples: Samples, names: Iterable[str]) -> dict[str, float]:
         """Return the voting values of the measures that these samples allow."""
         results, _ = self._measured(samples, names)
-        return {name: m.voting_value for name, m in results.items() if m.aspect}
+        return {name: m.voting_value for name, m in results.items()}
 
     def apply(self, samples: Samples, strict: bool | None = None) -> Scorecard:
         """Apply the measures, in their order.
@@ -185,6 +187,12 @@ def _identifiers(schema: Schema) -> list[str]:
     return [i.name for i in schema.identifiers] if isinstance(schema, TableSchema) else []
 
 
+def _halved(name: str, apply: Apply) -> bool:
+    """Whether a measure has a vote whose noise is told from halves of the rows."""
+    votes = name in ASPECTS or isinstance(apply, UserMeasure)
+    return votes and getattr(apply, "halved", True)
+
+
 def halvings(n: int) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield two disjoint random sets of n rows, of equal sizes, and this size; always the same."""
     size = min(n // 2, HALF_ROWS)
@@ -223,7 +231,7 @@ def measure(
             these two, measures that the samples do not allow are left out, and `notes` says why.
         features: what to measure of each row: a map from rows in the networks' form
             (tensors on `device`) to vectors.
-        target: the column that `utility` predicts; None for the last.
+        target: the column that `utility` predicts; None for every column in turn.
         seed: of everything random.
         device: where features and measures are computed: `"cpu"`, `"cuda"` or `"auto"`.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
+from pushforward.comparison.summaries import TableSummary
 from pushforward.data import Schema, schema_from_json
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
@@ -53,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class SampleRows:
-    """Rows of one source: encoded, with class codes, and the true density where it is known."""
+    """Images or arrays: encoded, with class codes, and the true density where it is known."""
 
     tensors: dict[str, Tensor]
 
@@ -76,7 +77,8 @@ class FolderContents:
     description: Json  # of the data, the models' sources, and the choice of measures
     schema: Schema
     runs: dict[str, list[Run]]
-    samples: dict[str, SampleRows]
+    samples: dict[str, SampleRows]  # of images and arrays
+    summaries: dict[str, TableSummary]  # of tables
 
     @property
     def models(self) -> list[str]:
@@ -113,6 +115,7 @@ def read_folder(path: Path) -> FolderContents:
         schema_from_json(read_json(schema)),
         runs,
         _read_samples(folder, comparison.models),
+        _read_summaries(folder, comparison.models),
     )
 
 
@@ -126,3 +129,8 @@ def _read_run(folder: ComparisonFolder, model: str, seed: int) -> Run:
 def _read_samples(folder: ComparisonFolder, models: list[str]) -> dict[str, SampleRows]:
     paths = {name: folder.sample(name) for name in (REAL, *models, FLOOR)}
     return {n: SampleRows(read_tensors(path)[0]) for n, path in paths.items() if path.exists()}
+
+
+def _read_summaries(folder: ComparisonFolder, models: list[str]) -> dict[str, TableSummary]:
+    paths = {name: folder.summary(name) for name in (REAL, *models)}
+    return {n: TableSummary.from_json(read_json(p)) for n, p in paths.items() if p.exists()}

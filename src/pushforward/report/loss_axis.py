@@ -128,9 +128,7 @@ def loss_axis(comparison: Comparison, colours: Mapping[str, str]) -> LossAxis:
     return LossAxis(groups, joined(undrawn) if undrawn else "")
 
 
-def _row(
-    name: str, scale: Scale, comparison: Comparison, colours: Mapping[str, str]
-) -> LossRow:
+def _row(name: str, scale: Scale, comparison: Comparison, colours: Mapping[str, str]) -> LossRow:
     """Return a measure's row; without marks where models have no loss by it."""
     own = [loss for loss in comparison.losses if loss.measure == name]
     marks = [_mark(loss, colours[loss.model]) for loss in own]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from pushforward.comparison.folder import FLOOR, REAL
+from pushforward.comparison.folder import REAL
 from pushforward.comparison.words import measure_label
 from pushforward.files import write_whole
 from pushforward.report import (
@@ -121,29 +120,27 @@ def _anatomy(contents: FolderContents, model: str) -> list[Figure | TextTable]:
 
 def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
     """Return the parts that show samples, by what the data are."""
-    empty: dict[str, Any] = {"grids": [], "scatters": [], "marginals": [], "maps": [], "rows": []}
+    parts = ("grids", "scatters", "marginals", "maps", "rows")
+    empty: dict[str, Any] = {part: [] for part in parts} | {"without_rows": False}
+    if REAL in contents.summaries:
+        return empty | _table(contents, colour)
     if REAL not in contents.samples:
         return empty
     if contents.schema.kind == "image":
         return empty | {"grids": pictures.grids(contents)}
-    if contents.schema.kind == "array":
-        known = "density" in contents.samples[REAL].tensors
-        return empty | {"scatters": points.scatters(contents, colour), "density": known}
-    return empty | _table(contents, colour)
+    known = "density" in contents.samples[REAL].tensors
+    return empty | {"scatters": points.scatters(contents, colour), "density": known}
 
 
 def _table(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
-    frames = {
-        name: nw.from_native(contents.decode(sample), eager_only=True)
-        for name, sample in contents.sources()
-        if name != FLOOR
-    }
-    columns = marginals.marginals(frames)
+    summaries = contents.summaries
+    columns = marginals.marginals(summaries)
     return {
         "marginals": marginals.panels(columns, colour),
-        "columns": len(frames[REAL].columns),
+        "columns": len(summaries[REAL].names),
         "comparable": len(columns),
-        "maps": relations.heat_maps(frames),
-        "related": min(relations.COLUMNS, len(frames[REAL].columns)),
-        "rows": rows.first_rows(frames),
+        "maps": relations.heat_maps(summaries),
+        "related": len(summaries[REAL].associations),
+        "rows": rows.example_rows(summaries),
+        "without_rows": not summaries[REAL].examples,
     }

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.comparison.folder import REAL
-from pushforward.measures.tables import association
+from pushforward.comparison.summaries import TableSummary
 from pushforward.report.figures import Figure, Json, label, layout
-from pushforward.report.marginals import Frame
 
-COLUMNS = 30
 SCALE = [[0, "#b5452c"], [0.25, "#e9a98f"], [0.5, "#f6f5f2"], [0.75, "#8fb4dc"], [1, "#22558f"]]
 DOMAINS = ((0.0, 0.29), (0.33, 0.62), (0.66, 0.95))
 
 Matrix = NDArray[np.float64]
 
 
-def heat_maps(frames: Mapping[str, Frame]) -> list[Figure]:
+def heat_maps(summaries: Mapping[str, TableSummary]) -> list[Figure]:
     """Return for each model a plot of three squares: real, generated, their difference."""
-    names = frames[REAL].columns[:COLUMNS]
-    if len(names) < 2:
-        return []
-    real = frames[REAL].select(names)
-    associations = _matrix(real, real)
+    real = np.array(summaries[REAL].associations)
+    names = summaries[REAL].names[: len(real)]
     return [
-        _triple(model, names, associations, _matrix(frame.select(names), real))
-        for model, frame in frames.items()
-        if model != REAL
+        _triple(model, names, real, np.array(summary.associations))
+        for model, summary in summaries.items()
+        if model != REAL and summary.associations
     ]
-
-
-def _matrix(frame: Frame, like: Frame) -> Matrix:
-    matrix = association(nw.to_native(frame), like=nw.to_native(like))
-    return np.nan_to_num(np.asarray(matrix.to_numpy(), dtype=np.float64))
 
 
 def _triple(model: str, names: list[str], real: Matrix, fake: Matrix) -> Figure:

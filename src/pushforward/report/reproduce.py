@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from shlex import quote
 from statistics import fmean
 from typing import Any
 
-from pushforward.data import TableSchema
+from pushforward.data.reading import Reading
 from pushforward.report.figures import TextTable
 from pushforward.report.folder import FolderContents, Run
 from pushforward.report.numbers import duration, memory, quantity
-from pushforward.runs.folder import Json, steps_of
+from pushforward.runs.folder import Json, repeating, steps_of
 from pushforward.training.settings import Settings
 
 MISSING = "–"
+FLAGS = {  # of the command line, for the arguments of `read`
+    "condition": "--condition",
+    "key": "--key",
+    "overrides": "--override",
+    "rare": "--rare",
+    "constraints": "--constraint",
+    "metadata": "--metadata",
+    "kind": "--kind",
+    "range": "--range",
+    "resize": "--resize",
+    "crop": "--crop",
+    "header": "--no-header",
+}
+OF_NO_DATA = ("name",)  # arguments that leave the rows as they are
+PAIRS = {"range": "..", "resize": "x"}  # what stands between two numbers
 
 
 def costs(contents: FolderContents) -> TextTable:
@@ -40,7 +55,11 @@ def _cost(runs: Sequence[Run]) -> list[str]:
 
 
 def command(contents: FolderContents) -> str:
-    """Return the command line that repeats this comparison."""
+    """Return the command line that repeats this comparison, or why none does."""
+    reading = _reading(contents)
+    only_python = _only_python(reading)
+    if only_python:
+        return f"# No command line repeats {only_python}: the Python lines below do."
     flags: Json = {
         "models": ",".join(_sources(contents)),
         "seeds": _seeds(contents.comparison.seeds),
@@ -51,18 +70,18 @@ def command(contents: FolderContents) -> str:
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
     flags["out"] = _out(contents)
     words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
-    words += [f"--constraint {quote(text)}" for text in _constraints(contents)]
-    return " ".join(["pushforward compare", quote(contents.description["data"]), *words])
+    words += ["--example-rows"] if contents.description.get("example_rows") else []
+    words = [*_reading_flags(reading), *words]
+    return " ".join(["pushforward compare", quote(reading.source or ""), *words])
 
 
 def script(contents: FolderContents) -> str:
     """Return the Python lines that repeat this comparison."""
     seeds = contents.comparison.seeds
     given: Json = {"seeds": len(seeds) if _are_first(seeds) else seeds} | _arguments(contents)
-    if _constraints(contents):  # then the data have been read already
-        given.pop("condition", None)
     options = {model: runs[0].options for model, runs in contents.runs.items() if runs[0].options}
     given |= {"options": options} if options else {}
+    given |= {"example_rows": True} if contents.description.get("example_rows") else {}
     given["out"] = _out(contents)
     features = contents.description.get("features")
     lines = [f"    {name}={value!r}," for name, value in given.items()]
@@ -94,37 +113,60 @@ def _arguments(contents: FolderContents) -> Json:
     """Return the arguments that the command line and Python share, where they are not defaults."""
     run = contents.first_run
     given: Json = {"budget": run.settings["budget"]}
-    for name in ("condition", "measures", "target"):
+    for name in ("measures", "target"):
         given |= {name: contents.description[name]} if contents.description.get(name) else {}
     return given | _settings(run, "budget")
 
 
 def _fit(contents: FolderContents, run: Run) -> str:
     """Return the line that trains one model on one seed again."""
-    condition = None if _constraints(contents) else contents.description["condition"]
-    given: Json = {"budget": f"{_steps(run)} steps", "seed": run.seed}
-    given |= ({"condition": condition} if condition else {}) | _settings(run, "budget", "seed")
+    given: Json = {"budget": repeating(run.config["schedule"][0]), "seed": run.seed}
+    given |= _settings(run, "budget", "seed")
     given["precision"] = run.config.get("precision") or "float32"
     words = "".join(f", {name}={value!r}" for name, value in (given | run.options).items())
     return f"pf.fit({_data(contents)}, {contents.description['sources'][run.model]!r}{words})"
 
 
+def _reading(contents: FolderContents) -> Reading:
+    """Return how the data were read."""
+    return Reading(**contents.description["reading"])
+
+
 def _data(contents: FolderContents) -> str:
-    """Return the data as a call takes it: by name, or read with its constraints."""
-    name, constraints = contents.description["data"], _constraints(contents)
-    if not constraints:
-        return repr(name)
-    condition = contents.description["condition"]
-    argument = f", condition={condition!r}" if condition else ""
-    return f"pf.read({name!r}{argument}, constraints={constraints!r})"
+    """Return the data as a call takes them: by name, or read as they were; `data` is an object."""
+    reading = _reading(contents)
+    source = "data" if reading.source is None else repr(reading.source)
+    arguments = [
+        f"{name}={name if value is None else repr(value)}"
+        for name, value in reading.arguments.items()
+    ]
+    return f"pf.read({', '.join([source, *arguments])})" if arguments else source
 
 
-def _constraints(contents: FolderContents) -> list[str]:
-    """Return what must hold in every row of a table, as text."""
-    schema = contents.schema
-    return (
-        list(map(str, schema.constraint_set.constraints)) if isinstance(schema, TableSchema) else []
-    )
+def _only_python(reading: Reading) -> str:
+    """Return what of a reading no command line can repeat, in words; empty where all can be."""
+    lacking = [f"{n}=" for n in reading.arguments if n not in {*FLAGS, *OF_NO_DATA}]
+    lacking += ["metadata="] * isinstance(reading.arguments.get("metadata"), Mapping)
+    return ", ".join([*["data in memory"] * (reading.source is None), *lacking])
+
+
+def _reading_flags(reading: Reading) -> Iterator[str]:
+    """Yield the options of the command line that read the data as they were read."""
+    for name, value in reading.arguments.items():
+        if name in FLAGS:
+            texts = [None] if isinstance(value, bool) else _spelled(name, value)
+            yield from (
+                FLAGS[name] if text is None else f"{FLAGS[name]} {quote(text)}" for text in texts
+            )
+
+
+def _spelled(name: str, value: Any) -> list[str]:
+    """Return an argument as the command line takes it, once for each time that it is given."""
+    if isinstance(value, Mapping):
+        return [f"{column}={kind}" for column, kind in value.items()]
+    if name in PAIRS and not isinstance(value, str | int):
+        return [PAIRS[name].join(map(str, value))]
+    return [str(item) for item in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _sources(contents: FolderContents) -> list[str]:

@@ -24,7 +24,15 @@ from pushforward.models import find
 from pushforward.nn.device import choose_device
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import isolated
-from pushforward.runs.folder import Checkpoint, Folder, Json, config_digest, schema_digest, steps_of
+from pushforward.runs.folder import (
+    Checkpoint,
+    Folder,
+    Json,
+    config_digest,
+    diverged,
+    schema_digest,
+    steps_of,
+)
 from pushforward.sampling.blocks import chosen_labels, one_hot
 from pushforward.sampling.request import CHUNK, SampleInfo, SampleRequest
 from pushforward.space import Cells
@@ -171,6 +179,31 @@ class Fitted:
     def steps(self) -> int:
         """How many steps it was trained for."""
         return steps_of(self.config)
+
+    @property
+    def foreseen_steps(self) -> int:
+        """How many steps were planned for it, before it was shortened or diverged."""
+        stages = self.config["schedule"]
+        return sum(stage.get("foreseen") or stage["steps"] or 0 for stage in stages)
+
+    @property
+    def diverged(self) -> str | None:
+        """Why training ended before its time, if it left the finite numbers; None otherwise.
+
+        Both checkpoints are then the last one that was good.
+        """
+        return diverged(self.config)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was noticed in training."""
+        steps, foreseen = self.steps, self.foreseen_steps
+        if self.diverged is not None or 2 * steps >= foreseen:
+            return []
+        return [
+            f"only {steps:,} of {foreseen:,} foreseen steps fitted into the budget: the machine "
+            "became slower, as with other work beside; train again when it is quiet"
+        ]
 
     def __repr__(self) -> str:
         """Say what was trained and how long, not every weight."""

@@ -150,7 +150,8 @@ def new_config(
     Its `identity` is what it takes to train it again: options at their defaults are left out, and
     `source` stands for the files of a user's own classes. `class` is where the model's class can be
     found, if it is none of the library's. `schedule` has a stage for each budget that the run was
-    given: that budget, and the steps that it became (None until they are fixed).
+    given: that budget, the steps that it became (None until they are fixed), and where they were
+    changed since (see `pushforward.training.plan`).
     """
     defaults = {name: option.default for name, option in model.options().items()}
     given = {name: value for name, value in options.items() if value != defaults[name]}
@@ -167,10 +168,28 @@ def new_config(
         "class": None if is_builtin(model) else name_of(model),
         "data": data.name,
         "schema": schema_digest(data.schema),
-        "schedule": [{"budget": settings["budget"], "steps": None}],
+        "schedule": [new_stage(settings["budget"])],
         "precision": None,
+        "threads": None,
         "versions": versions | {"python": platform.python_version()},
     }
+
+
+def new_stage(budget: str | int) -> Json:
+    """Return the record of a stage whose steps are not fixed yet."""
+    return {"budget": budget, "steps": None}
+
+
+def diverged(config: Mapping[str, Any]) -> str | None:
+    """Return why a run ended before its time, if it left the finite numbers."""
+    reason = config["schedule"][-1].get("diverged")
+    return None if reason is None else str(reason)
+
+
+def repeating(stage: Json) -> str:
+    """Return the budget that repeats a stage: the steps that were foreseen, and each change."""
+    changes = [f"{steps} from {position}" for position, steps in stage.get("shortened", [])]
+    return ", ".join([f"{stage.get('foreseen') or stage['steps']} steps", *changes])
 
 
 def steps_of(config: Mapping[str, Any]) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pushforward.data import read
-from pushforward.errors import ModelError, RunError
+from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.files import write_json
 from pushforward.models import find
 from pushforward.nn.device import choose_device
 from pushforward.runs.fitted import Fitted, build, load
-from pushforward.runs.folder import Folder, Json, new_config
+from pushforward.runs.folder import Folder, Json, diverged, new_config, new_stage
 from pushforward.training.loop import Loop, Progress
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords
 
@@ -74,7 +74,9 @@ def fit(
 
     Raises:
         DataError, ModelError: the data, the model or an option do not fit.
-        RunError: the folder is not this run's, another process works in it, or training failed.
+        RunError: the folder is not this run's, or another process works in it.
+        DivergedError: training left the finite numbers. The folder then holds the last checkpoint
+            that was good, see `Fitted.diverged`.
 
     """
     folder = None if out is None else Folder(Path(out))
@@ -90,6 +92,8 @@ def fit(
     with nullcontext() if folder is None else folder.alone():
         if folder is not None:
             config = folder.open_or_create(config, dataset.schema)
+            if reason := diverged(config):
+                raise DivergedError(reason)
             _continue(folder, config, more)
             if folder.finished:
                 return load(folder.path, device=device, model=cls, networks=options.get("networks"))
@@ -121,7 +125,7 @@ def _continue(folder: Folder, config: Json, more: str | int | None) -> None:
     if not folder.state.exists():
         msg = f"{folder.path} has no saved state (it was saved from memory), so it cannot go on"
         raise RunError(msg)
-    stages.append({"budget": more, "steps": None})
+    stages.append(new_stage(more))
     write_json(folder.config, config)
 
 

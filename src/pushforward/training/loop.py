@@ -2,8 +2,9 @@
 
 A run depends on its seed alone. The loop owns the random state, derives each batch from (seed,
 position), and turns a budget in seconds into steps early on; so an interrupted run goes on to the
-very weights that it would have had. A run that is trained on gets another stage: the learning rate
-rises and falls again, from the weights and the optimizers' state that were kept.
+very weights that it would have had. Where the machine turns out far slower than it was then, the
+run is shortened, and its schedule records where. A run that is trained on gets another stage: the
+learning rate rises and falls again, from the weights and the optimizers' state that were kept.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from statistics import quantiles
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.errors import DivergedError, RunError
+from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.families.model import Model, Turn
 from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
@@ -28,20 +28,19 @@ from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.sampling.blocks import one_hot
 from pushforward.space import Image, Vector
+from pushforward.threads import threads, training_threads
 from pushforward.training.batches import Batches
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
-from pushforward.training.selection import Validation
-from pushforward.training.settings import Budget, Settings
+from pushforward.training.pace import Pace, Watch
+from pushforward.training.plan import CHECKS, SAVES, Plan, due, phase
+from pushforward.training.rehearsal import costs
+from pushforward.training.selection import Reading, Validation
+from pushforward.training.settings import Settings
 from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
 
-WARM_UP = 50  # steps over which the learning rate rises
-CHECKS = 10  # times that validation rows are looked at
-SAVES = 20  # times that the state is written
 RECORDS = 200  # entries of the history
 ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its measure
-CALIBRATION = 0.1  # share of a budget in seconds after which its steps are fixed
-FEWEST_LAPS = 8  # steps that must have been timed by then
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -49,30 +48,6 @@ Progress = Callable[[Mapping[str, Any]], None]
 def default_batch_size(data: Dataset) -> int:
     """Return the rows of a batch for a kind of data."""
     return {Image: 128, Vector: 256}.get(type(data.schema.space), 512)
-
-
-def schedule(step: int, total: int | None) -> float:
-    """Return the learning rate's factor: a short rise, level, then falling from half-way to 0.
-
-    Before half-way it does not depend on the total, so it can start before that is known.
-    """
-    rise = min(1.0, (step + 1) / WARM_UP)
-    return rise if total is None else min(rise, 2 * (1 - step / total))
-
-
-def due(step: int, total: int, times: int) -> bool:
-    """Whether something done `times` times, evenly and at the end, is due after this step."""
-    return step == total or step % math.ceil(total / times) == 0
-
-
-def phase(turn: Turn, length: int | None) -> tuple[int, int | None]:
-    """Return the steps of a stage (of so many) at which a turn's phase begins and ends.
-
-    Until the length is known, only what is played from the start on is played.
-    """
-    if length is None:
-        return (0 if turn.start == 0 else 2**62), None
-    return round(turn.start * length), round(turn.end * length)
 
 
 class Loop:
@@ -95,174 +70,183 @@ class Loop:
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device
         )
+        config["threads"] = config.get("threads") or training_threads()
         dtype: torch.dtype = getattr(torch, config["precision"])
         self.optimizers = [
             TurnOptimizer(model, turn, settings.learning_rate, dtype) for turn in model.turns()
         ]
         self.average = MovingAverage(model, settings.ema)
         self.stage = config["schedule"][-1]
-        self.budget = Budget.parse(self.stage["budget"])
+        self.plan = Plan(self.stage)
         self.first = steps_of(config) - (self.stage["steps"] or 0)  # of this stage
-        self.step, self.length = 0, self._known_length()
-        self.best_value, self.best = math.inf, self.average.weights()
+        self.step = 0
+        self.plays = {optimizer.turn.name: 0 for optimizer in self.optimizers}
+        self.lowest = Reading(math.inf, torch.zeros(1, 1))
+        self.best, self.best_step = self.average.weights(), 0
         self.history: list[Json] = []
         self.validation = Validation(data, settings.seed)
         self.memory = PeakMemory(self.device)
-        self.before, self.started = 0.0, time.perf_counter()
-        self.laps: list[float] = []
+        self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
+        self.started = time.perf_counter()
+        self._plan_steps()
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
-        with isolated(self.device, self.settings.seed):
+        with isolated(self.device, self.settings.seed), threads(self.config["threads"]):
             self._resume()
-            while self.total is None or self.step < self.total:
-                self.round()
-                self._log()
-            return self._finish()
+            try:
+                self._play()
+                return self._finish()
+            except DivergedError as error:
+                self._end_early(str(error))
+                raise
+
+    def _play(self) -> None:
+        self.pace = Pace(self.device, self.plan.budget.amount)
+        self.watch = Watch(self.plan.budget.amount, self.position, self.elapsed())
+        while self.total is None or self.step < self.total:
+            self.round()
+            self._log()
 
     def round(self) -> None:
         """Play every turn that is due, in order, then move the averages."""
-        position = self.step - self.first
+        position = self.position
+        length = self.plan.length(position)
         for optimizer in self.optimizers:
             turn = optimizer.turn
-            begin, end = phase(turn, self.length)
-            if begin <= position < (end or 2**62) and position % turn.every == 0:
-                scale = schedule(position - begin, None if end is None else end - begin)
+            begin, end = phase(turn, length)
+            if begin <= position < end and position % turn.every == 0:
+                scale = self.plan.rate(turn, position)
                 for _ in range(turn.repeat):
-                    optimizer.step(*self._batch(turn), scale, self.settings.clip_grad_norm)
+                    optimizer.step(*self.batch(turn), scale, self.settings.clip_grad_norm)
+                self.plays[turn.name] += turn.repeat
         self.step += 1
         self.average.follow(self.step)
 
-    def _batch(self, turn: Turn) -> tuple[Tensor | int, Tensor | None]:
+    def batch(self, turn: Turn) -> tuple[Tensor | int, Tensor | None]:
         """Return the next rows and their conditions; for a turn without data, how many of them."""
         return self.batches() if turn.data else (self.batches.size, self.batches.conditions())
 
     @property
+    def position(self) -> int:
+        """The steps of the stage that have been played."""
+        return self.step - self.first
+
+    @property
     def total(self) -> int | None:
         """The step at which the run ends, once it is fixed."""
-        return None if self.length is None else self.first + self.length
+        length = self.plan.length(self.position)
+        return None if length is None else self.first + length
 
     def seconds(self) -> float:
         """Return the seconds spent so far, those before an interruption counted in."""
         return self.before + time.perf_counter() - self.started
 
+    def elapsed(self) -> float:
+        """Return the seconds of this stage, likewise."""
+        return self.spent + time.perf_counter() - self.started
+
     # The budget.
 
-    def _known_length(self) -> int | None:
-        """Return this stage's number of steps, if its budget or an earlier start has fixed it."""
-        if self.stage["steps"] is not None:
-            return int(self.stage["steps"])
-        if self.budget.unit == "seconds":
-            return None
-        drawing = [o.turn for o in self.optimizers if o.turn.data]
-        rows = self.batches.size * sum(t.repeat / t.every * (t.end - t.start) for t in drawing)
-        unit = 1.0 if self.budget.unit == "steps" else rows
-        return self._fix_length(math.ceil(self.budget.amount / unit))
+    def _plan_steps(self) -> None:
+        """Fix the number of steps, unless an earlier start has done so or the clock has to."""
+        budget = self.plan.budget
+        if self.stage["steps"] is None and budget.unit != "seconds":
+            unit = 1.0 if budget.unit == "steps" else self.batches.size * self._batches_a_round()
+            self.plan.fix(math.ceil(budget.amount / unit))
+        self._write_config()
 
-    def _fix_length(self, steps: int) -> int:
-        """Record the number of steps: from here on, nothing depends on the clock."""
-        self.stage["steps"] = steps
+    def _batches_a_round(self) -> float:
+        """Return the batches that the turn draws that draws most, in the average round."""
+        turns = [o.turn for o in self.optimizers if o.turn.data]
+        if not turns:
+            msg = f"no turn of {self.model.name!r} draws rows: give a budget in steps or seconds"
+            raise ModelError(msg)
+        return max(t.repeat / t.every * (t.end - t.start) for t in turns)
+
+    def _write_config(self) -> None:
         if self.folder is not None:
             write_json(self.folder.config, self.config)
-        return steps
 
     def _calibrate(self) -> None:
-        """Turn seconds into steps, once a small share of them has shown the rate.
+        """Turn seconds into steps, once a small share of them has shown the pace.
 
-        The rate is that of the faster steps (the lower quartile): the first ones allocate, and
-        other work on the machine comes in bursts that should not fix the length of the whole run.
+        From here on nothing but delays depends on the clock.
         """
-        self._wait()
-        now = self.seconds() - self.before
-        self.laps.append(now - sum(self.laps))
-        if len(self.laps) < FEWEST_LAPS or now < CALIBRATION * self.budget.amount:
-            return
-        a_step = quantiles(self.laps, n=4)[0] * self._later_steps()
-        start = self.seconds()
-        self.check()
-        checks = CHECKS * (self.seconds() - start)
-        left = self.budget.amount - (self.seconds() - self.before) - checks
-        played = self.step - self.first
-        self.length = self._fix_length(max(4 * played, played + int(left / a_step)))
+        self.pace.tick()
+        if self.pace.enough:
+            played = self.position
+            found = costs(self, self.pace.step)
+            left = self.plan.budget.amount - self.elapsed()
+            self.plan.fix(max(4 * played, played + found.steps(left)))
+            self._write_config()
 
-    def _later_steps(self) -> float:
-        """Return how long the average step of the stage takes, in units of the steps so far.
-
-        Not 1 where turns have phases of their own: then each is rehearsed and timed.
-        """
-        if all(o.turn.start == 0 and o.turn.end == 1 for o in self.optimizers):
-            return 1.0
-        costs = {o: self._rehearsed(o) * o.turn.repeat / o.turn.every for o in self.optimizers}
-        so_far = sum(cost for o, cost in costs.items() if o.turn.start == 0)
-        return sum(cost * (o.turn.end - o.turn.start) for o, cost in costs.items()) / so_far
-
-    def _rehearsed(self, optimizer: TurnOptimizer) -> float:
-        """Return the seconds of one play of a turn, by rehearsals that change nothing."""
-        drawn, seconds = self.batches.drawn, []
-        with isolated(self.device, self.settings.seed):
-            for _ in range(FEWEST_LAPS):
-                start = time.perf_counter()
-                optimizer.rehearse(*self._batch(optimizer.turn))
-                self._wait()
-                seconds.append(time.perf_counter() - start)
-        self.batches.drawn = drawn
-        return quantiles(seconds, n=4)[0]
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+    def _keep_time(self, length: int) -> None:
+        """Shorten a stage that would end far too late; what is recorded already is followed."""
+        if self.plan.budget.unit == "seconds" and self.plan.newest < self.position < length:
+            steps = self.watch.shorter(self.position, self.elapsed(), length)
+            if steps is not None:
+                self.plan.shorten(self.position, steps)
+                self._write_config()
 
     # The log: records, validation, state.
 
     def _log(self) -> None:
         """Fix the budget, write a record, look at validation rows, save: each when it is due."""
-        if self.length is None:
-            self._calibrate()
-        position, length = self.step - self.first, self.length or 0
-        checked = length > 0 and due(position, length, CHECKS)
-        saved = length > 0 and due(position, length, SAVES)
-        if checked or saved or position % max(10, length // RECORDS) == 0:
+        position, length = self.position, self.plan.length(self.position - 1)
+        checked = length is not None and due(position, length, CHECKS)
+        saved = length is not None and due(position, length, SAVES)
+        if checked or saved or record_due(position, length):
             self._record(self.check() if checked else None)
         if saved and self.folder is not None:
-            self._save(self.folder)
+            self.save(self.folder)
+        if length is None:
+            self._calibrate()
+        else:
+            self._keep_time(length)
 
-    def _record(self, validation: float | None) -> None:
+    def _record(self, validation: Reading | None) -> None:
         """Write down the terms' means; the only place where the device is waited for."""
         self._check_finite_terms()
         terms: dict[str, float] = {}
         for optimizer in self.optimizers:
             terms |= optimizer.take_means()
-        samples = self.batches.drawn * self.batches.size
-        record: Json = {"step": self.step, "samples": samples}
+        drawn = max((self.plays[o.turn.name] for o in self.optimizers if o.turn.data), default=0)
+        record: Json = {"step": self.step, "samples": drawn * self.batches.size}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms}
         if validation is not None:
-            record |= {"validation": validation, **self._choose(validation)}
+            record |= {"validation": validation.value, **self._choose(validation)}
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
         if self.progress is not None:
             self.progress(record | {"total": self.total})
 
-    def check(self) -> float:
+    def check(self) -> Reading:
         """Return the energy distance between validation rows and as many generated ones."""
         return self.validation.distance(self.average.catch_up())
 
-    def _choose(self, distance: float) -> Json:
+    def _choose(self, distance: Reading) -> Json:
         """Keep the averaged weights if none so far were better, past the first quarter; say so.
 
         Of weights that validation cannot tell apart, those that were trained longest are kept.
         """
         self._check_finite_weights()
         if 4 * self.step < (self.total or 0):
+            self._keep()  # in case it is the last good one
             return {}
-        value, slack = self.validation.choice(self.average.catch_up(), distance)
-        kept = value <= self.best_value + slack
-        self.best_value = min(self.best_value, value)
+        reading = self.validation.choice(self.average.catch_up(), distance)
+        kept = reading.as_good_as(self.lowest)
+        self.lowest = min(self.lowest, reading, key=lambda r: r.value)
         if kept:
-            self.best = self.average.weights()
-            if self.folder is not None:
-                write_tensors(self.folder.weights("best"), self.best, weights_text(self.config))
-        return {"chosen_by": value, "kept": kept}
+            self._keep()
+        return {"chosen_by": reading.value, "kept": kept}
+
+    def _keep(self) -> None:
+        """Make the present weights the best ones."""
+        self.best, self.best_step = self.average.weights(), self.step
+        if self.folder is not None:
+            write_tensors(self.folder.weights("best"), self.best, weights_text(self.config))
 
     def _check_finite_terms(self) -> None:
         """Raise DivergedError for the first term of any turn that left the finite numbers."""
@@ -271,20 +255,22 @@ class Loop:
         if diverged:
             msg = (
                 f"training failed: {min(diverged)[1]} is not finite; lower the learning rate or "
-                "clip the gradient; the last good checkpoint is kept"
+                f"clip the gradient; {self._kept()}"
             )
             raise DivergedError(msg)
 
     def _check_finite_weights(self) -> None:
         for name, weight in self.model.named_parameters():
             if not bool(weight.isfinite().all()):
-                msg = (
-                    f"training failed: {name} is not finite at step {self.step}; the last good "
-                    "checkpoint is kept"
-                )
+                msg = f"training failed: {name} is not finite at step {self.step}; {self._kept()}"
                 raise DivergedError(msg)
 
-    def _save(self, folder: Folder) -> None:
+    def _kept(self) -> str:
+        if self.best_step == 0:
+            return "no checkpoint was good, so the weights are those of the start"
+        return f"the last good checkpoint, of step {self.best_step}, is kept"
+
+    def save(self, folder: Folder) -> None:
         """Write everything that an interrupted run needs to go on."""
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.weights().items()}
@@ -292,14 +278,18 @@ class Loop:
         for optimizer in self.optimizers:
             name = optimizer.turn.name
             tensors |= {f"turn {name}.{n}": t for n, t in optimizer.state().items()}
+        tensors["lowest"] = self.lowest.parts
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         position = {
             "step": self.step,
             "drawn": self.batches.drawn,
+            "plays": self.plays,
             "seconds": self.seconds(),
-            "best": self.best_value,
+            "spent": self.elapsed(),
+            "lowest": self.lowest.value,
+            "best step": self.best_step,
         }
         write_tensors(folder.state, tensors, json.dumps(position))
         write_json(folder.state.with_suffix(".json"), position)
@@ -322,28 +312,45 @@ class Loop:
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.step, self.batches.drawn = position["step"], position["drawn"]
-        self.before, self.best_value = position["seconds"], position["best"]
+        self.plays |= position["plays"]
+        self.before, self.best_step = position["seconds"], position["best step"]
+        self.lowest = Reading(position["lowest"], tensors["lowest"])
+        self.spent = position["spent"] if self.step > self.first else 0.0
         self.history = self.folder.read_history(until=self.step)
         self.folder.write_history(self.history)
 
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
         self._check_finite_weights()
-        model, final = self.average.catch_up(), self.average.weights()
+        final = self.average.weights()
         same = all(torch.equal(final[name], self.best[name]) for name in final)
-        settled = self._settled(final)
-        finals: dict[Checkpoint, State] = {"best": settled if same else self._settled(self.best)}
+        settled = self.settled(final)
+        finals: dict[Checkpoint, State] = {"best": settled if same else self.settled(self.best)}
         finals["final"] = settled
+        return self._result(finals)
+
+    def _end_early(self, reason: str) -> None:
+        """Record that the run diverged, and make the last good checkpoint its result."""
+        if self.folder is None:
+            return
+        self.stage["diverged"] = reason
+        self.stage["steps"] = self.position
+        kept = self.settled(self.best)
+        self._result({"best": kept, "final": kept})
+
+    def _result(self, finals: Mapping[Checkpoint, State]) -> Fitted:
+        """Look at the model's anatomy, and write everything."""
+        model = self.average.model
         cost = {"seconds": self.seconds(), "peak_memory": self.memory.peak()}
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = self._anatomy(fitted.model)
+        fitted.panels = self.anatomy(fitted.model)
         if self.folder is not None:
             fitted.write(self.folder)
         return fitted
 
-    def _settled(self, weights: State) -> State:
+    def settled(self, weights: State) -> State:
         """Return weights after the model has fitted what is fitted once."""
         model = self.average.model
         model.load_state_dict(weights)
@@ -351,11 +358,20 @@ class Loop:
         return {name: t.clone() for name, t in model.state_dict().items()}
 
     @torch.no_grad()
-    def _anatomy(self, model: Model) -> list[Panel]:
+    def anatomy(self, model: Model) -> list[Panel]:
+        """Return what a model tells about its measure, on held-out rows."""
         rows, labels = self.data.subset("validation")
         x = self.data.schema.expand(rows[:ANATOMY_ROWS].to(self.device))
         c = None if labels is None else one_hot(labels, model.classes, self.device)[:ANATOMY_ROWS]
         return model.anatomy(x, c)
+
+
+def record_due(position: int, length: int | None) -> bool:
+    """Whether a record is due; before the length is known, ever more seldom: 10, 20, 40, ..."""
+    if length is None:
+        tens, rest = divmod(position, 10)
+        return rest == 0 and tens & (tens - 1) == 0
+    return position % max(10, length // RECORDS) == 0
 
 
 def _under(prefix: str, tensors: State) -> State:

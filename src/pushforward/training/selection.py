@@ -4,11 +4,16 @@ Of a model that lowers one objective, the loss on rows that it does not learn fr
 it learns the distribution, and rises when it learns rows by heart. A game whose measure moves has
 no such loss; there the energy distance between validation rows and as many generated ones decides.
 Each model says which of the two it is (`Model.selection`).
+
+Both are read on the same rows with the same noise at every check, so two checkpoints are compared
+row by row: what is noise of one reading is mostly noise of the other too, and cancels in their
+difference.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -17,12 +22,42 @@ from torch import Tensor
 from pushforward.data import Dataset
 from pushforward.families.model import Model
 from pushforward.measures.features import beside_class, spread_of
-from pushforward.measures.samples import energy, energy_statistic
+from pushforward.measures.samples import energy_parts
 from pushforward.random import isolated
 from pushforward.sampling.blocks import imagine, one_hot
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
-NULLS = 99  # random splits of real rows that say how much of a reading is noise
+SLACK = 1.645  # standard errors by which a later checkpoint may be worse: one-sided 5 %
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a check reads of a model; lower is better.
+
+    Args:
+        value: the reading; infinite where the model gave no number.
+        parts: its first-order changes with each row, (samples, n): n real rows, and for a distance
+            as many generated ones.
+    """
+
+    value: float
+    parts: Tensor
+
+    @classmethod
+    def of(cls, value: Tensor, parts: Tensor) -> Reading:
+        """Return a reading; one that is no number is infinitely bad."""
+        return cls(number if math.isfinite(number := float(value)) else math.inf, parts.cpu())
+
+    def as_good_as(self, other: Reading) -> bool:
+        """Whether this reading is not worse than another by more than their paired noise."""
+        return self.value <= other.value + SLACK * self.noise(other)
+
+    def noise(self, other: Reading) -> float:
+        """Return the standard error of the difference of two readings, 0 where one is infinite."""
+        n = self.parts.shape[1]
+        if n < 2 or not math.isfinite(self.value) or not math.isfinite(other.value):
+            return 0.0
+        return float(((self.parts - other.parts).double().var(1) / n).sum().sqrt())
 
 
 class Validation:
@@ -33,43 +68,28 @@ class Validation:
         self.data, self.seed = data, seed
         self.rows, self.labels = rows[:ROWS], None if labels is None else labels[:ROWS]
 
-    def choice(self, model: Model, distance: float) -> tuple[float, float]:
-        """Return what the choice of a checkpoint goes by, and how much more is still as good.
-
-        `distance` is the model's, as read. A value that is no number is infinitely bad.
-        """
-        by_loss = model.selection == "loss"
-        value, slack = (self.loss(model), 0.0) if by_loss else (distance, self.noise)
-        return (value if math.isfinite(value) else math.inf), slack
+    def choice(self, model: Model, distance: Reading) -> Reading:
+        """Return what the choice of a checkpoint goes by; `distance` is the model's, as read."""
+        return self.loss(model) if model.selection == "loss" else distance
 
     @torch.no_grad()
-    def loss(self, model: Model) -> float:
+    def loss(self, model: Model) -> Reading:
         """Return the mean of a model's loss over the rows."""
         device = model.device
         x = self.data.schema.expand(self.rows.to(device))
         c = None if self.labels is None else one_hot(self.labels, model.classes, device)
         with isolated(device, self.seed):
-            return float(model.loss(x, c).mean())
+            loss = model.loss(x, c)
+        return Reading.of(loss.mean(), loss[None])
 
-    def distance(self, model: Model) -> float:
+    def distance(self, model: Model) -> Reading:
         """Return the energy distance to generated rows; infinite where those are not finite."""
         with isolated(model.device, self.seed):
             fake = imagine(model, self.data.schema, len(self.rows), self.labels)
-        seen = self._view(fake, self.labels)
-        if not bool(seen.isfinite().all()):
-            return math.inf
-        return float(energy_statistic(self._view(self.rows, self.labels), seen))
-
-    @cached_property
-    def noise(self) -> float:
-        """What the energy distance stays below in 95 % of cases where there is no difference."""
-        rows, labels = self.data.subset("train")
-        n = min(len(rows), len(self.rows))
-        if n < 3:
-            return 0.0
-        other = self._view(rows[:n], None if labels is None else labels[:n])
-        same = energy(self._view(self.rows, self.labels), other, permutations=NULLS)
-        return float(same.extra["null_95"])
+        real, seen = self._view(self.rows, self.labels), self._view(fake, self.labels)
+        parts = torch.stack(energy_parts(real, seen))
+        value = parts.mean(1).sum() if bool(seen.isfinite().all()) else torch.tensor(math.inf)
+        return Reading.of(value, 2 * parts)
 
     @cached_property
     def _spread(self) -> float:

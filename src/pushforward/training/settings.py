@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pushforward.families.model import Model
 
 Unit = Literal["seconds", "steps", "samples"]
+Change = tuple[int, int]  # a position, and the steps that a stage has from there on
 UNITS: dict[str, tuple[float, Unit]] = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), (1.0, "seconds")),
     **dict.fromkeys(("m", "min", "minute", "minutes"), (60.0, "seconds")),
@@ -27,22 +28,54 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: seconds, steps (rounds of turns), or samples (rows drawn)."""
+    """How long to train.
+
+    Args:
+        amount: how many units.
+        unit: seconds, of the whole run: checks, saves and what follows the last step counted in;
+            steps, that is rounds of turns; or samples, rows of the data as the model as a whole
+            sees them. In a round these are what the turn that draws most draws: rows that several
+            turns look at are charged once, as in "thousands of images" of the literature.
+        changes: of a budget in steps, from which position on it has fewer, as a run recorded that
+            was shortened.
+    """
 
     amount: float
     unit: Unit
+    changes: tuple[Change, ...] = ()
 
     @classmethod
     def parse(cls, text: str | int) -> Budget:
-        """Read "60s", "2m", "1h", "500 steps", "1e6 samples"; a bare number counts steps."""
-        match = re.fullmatch(r"\s*(\d*\.?\d+(?:e\+?\d+)?)\s*([a-z]*)\s*", str(text).lower())
-        if match is not None and match[2] in UNITS:
+        """Read "60s", "2m", "1h", "500 steps", "1e6 samples"; a bare number counts steps.
+
+        "500 steps, 300 from 120" repeats a run whose 500 steps became 300 after step 120.
+        """
+        first, *rest = str(text).lower().split(",")
+        match = re.fullmatch(r"\s*(\d*\.?\d+(?:e\+?\d+)?)\s*([a-z]*)\s*", first)
+        changes = [re.fullmatch(r"\s*(\d+)\s+from\s+(\d+)\s*", part) for part in rest]
+        if match is not None and match[2] in UNITS and None not in changes:
             factor, unit = UNITS[match[2]]
-            amount = float(match[1]) * factor
-            if 0 < amount < math.inf:
-                return cls(amount, unit)
+            budget = cls(
+                float(match[1]) * factor,
+                unit,
+                tuple((int(change[2]), int(change[1])) for change in changes if change),
+            )
+            if budget.possible:
+                return budget
         msg = f"budget {text!r}: expected for example '60s', '2m', '500 steps' or '1e6 samples'"
         raise ModelError(msg)
+
+    @property
+    def possible(self) -> bool:
+        """Whether it is positive and finite, and each change shortens what is left."""
+        if not 0 < self.amount < math.inf or (self.changes and self.unit != "steps"):
+            return False
+        lengths = [math.ceil(self.amount), *(steps for _, steps in self.changes)]
+        at = [position for position, _ in self.changes]
+        return at == sorted(set(at)) and all(
+            position < steps < before
+            for before, (position, steps) in zip(lengths, self.changes, strict=False)
+        )
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,12 @@ def diverged(evidence: Evidence) -> Iterator[Found]:
 def slowed_down(evidence: Evidence) -> Iterator[Found]:
     """The machine was taken by something else, so conditions were not equal."""
     for model, runs in evidence.facts.items():
-        slow = [run for run in runs if 2 * run.steps < run.planned_steps and not run.diverged]
+        slow = [run for run in runs if 2 * run.steps < run.foreseen_steps and not run.diverged]
         if slow:
             yield (
                 model,
                 f"{len(slow)} of {len(runs)} runs of {model} were cut to {slow[0].steps:,} of "
-                f"{slow[0].planned_steps:,} steps, as the machine had become slower.",
+                f"{slow[0].foreseen_steps:,} steps, as the machine had become slower.",
                 "Compare again on a machine that does nothing else, or give a budget in steps.",
             )
 

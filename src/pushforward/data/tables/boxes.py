@@ -70,6 +70,11 @@ class Box:
             return cls("mixed", remark=f"mixes types ({listed}): each value is a category")
         return _as_text(types)
 
+    @property
+    def spells_objects(self) -> bool:
+        """Whether text stands for objects of one type that are not text (UUIDs, addresses)."""
+        return self.kind in SPELLED_TYPES
+
     def note(self, name: str) -> str | None:
         """Return the remark on a column as a note, or None."""
         prefix = "check: " if self.check else ""
@@ -244,7 +249,7 @@ def _without_point(value: float | None) -> float | None:
 
 
 def _parsed(read: Callable[[str], Any], text: str | None) -> Any:
-    """Return the object that a text spells; None for text that spells none, such as "(rare)"."""
+    """Return the object that a text spells; None for text that spells none."""
     try:
         return None if text is None else read(text)
     except ValueError:

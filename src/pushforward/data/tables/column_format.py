@@ -33,6 +33,11 @@ class ColumnFormat(ABC):
         """Whether `restore` takes a dtype; an override may have made another of the column's."""
         return True
 
+    @property
+    def spells_objects(self) -> bool:
+        """Whether the text that `read` gives stands for objects: other text stands for none."""
+        return False
+
     def note(self, name: str) -> str | None:  # noqa: ARG002 - of the column, for those that have one
         """Return a note for the user, or None."""
         return None

@@ -51,20 +51,27 @@ class CategoricalCodec(ColumnCodec):
 
     @classmethod
     def fit(
-        cls, summary: ColumnSummary, sample: pl.Series, rare: RareHandling = "draw"
+        cls,
+        summary: ColumnSummary,
+        sample: pl.Series,
+        rare: RareHandling = "draw",
+        *,
+        names_rare: bool = True,
     ) -> CategoricalCodec:
         """Learn the categories from all rows, and their shares from a sample of training rows.
 
         Rare categories, by `rare`: `"draw"`: of more than 1000 all but the 255 most frequent share
         one cell; `"name"`: those, and any with fewer than 20 rows of the sample, are dropped;
-        `"keep"`: each category has a cell.
+        `"keep"`: each category has a cell. Text that stands for objects, such as intervals, has no
+        level `RARE_LEVEL` (`names_rare`).
         """
         levels = _sorted_levels(summary)
         codec = cls(summary.name, summary.dtype, Partition.empty(), levels)
         counts = count_codes(codec.encode(sample), len(levels))
         frequent = frequent_levels(counts, min_rows=MIN_POOLED_ROWS if rare == "name" else 0)
         if rare == "name" and not frequent.all():
-            kept = _kept_levels(levels, frequent, summary.dtype)
+            is_text = summary.dtype in (pl.String, pl.Categorical)
+            kept = _kept_levels(levels, frequent, names_rare=names_rare and is_text)
             codec = replace(codec, levels=kept, drops_rare=True)
             counts = count_codes(codec.encode(sample), len(codec.levels))
         separate = frequent if rare == "draw" else np.ones(len(counts), np.bool_)
@@ -135,12 +142,11 @@ def _sorted_levels(summary: ColumnSummary) -> tuple[Level, ...]:
 
 
 def _kept_levels(
-    levels: tuple[Level, ...], frequent: Mask, dtype: pl.DataType
+    levels: tuple[Level, ...], frequent: Mask, *, names_rare: bool
 ) -> tuple[Level, ...]:
-    """Return the frequent levels, and in a column of text `RARE_LEVEL`."""
+    """Return the frequent levels, and `RARE_LEVEL` where that can stand for the others."""
     kept = [level for level, stays in zip(levels, frequent, strict=True) if stays]
-    names_rare = dtype in (pl.String, pl.Categorical) and RARE_LEVEL not in kept
-    return (*kept, RARE_LEVEL) if names_rare else tuple(kept)
+    return (*kept, RARE_LEVEL) if names_rare and RARE_LEVEL not in kept else tuple(kept)
 
 
 def _codes(keys: pl.Series, levels: tuple[Level, ...]) -> Floats:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,13 @@ import polars as pl
 
 from pushforward.data.tables.frames import by_name, refuse_duplicates
 from pushforward.data.tables.number_text import NUMBER
-from pushforward.data.tables.text_types import ParsedColumn, TextFormats, parse_text
+from pushforward.data.tables.table_text import CATEGORIES, noted
+from pushforward.data.tables.text_types import (
+    ParsedColumn,
+    TextFormats,
+    parse_text,
+    settle_dates,
+)
 from pushforward.data.tables.time_text import parse_times
 from pushforward.errors import DataError
 
@@ -39,12 +46,15 @@ class CsvTable:
     notes: tuple[str, ...] = ()
 
 
-def read_csv(path: Path, *, header: bool = True) -> CsvTable:
+def read_csv(
+    path: Path, *, header: bool = True, kinds: Mapping[str, str] | None = None
+) -> CsvTable:
     """Read a CSV or TSV file in UTF-8, gzipped or not.
 
     The separator is a comma, semicolon, tab, bar or blank, whichever divides the first lines
     alike. Blanks around values are dropped, unless they are quoted. Without a `header` the columns
-    are called column_1, column_2, ...
+    are called column_1, column_2, ... A column that is stated to be of categories (`kinds`, by
+    name) stays text unless its type is written as the text is.
     """
     text = _decoded(path)
     separator = _separator(text)
@@ -57,7 +67,7 @@ def read_csv(path: Path, *, header: bool = True) -> CsvTable:
     frame = frame.with_columns(pl.all().replace("", None))
     if has_blank_lines and frame.width > 1:
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    table = _typed(frame, separator)
+    table = _typed(frame, separator, kinds or {})
     notes = [*_header_notes(names, header=header), *_blank_notes(blanks), *table.notes]
     return CsvTable(table.frame, table.text_formats, tuple(notes))
 
@@ -169,19 +179,25 @@ def _text_frame(path: Path, text: str, separator: str, *, header: bool) -> pl.Da
         raise DataError(msg) from None
 
 
-def _typed(frame: pl.DataFrame, separator: str) -> CsvTable:
+def _typed(frame: pl.DataFrame, separator: str, kinds: Mapping[str, str]) -> CsvTable:
     """Give each column of text the type that fits all of its values."""
-    formats, notes, columns = TextFormats(separator=separator), [], []
-    for column in frame.iter_columns():
-        text = column.drop_nulls().str.strip_chars()
-        if len(text) and text.is_in(["true", "false"]).all():
-            columns.append(column.str.strip_chars() == "true")
-            continue
-        parsed: ParsedColumn = parse_text(column, decimal_comma=separator == ";")
-        formats = formats.with_column(parsed)
-        notes += [f"check: column {column.name!r} {parsed.note}"] if parsed.note else []
-        columns.append(parsed.values)
-    return CsvTable(by_name(columns), formats, tuple(notes))
+    columns = frame.get_columns()
+    categories = {name for name, kind in kinds.items() if kind in CATEGORIES}
+    parsed = [_parsed(c, separator, is_category=c.name in categories) for c in columns]
+    parsed = settle_dates(columns, parsed)
+    formats, notes = noted(zip(columns, parsed, strict=True), TextFormats(separator=separator))
+    return CsvTable(by_name(found.values for found in parsed), formats, tuple(notes))
+
+
+def _parsed(column: pl.Series, separator: str, *, is_category: bool) -> ParsedColumn:
+    """Return a column of text as its type; a category only if it is written as it was spelled."""
+    text = column.drop_nulls().str.strip_chars()
+    if len(text) and text.is_in(["true", "false"]).all():
+        found = ParsedColumn(column.str.strip_chars() == "true")
+    else:
+        found = parse_text(column, decimal_comma=separator == ";")
+    respelled = is_category and not found.values.cast(pl.String).equals(column)
+    return ParsedColumn(column) if respelled else found
 
 
 def _header_notes(names: list[str], *, header: bool) -> list[str]:

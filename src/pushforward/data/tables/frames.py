@@ -76,6 +76,11 @@ class FrameFormat:
             tuple(data["index_names"]),
         )
 
+    @property
+    def spelled_objects(self) -> frozenset[str]:
+        """The columns whose text, in the Polars frame, stands for objects of another type."""
+        return frozenset(n for n, column in self.columns.items() if column.spells_objects)
+
     def name_of(self, label: Hashable) -> Any:
         """Return the name, in the Polars frame, of a column that the user calls by its label.
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
-from pushforward.data.tables.partition import MIN_POOLED_ROWS
+from pushforward.data.tables.partition import MIN_POOLED_ROWS, min_pooled
 
 MAX_FORMS = 16
 MAX_WORDS = 32  # that a run is drawn among
@@ -121,7 +121,9 @@ def fit_forms(texts: pl.Series, alphabet: Any) -> tuple[Form, ...]:
         kinds = tuple("0" if p[0].isdigit() else "a" for p in parts if p.isalnum() and p.isascii())
         runs = [part for part in parts if part.isalnum() and part.isascii()]
         by_form.setdefault((*skeleton, *kinds), []).append([str(len(parts)), *runs])
-    frequent = sorted(by_form.items(), key=lambda item: -len(item[1]))[:MAX_FORMS]
+    fewest = min_pooled(len(texts))  # a form of one text would spell it
+    shared = [item for item in by_form.items() if len(item[1]) >= fewest]
+    frequent = sorted(shared, key=lambda item: -len(item[1]))[:MAX_FORMS]
     forms = [_form(key, rows, len(texts), alphabet) for key, rows in frequent]
     return tuple(form for form in forms if form is not None)
 

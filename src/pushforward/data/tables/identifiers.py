@@ -18,6 +18,7 @@ from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.distinct_strings import DistinctStrings, hashed_uniform
 from pushforward.data.tables.dtypes import dtype_from_json, dtype_to_json
 from pushforward.data.tables.identifier_forms import Form, fit_forms, form_texts
+from pushforward.data.tables.partition import min_pooled
 from pushforward.errors import DataError
 
 MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
@@ -32,6 +33,7 @@ CHARACTER_CLASSES = (  # a subset of the first set generalises to the first, els
     ("abcdef", string.ascii_lowercase),
     ("ABCDEF", string.ascii_uppercase),
 )
+KNOWN_CHARACTERS = string.digits + string.ascii_letters
 
 
 def looks_like_identifiers(summary: ColumnSummary) -> bool:
@@ -97,7 +99,7 @@ class Identifier:
         lengths: the shares of the lengths 1, 2, ...
         missing: the share of missing values.
         negative: the share of negative numbers; the pattern is that of their digits.
-        forms: of texts of varying length; then the alphabets are not used.
+        forms: of texts of varying length; then there are no alphabets.
     """
 
     name: str
@@ -121,12 +123,14 @@ class Identifier:
             strings = strings.str.strip_prefix("-")
         characters = _characters(strings.str.slice(0, MAX_LENGTH))
         lengths = np.bincount((characters != "").sum(1))[1:] / len(characters)
-        alphabets = [_alphabet(column) for column in characters.T]
+        pool = "".join(sorted(set(np.unique(characters).tolist()) - {"", *KNOWN_CHARACTERS}))
+        alphabets = [_alphabet(column) or pool for column in characters.T]
         if dtype.is_integer():
             alphabets[0] = alphabets[0].replace("0", "") or "1"
         missing, shares = summary.nulls / summary.rows, tuple(lengths.tolist())
         forms = () if dtype.is_integer() else fit_forms(strings, _alphabet)
-        return cls(summary.name, dtype, tuple(alphabets), shares, missing, negative, forms)
+        used = () if forms else tuple(alphabets)
+        return cls(summary.name, dtype, used, shares, missing, negative, forms)
 
     def generate(
         self, n: int, generator: torch.Generator | None = None, first: int = 0
@@ -183,11 +187,16 @@ def _characters(texts: pl.Series) -> NDArray[np.str_]:
 
 
 def _alphabet(column: NDArray[np.str_]) -> str:
-    """Return the characters of a position, widened to whole classes if there are several."""
-    seen = set(np.unique(column).tolist())
+    """Return the characters of a position, widened to whole classes if there are several.
+
+    Of those that are in no class only the ones that are not rare, so that none tells a text.
+    """
+    values, counts = np.unique(column, return_counts=True)
+    seen = set(values.tolist())
     if len(seen) == 1:
         return str(seen.pop())
-    alphabet = seen - {""}
+    shared = values[counts >= min_pooled(len(column))]
+    alphabet = set(shared.tolist()) - {""}
     for few, many in CHARACTER_CLASSES:
         members = seen.intersection(many)
         if members:

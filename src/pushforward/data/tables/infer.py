@@ -13,8 +13,8 @@ from pushforward.data.numeric import Ints
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
-from pushforward.data.tables.constraints import Constraint, ConstraintSet, PartsStep
-from pushforward.data.tables.frames import FrameFormat, by_name
+from pushforward.data.tables.constraints import Combination, Constraint, ConstraintSet, PartsStep
+from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
     Identifier,
     all_differ,
@@ -26,8 +26,8 @@ from pushforward.data.tables.identifiers import (
 from pushforward.data.tables.metadata import Metadata
 from pushforward.data.tables.numeric_codec import MAX_EXACT_INTEGER, NumericCodec
 from pushforward.data.tables.schema import TableSchema
-from pushforward.data.tables.text_types import ParsedColumn, TextFormats, parse_text
-from pushforward.data.tables.time_text import parse_times
+from pushforward.data.tables.table_text import parse_table
+from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError, nearest
 
 COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
@@ -46,6 +46,7 @@ class TableOptions:
         text_formats: of numbers and times that are written as text.
         constraints: what must hold in every row.
         metadata: of a file; their kinds and formats are already merged into the other fields.
+        objects: the columns whose text stands for objects, so that no other text may stand there.
     """
 
     condition: str | None = None
@@ -54,6 +55,7 @@ class TableOptions:
     text_formats: TextFormats = field(default_factory=TextFormats)
     constraints: tuple[Constraint, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
+    objects: frozenset[str] = frozenset()
 
     def with_metadata(self, metadata: Metadata) -> TableOptions:
         """Return the options, completed by metadata; what the user states takes precedence."""
@@ -70,6 +72,12 @@ class TableOptions:
             metadata=metadata,
         )
 
+    @property
+    def stated_kinds(self) -> dict[str, str]:
+        """The kinds of columns that are stated, by name; the condition has classes."""
+        of_condition = {} if self.condition is None else {self.condition: "categorical"}
+        return {**self.kinds, **of_condition}
+
     def with_names(self, frame_format: FrameFormat) -> TableOptions:
         """Return the options with columns that the user called by their labels under their names.
 
@@ -77,7 +85,8 @@ class TableOptions:
         """
         condition = None if self.condition is None else frame_format.name_of(self.condition)
         kinds = {frame_format.name_of(label): kind for label, kind in self.kinds.items()}
-        return replace(self, condition=condition, kinds=kinds)
+        objects = frame_format.spelled_objects
+        return replace(self, condition=condition, kinds=kinds, objects=objects)
 
     def validate(self, names: Sequence[str]) -> None:
         """Raise DataError for an unknown column, kind or handling of rare values."""
@@ -102,8 +111,12 @@ class TableOptions:
         if str(dtype) in ("Int128", "UInt128"):  # NumPy has no such integers
             msg = f"column {name!r} must hold integers of at most 64 bits, got {dtype}; cast it"
             raise DataError(f"{msg} to Int64 or, if they are names, to String")
-        kind = "categorical" if name == self.condition else self.kinds.get(name)
-        return ColumnSummary(name, dtype, kind)
+        return ColumnSummary(name, dtype, self.stated_kinds.get(name))
+
+    def category(self, summary: ColumnSummary, sample: pl.Series) -> CategoricalCodec:
+        """Learn a column of categories."""
+        plain_text = summary.name not in self.objects
+        return CategoricalCodec.fit(summary, sample, self.rare, names_rare=plain_text)
 
 
 def fit_table(
@@ -119,7 +132,8 @@ def fit_table(
     options = options or TableOptions()
     options.validate(frame.columns)
     options.metadata.validate_values(frame)
-    frame, options, notes = _parse_text(frame, options)
+    frame, formats, notes = parse_table(frame, options.text_formats, options.stated_kinds)
+    options = replace(options, text_formats=formats)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
     builder = SchemaBuilder(options, names, constraint_set, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
@@ -135,7 +149,11 @@ def fit_table(
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
-    """Learn what is needed to satisfy the constraints."""
+    """Learn what is needed to satisfy the constraints; DataError for combinations of rare ones."""
+    combined = [str(c) for c in options.constraints if isinstance(c, Combination)]
+    if combined and options.rare == "name":
+        msg = f"rare='name' stores no rare category, and {combined[0]!r} stores all of its columns"
+        raise DataError(f"{msg}; leave one of the two out")
     return ConstraintSet.fit(
         frame,
         train,
@@ -163,7 +181,7 @@ class SchemaBuilder:
         """Learn a column from the summary of all rows and a sample of the training rows."""
         _refuse_unsuitable_kind(summary, self.options.kinds.get(summary.name))
         if summary.name == self.options.condition:
-            self.condition_column = _condition_codec(summary, sample, self.options.rare)
+            self.condition_column = _condition_codec(summary, sample, self.options)
             return
         kind = summary.kind or _infer_kind(summary, sample)
         remarks = _missing_remarks(summary)
@@ -171,7 +189,7 @@ class SchemaBuilder:
             self.identifiers.append(Identifier.fit(summary))
             self.notes += [_identifier_note(summary)]
         elif kind in ("categorical", "boolean"):
-            category = CategoricalCodec.fit(summary, sample, self.options.rare)
+            category = self.options.category(summary, sample)
             self.columns.append(category)
             remarks += _rare_remarks(summary, category, sample)
         else:
@@ -231,10 +249,9 @@ def _identifier_note(summary: ColumnSummary) -> str:
     if summary.kind is not None or summary.dtype.is_integer() or is_key(summary):
         return f"column {name!r} holds identifiers: generated anew by their pattern, none is stored"
     return (
-        f"check: column {name!r} holds text that is nearly all different, e.g. "
-        f"{summary.examples[0]!r}: it is generated anew by its pattern, unrelated to the other "
-        f"columns; if it should be learned, read it with overrides={{{name!r}: 'categorical'}} "
-        f"(--override {quote(f'{name}=categorical')})"
+        f"check: column {name!r} holds text that is nearly all different: it is generated anew by "
+        "its pattern, unrelated to the other columns; if it should be learned, read it with "
+        f"overrides={{{name!r}: 'categorical'}} (--override {quote(f'{name}=categorical')})"
     )
 
 
@@ -245,57 +262,6 @@ def _infer_kind(summary: ColumnSummary, sample: pl.Series) -> str:
     if summary.dtype == pl.String:
         return "identifier" if looks_like_identifiers(summary) else "categorical"
     return "identifier" if is_integer_key(summary, sample) else "numeric"
-
-
-def _parse_text(
-    frame: pl.DataFrame, options: TableOptions
-) -> tuple[pl.DataFrame, TableOptions, list[str]]:
-    """Return a table with text read as numbers and times, the formats of these, and notes."""
-    columns, notes = [], []
-    for values in frame.iter_columns():
-        parsed = _parse_column(values, options)
-        if parsed.values is not values:
-            held = values.dtype == pl.String and options.text_formats.separator is None
-            formats = options.text_formats.with_column(parsed, held=held)
-            options = replace(options, text_formats=formats)
-        notes += [f"check: column {values.name!r} {parsed.note}"] if parsed.note else []
-        columns.append(parsed.values)
-    return by_name(columns), options, notes
-
-
-def _parse_column(values: pl.Series, options: TableOptions) -> ParsedColumn:
-    """Return text as the numbers or times that it is, or that the user's kind says."""
-    kind = options.kinds.get(values.name)
-    known = options.text_formats.times.get(values.name)
-    is_text = values.dtype == pl.String
-    if kind == "datetime" and (is_text or (known and values.dtype.is_integer())):
-        times, time_format, note = parse_times(values, known)
-        if known and time_format is None:
-            examples = values.drop_nulls().head(3).to_list()
-            msg = f"column {values.name!r} must hold times in the format {known!r}"
-            raise DataError(f"{msg}, and some values do not, e.g. {examples}")
-        return ParsedColumn(times if time_format else values, None, time_format, note)
-    if not is_text or kind in ("categorical", "boolean", "identifier"):
-        return ParsedColumn(values)
-    if values.name == options.condition:
-        return ParsedColumn(values)
-    parsed = parse_text(values)
-    if kind in ("numeric", "integer") and parsed.is_text:
-        return ParsedColumn(_text_as_numbers(values))
-    return ParsedColumn(values) if parsed.is_text else parsed
-
-
-def _text_as_numbers(values: pl.Series) -> pl.Series:
-    """Return text as numbers; DataError names the first value that is not one."""
-    stripped = values.str.strip_chars()
-    parsed = stripped.cast(pl.Float64, strict=False)
-    wrong = (parsed.is_null() & values.is_not_null()).to_numpy()
-    if wrong.any():
-        row = int(wrong.argmax())
-        msg = f"column {values.name!r} must be numeric, and row {row + 1} is {values[row]!r}"
-        raise DataError(msg)
-    exact = stripped.cast(pl.Int64, strict=False)
-    return exact if exact.null_count() == parsed.null_count() else parsed
 
 
 def _refuse_unsuitable_kind(summary: ColumnSummary, kind: str | None) -> None:
@@ -313,7 +279,7 @@ def _refuse_unsuitable_kind(summary: ColumnSummary, kind: str | None) -> None:
 
 
 def _condition_codec(
-    summary: ColumnSummary, sample: pl.Series, rare: RareHandling
+    summary: ColumnSummary, sample: pl.Series, options: TableOptions
 ) -> CategoricalCodec:
     """Return the codec of the condition's column."""
     levels = summary.levels
@@ -322,7 +288,7 @@ def _condition_codec(
         count = f"more than {MAX_CLASSES}" if levels is None else classes
         msg = f"the condition {summary.name!r} must have at most {MAX_CLASSES} classes, got {count}"
         raise DataError(f"{msg}; choose another column")
-    return CategoricalCodec.fit(summary, sample, rare)
+    return options.category(summary, sample)
 
 
 def _missing_remarks(summary: ColumnSummary) -> list[str]:

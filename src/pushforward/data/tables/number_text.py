@@ -58,6 +58,11 @@ class NumberFormat:
     decimals: int | None = None
     at_least: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether numbers are written as Python does, but for their decimals."""
+        return self == NumberFormat(decimals=self.decimals, at_least=self.at_least)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NumberFormat:
         """Rebuild from `to_json`."""
@@ -109,11 +114,10 @@ def parse_numbers(
     if not few.str.contains(f"{NUMBER}|{SPELLED}|{MISSING}").all():  # soon said of most text
         return None
     text = column.drop_nulls().unique(maintain_order=True).str.strip_chars()
-    text = text.filter(~text.str.contains(MISSING))
+    text = text.filter(~is_missing(text))
     if not len(text):
         return None
-    present = column.str.strip_chars()
-    present = present.set(present.str.contains(MISSING).fill_null(value=False), None)
+    present = _without_missing(column)
     if text.str.contains(NUMBER).all():
         return _plain(present)
     if not text.str.contains(SPELLED).all():
@@ -124,6 +128,26 @@ def parse_numbers(
     number_format, note = found
     numbers = number_format.parse(present)
     return (numbers, number_format, note) if numbers.null_count() == present.null_count() else None
+
+
+def read_numbers(
+    column: pl.Series, number_format: NumberFormat | None, dtype: pl.DataType
+) -> pl.Series:
+    """Return text as numbers of a known format and dtype, null where it is missing or no number."""
+    present = _without_missing(column)
+    if number_format is None or number_format.is_plain:
+        return present.cast(dtype, strict=False)
+    return number_format.parse(present).cast(dtype)
+
+
+def is_missing(text: pl.Series) -> pl.Series:
+    """Return which texts are no number, but may stand among numbers."""
+    return text.str.strip_chars().str.contains(MISSING)
+
+
+def _without_missing(column: pl.Series) -> pl.Series:
+    present = column.str.strip_chars()
+    return present.set(is_missing(present).fill_null(value=False), None)
 
 
 def _plain(present: pl.Series) -> tuple[pl.Series, NumberFormat | None, None] | None:
@@ -187,12 +211,8 @@ def _chosen(
         return as_group, None
     if mark == "." or decimal_comma:
         return as_point, None
-    example = digits[0]
-    return as_group, f"reads {example!r} as {example.replace(',', '')}, not as {_point(example)}"
-
-
-def _point(digits: str) -> str:
-    return digits.replace(",", ".")
+    # an example from the table would put a value of one row into every folder with its notes
+    return as_group, "reads a comma as a mark of thousands: '1,234' as 1234, not as 1.234"
 
 
 def _is_negative(groups: Any) -> pl.Series:

@@ -93,6 +93,13 @@ class NumericCodec(ColumnCodec):
             number_format=text_formats.numbers.get(summary.name),
         )
 
+    @classmethod
+    def of_values(cls, values: pl.Series, text_formats: TextFormats) -> NumericCodec:
+        """Return the codec of a column that is not modelled itself: it never has cells."""
+        summary = ColumnSummary.of(values, "numeric")
+        cells = Partition.empty(missing=summary.present < summary.rows)
+        return replace(cls.without_cells(summary, text_formats), partition=cells)
+
     def with_cells(self, numbers: Floats, missing: bool) -> NumericCodec:
         """Return the codec with atoms and bins of the numbers of training rows."""
         return replace(self, partition=_partition(numbers, self.decimals, missing))
@@ -169,9 +176,9 @@ class NumericCodec(ColumnCodec):
         """Return values as the user wrote them."""
         if values.dtype == pl.String:
             return values
-        if self.number_format is not None:
+        if self.number_format is not None or (self.from_text and values.dtype.is_numeric()):
             present = values.fill_nan(None) if values.dtype.is_float() else values
-            return self.number_format.format(present)
+            return (self.number_format or NumberFormat()).format(present)
         if not self.time_format:
             return values
         if self.offset_ticks:  # on the clock of the file

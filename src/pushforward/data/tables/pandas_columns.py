@@ -134,6 +134,11 @@ class ObjectFormat(ColumnFormat):
         values[pd.isna(values)] = filler
         return pd.Series(values, dtype=object)
 
+    @property
+    def spells_objects(self) -> bool:
+        """Whether text stands for objects of the box, or of pandas."""
+        return self.box.spells_objects if self.typed is None else self.typed.spells_objects
+
     def note(self, name: str) -> str | None:
         """Return what the box remarks."""
         return self.box.note(name)

@@ -210,8 +210,13 @@ class IntervalFormat(ColumnFormat):
         codes, intervals = pd.factorize(column)
         return looked_up(codes, [str(interval) for interval in intervals], pl.Categorical())
 
+    @property
+    def spells_objects(self) -> bool:
+        """Text stands for intervals."""
+        return True
+
     def restore(self, series: pl.Series) -> Column:
-        """Return the intervals of texts; missing for a text that is none, such as "(rare)"."""
+        """Return the intervals of texts; missing for a text that is none."""
         import pandas as pd
 
         texts = series.cast(pl.String)

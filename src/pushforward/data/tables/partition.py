@@ -55,10 +55,10 @@ class Partition:
     comb: tuple[int, int] = PLAIN_COMB
 
     @classmethod
-    def empty(cls) -> Partition:
+    def empty(cls, *, missing: bool = True) -> Partition:
         """Return the partition of a column without values: one cell, that of missing values."""
-        none = np.empty(0)
-        return cls(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), missing=1.0)
+        none, share = np.empty(0), 1.0 if missing else None
+        return cls(np.zeros(1), np.empty(0, np.int64), none, none, (0.0, 0.0), share)
 
     @property
     def n_cells(self) -> int:
@@ -223,7 +223,7 @@ def _next_floats(values: Floats) -> Floats:
     return following
 
 
-def _min_pooled(rows: int) -> int:
+def min_pooled(rows: int) -> int:
     """Return how many rows a piece must pool: fewer in a small table, never a single one."""
     return max(2, min(MIN_POOLED_ROWS, rows // 10))
 
@@ -231,7 +231,7 @@ def _min_pooled(rows: int) -> int:
 def _atom_mask(counts: Ints) -> Mask:
     """Mark the values that become atoms: each would fill a quantile bin of the remaining rows."""
     is_atom = np.zeros(len(counts), np.bool_)
-    min_rows = _min_pooled(int(counts.sum()))
+    min_rows = min_pooled(int(counts.sum()))
     while is_atom.sum() < MAX_ATOMS:
         remaining = counts[~is_atom].sum()
         more = ~is_atom & (counts >= max(min_rows, remaining / MAX_BINS))
@@ -272,7 +272,7 @@ def _pool_segments(values: Floats, counts: Ints, integers: bool) -> _Segments:
     if not len(values):
         return _Segments(values, values, values, np.empty(0, np.int64))
     total = int(counts.sum())
-    min_rows = _min_pooled(total)
+    min_rows = min_pooled(total)
     bins = max(1, min(MAX_BINS, total // min_rows))
     ends = _group_ends(np.cumsum(counts), max(min_rows, total / bins / MAX_PIECES))
     starts = np.concatenate([[0], ends[:-1] + 1])

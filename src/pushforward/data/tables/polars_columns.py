@@ -129,6 +129,11 @@ class PolarsObjectFormat(ColumnFormat):
         """Return the objects."""
         return pl.Series(series.name, self.box.objects(series), dtype=pl.Object)
 
+    @property
+    def spells_objects(self) -> bool:
+        """Whether text stands for objects of the box."""
+        return self.box.spells_objects
+
     def note(self, name: str) -> str | None:
         """Return what the box remarks."""
         return self.box.note(name)

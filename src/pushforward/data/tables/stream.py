@@ -1,6 +1,7 @@
 """Tables too large for memory: a Parquet file is read in passes, a few thousand rows at a time.
 
-Levels, ranges, resolution and missing values are gathered from all rows. Frequencies (atoms,
+What columns of text hold (see `text_probe`), levels, ranges, resolution and missing values are
+gathered from all rows. Frequencies (atoms,
 quantile bins, shares) are learned from a uniform random sample of at most `MAX_SAMPLE_ROWS`
 training rows: by the inequality of Dvoretzky, Kiefer and Wolfowitz (Massart 1990), P(sup |F_n - F|
 > e) <= 2 exp(-2 n e^2), all quantiles of a million rows lie within 0.22 % of those of all rows with
@@ -16,8 +17,9 @@ for rare classes: that would need all columns of the sample at once.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +34,15 @@ from pushforward.data.schema import Dataset, SplitName, StreamedRows
 from pushforward.data.split import SPLIT_NAMES, DatasetHash, shuffled_indices, split_sizes
 from pushforward.data.tables.infer import SchemaBuilder, TableOptions
 from pushforward.data.tables.schema import TableSchema
+from pushforward.data.tables.table_text import (
+    CATEGORIES,
+    NUMBERS,
+    noted,
+    parse_column,
+    text_as_numbers,
+)
+from pushforward.data.tables.text_probe import TextProbe, TextReader
+from pushforward.data.tables.text_types import ParsedColumn, settle_dates
 from pushforward.errors import DataError
 
 MAX_SAMPLE_ROWS = 1_000_000  # training rows from which frequencies are learned
@@ -43,15 +54,26 @@ SAMPLE_VALUES = 2**24  # of the sample in memory at a time, in whole columns
 
 @dataclass
 class ParquetSource:
-    """A Parquet file, read in order, one batch of rows at a time."""
+    """A Parquet file, read in order, one batch of rows at a time.
+
+    Args:
+        scan: of the file.
+        readers: of the columns of text that hold numbers or times.
+    """
 
     scan: pl.LazyFrame
-    rows: int = 0
-    dtypes: dict[str, pl.DataType] = field(default_factory=dict)
+    readers: Mapping[str, TextReader] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.rows = self.scan.select(pl.len()).collect().item()
-        self.dtypes = dict(self.scan.collect_schema())
+    @cached_property
+    def rows(self) -> int:
+        """The number of rows."""
+        return int(self.scan.select(pl.len()).collect().item())
+
+    @cached_property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """The dtypes of the columns, once they are read."""
+        read = {name: reader.dtype for name, reader in self.readers.items()}
+        return dict(self.scan.collect_schema()) | read
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[slice, pl.DataFrame]]:
         """Yield these columns of all rows: the position of each batch, and the batch."""
@@ -59,7 +81,15 @@ class ParquetSource:
         size = max(1, min(BATCH_ROWS, BATCH_VALUES // max(len(columns), 1)))
         for start in range(0, self.rows, size):
             frame = selected.slice(start, size).collect()
-            yield slice(start, start + len(frame)), frame
+            yield slice(start, start + len(frame)), self._read(frame, start)
+
+    def _read(self, frame: pl.DataFrame, start: int) -> pl.DataFrame:
+        """Return rows with text read as what it holds."""
+        return frame.with_columns(
+            self.readers[name].read(frame[name], start).alias(name)
+            for name in frame.columns
+            if name in self.readers
+        )
 
 
 @dataclass
@@ -107,7 +137,7 @@ def read_stream(
     DataError when a column does not fit.
     """
     options.validate(list(source.dtypes))
-    _refuse_text(source, options)
+    source, options, read_notes = read_text(source, options)
     roles = RowRoles.draw(source.rows, shares, seed)
     schema, remarks = fit_stream(source, options, roles.in_sample)
     counts = {name: f"{len(rows):,}" for name, rows in roles.splits.items()}
@@ -116,18 +146,63 @@ def read_stream(
         f"{counts['validation']} for validation and {counts['test']} for the test; frequencies are "
         f"learned from {int(roles.in_sample.sum()):,} training rows"
     )
-    return _encode(source, schema, roles, notes=(note, *remarks))
+    return _encode(source, schema, roles, notes=(note, *read_notes, *remarks))
 
 
-def _refuse_text(source: ParquetSource, options: TableOptions) -> None:
-    """Raise DataError for text that would have to be parsed."""
-    for name, kind in options.kinds.items():
-        if source.dtypes[name] == pl.String and kind in ("numeric", "integer", "datetime"):
-            msg = (
-                f"column {name!r} holds text, which cannot be read as {kind} in a streamed table; "
-                f"cast it first, e.g. pl.scan_parquet(path).cast({{{name!r}: pl.Float64}})"
-            )
-            raise DataError(msg)
+def read_text(
+    source: ParquetSource, options: TableOptions
+) -> tuple[ParquetSource, TableOptions, list[str]]:
+    """Return a source whose text is read as numbers and times where it is, as in memory.
+
+    One pass over the columns of text; beside it are the options with their formats, and notes.
+    """
+    known, kinds = options.text_formats.times, options.stated_kinds
+    texts = [n for n, dtype in source.dtypes.items() if dtype == pl.String]
+    probes = {name: TextProbe() for name in texts if kinds.get(name) not in CATEGORIES}
+    for _, frame in source.batches(list(probes)):
+        for name, probe in probes.items():
+            probe.add(frame[name])
+    columns = [probe.texts.alias(name) for name, probe in probes.items()]
+    columns += _integer_times(source, options)
+    parsed = [_parse(c, kinds.get(c.name), known.get(c.name)) for c in columns]
+    parsed = settle_dates(columns, parsed)
+    formats, notes = noted(zip(columns, parsed, strict=True), options.text_formats)
+    readers = {
+        c.name: TextReader(found, found.values.dtype, kinds.get(c.name), known.get(c.name))
+        for c, found in zip(columns, parsed, strict=True)
+        if found.values is not c
+    }
+    stated = [c.name for c in columns if c.name not in readers and kinds.get(c.name) in NUMBERS]
+    readers |= {name: _number_reader(source, name, kinds[name]) for name in stated}
+    formats = replace(formats, held=formats.held | set(stated))
+    return ParquetSource(source.scan, readers), replace(options, text_formats=formats), notes
+
+
+def _parse(column: pl.Series, kind: str | None, known: str | None) -> ParsedColumn:
+    """Return what texts hold; those that a kind says are numbers may stay text for now."""
+    return parse_column(column, None if kind in NUMBERS else kind, known)
+
+
+def _integer_times(source: ParquetSource, options: TableOptions) -> list[pl.Series]:
+    """Return the first of the integers that spell times, such as 20240131, in a stated format."""
+    names = [
+        name
+        for name in options.text_formats.times
+        if options.kinds.get(name) == "datetime" and source.dtypes[name].is_integer()
+    ]
+    return source.scan.select(names).head(BATCH_ROWS).collect().get_columns()
+
+
+def _number_reader(source: ParquetSource, name: str, kind: str) -> TextReader:
+    """Return the reader of a column that is stated to hold numbers: one pass over it.
+
+    DataError names the first row that holds none.
+    """
+    whole = True
+    for at, frame in source.batches([name]):
+        whole &= text_as_numbers(frame[name], at.start).dtype == pl.Int64
+    text = ParsedColumn(pl.Series(name, [], dtype=pl.String))
+    return TextReader(text, pl.Int64() if whole else pl.Float64(), kind)
 
 
 def fit_stream(

@@ -5,13 +5,18 @@ It is the same question for a CSV file and for a data frame of text, and gets th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from pushforward.data.tables.number_text import NumberFormat, parse_numbers
-from pushforward.data.tables.time_text import parse_times
+from pushforward.data.tables.time_text import (
+    date_layout,
+    is_day_first,
+    parse_times,
+    with_order,
+)
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,24 @@ class ParsedColumn:
     Args:
         values: numbers or times, or the text where it is neither.
         number_format, time_format: how they are written.
-        note: what could be read in two ways, and how it was.
+        note: for the user: what could be read in two ways, and how it was.
     """
 
     values: pl.Series
     number_format: NumberFormat | None = None
     time_format: str | None = None
     note: str | None = None
+
+    @classmethod
+    def of_times(cls, column: pl.Series, known: str | None = None) -> ParsedColumn:
+        """Return a column as times, of the `known` format where there is one; else unchanged."""
+        times, time_format, note = parse_times(column, known)
+        return cls(times if time_format else column, None, time_format, _check(column, note))
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether day and month of its dates may change places."""
+        return self.time_format is not None and self.note is not None
 
     @property
     def is_text(self) -> bool:
@@ -68,6 +84,40 @@ def parse_text(column: pl.Series, *, decimal_comma: bool = False) -> ParsedColum
     numbers = parse_numbers(column, decimal_comma=decimal_comma)
     if numbers is not None:
         values, number_format, note = numbers
-        return ParsedColumn(values, number_format, None, note)
-    times, time_format, note = parse_times(column)
-    return ParsedColumn(times, None, time_format, note)
+        return ParsedColumn(values, number_format, None, _check(column, note))
+    return ParsedColumn.of_times(column)
+
+
+def _check(column: pl.Series, note: str | None) -> str | None:
+    return note and f"check: column {column.name!r} {note}"
+
+
+def settle_dates(
+    columns: Sequence[pl.Series], parsed: Sequence[ParsedColumn]
+) -> list[ParsedColumn]:
+    """Return the columns of a table, day and month told apart by other columns where need be.
+
+    A column that leaves them open follows those of the same layout that do not, if these agree.
+    """
+    decided: dict[str, dict[bool, str]] = {}
+    for found in parsed:
+        layout = found.time_format and date_layout(found.time_format)
+        if layout and found.time_format and not found.is_undecided:
+            day_first = is_day_first(found.time_format)
+            decided.setdefault(layout, {}).setdefault(day_first, found.values.name)
+    return [_settled(*both, decided) for both in zip(columns, parsed, strict=True)]
+
+
+def _settled(
+    column: pl.Series, found: ParsedColumn, decided: Mapping[str, Mapping[bool, str]]
+) -> ParsedColumn:
+    """Return a column of dates in the order of day and month that others of its layout have."""
+    form = found.time_format
+    orders = decided.get(date_layout(form) or "", {}) if form and found.is_undecided else {}
+    if form is None or len(orders) != 1:
+        return found
+    ((day_first, other),) = orders.items()
+    settled = ParsedColumn.of_times(column, with_order(form, day_first=day_first))
+    example, first = column.drop_nulls()[0], "day" if day_first else "month"
+    note = f"reads {example!r} with the {first} first, as those of column {other!r} are written"
+    return replace(settled, note=f"column {column.name!r} {note}")

@@ -45,7 +45,7 @@ def parse_times(
     if not written:
         return column, None, None
     parsed, form = _parsed(column, written[0])
-    return parsed, form, _undecided(written, text[0]) if form else None
+    return parsed, form, _undecided(written) if form else None
 
 
 def format_times(values: pl.Series, time_format: str) -> pl.Series:
@@ -54,12 +54,26 @@ def format_times(values: pl.Series, time_format: str) -> pl.Series:
     return text.str.to_uppercase() if "%^" in time_format else text
 
 
-def _undecided(written: list[str], example: str) -> str | None:
+def _undecided(written: list[str]) -> str | None:
     """Return a note where day and month of a date, both in numbers, may change places."""
     orders = {_fields(form) for form in written if {"d", "m"} <= set(_fields(form))}
     if not any(_swapped(order) in orders for order in orders):
         return None
-    return f"reads {example!r} with the {'day' if _day_first(written[0]) else 'month'} first"
+    return f"reads dates with the {'day' if is_day_first(written[0]) else 'month'} first"
+
+
+def date_layout(form: str) -> str | None:
+    """Return a format's date without telling day from month; None where these are not numbers."""
+    date = re.split(r"[T ]*%-?[HI]", form)[0]
+    layout = re.sub("%-?[dm]", "%#", date).replace("%y", "%Y")
+    return layout if layout.count("%#") == 2 else None
+
+
+def with_order(form: str, *, day_first: bool) -> str:
+    """Return a format with the day before the month, or behind it."""
+    if is_day_first(form) == day_first:
+        return form
+    return re.sub("(%-?)([dm])", lambda code: code[1] + "dm"[code[2] == "d"], form)
 
 
 def _fields(form: str) -> str:
@@ -86,7 +100,7 @@ def _candidates(example: str) -> list[str]:
     dates = [form for form in forms if _is_calendar(_fields(form))]
     slash = "/" in date
     dates.sort(
-        key=lambda form: ("%y" in form and not form.endswith("%y"), _day_first(form) == slash)
+        key=lambda form: ("%y" in form and not form.endswith("%y"), is_day_first(form) == slash)
     )
     return [form + tail for tail in tails for form in dates]
 
@@ -97,7 +111,8 @@ def _is_calendar(fields: str) -> bool:
     return kinds in ("Ymd", "dmY", "mdY", "Ym", "mY")
 
 
-def _day_first(form: str) -> bool:
+def is_day_first(form: str) -> bool:
+    """Whether a format has the day before the month."""
     fields = _fields(form).translate(str.maketrans("bB", "mm"))
     return "d" in fields and fields.find("d") < fields.find("m")
 

@@ -6,7 +6,7 @@ The ball around a row is closed and reaches to the row's k-th nearest other row 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from pushforward.measures import _search
 from pushforward.measures._inputs import Pair
-from pushforward.measures._intervals import permutation_masks
 
 NAMES = ("precision", "recall", "density", "coverage")
 CLIPPED = ("clipped_density", "clipped_coverage")
@@ -26,21 +25,8 @@ MAX_COVERAGE = 2.0  # clipped coverage before its clip at 1, at most
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class BallStatistics:
-    """The six values in the order of ALL, the last two before their clip.
-
-    Args:
-        values: the six values.
-        copies: whether a real row has k exact copies.
-    """
-
-    values: list[float]
-    copies: bool
-
-
-def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> BallStatistics:
-    """Return the statistics of the balls of two samples (n, d) and (m, d)."""
+def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> list[float]:
+    """Return the six values of two samples (n, d) and (m, d), in the order of ALL, not clipped."""
     around_x = _search.nearest(x, x, k + 1, chunk=chunk, itself=True)
     radii_x = around_x.squared[:, k - 1]
     radii_y = _search.nearest(y, y, k, chunk=chunk, itself=True).squared[:, -1]
@@ -51,7 +37,7 @@ def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> BallStat
     values = [float(s.double().mean()) for s in shares]
     values.append(float(_filled(close.of_point, k).mean() / scale))
     values.append(good_share(float(_filled(real.of_ball, k).mean()), len(x), len(y), k))
-    return BallStatistics(values, bool((radii_x == 0).any()))
+    return values
 
 
 def _balls_around(
@@ -113,33 +99,77 @@ def good_share(filled: float, n: int, m: int, k: int) -> float:
 
 
 def nulls(
-    both: Pair,
-    statistics: BallStatistics,
-    k: int,
-    chunk: int | None,
-    permutations: int,
-    rng: torch.Generator,
+    x: Tensor, m: int, k: int, chunk: int | None, splits: int, rng: torch.Generator
 ) -> list[float | None]:
-    """Return the nulls: by formula where there is one, else by random permutations."""
-    known: list[float | None] = [None] * len(ALL)
-    if not statistics.copies:
-        known[2:4] = [1.0, expected_coverage(both.n, both.m, k)]
-    if not permutations:
-        return known
-    pooled = both.pooled
-    masks = permutation_masks(both.n, both.m, permutations, rng).to(pooled.device)
-    permuted = [
-        clipped(ball_statistics(pooled[is_x], pooled[~is_x], k, chunk).values) for is_x in masks
-    ]
-    means = torch.tensor(permuted).mean(0).tolist()
-    return [
-        mean if formula is None else formula for mean, formula in zip(means, known, strict=True)
-    ]
+    """Return what m more rows of the real sample's own distribution would give.
+
+    They depend on the real rows x (n, d) and on the sizes alone, so that all generators that are
+    measured with the same real rows have the same. By formula where there is one; precision and
+    recall by leaving out one row at a time; the others by splitting the real rows.
+
+    Args:
+        x: the real sample.
+        m: the number of generated rows.
+        k: neighbours.
+        chunk: rows whose distances are computed at once.
+        splits: how many random splits; with 0, what needs them is None.
+        rng: of the splits, and of left-out rows.
+    """
+    precision, density, copies = _left_out(x, k, chunk)
+    recall = precision if m >= len(x) else _recall(x, max(m, k + 2), k, chunk, rng)
+    known = [precision, recall, density]
+    by_splits = _split(x, m, k, chunk, splits, rng)
+    if copies:
+        return known + by_splits
+    return [*known[:2], 1.0, expected_coverage(len(x), m, k), *by_splits[1:]]
 
 
-def clipped(values: list[float]) -> list[float]:
-    """Return the values as they are reported, the clipped ones at most 1."""
-    return [min(1.0, v) if name in CLIPPED else v for name, v in zip(ALL, values, strict=True)]
+def _left_out(x: Tensor, k: int, chunk: int | None) -> tuple[float, float, bool]:
+    """Return precision and density of each row among the balls of the others, and if any is empty.
+
+    Without row i, the ball of row j reaches to its k-th nearest of the rows that remain. So it
+    holds row i exactly where the ball among all rows does: nothing is searched again.
+    """
+    around = _search.nearest(x, x, k + 1, chunk=chunk, itself=True)
+    radii = around.squared[:, k - 1]
+    inside = _balls_around(x, around, radii, chunk).double()
+    density = float(inside.mean()) / k * len(x) / (len(x) - 1)
+    return float((inside > 0).double().mean()), density, bool((radii == 0).any())
+
+
+def _recall(x: Tensor, m: int, k: int, chunk: int | None, rng: torch.Generator) -> float:
+    """Return the precision of real rows among the balls of m of them, the mean of all parts."""
+    order = torch.randperm(len(x), generator=rng).to(x.device)
+    parts = [x[part] for part in order.split(m) if len(part) == m]
+    return fmean(_left_out(part, k, chunk)[0] for part in parts)
+
+
+def _split(
+    x: Tensor, m: int, k: int, chunk: int | None, splits: int, rng: torch.Generator
+) -> list[float | None]:
+    """Return coverage, and clipped density and coverage, between two parts of the real rows.
+
+    Their sizes have the ratio of n and m, so both are smaller by the same factor. Coverage depends
+    on the ratio alone, up to 1 / n. What the clip at 1 cuts off is noise, which falls with the
+    square root of the sizes.
+    """
+    share = len(x) / (len(x) + m)
+    size = min(max(round(len(x) * share), k + 2), len(x) - k - 2)
+    if not splits or size < k + 2:
+        return [None] * 3
+    found = []
+    for _ in range(splits):
+        order = torch.randperm(len(x), generator=rng).to(x.device)
+        rows = x[order[:size]], x[order[size:]]
+        found.append(ball_statistics(*rows, k, chunk))
+    coverage = fmean(values[3] for values in found)
+    return [coverage, *(_at_full_size([v[i] for v in found], share) for i in (4, 5))]
+
+
+def _at_full_size(values: list[float], share: float) -> float:
+    """Return the expectation of min(1, value), from values at this share of the sizes."""
+    mean, below = min(1.0, fmean(values)), fmean(min(1.0, v) for v in values)
+    return mean - math.sqrt(share) * (mean - below)
 
 
 def errors(
@@ -162,7 +192,7 @@ def errors(
             x, y = (
                 p.draw() if moves else f for p, moves, f in zip(parts, moves, fixed, strict=True)
             )
-            resampled.append(ball_statistics(x, y, k, chunk).values)
+            resampled.append(ball_statistics(x, y, k, chunk))
         spread = torch.tensor(resampled, dtype=torch.float64).var(0)
         variance += spread * (parts[0] if moves[0] else parts[1]).factor
     return [float(v) ** 0.5 for v in variance]

@@ -26,7 +26,7 @@ class Options(TypedDict, total=False):
 
     k: int
     chunk: int | None
-    permutations: int
+    splits: int
     resamples: int
     limit: int | None
     features: FeatureFunction | None
@@ -60,12 +60,12 @@ def precision(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         region is visited. A real outlier has a large ball, which can make the value too high.
 
     Null:
-        depends on sizes and dimension and has no formula; it is the mean over random permutations
-        of the pooled rows.
+        depends on n and the dimension and has no formula; it is the value of the real rows
+        themselves, each among the balls of all others. So it is the same for all generators.
 
     Cost:
         O((n + m)^2 d) time and O(chunk (n + m)) memory; all six measures together, without
-        permutations and resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
+        splits and resamples, 1.4 s on one core at n = m = 10,000 and d = 64.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative
@@ -100,8 +100,8 @@ def recall(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         have large balls, which can make the value too high; read it together with `coverage`.
 
     Null:
-        depends on sizes and dimension and has no formula; it is the mean over random permutations
-        of the pooled rows.
+        that of `precision` for m real rows, the mean over parts of the real sample; where more rows
+        were generated than there are real ones, for all n. It is the same for all generators.
 
     Cost:
         as for `precision`, in the same pass.
@@ -142,7 +142,7 @@ def density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         exactly 1 at all sizes and in all dimensions for continuous data; with exact copies, the
-        mean over random permutations.
+        value of the real rows themselves, each among the balls of all others.
 
     Cost:
         as for `precision`, in the same pass.
@@ -180,7 +180,8 @@ def coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
 
     Null:
         one formula for all continuous distributions, $1 - \prod_{i=0}^{k-1} (n - 1 - i) / (n + m -
-        1 - i)$; with exact copies, the mean over random permutations.
+        1 - i)$; with exact copies, the mean over random splits of the real rows in
+        the ratio of n and m.
 
     Cost:
         as for `precision`, in the same pass.
@@ -222,8 +223,8 @@ def clipped_density(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         so it says little about rows in the tails.
 
     Null:
-        1 before the clip, and a little less after it, as the noise above 1 is cut off: the mean
-        over random permutations of the pooled rows.
+        1 before the clip, and a little less after it, as the noise above 1 is cut off: from
+        random splits of the real rows, whose noise is scaled to the full sizes.
 
     Cost:
         as for `precision`, in the same pass, of which it takes about a fifth.
@@ -265,8 +266,8 @@ def clipped_coverage(x: Any, y: Any, **options: Unpack[Options]) -> Measurement:
         missing, it is about half. Read it together with `clipped_density`.
 
     Null:
-        1 before the clip, and a little less after it, as the noise above 1 is cut off: the mean
-        over random permutations of the pooled rows.
+        1 before the clip, and a little less after it, as the noise above 1 is cut off: from
+        random splits of the real rows, whose noise is scaled to the full sizes.
 
     Cost:
         as for `precision`, in the same pass.
@@ -284,7 +285,7 @@ def prdc(
     *,
     k: int = 5,
     chunk: int | None = None,
-    permutations: int = 2,
+    splits: int = 2,
     resamples: int = 20,
     limit: int | None = None,
     features: FeatureFunction | None = None,
@@ -302,12 +303,12 @@ def prdc(
         k: a row's ball reaches to its k-th nearest other row of its own sample.
         chunk: rows whose distances are computed at once: memory is chunk times the larger sample.
             None for as many as fit a CPU's cache.
-        permutations: number of random permutations of the pooled rows, for the nulls that have no
-            formula (or none that holds with exact copies); with 0 these nulls are missing.
+        splits: number of random splits of the real rows, for the nulls of the clipped forms (and of
+            coverage, with exact copies); with 0 these nulls are missing.
         resamples: number of subsamples, for the intervals; with 0 there are none.
         limit: maximum rows of each sample (None: all); the rest is left out at random.
         features: maps rows to the vectors that are measured; None for the rows themselves.
-        seed: of permutations, subsamples and left-out rows.
+        seed: of splits, subsamples and left-out rows.
 
     Returns:
         A scorecard with the six measurements. All depend on the sizes, so the intervals are for
@@ -329,27 +330,28 @@ def prdc(
         of training rows, which look perfect.
 
     Null:
-        1 for density and a formula for coverage; for the others, random permutations of the pooled
-        rows, each of which costs as much as the measurement.
+        what real rows of the same distribution give at these sizes, from the real sample alone: 1
+        for density, a formula for coverage, the real rows among each other for precision and
+        recall, random splits of them for the clipped forms.
 
     Cost:
         O((n + m)^2 d) time and O(chunk (n + m)) memory; 1.4 s on one core at n = m = 10,000 and d =
-        64 with permutations=0 and resamples=0. Each permutation costs as much again.
+        64 with splits=0 and resamples=0; the null adds a third, and each split half as much.
 
     Reference:
         Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models"; for the
         standard errors Shao & Wu 1989, "A general theory for jackknife variance estimation".
     """
     require_at_least(1, k=k, chunk=chunk)
-    require_at_least(0, permutations=permutations, resamples=resamples)
+    require_at_least(0, splits=splits, resamples=resamples)
     both = pair(x, y, min_rows=2 * (k + 1), limit=limit, features=features, seed=seed, dtype=None)
     (real, fake), _ = _search.magnified(both.x, both.y)
     both = Pair(real, fake, {"k": k, **both.extra})
     rng = torch.Generator().manual_seed(seed)
-    statistics = _balls.ball_statistics(both.x, both.y, k, chunk)
-    nulls = _balls.nulls(both, statistics, k, chunk, permutations, rng)
+    values = _balls.ball_statistics(both.x, both.y, k, chunk)
+    nulls = _balls.nulls(both.x, both.m, k, chunk, splits, rng)
     errors = _balls.errors(both, k, chunk, resamples, rng)
-    rows = zip(_balls.ALL, statistics.values, nulls, errors, strict=True)
+    rows = zip(_balls.ALL, values, nulls, errors, strict=True)
     return Scorecard({row[0]: _measured(*row, both) for row in rows})
 
 

@@ -126,7 +126,7 @@ def closest_record(
     features: FeatureFunction | None = None,
     seed: int = 0,
 ) -> Measurement:
-    r"""Distance to the closest record: share of generated rows nearer to training than held-out.
+    r"""Test of copying by the closest record: is it a training row more often than a held-out one?
 
     $$\frac1m \sum_j \left(1[d_j < h_j] + \tfrac12 1[d_j = h_j]\right), \quad
     d_j = \min_i |y_j - t_i|, \quad h_j = \min_i |y_j - x_i|$$

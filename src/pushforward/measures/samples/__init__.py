@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pushforward.measures.samples.divergences import histogram_js, histogram_kl, knn_kl
 from pushforward.measures.samples.frechet import frechet
-from pushforward.measures.samples.kernels import energy, energy_statistic, kid, mmd, mmd_statistic
+from pushforward.measures.samples.kernels import (
+    energy,
+    energy_parts,
+    energy_statistic,
+    kid,
+    mmd,
+    mmd_statistic,
+)
 from pushforward.measures.samples.scores import inception_score, vendi
 from pushforward.measures.samples.transport import (
     max_sliced_wasserstein,
@@ -14,6 +21,7 @@ from pushforward.measures.samples.transport import (
 
 __all__ = [
     "energy",
+    "energy_parts",
     "energy_statistic",
     "frechet",
     "histogram_js",

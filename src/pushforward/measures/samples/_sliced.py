@@ -145,6 +145,6 @@ def permuted(x: Tensor, y: Tensor, p: int, permutations: int, rng: torch.Generat
     means = []
     for is_x in permutation_masks(n, m, permutations, rng).to(x.device):
         mask = is_x[order]
-        xs, ys = pooled[mask].view(-1, n), pooled[~mask].view(-1, m)
+        xs, ys = pooled.masked_select(mask).view(-1, n), pooled.masked_select(~mask).view(-1, m)
         means.append(transport(xs, ys, p).mean())
     return torch.stack(means) if means else x.new_zeros(0)

@@ -40,24 +40,37 @@ def energy_statistic(x: Tensor, y: Tensor, chunk: int = 4096) -> Tensor:
         y: the other one (m, ...).
         chunk: rows whose distances are held in memory at once.
     """
+    of_x, of_y = energy_parts(x, y, chunk)
+    return of_x.mean() + of_y.mean()
+
+
+def energy_parts(x: Tensor, y: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+    """Return what each row adds to `energy_statistic`, (n,) and (m,): the two means sum to it.
+
+    It is the row's mean distance to the other sample, less that to its own. Twice these are also
+    the statistic's first-order changes with each row, so 4 (var(of x) / n + var(of y) / m) is its
+    sampling variance. Of two models' y from the same noise against the same x, the variances of the
+    differences give that of the difference of the statistics.
+    """
     x, y = x.flatten(1), y.flatten(1)
+    to_y, to_x = _sums_of_distances(x, y, chunk)
+    own_x, own_y = (_sums_of_distances(rows, rows, chunk)[0] for rows in (x, y))
     n, m = len(x), len(y)
-    between = _sum_of_distances(x, y, chunk) / (n * m)
-    within_x = _sum_of_distances(x, x, chunk) / (n * (n - 1))
-    within_y = _sum_of_distances(y, y, chunk) / (m * (m - 1))
-    return 2 * between - within_x - within_y
+    return to_y / m - own_x / (n - 1), to_x / n - own_y / (m - 1)
 
 
-def _sum_of_distances(x: Tensor, y: Tensor, chunk: int) -> Tensor:
-    total = x.new_zeros(())
+def _sums_of_distances(x: Tensor, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    """Return the sum of each row's distances to the other sample, (n,) and (m,)."""
+    of_x, of_y = [], y.new_zeros(len(y))
     for start in range(0, len(x), chunk):
         rows = x[start : start + chunk]
         distances = torch.cdist(rows, y)
         if y is x:  # a row's distance to itself is 0; the fast product is off by rounding
             itself = torch.arange(start, start + len(rows), device=x.device)
             distances = distances.scatter(1, itself[:, None], 0.0)
-        total = total + distances.sum()
-    return total
+        of_x.append(distances.sum(1))
+        of_y = of_y + distances.sum(0)
+    return torch.cat(of_x), of_y
 
 
 def mmd(

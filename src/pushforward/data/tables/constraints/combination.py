@@ -17,8 +17,10 @@ from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.number_line import NumberLine
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
+from pushforward.errors import DataError
 
-CODE = "code"
+CODE, COUNT = "code", "count"  # columns beside those of a combination, which are numbered
+MOST = 0.5  # of the training rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,9 @@ class CombinationStep:
         table: (k, columns) the combinations as numbers, NaN for a missing value; those of training
             rows come first.
         observed: how many of them training rows have. The others (of validation and test rows) are
-            encoded and decoded too, but are never generated.
+            encoded and decoded too, but are never generated, and not stored.
         name: of the modelled column.
+        single: how many of them one training row alone has.
     """
 
     kind: ClassVar[str] = "combination"
@@ -40,19 +43,28 @@ class CombinationStep:
     table: Floats
     observed: int
     name: str
+    single: int = 0
 
     @classmethod
     def fit(
         cls, members: Sequence[pl.Series], train: Ints, text_formats: TextFormats, name: str
     ) -> CombinationStep:
-        """Learn the combinations of all rows, and which of them training rows have."""
+        """Learn the combinations of all rows, and which of them training rows have.
+
+        DataError where most training rows have one of their own: to store them would be to store
+        rows, and to generate them to copy rows.
+        """
         columns = tuple(_exact_codec(values, text_formats) for values in members)
         step = cls(columns, np.empty((0, len(columns))), 0, name)
         rows = step._numbers({values.name: values for values in members})
-        observed = rows[train].unique().sort(rows.columns)
+        counted = rows[train].group_by(rows.columns).len(COUNT).sort(rows.columns)
+        single, observed = int((counted[COUNT] == 1).sum()), counted.drop(COUNT)
+        if single > MOST * len(train):
+            raise DataError(_refusal(step.replaced, single, len(train)))
         others = rows.unique().join(observed, on=rows.columns, how="anti", nulls_equal=True)
         table = pl.concat([observed, others.sort(rows.columns)]).cast(pl.Float64)
-        return replace(step, table=table.to_numpy().astype(np.float64), observed=len(observed))
+        numbers = table.to_numpy().astype(np.float64)
+        return replace(step, table=numbers, observed=len(observed), single=single)
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -96,13 +108,15 @@ class CombinationStep:
         return pl.DataFrame(numbers, schema=dict.fromkeys(numbers, pl.Float64)).fill_nan(None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain values; of the combinations those of training rows."""
+        known = self.table[: self.observed]
         return {
             "kind": self.kind,
             "columns": [column.to_json() for column in self.columns],
-            "table": [[None if np.isnan(x) else x for x in row] for row in self.table.tolist()],
+            "table": [[None if np.isnan(x) else x for x in row] for row in known.tolist()],
             "observed": self.observed,
             "name": self.name,
+            "single": self.single,
         }
 
     @classmethod
@@ -111,12 +125,20 @@ class CombinationStep:
         columns = tuple(column_from_json(column) for column in data["columns"])
         rows = [[np.nan if x is None else x for x in row] for row in data["table"]]
         table = np.array(rows, np.float64).reshape(-1, len(columns))
-        return cls(columns, table, data["observed"], data["name"])
+        return cls(columns, table, data["observed"], data["name"], data["single"])
+
+
+def _refusal(columns: Sequence[str], single: int, rows: int) -> str:
+    """Return why columns cannot be combined."""
+    return (
+        f"{single:,} of {rows:,} training rows have a combination of {', '.join(columns)} of their "
+        "own, and combine() would store and copy these; combine fewer columns, or leave it out"
+    )
 
 
 def _exact_codec(values: pl.Series, text_formats: TextFormats) -> ColumnCodec:
     """Return a codec of a column that is not modelled: its partition is unused."""
     if values.dtype in CATEGORICAL_DTYPES:
         summary = ColumnSummary.of(values, "categorical")
-        return CategoricalCodec.fit(summary, values.head(1), "keep")
-    return NumericCodec.fit(ColumnSummary.of(values, None), values.head(1), text_formats)
+        return CategoricalCodec.fit(summary, values.head(0), "keep")
+    return NumericCodec.of_values(values, text_formats)

@@ -124,7 +124,8 @@ class ConstraintSet:
         """Notes for the user."""
         return [
             f"{len(step.table):,} combinations of {', '.join(step.replaced)} occur, "
-            f"{step.observed:,} of them in training rows: only those are generated"
+            f"{step.observed:,} of them in training rows: only those are stored and generated"
+            + (f", also the {step.single:,} that a single row has" if step.single else "")
             for step in self.steps
             if isinstance(step, CombinationStep)
         ]

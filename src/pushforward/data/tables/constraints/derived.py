@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Mask
-from pushforward.data.tables.column_summary import ColumnSummary, is_real
+from pushforward.data.tables.column_summary import is_real
 from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.formula import Formula
@@ -56,8 +56,7 @@ class DerivedStep:
             if not (operand.dtype.is_numeric() or operand.dtype == pl.Boolean):
                 msg = f"column {operand.name!r} must hold numbers to compute {formula.text!r}"
                 raise DataError(f"{msg}, got {operand.dtype}")
-        summary = ColumnSummary.of(values, "numeric")
-        column = NumericCodec.fit(summary, values.head(1), text_formats)
+        column = NumericCodec.of_values(values, text_formats)
         missing = np.isnan(column.encode(values)) & ~np.isnan(cls(column, formula).compute(frame))
         return cls(column, formula, flag if missing.any() else None)
 

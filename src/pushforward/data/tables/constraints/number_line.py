@@ -19,7 +19,6 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats
-from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.constraints.language import BoundValue
 from pushforward.data.tables.numeric_codec import MAX_EXACT_INTEGER, NumericCodec
@@ -55,8 +54,7 @@ class NumberLine:
         if not (dtype.is_numeric() or dtype.is_temporal()):
             msg = f"column {values.name!r} must hold numbers or times to be compared, got {dtype}"
             raise DataError(f"{msg}; override it, e.g. as datetime")
-        summary = ColumnSummary.of(values, None)
-        return cls(NumericCodec.fit(summary, values.head(1), text_formats))
+        return cls(NumericCodec.of_values(values, text_formats))
 
     @property
     def step(self) -> Fraction | None:

@@ -77,7 +77,7 @@ class Verdict:
 
 def evaluate_prdc(x: Tensor, y: Tensor) -> dict[str, float]:
     """Return the values of `prdc` by name, for columns standardised by `x`."""
-    card = prdc(x, y, permutations=0, resamples=0, features=Standardised.fit(x))
+    card = prdc(x, y, splits=0, resamples=0, features=Standardised.fit(x))
     return {name: measured.value for name, measured in card.items() if name in KINDS}
 
 

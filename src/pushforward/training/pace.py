@@ -1,0 +1,104 @@
+"""How many steps fit into seconds: before they are fixed, and when the machine is slower later."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import quantiles
+
+import torch
+
+from pushforward.training.plan import CHECKS, SAVES
+
+SHARE = 0.1  # of a budget in seconds, after which its steps are fixed, ...
+LONGEST = 20.0  # ... or after so many seconds, if that is sooner
+FEWEST = 8  # laps that must have been timed by then
+STRETCH = 16  # steps in a lap on a GPU: at its end the device is waited for
+LATE = 1.5  # how much later than its budget a run may end before it is shortened
+LOOK = 0.25  # share of the budget over which the pace is measured for that
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Pace:
+    """Times steps: the work for each is the same, however many there have been.
+
+    A step takes what the faster ones take (the lower quartile): the first ones allocate, and other
+    work on the machine comes in bursts that should not fix the length of the whole run.
+    """
+
+    def __init__(self, device: torch.device, budget: float) -> None:
+        self.device, self.least = device, min(SHARE * budget, LONGEST)
+        self.stretch = STRETCH if device.type == "cuda" else 1
+        self.laps: list[float] = []  # seconds a step
+        self.spent = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Begin a lap now."""
+        self.steps, self.mark = 0, time.perf_counter()
+
+    def tick(self) -> None:
+        """Count a step that was just made; at the end of a lap, look at the clock."""
+        self.steps += 1
+        if self.steps < self.stretch:
+            return
+        synchronise(self.device)
+        seconds = time.perf_counter() - self.mark
+        self.laps.append(seconds / self.steps)
+        self.spent += seconds
+        self.start()
+
+    @property
+    def enough(self) -> bool:
+        """Whether the laps so far settle how long a step takes."""
+        return len(self.laps) >= FEWEST and self.spent >= self.least
+
+    @property
+    def step(self) -> float:
+        """Seconds of a step."""
+        return quantiles(self.laps, n=4)[0]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of a step, of a check on validation rows, of a save, and of what follows the last."""
+
+    step: float
+    check: float
+    save: float
+    after: float
+
+    def steps(self, seconds: float) -> int:
+        """Return how many steps fit into so many seconds, everything else counted in."""
+        left = seconds - CHECKS * self.check - SAVES * self.save - self.after
+        return max(0, int(left / self.step))
+
+
+class Watch:
+    """Says when a stage has to be shortened, because it would end far too late.
+
+    It measures the pace anew over each quarter of the budget. `elapsed` are the stage's seconds.
+    """
+
+    def __init__(self, budget: float, position: int, elapsed: float) -> None:
+        self.budget, self.mark = budget, (position, elapsed)
+
+    def shorter(self, position: int, elapsed: float, length: int) -> int | None:
+        """Return how many steps fit, if at this pace `length` end too late; None otherwise.
+
+        Some are left in any case, for the learning rate to fall.
+        """
+        at, then = self.mark
+        if elapsed - then < LOOK * self.budget:
+            return None
+        self.mark = position, elapsed
+        step = (elapsed - then) / (position - at)
+        if elapsed + (length - position) * step <= LATE * self.budget:
+            return None
+        fits = position + max(int((self.budget - elapsed) / step), position // 10 + 1)
+        return fits if fits < length else None

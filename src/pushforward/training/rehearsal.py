@@ -1,0 +1,88 @@
+"""What the parts of a run cost: each is done once, and nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+from pushforward.random import isolated
+from pushforward.training.pace import FEWEST, Costs, Pace, synchronise
+from pushforward.training.turn_optimizer import TurnOptimizer
+
+if TYPE_CHECKING:
+    from pushforward.training.loop import Loop
+
+
+def costs(loop: Loop, step: float) -> Costs:
+    """Return what the parts of a loop's run take; `step` is a step as it was played so far.
+
+    The loop, its model and all random states are afterwards as they were.
+    """
+    drawn, weights, model = loop.batches.drawn, loop.average.weights(), loop.average.model
+    folder = loop.folder
+    save = 0.0 if folder is None else _seconds(loop, lambda: loop.save(folder))
+    with isolated(loop.device, loop.settings.seed):
+        step *= _later_steps(loop)
+        check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
+        settled = _seconds(loop, lambda: loop.settled(weights))  # of two checkpoints
+        after = 2 * settled + _seconds(loop, lambda: loop.anatomy(model))
+    model.load_state_dict(weights)
+    loop.batches.drawn = drawn
+    return Costs(step, check, save, after)
+
+
+def costs_together(loops: Sequence[Loop]) -> list[Costs]:
+    """Return what the parts of several runs take, their steps timed in turns of a few each.
+
+    So work beside them slows all of them alike. The loops are played, and of no use afterwards.
+    """
+    paces = [Pace(loop.device, loop.plan.budget.amount) for loop in loops]
+    while not all(pace.enough for pace in paces):
+        for loop, pace in zip(loops, paces, strict=True):
+            with isolated(loop.device, loop.settings.seed):
+                _play_some(loop, pace)
+    return [costs(loop, pace.step) for loop, pace in zip(loops, paces, strict=True)]
+
+
+def _play_some(loop: Loop, pace: Pace) -> None:
+    """Play steps for a share of the time that the pace needs, at least a lap."""
+    laps, spent = len(pace.laps), pace.spent
+    pace.start()
+    while len(pace.laps) == laps or pace.spent - spent < pace.least / FEWEST:
+        loop.round()
+        pace.tick()
+
+
+def _seconds(loop: Loop, work: Callable[[], object]) -> float:
+    """Return the seconds of some work, the device's part of it too."""
+    synchronise(loop.device)
+    start = time.perf_counter()
+    work()
+    synchronise(loop.device)
+    return time.perf_counter() - start
+
+
+def _later_steps(loop: Loop) -> float:
+    """Return how long the average step of the stage takes, in units of the steps so far.
+
+    Not 1 where turns have phases of their own: then each is rehearsed and timed.
+    """
+    optimizers = loop.optimizers
+    if all(o.turn.start == 0 and o.turn.end == 1 for o in optimizers):
+        return 1.0
+    costs = {o: _play(loop, o) * o.turn.repeat / o.turn.every for o in optimizers}
+    so_far = sum(cost for o, cost in costs.items() if o.turn.start == 0)
+    return sum(cost * (o.turn.end - o.turn.start) for o, cost in costs.items()) / so_far
+
+
+def _play(loop: Loop, optimizer: TurnOptimizer) -> float:
+    """Return the seconds of one play of a turn, by rehearsals that change nothing."""
+    return quantiles(
+        [
+            _seconds(loop, lambda: optimizer.rehearse(*loop.batch(optimizer.turn)))
+            for _ in range(FEWEST)
+        ],
+        n=4,
+    )[0]
