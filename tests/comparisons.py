@@ -12,6 +12,7 @@ import polars as pl
 import torch
 
 from pushforward.comparison.compare import describe
+from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.references import floor_rows
 from pushforward.comparison.result import Comparison, Scorecards
@@ -20,12 +21,15 @@ from pushforward.data import Dataset
 from pushforward.families.panels import Panel
 from pushforward.files import write_json
 from pushforward.measures import Measurement, Scorecard
+from pushforward.measures._intervals import Z
+from pushforward.measures.aspects import ASPECTS
+from pushforward.measures.measurement import Better
 from pushforward.models import find
 from pushforward.runs.folder import new_config
 from pushforward.training.settings import Settings
 
-# Made-up values by model and seed. By `energy` and `mmd` gan is better on every seed; by `coverage`
-# the differences change their sign.
+# Made-up values by model and seed. By `energy` and `mmd`, which are one aspect, gan is better on
+# every seed; by `coverage`, which is another, the differences change their sign.
 MODELS = ("vae", "gan")
 SEEDS = (0, 1, 2)
 VALUES = {
@@ -36,24 +40,29 @@ VALUES = {
 CEILING = {"energy": 0.01, "mmd": 0.001, "coverage": 0.95}
 FLOOR = {"energy": 0.5, "mmd": 0.06, "coverage": 0.4}
 NULL = {"energy": 0.0, "mmd": 0.0, "coverage": 0.97}
+ERROR = {"energy": 0.005, "mmd": 0.0005, "coverage": 0.01}  # of one value, by the chance of rows
+BETTER: dict[str, Better] = {"coverage": "higher", "density": "null"}  # others: lower
 
 MARKUP = "<script>alert(1)</script>"
 
 
 def scorecard(**values: float) -> Scorecard:
     """Measurements of these values: coverage is better when higher, density at its null."""
-    better = {"coverage": "higher", "density": "null"}
-    return Scorecard(
-        {
-            name: Measurement(
-                name,
-                value,
-                null=NULL.get(name, 1.0),
-                better=better.get(name, "lower"),  # type: ignore[arg-type]  # a literal
-                reading=f"{name} is {value}",
-            )
-            for name, value in values.items()
-        }
+    return Scorecard({name: _measurement(name, value) for name, value in values.items()})
+
+
+def _measurement(name: str, value: float) -> Measurement:
+    half = Z * ERROR.get(name, 0.01)
+    return Measurement(
+        name,
+        value,
+        value - half,
+        value + half,
+        null=NULL.get(name, 1.0),
+        n=500,
+        better=BETTER.get(name, "lower"),
+        reading=f"{name} is {value}",
+        aspect=ASPECTS[name],
     )
 
 
@@ -80,7 +89,8 @@ def fabricate(
     """Write a folder as `compare` leaves it, with the made-up scorecards."""
     cards: Scorecards = {m: {"best": scorecards(m), "final": scorecards(m)} for m in MODELS}
     references = {"ceiling": scorecard(**CEILING), "floor": scorecard(**FLOOR)}
-    result = Comparison(folder, list(MODELS), list(SEEDS), cards, references)
+    facts = {model: [facts_of_history()] * len(SEEDS) for model in MODELS}
+    result = Comparison(folder, list(MODELS), list(SEEDS), cards, references, facts)
     files = ComparisonFolder(folder)
     description = describe(data) | {"sources": {m: m for m in MODELS}}
     write_json(files.comparison, description | result.to_json())
@@ -107,6 +117,12 @@ def fabricate_run(
     run.open_or_create(config, data.schema)
     run.write_history(history())
     write_json(run.anatomy, [asdict(panel) for panel in panels])
+
+
+def facts_of_history() -> RunFacts:
+    """What the made-up history tells: nothing to warn of."""
+    checks = {10 * i: abs(10 * i - 60) / 100 + 0.01 for i in range(1, 11)}
+    return RunFacts(100, 100, "", tuple(checks), tuple(checks.values()), rate=0.95)
 
 
 def history() -> list[dict[str, object]]:

@@ -15,7 +15,8 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import pushforward as pf
-from pushforward.comparison.decide import floor_warning, paired_differences, privacy_warning
+from pushforward.comparison.decide import decide
+from pushforward.comparison.findings import COPIES
 from pushforward.errors import MeasureError
 from pushforward.measures import (
     CAVEAT,
@@ -273,24 +274,22 @@ def test_training_rows_are_all_looked_at_in_a_comparison() -> None:
     assert scorer.score(test, data.subset("validation"))["exact_matches"].value == 0.0
 
 
-def card(**values: float) -> Scorecard:
-    made: dict[str, Any] = {"mmd": Measurement("mmd", values.pop("mmd", 0.1))}
-    for name, value in values.items():
-        made[name] = Measurement(name, value, value - 0.05, value + 0.05, null=0.5, better="null")
+def card(mmd: float, **p_values: float) -> Scorecard:
+    made = {"mmd": Measurement("mmd", mmd, mmd - 0.01, mmd + 0.01, aspect="joint structure")}
+    made |= {n: Measurement(n, 0.6, null=0.5, p_value=p) for n, p in p_values.items()}
     return Scorecard(made)
 
 
 def test_privacy_has_no_vote_and_leaks_are_named() -> None:
-    leaky = [card(membership_inference=0.9, closest_record=v) for v in (0.57, 0.52)]
-    tight = [card(membership_inference=0.5, closest_record=0.5) for _ in range(2)]
-    assert {d.measure for d in paired_differences({"a": leaky, "b": tight})} == {"mmd"}
-    warning = floor_warning("a", leaky, card(mmd=0.2, membership_inference=0.5, closest_record=0.5))
-    assert warning is None
-    named = privacy_warning("a", leaky)
-    assert named is not None
-    assert named.startswith("a leaks training rows, by membership inference:")
-    assert privacy_warning("b", tight) is None
-    assert privacy_warning("b", [Scorecard({})]) is None
+    leaky = [card(0.1, membership_inference=0.001, closest_record=p) for p in (0.02, 0.6)]
+    tight = [card(0.1, membership_inference=0.5, closest_record=0.4) for _ in range(2)]
+    references = {"ceiling": card(0.0), "floor": card(0.2)}
+    decision = decide({"a": leaky, "b": tight}, references)
+    assert {own.measure for own in decision.losses} == {"mmd"}
+    named = [found for found in decision.findings if found.code == COPIES]
+    assert [(found.model, found.vetoes) for found in named] == [("a", "model")]
+    assert "membership inference" in named[0].evidence
+    assert "closest record" not in named[0].evidence
 
 
 # --- one alarm from all tests ---
@@ -344,7 +343,7 @@ def flattened(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["image", "array"])
 def test_a_copier_is_noticed_by_the_measures_of_a_comparison(kind: str) -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(600, 3))
+    rows: np.ndarray[Any, Any] = rng.normal(size=(600, 3))
     if kind == "image":
         rows = rng.integers(0, 256, (600, 8, 8), dtype=np.uint8)
     data = pf.read(rows, split=(0.4, 0.2, 0.4))

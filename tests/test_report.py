@@ -31,7 +31,6 @@ from comparisons import (
     orders,
     scorecard,
 )
-from pushforward.comparison.decide import privacy_warning
 from pushforward.comparison.references import floor_rows
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
@@ -41,9 +40,17 @@ from pushforward.files import write_json
 from pushforward.measures import CAVEAT, Measurement
 from pushforward.report import reproduce, write_report
 from pushforward.report.folder import read_folder
-from pushforward.report.measure_table import scale
 
-SECTIONS = {"measures", "differences", "samples", "training", "anatomy", "cost", "reproduce"}
+SECTIONS = {
+    "losses",
+    "differences",
+    "measures",
+    "samples",
+    "training",
+    "anatomy",
+    "cost",
+    "reproduce",
+}
 
 PANELS = (
     Panel("Bars", "bars", {"rate": [1.0, 2.0]}, ["z0", "z1"], note="<b>note</b>"),
@@ -108,8 +115,6 @@ def test_recommendation_is_on_the_page(folder: Path, page: Page) -> None:
     recommendation = Comparison.load(folder).recommendation
     assert recommendation.model == "gan"
     assert recommendation.sentence in page.text
-    for line in recommendation.evidence:
-        assert line in page.text
 
 
 def test_markup_in_the_data_stays_text(text: str, page: Page) -> None:
@@ -137,16 +142,14 @@ def test_every_plot_has_words_for_it(page: Page) -> None:
     assert all("scope" in own for tag, own in page.tags if tag == "th")
 
 
-def test_best_is_bold_only_where_the_difference_is_significant(page: Page) -> None:
-    for name in ("energy", "mmd"):
-        _, vae, gan, *_ = page.row(name)
-        assert (vae[0], gan[0]) == ("", "best")
-    assert [kind for kind, _ in page.row("coverage")[1:3]] == ["", ""]
+def _is_measure(row: list[tuple[str, str]], name: str) -> bool:
+    """Whether a row is a measure's: that of an aspect of the same name has no values."""
+    return len(row) > 1 and bool(re.match(rf"{name}[↓↑→]", row[0][1]))
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_table_shows_the_means_of_the_scorecards(page: Page, name: str) -> None:
-    _, *models, null, floor, ceiling, _ = page.row(name)
+    _, *models, null, floor, ceiling = next(row for row in page.rows if _is_measure(row, name))
     for model, (_, shown) in zip(MODELS, models, strict=True):
         value = float(shown.split("±")[0])
         assert value == pytest.approx(fmean(VALUES[name][model]), rel=0.02)
@@ -160,12 +163,101 @@ def test_margin_is_half_of_students_interval(page: Page) -> None:
     assert shown.split() == ["0.320", "±", "0.025"]  # 4.303 * 0.01 / sqrt(3) = 0.0248
 
 
-def test_forest_divides_by_the_measures_scale(page: Page) -> None:
-    forest = next(f for f in figures(page) if "vae better" in (f.layout.xaxis.title.text or ""))
-    means = {y: x for t in forest.data for x, y in zip(t.x, t.y, strict=True)}
-    assert means["energy"] == pytest.approx(0.2 / (0.5 - 0.01), rel=1e-4)
-    assert means["coverage"] == pytest.approx(0.0, abs=1e-9)
-    assert {t.name for t in forest.data} == {"gan better", "no significant difference"}
+def loss(name: str, value: float) -> float:
+    """The loss of a value by its definition; all of the made-up ones lie between 0 and 2."""
+    return (value - CEILING[name]) / (FLOOR[name] - CEILING[name])
+
+
+def styles(page: Page, kind: str) -> list[dict[str, float]]:
+    """The positions, in percent, of all elements of a class, in the order of the page."""
+    shown = [own["style"] or "" for _, own in page.tags if own.get("class") == kind]
+    return [{key: float(v) for key, v in re.findall(r"(\w+): ([\d.]+)%", style)} for style in shown]
+
+
+def test_dots_lie_at_the_losses(page: Page) -> None:
+    dots = [dot["left"] for dot in styles(page, "dot")][: 2 * len(VALUES)]
+    means = [fmean(loss(name, v) for v in VALUES[name][m]) for name in VALUES for m in MODELS]
+    assert dots == pytest.approx([100 * mean for mean in means], abs=0.006)
+
+
+def test_intervals_are_drawn_as_stated_but_not_below_zero(folder: Path, page: Page) -> None:
+    lines = styles(page, "interval")[: 2 * len(VALUES)]
+    by_key = {(own.measure, own.model): own for own in Comparison.load(folder).losses}
+    stated = [by_key[name, model] for name in VALUES for model in MODELS]
+    lows, highs = ([getattr(own, end) for own in stated] for end in ("low", "high"))
+    assert min(lows) < 0, "a test of something"
+    assert [line["left"] for line in lines] == pytest.approx(
+        [100 * max(low, 0) for low in lows], abs=0.006
+    )
+    assert [line["left"] + line["width"] for line in lines] == pytest.approx(
+        [100 * high for high in highs], abs=0.011
+    )
+
+
+def test_every_mark_of_the_losses_has_words(folder: Path, page: Page) -> None:
+    labels = [
+        o["aria-label"] or "" for _, o in page.tags if o.get("class") == "track" and "role" in o
+    ]
+    assert len(labels) == len(VALUES)
+    for own in Comparison.load(folder).losses:
+        words = next(text for text in labels if f" {own.measure}:" in text)
+        assert f"{own.model} {own.mean:.2f} (" in words
+
+
+def report_of(changed: dict[str, Any], folder: Path) -> str:
+    """The report of a fabricated comparison after changes."""
+    stored = json.loads((folder / "comparison.json").read_text())
+    write_json(folder / "comparison.json", stored | changed)
+    return write_report(folder).read_text()
+
+
+def test_the_reference_is_hollow_and_the_axis_reaches_it(tmp_path: Path) -> None:
+    made = fabricate(tmp_path, read(orders())).to_json()
+    trees = {"energy": 0.25, "mmd": 0.08, "coverage": 0.95}  # by mmd worse than the floor
+    made["references"]["cart"] = scorecard(**trees).to_json()
+    page = Page(report_of(made, tmp_path))
+    lefts = [dot["left"] for dot in styles(page, "dot hollow")]
+    expected = [100 * loss(name, value) / 1.5 for name, value in trees.items()]
+    assert lefts == pytest.approx(expected, abs=0.006), "the axis ends at 1.5"
+
+
+def test_measures_without_a_vote_stand_apart(tmp_path: Path) -> None:
+    made = fabricate(tmp_path, read(orders())).to_json()
+    # By mmd, floor and ceiling differ by less than two standard errors (5e-4 each, twice over).
+    made["references"]["floor"]["measures"]["mmd"]["value"] = CEILING["mmd"] + 1e-3
+    text = report_of(made, tmp_path)
+    _, silent = text.split('<section class="silent">')
+    assert "Losses by mmd" in silent
+    assert "Losses by energy" not in silent
+    assert "PF102" in text.split('id="losses"')[0]
+
+
+def test_differences_are_those_of_the_comparison(folder: Path, page: Page) -> None:
+    for own in Comparison.load(folder).differences:
+        row = next(r for r in page.rows if r and r[0][1] == own.aspect and len(r) > 2)
+        better, numbers, p = (text.strip() for _, text in row[1:4])
+        assert better == (own.better or "not told apart")
+        mean, low, high = re.findall(r"−?\d(?:\.\d\d)?", numbers)
+        assert [float(v.replace("−", "-")) for v in (mean, low, high)] == pytest.approx(
+            [own.mean, own.low, own.high], abs=0.005
+        )
+        assert (p == "< 0.001") == (own.p_value < 0.001)
+
+
+def test_findings_stand_above_the_losses_and_vetoes_apart(tmp_path: Path) -> None:
+    made = fabricate(tmp_path, read(orders())).to_json()
+    for run in made["facts"]["vae"]:
+        run |= {"steps": 40, "foreseen_steps": 40, "checks": [], "distances": []}  # vetoes
+    for run in made["facts"]["gan"]:
+        run |= {"rate": 0.01}  # does not
+    text = report_of(made, tmp_path)
+    codes = [own.code for own in Comparison.load(tmp_path).findings]
+    assert codes == ["PF201", "PF205"]
+    top = text.split('id="losses"')[0]
+    assert [top.count(code) for code in codes] == [2, 2], "the code, and its page in the docs"
+    veto, note = (top.rindex("<li", 0, top.index(f">{code}<")) for code in codes)
+    assert top[veto:].startswith('<li class="veto">')
+    assert top[note:].startswith("<li>")
 
 
 def test_costs_are_means_over_seeds(page: Page) -> None:
@@ -229,35 +321,28 @@ def test_arrays_are_scattered(tmp_path: Path, make: Callable[[], Dataset]) -> No
     assert len(clouds) == 4
 
 
-def test_scale_runs_from_the_worst_to_the_ceiling(tmp_path: Path) -> None:
-    result = fabricate(tmp_path, read(orders()))
-    own = scale("coverage", result)
-    assert own is not None
-    assert (own.position(-0.4), own.position(-0.95)) == (0.0, 1.0)
-    result.references["ceiling"] = scorecard(**FLOOR)
-    assert scale("coverage", result) is None
-
-
 def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: Path) -> None:
     without = Page(write_report(folder).read_text())
     assert "privacy" not in without.ids
     made = fabricate(tmp_path, read(orders())).to_json()
-    shares = {"vae": (0.01, 0.0, 0.0246), "gan": (0.5, 0.45, 0.55)}
-    for model, (value, low, high) in shares.items():
-        measurement = Measurement("exact_matches", value, low, high, null=0.005, unit="share")
+    shares = {"vae": (0.01, 0.0, 0.0246, 0.3), "gan": (0.5, 0.45, 0.55, 0.001)}
+    for model, (value, low, high, p) in shares.items():
+        measurement = Measurement(
+            "exact_matches", value, low, high, null=0.005, p_value=p, unit="share"
+        )
         for card in made["cards"][model]["best"]:
-            card["exact_matches"] = measurement.to_json()
-    stored = json.loads((tmp_path / "comparison.json").read_text())
-    write_json(tmp_path / "comparison.json", stored | made)
-    page = Page(write_report(tmp_path).read_text())
+            card["measures"]["exact_matches"] = measurement.to_json()
+    text = report_of(made, tmp_path)
+    page = Page(text)
     _, vae, gan, null = page.row("exact matchesgenerated")
     assert [kind for kind, _ in (vae, gan)] == ["", "alarm"]
     assert vae[1] == "1.0 %0 – 2.5"
     assert gan[1] == "50.0 %45.0 – 55.0"
     assert null[1] == "0.50 %"
-    warning = privacy_warning("gan", Comparison.load(tmp_path).best_cards["gan"])
-    assert warning is not None
-    assert page.text.count(warning) == 2, "beside the recommendation, and in the panel"
+    top, panel = text.split('<section id="privacy">')
+    assert "PF401" in top
+    assert "gan leaks training rows, by exact matches." in panel
+    assert "vae leaks" not in page.text
     assert "privacy" in page.ids
     assert CAVEAT in page.text
 

@@ -8,16 +8,25 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import stats
 
 import pushforward as pf
-from pushforward.comparison.decide import paired_differences
+from pushforward.comparison.findings import Finding
 from pushforward.comparison.summaries import summarise
 from pushforward.data import TableSchema
-from pushforward.measures import Measurement, Scorecard
 from pushforward.report import marginals as columns
 from pushforward.report.figures import label, plain, robust_range
-from pushforward.report.measure_table import best
-from pushforward.report.numbers import decimals_for, fixed, memory, significant
+from pushforward.report.finding_list import entries
+from pushforward.report.loss_axis import LossAxis, LossGroup, LossMark, LossRow
+from pushforward.report.numbers import (
+    decimals_for,
+    fixed,
+    half_interval,
+    memory,
+    p_value,
+    percent,
+    significant,
+)
 from pushforward.report.training import best_check
 
 
@@ -93,16 +102,6 @@ def test_only_so_many_columns_are_drawn() -> None:
     assert len(columns.panels(list(by_name.values()), {"vae": "#000"})) == columns.PANELS
 
 
-def test_the_best_beats_every_other() -> None:
-    sharp = {
-        m: [Scorecard({"a": Measurement("a", v + s)}) for s in (0.0, 0.01, 0.02)]
-        for m, v in {"x": 0.0, "y": 1.0, "z": 2.0}.items()
-    }
-    assert best("a", ["x", "y", "z"], paired_differences(sharp)) == "x"
-    tied = sharp | {"y": sharp["x"]}
-    assert best("a", ["x", "y", "z"], paired_differences(tied)) is None
-
-
 def test_best_checkpoint_is_chosen_as_the_loop_does() -> None:
     series = [(10, 0.1, 1.0), (40, 0.3, 4.0), (80, 0.2, 8.0), (100, 0.25, 10.0)]
     assert best_check(series, [])[0] == 80
@@ -141,3 +140,53 @@ def test_robust_range_leaves_out_rare_extremes() -> None:
         [-0.06, 1.08], abs=0.02
     )
     assert robust_range(np.linspace(0, 1, 200).tolist()) is None
+
+
+def test_half_an_interval_is_scipys() -> None:
+    values = [0.3, 0.1, 0.4, 0.15]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert half_interval(values) == pytest.approx((high - low) / 2)
+    assert half_interval([0.3]) is None
+
+
+def test_percent_stays_on_the_axis() -> None:
+    assert [percent(v, -1, 3) for v in (-2, 0, 3, 9)] == [0.0, 25.0, 100.0, 100.0]
+
+
+def test_tiny_p_values_are_bounded() -> None:
+    assert [p_value(v) for v in (1e-9, 0.04, 1.0)] == ["< 0.001", "0.040", "1.0"]
+
+
+def axis_to(mean: float, ends: tuple[float, float] | None = None) -> LossAxis:
+    return LossAxis(
+        [LossGroup("use", [LossRow("utility", [LossMark("vae", "#00f", mean, ends)])])], ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "ends", "end"),
+    [(0.4, None, 1.0), (1.0, None, 1.0), (0.9, (0.7, 1.1), 1.5), (1.2, None, 1.5),
+     (2.0, None, 2.0)],
+)  # fmt: skip
+def test_the_axis_ends_behind_every_mark(
+    mean: float, ends: tuple[float, float] | None, end: float
+) -> None:
+    assert axis_to(mean, ends).end == end
+
+
+def test_an_aspects_mean_is_that_of_its_measures() -> None:
+    rows = [LossRow(n, [LossMark("vae", "#00f", v)]) for n, v in (("energy", 0.2), ("mmd", 0.5))]
+    rows[0].marks.append(LossMark("cart", "", 0.1))  # which the other measure lacks
+    means = {mark.name: mark.mean for mark in LossGroup("joint structure", rows).means}
+    assert means == {"vae": pytest.approx(0.35)}
+
+
+def test_findings_of_one_code_are_one_entry() -> None:
+    found = [
+        Finding("PF201", "Short", f"{model} was trained for {n} steps.", "More.", model, "model")
+        for model, n in (("vae", 40), ("gan", 60))
+    ]
+    entry, other = entries([*found, Finding("PF302", "Trees", "trees lead.", "Use them.")])
+    assert entry.evidence == ["vae was trained for 40 steps.", "gan was trained for 60 steps."]
+    assert (entry.advice, bool(entry.consequence)) == (["More."], True)
+    assert (other.code, other.consequence, other.evidence) == ("PF302", "", ["Trees lead."])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import stdev
+
+from scipy import stats
 
 MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -63,3 +66,19 @@ def memory(size: float) -> str:
 def quantity(value: float) -> str:
     """Return a count with its thousands apart; a large one rounded."""
     return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.2f} million"
+
+
+def percent(value: float, low: float, high: float) -> float:
+    """Return how far a value is on the way from low to high, from 0 to 100; never outside."""
+    return 100 * min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value with two digits, or that it is tiny."""
+    return "< 0.001" if value < 0.001 else significant(value, 2)
+
+
+def half_interval(values: Sequence[float]) -> float | None:
+    """Return half of Student's 95 % interval of the mean; None for fewer than two values."""
+    n = len(values)
+    return float(stats.t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n) if n > 1 else None

@@ -9,12 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from pushforward.comparison.decide import measure_label
 from pushforward.comparison.folder import REAL
+from pushforward.comparison.words import measure_label
 from pushforward.files import write_whole
 from pushforward.report import (
     anatomy,
-    forest_plot,
+    aspect_table,
+    finding_list,
+    loss_axis,
     marginals,
     measure_table,
     numbers,
@@ -75,13 +77,14 @@ def _context(contents: FolderContents) -> dict[str, Any]:
         "models": contents.models,
         "colours": colour,
         "real_colour": GREY,
+        "findings": finding_list.entries(contents.comparison.findings),
+        "losses": loss_axis.loss_axis(contents.comparison, colour),
+        "pairs": aspect_table.pairs(contents.comparison),
         "measures": {c: measure_table.rows(contents.comparison, c) for c in ("best", "final")},
         "readings": measure_table.readings(contents.comparison),
         "references": list(contents.comparison.references)[::-1],  # from the worst to the best
         "floor": FLOORS.get(contents.schema.kind, "a Gaussian fit"),
         "privacy": privacy.panel(contents.comparison),
-        "forest_plots": forest_plot.forest_plots(contents.comparison, colour),
-        "without_scale": forest_plot.without_scale(contents.comparison),
         "samples": _samples(contents, colour),
         "curves": {model: training.curves(runs) for model, runs in contents.runs.items()},
         "validation": training.validation(contents, colour),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pushforward.comparison.decide import leaks_rows, measure_label, privacy_warning
 from pushforward.comparison.result import Comparison
-from pushforward.measures import CAVEAT, PRIVACY, Measurement
+from pushforward.comparison.words import joined, measure_label
+from pushforward.measures import CAVEAT, PRIVACY, Measurement, Scorecard
+from pushforward.measures.privacy import copying
 from pushforward.report.numbers import decimals_for, fixed
 
 MEANINGS = {
@@ -50,30 +51,43 @@ class Privacy:
 
 def panel(comparison: Comparison) -> Privacy | None:
     """Return the panel of the best checkpoints; None where no scorecard has a privacy measure."""
-    cards = comparison.best_cards
+    measured = {model: _measured(cards) for model, cards in comparison.best_cards.items()}
+    evidence = {model: copying(own) for model, own in measured.items()}
+    leaking = {model: found.measures if found else () for model, found in evidence.items()}
     rows = [
-        _row(name, measured)
+        _row(
+            name,
+            [own[name] for own in measured.values()],
+            [name in own for own in leaking.values()],
+        )
         for name in PRIVACY
-        if all(measured := [[c[name] for c in cards[m] if name in c] for m in comparison.models])
+        if all(own[name] for own in measured.values())
     ]
-    verdicts = [privacy_warning(m, cards[m]) or _no_leak(m) for m in comparison.models]
+    verdicts = [_verdict(model, names) for model, names in leaking.items()]
     return Privacy(rows, verdicts, CAVEAT) if rows else None
 
 
-def _no_leak(model: str) -> str:
+def _measured(cards: Sequence[Scorecard]) -> dict[str, list[Measurement]]:
+    """Return a model's measurements of copying, one a seed."""
+    return {name: [card[name] for card in cards if name in card] for name in PRIVACY}
+
+
+def _verdict(model: str, measures: Sequence[str]) -> str:
+    """Say by which measures a model gives training rows away."""
+    if measures:
+        return f"{model} leaks training rows, by {joined(map(measure_label, measures))}."
     return f"{model}: none of these measures finds training rows in its samples."
 
 
-def _row(name: str, measured: Sequence[Sequence[Measurement]]) -> PrivacyRow:
+def _row(name: str, measured: Sequence[Sequence[Measurement]], leaks: Sequence[bool]) -> PrivacyRow:
     nulls = [m.null for by_seed in measured for m in by_seed if m.null is not None]
     percent = measured[0][0].unit == "share"
     null = _number(fmean(nulls), percent, decimals_for([100 * fmean(nulls)], 2) if percent else 1)
-    return PrivacyRow(
-        measure_label(name), MEANINGS[name], [_cell(by_seed, percent) for by_seed in measured], null
-    )
+    cells = [_cell(by_seed, percent, own) for by_seed, own in zip(measured, leaks, strict=True)]
+    return PrivacyRow(measure_label(name), MEANINGS[name], cells, null)
 
 
-def _cell(measured: Sequence[Measurement], percent: bool) -> PrivacyCell:
+def _cell(measured: Sequence[Measurement], percent: bool, leaks: bool) -> PrivacyCell:
     value = fmean(m.value for m in measured)
     ends = [m.interval for m in measured if m.interval is not None]
     low, high = (fmean(end[i] for end in ends) if ends else value for i in (0, 1))
@@ -81,7 +95,7 @@ def _cell(measured: Sequence[Measurement], percent: bool) -> PrivacyCell:
     decimals = decimals_for([scale * (high - low) / 2], 2) if high > low else 3
     interval = " – ".join(fixed(scale * end, decimals) for end in (low, high))
     text = _number(value, percent, decimals)
-    return PrivacyCell(text, interval if ends else "", leaks_rows(measured), measured[0].reading)
+    return PrivacyCell(text, interval if ends else "", leaks, measured[0].reading)
 
 
 def _number(value: float, percent: bool, decimals: int) -> str:
