@@ -246,6 +246,14 @@ def test_differences_are_those_of_the_comparison(folder: Path, page: Page) -> No
         assert (p == "< 0.001") == (own.p_value < 0.001)
 
 
+def test_differences_lie_on_an_axis_whose_middle_is_zero(folder: Path, page: Page) -> None:
+    own = Comparison.load(folder).differences
+    reach = 1.05 * max(abs(end) for d in own for end in (d.low, d.high))
+    expected = [50 + 50 * d.mean / reach for d in own]
+    dots = [dot["left"] for dot in styles(page, "dot")][2 * len(VALUES) :]
+    assert dots == pytest.approx(expected, abs=0.006)
+
+
 def test_findings_stand_above_the_losses_and_vetoes_apart(tmp_path: Path) -> None:
     made = fabricate(tmp_path, read(orders())).to_json()
     for run in made["facts"]["vae"]:
