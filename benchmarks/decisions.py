@@ -24,6 +24,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import eq
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -45,6 +47,7 @@ from pushforward.measures import Measurement, Scorecard, Scorer
 from pushforward.measures.samples import energy_statistic
 from pushforward.sampling.request import SampleRequest
 
+ROWS = 20_000  # of the known Gaussian
 RUNS, OTHERS = 24, 8  # of a pool's first group, and of the others
 TEST_ROWS = 3000
 DIGITS = 5  # significant ones that are kept of each number
@@ -53,6 +56,7 @@ SIZES = (3, 5)  # seeds of a model
 CURVE = (2, 3, 4, 5, 8)
 VETOES = [code for code, check in CHECKS.items() if check.vetoes != "nothing"]
 REPEATS_BY_SYMMETRY = 300
+CURVE_REPEATS = 200
 
 Cards = Sequence[Scorecard]
 Rule = Callable[[Mapping[str, Cards], Mapping[str, Scorecard]], str | None]
@@ -71,14 +75,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--repeats", type=int, default=500)
-    parser.add_argument("--only", nargs="*", help="make or renew only these pools")
+    parser.add_argument("--only", nargs="*", help="make these pools anew, and no others")
     results = Path("benchmarks/results")
     parser.add_argument("--pools", type=Path, default=results / "decision-pools.json")
     parser.add_argument("--out", type=Path, default=results / "decisions.json")
     arguments = parser.parse_args()
     pools = read_pools(arguments.pools)
     for name, make in MAKERS.items():
-        if name not in pools or name in (arguments.only or []):
+        wanted = arguments.only is None or name in arguments.only
+        if wanted and (name not in pools or arguments.only):
             print(f"measuring the pool {name}", flush=True)
             pools[name] = make(arguments.data)
             write_pools(arguments.pools, pools)
@@ -113,7 +118,7 @@ def known(_: Path) -> Pool:
     As a table, since its floor, independent columns, is then not the truth.
     """
     factor = correlated(0.7)
-    data = pf.read(gaussian(0, 2000, factor))
+    data = pf.read(gaussian(0, ROWS, factor))
     score, n = measuring(data)
 
     def sample(seed: int, factor: Floats) -> Scorecard:
@@ -123,6 +128,23 @@ def known(_: Path) -> Pool:
         "truth": [sample(seed, factor) for seed in range(RUNS)],
         "shrunk": [sample(1000 + seed, 0.9 * factor) for seed in range(OTHERS)],
         "less correlated": [sample(2000 + seed, correlated(0.5)) for seed in range(OTHERS)],
+        "copies": [score(copied(data, n, seed), seed) for seed in range(OTHERS)],
+    }
+    return Pool(groups, references(data, n, score))
+
+
+def known_ring(_: Path) -> Pool:
+    """Return samples of a known ring of modes, of one that is too small, and of training rows."""
+    data = pf.read("ring")
+    score, n = measuring(data)
+
+    def sample(seed: int, factor: float) -> Scorecard:
+        raw = factor * read_toy("ring", seed=10_000 + seed)[:n]
+        return score((data.schema.encode(raw), None), seed)
+
+    groups = {
+        "truth": [sample(seed, 1.0) for seed in range(RUNS)],
+        "shrunk": [sample(1000 + seed, 0.9) for seed in range(OTHERS)],
         "copies": [score(copied(data, n, seed), seed) for seed in range(OTHERS)],
     }
     return Pool(groups, references(data, n, score))
@@ -178,6 +200,7 @@ def adult(folder: Path) -> Pool:
 
 MAKERS: dict[str, Callable[[Path], Pool]] = {
     "known Gaussian": known,
+    "known ring": known_ring,
     "ring": lambda _: trained(pf.read("ring"), "gan", 200, 800),
     "wine": lambda _: trained(pf.read("wine"), "vae", 100, 400),
     "digits": lambda _: trained(pf.read("digits"), "vae", 150, 600, width=32),
@@ -198,14 +221,13 @@ def rates(pool: Pool, repeats: int) -> dict[str, Any]:
             drawn = list(splits(pool.groups[first], models, seeds, repeats))
             found[name] = both(drawn, pool, lambda model: model is not None)
     for other in others:
+        better, worse = (other, first) if other == "longer" else (first, other)
         for seeds in CURVE:
-            better, worse = (other, first) if other == "longer" else (first, other)
-            drawn = list(pairs(pool, better, worse, seeds, repeats))
-            for said, model in (("right", better), ("wrong", worse)):
-                case = f"{better} against {worse}, {seeds} seeds: {said}"
-                found[case] = both(drawn, pool, model.__eq__)
+            drawn = list(pairs(pool, better, worse, seeds, min(repeats, CURVE_REPEATS)))
+            case = f"{better} against {worse}, {seeds} seeds"
+            found |= right_and_wrong(case, drawn, pool, better, worse)
     drawn = list(pairs(pool, "copies", first, 5, repeats))
-    found["copies, 5 seeds: recommended"] = both(drawn, pool, "copies".__eq__, ours)
+    found["copies, 5 seeds: recommended"] = both(drawn, pool, partial(eq, "copies"), ours)
     vetoed = [copies_found(cards, pool.references) for cards in drawn]
     found["copies, 5 seeds: found"] = {"ours": share(vetoed)}
     return found
@@ -275,6 +297,20 @@ def significant(differences: Sequence[float]) -> int:
     n, mean = len(differences), fmean(differences)
     half = float(stats.t.ppf(0.975, n - 1)) * stdev(differences) / math.sqrt(n)
     return 0 if abs(mean) <= half else int(math.copysign(1, mean))
+
+
+def right_and_wrong(
+    case: str, drawn: Sequence[Mapping[str, Cards]], pool: Pool, better: str, worse: str
+) -> dict[str, dict[str, list[float]]]:
+    """Return how often the better model is recommended, and how often the other, by either rule."""
+    named = {
+        rule: [decides(cards, pool.references) for cards in drawn]
+        for rule, decides in (("ours", unvetoed), ("before", before))
+    }
+    return {
+        f"{case}: {said}": {rule: share([m == model for m in own]) for rule, own in named.items()}
+        for said, model in (("right", better), ("wrong", worse))
+    }
 
 
 def both(

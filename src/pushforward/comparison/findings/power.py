@@ -30,7 +30,7 @@ def unresolved(evidence: Evidence) -> Iterator[Found]:
         rows = max(evidence.scales[name].ceiling.n for name in lost)
         yield (
             None,
-            f"on {rows:,} test rows, there is no vote of {joined(map(measure_label, lost))}: not even "
+            f"on {rows:,} test rows, {joined(map(measure_label, lost))} cannot vote: not even "
             "the floor is told from real rows.",
             "Bring more rows, or a floor that is not so good.",
         )
