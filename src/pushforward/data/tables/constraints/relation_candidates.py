@@ -138,7 +138,9 @@ def not_refuted(
     values = values[~refuted]
     candidates = [c for c, is_refuted in zip(candidates, refuted, strict=True) if not is_refuted]
     ratios, width = _ratios(y, tolerance, values)
-    possible = ~((values == 0) & (np.abs(y) > tolerance)).any(axis=1)
+    without_value = np.isfinite(y) & ~np.isfinite(values)  # a division by 0, an operand missing
+    impossible = without_value | ((values == 0) & (np.abs(y) > tolerance))
+    possible = ~impossible.any(axis=1)
     everywhere = np.zeros(len(y), np.int64)
     has_one = possible & _is_constant(ratios, width, everywhere)
     is_one = possible & (np.abs(ratios - 1) <= width + 1e-12).any(axis=1)
