@@ -27,6 +27,7 @@ from pushforward.data.tables.constraints.relation_candidates import (
     REFUTING_ROWS,
     Candidate,
     Values,
+    copies,
     durations,
     ends,
     long_sum,
@@ -184,8 +185,8 @@ def _right_sides(values: Values, numbers: Sequence[str]) -> dict[bool, list[Cand
     """Return the candidates for columns of numbers (True) and of times."""
     amounts = {name: values[name] for name in numbers}
     times = {name: x for name, x in values.items() if name not in numbers}
-    for_numbers = [*sums(amounts), *products(amounts), *durations(times)]
-    return {True: for_numbers, False: [*ends(times, amounts)]}
+    for_numbers = [*copies(amounts), *sums(amounts), *products(amounts), *durations(times)]
+    return {True: for_numbers, False: [*copies(times), *ends(times, amounts)]}
 
 
 def _spread(frame: pl.DataFrame, n: int) -> pl.DataFrame:
