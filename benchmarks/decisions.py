@@ -2,9 +2,10 @@
 
     python benchmarks/decisions.py [--data ../shared/data] [--repeats 500] [--pools POOLS.json]
 
-1. Pools: on each data set, 24 runs of one model, 12 of the same with four times the steps, and 12
-   generators that give training rows away; where the distribution is known, 24 samples of it, 12 of
-   it shrunk by 0.9, and 12 of it shifted. Measured once, and kept (`decision-pools.json`).
+1. Pools: on each data set, 24 runs of one model, 8 of the same with four times the steps, and 8
+   generators that give training rows away; where the distribution is known, 24 samples of it, 8 of
+   it shrunk by 0.9, and 8 of it with weaker correlations. Measured once, and kept
+   (`decision-pools.json`).
 2. Equal models: a pool is split at random into two or three "models" of 3 and of 5 seeds. What is
    recommended is a false claim. Vetoes are lifted, since they would hide it.
 3. Better models: runs of the longer training, or of the truth, against the others.
@@ -44,7 +45,7 @@ from pushforward.measures import Measurement, Scorecard, Scorer
 from pushforward.measures.samples import energy_statistic
 from pushforward.sampling.request import SampleRequest
 
-RUNS, OTHERS = 24, 12  # of a pool's first group, and of the others
+RUNS, OTHERS = 24, 8  # of a pool's first group, and of the others
 TEST_ROWS = 3000
 DIGITS = 5  # significant ones that are kept of each number
 FIELDS = ("value", "vote", "low", "high", "null", "p_value")

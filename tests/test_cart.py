@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import pytest
@@ -155,12 +153,8 @@ def test_a_wide_table_uses_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_comparison_of_a_table_has_the_reference() -> None:
-    arguments: dict[str, Any] = {
-        "seeds": 1,
-        "budget": "2 steps",
-        "measures": ["column_shapes", "pair_trends"],
-    }
-    result = pf.compare(chain(600), ["vae"], **arguments)
+    measures = ["column_shapes", "pair_trends"]
+    result = pf.compare(chain(600), ["vae"], seeds=1, budget="2 steps", measures=measures)
     assert list(result.references) == ["ceiling", "floor", "cart"]
     # The floor is exact in each column and knows no pair; trees know both.
     trends = {name: card["pair_trends"].value for name, card in result.references.items()}

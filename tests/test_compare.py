@@ -261,7 +261,7 @@ def test_measures_target_and_features_are_chosen(tmp_path: Path) -> None:
     assert {name: stored[name] for name in chosen} == chosen
     page = Page(result.report().read_text())
     assert "column shapes, utility" in page.text
-    assert "--measures column_shapes,utility --target count" in page.text
+    assert "measures=['column_shapes', 'utility'], target='count'" in page.text
 
 
 def test_other_measures_are_measured_on_the_same_runs(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_measure_that_becomes_a_default_is_measured_on_the_same_runs(
     monkeypatch.setitem(DEFAULT, "array", DEFAULT["array"])
     pf.measures.register(first_mean, kinds=["array"], default=True)
     second = pf.compare("ring", ["vae"], **arguments)
-    assert list(second.ceiling) == [*first.ceiling, "first_mean"]
+    assert set(second.ceiling) == {*first.ceiling, "first_mean"}
     assert list(second.cards["vae"]["best"][0]) == list(second.ceiling)
 
 

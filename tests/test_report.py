@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -244,6 +246,14 @@ def test_differences_are_those_of_the_comparison(folder: Path, page: Page) -> No
         assert (p == "< 0.001") == (own.p_value < 0.001)
 
 
+def test_differences_lie_on_an_axis_whose_middle_is_zero(folder: Path, page: Page) -> None:
+    own = Comparison.load(folder).differences
+    reach = 1.05 * max(abs(end) for d in own for end in (d.low, d.high))
+    expected = [50 + 50 * d.mean / reach for d in own]
+    dots = [dot["left"] for dot in styles(page, "dot")][2 * len(VALUES) :]
+    assert dots == pytest.approx(expected, abs=0.006)
+
+
 def test_findings_stand_above_the_losses_and_vetoes_apart(tmp_path: Path) -> None:
     made = fabricate(tmp_path, read(orders())).to_json()
     for run in made["facts"]["vae"]:
@@ -290,6 +300,34 @@ def test_a_comparison_of_an_earlier_version_is_refused(
     (tmp_path / "runs").symlink_to(folder / "runs")
     with pytest.raises(RunError, match=f"another version.*{lacking}"):
         write_report(tmp_path)
+
+
+BROWSER = shutil.which("chromium")
+FLAGS = ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+         "disable-component-update", "disable-sync", "disable-quic", "virtual-time-budget=9000",
+         "dump-dom")  # fmt: skip
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs the browser chromium")
+def test_a_phone_does_not_scroll_the_page_sideways(tmp_path: Path) -> None:
+    unbroken = "name_" * 20  # of the file, and of a column
+    table = tmp_path / f"{unbroken}.parquet"
+    orders().rename({"count": unbroken}).write_parquet(table)
+    fabricate(tmp_path / "made", read(table), PANELS, example_rows=True)
+    tell = (
+        "<script>onload = () => { const { scrollWidth, clientWidth } = document.documentElement;"
+        "parent.postMessage(scrollWidth - clientWidth, '*') }</script></body>"
+    )
+    html = write_report(tmp_path / "made").read_text()
+    (tmp_path / "page.html").write_text(tell.join(html.rsplit("</body>", 1)))
+    (tmp_path / "phone.html").write_text(
+        "<iframe src=page.html style='width: 400px; height: 800px; border: 0'></iframe>"
+        "<script>onmessage = e => document.body.append(`hidden: ${e.data}`)</script>"
+    )
+    flags = [f"--{flag}" for flag in (*FLAGS, f"user-data-dir={tmp_path / 'user'}")]
+    command = [str(BROWSER), *flags, (tmp_path / "phone.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert re.findall(r"hidden: (\d+)", shown) == ["0"]
 
 
 def test_report_goes_where_it_is_asked_to(folder: Path, tmp_path: Path) -> None:

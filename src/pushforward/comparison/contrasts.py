@@ -127,8 +127,11 @@ def contrast(first: Losses, second: Losses) -> Contrast:
 
 
 def mean_interval(losses: Losses) -> tuple[float, float] | None:
-    """Return the 95 % interval of one model's mean loss; None for fewer than two seeds."""
-    if len(losses.by_seed) < 2:
+    """Return the 95 % interval of one model's mean loss.
+
+    None for fewer than two seeds, and where nothing is known of the noise of the rows.
+    """
+    if len(losses.by_seed) < 2 or math.isinf(losses.row_variance):
         return None
     by_seeds = Variance(variance(losses.by_seed), len(losses.by_seed) - 1)
     rows = tuple(_row_variances(losses, Losses(losses.by_seed)))

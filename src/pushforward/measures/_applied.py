@@ -16,6 +16,7 @@ from pushforward.measures.measurement import Measurement
 MeasureFunction = Callable[..., Measurement]
 Apply = Callable[[Samples], Mapping[str, Measurement]]
 SIGNATURE = "f(x, y, *, seed=0) -> Measurement"
+RESAMPLING = ("permutations", "resamples", "splits")  # keywords; with 0 there is none
 NUMBERS = ("value", "low", "high", "null", "p_value")  # of a measurement
 
 
@@ -52,6 +53,7 @@ class Applied:
         """Call the function; MeasureError where it needs training rows and there are none."""
         real, fake = samples.real.view(self.view), samples.fake.view(self.view)
         given = {"seed": samples.seed, **self.options, **self._training_rows(samples)}
+        given |= resampling_off(self.function) if samples.value_only else {}
         if "target" in self._parameters:
             given["target"] = samples.target
         return self.function(real, fake, **given)
@@ -73,6 +75,13 @@ class Applied:
     @property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(self.function).parameters
+
+
+def resampling_off(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the keywords that leave out what only nulls, p-values and intervals need."""
+    ours = function.__module__.startswith("pushforward.")
+    parameters = inspect.signature(function).parameters
+    return {name: 0 for name in RESAMPLING if ours and name in parameters}
 
 
 @dataclass(frozen=True)

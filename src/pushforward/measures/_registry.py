@@ -14,6 +14,7 @@ from pushforward.measures._applied import (
     Apply,
     MeasureFunction,
     UserMeasure,
+    resampling_off,
     user_measure,
 )
 from pushforward.measures._views import NEIGHBOUR_ROWS, OwnView, Samples, View
@@ -55,7 +56,8 @@ Function = TypeVar("Function", bound=MeasureFunction)
 
 def _prdc(samples: Samples) -> dict[str, Measurement]:
     real, fake = samples.real.features, samples.fake.features
-    card = prdc(real, fake, limit=NEIGHBOUR_ROWS, seed=samples.seed)
+    off = resampling_off(prdc) if samples.value_only else {}
+    card = prdc(real, fake, limit=NEIGHBOUR_ROWS, seed=samples.seed, **off)
     origin = samples.origin("features")
     return {
         name: replace(m, aspect=ASPECTS[name], extra=m.extra | origin) for name, m in card.items()

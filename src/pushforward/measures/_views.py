@@ -142,6 +142,7 @@ class Samples:
         train: the rows that the generator was trained on; None where they are not known.
         target: the column that `utility` predicts, or None.
         seed: of the measures.
+        value_only: whether nulls, p-values and intervals may be left out where they take time.
     """
 
     real: Sample
@@ -149,6 +150,7 @@ class Samples:
     train: Sample | None
     target: str | None
     seed: int
+    value_only: bool = False
 
     def origin(self, view: OwnView) -> dict[str, Any]:
         """Return what identifies a view's features, for a measurement's `extra`."""

@@ -136,7 +136,7 @@ class Scorer:
 
     def _votes(self, samples: Samples, names: Iterable[str]) -> dict[str, float]:
         """Return the voting values of the measures that these samples allow."""
-        results, _ = self._measured(samples, names)
+        results, _ = self._measured(replace(samples, value_only=True), names)
         return {name: m.voting_value for name, m in results.items()}
 
     def apply(self, samples: Samples, strict: bool | None = None) -> Scorecard:

@@ -54,8 +54,10 @@ def pairs(comparison: Comparison) -> list[Pair]:
 
 
 def _reach(differences: Sequence[Difference]) -> float:
-    """Return the end of the axis, which is its beginning with the other sign: twice the largest."""
-    return 2 * max((abs(d.mean) for d in differences), default=0.0) or 1.0
+    """Return where the axis ends, so that one wide interval does not flatten all others."""
+    largest = max((abs(d.mean) for d in differences), default=0.0)
+    ends = max((max(abs(d.low), abs(d.high)) for d in differences), default=0.0)
+    return 1.05 * min(ends, 2 * largest) or 1.0
 
 
 def _row(d: Difference, reach: float) -> AspectRow:

@@ -8,6 +8,7 @@ from shlex import quote
 from statistics import fmean
 from typing import Any
 
+from pushforward.comparison.contrasts import MATTERS
 from pushforward.data.reading import Reading
 from pushforward.report.figures import TextTable
 from pushforward.report.folder import FolderContents, Run
@@ -71,6 +72,7 @@ def command(contents: FolderContents) -> str:
         flags |= {f"{model}.{name}": value for name, value in runs[0].options.items()}
     flags["out"] = _out(contents)
     words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in flags.items()]
+    words += [f"--ignore {code}" for code in contents.comparison.ignore]
     words += ["--example-rows"] if contents.description.get("example_rows") else []
     words = [*_reading_flags(reading), *words]
     return " ".join(["pushforward compare", quote(reading.source or ""), *words])
@@ -83,6 +85,7 @@ def script(contents: FolderContents) -> str:
     options = {model: runs[0].options for model, runs in contents.runs.items() if runs[0].options}
     given |= {"options": options} if options else {}
     given |= {"example_rows": True} if contents.description.get("example_rows") else {}
+    given |= {"ignore": list(ignored)} if (ignored := contents.comparison.ignore) else {}
     given["out"] = _out(contents)
     features = contents.description.get("features")
     lines = [f"    {name}={value!r}," for name, value in given.items()]
@@ -107,6 +110,7 @@ def versions(contents: FolderContents) -> TextTable:
     config = contents.first_run.config
     facts = {"data (SHA-256)": contents.description["digest"]} | config.get("versions", {})
     facts |= {"precision of training": config.get("precision") or "float32"}
+    facts |= {"threads": config["threads"]} if "threads" in config else {}
     return TextTable(["", ""], [[name, str(value)] for name, value in facts.items()])
 
 
@@ -116,6 +120,8 @@ def _arguments(contents: FolderContents) -> Json:
     given: Json = {"budget": run.settings["budget"]}
     for name in ("measures", "target"):
         given |= {name: contents.description[name]} if contents.description.get(name) else {}
+    matters = contents.comparison.matters
+    given |= {"matters": matters} if matters != MATTERS else {}
     return given | _settings(run, "budget")
 
 

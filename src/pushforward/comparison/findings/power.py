@@ -30,8 +30,8 @@ def unresolved(evidence: Evidence) -> Iterator[Found]:
         rows = max(evidence.scales[name].ceiling.n for name in lost)
         yield (
             None,
-            f"on {rows:,} test rows, {joined(map(measure_label, lost))} cannot tell the floor from "
-            "real rows, so they have no vote.",
+            f"on {rows:,} test rows, there is no vote of {joined(map(measure_label, lost))}: not even "
+            "the floor is told from real rows.",
             "Bring more rows, or a floor that is not so good.",
         )
 
