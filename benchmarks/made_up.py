@@ -154,12 +154,13 @@ def meter(g: np.random.Generator) -> Texts:
 
 
 def _meter_impossible(texts: Texts) -> int:
-    read = [
+    started, ended = (
         [datetime.strptime(text, "%m/%d/%Y %I:%M %p") for text in texts[name]]
         for name in ("started", "ended")
-    ]
-    wrong = sum(a >= b for a, b in zip(*read, strict=True))
-    return wrong + sum(s.minute % 5 > 0 for s in read[0]) + sum(float(p) <= 0 for p in texts["kW"])
+    )
+    wrong = sum(a >= b for a, b in zip(started, ended, strict=True))
+    off_grid = sum(time.minute % 5 > 0 for time in started)
+    return wrong + off_grid + sum(float(power) <= 0 for power in texts["kW"])
 
 
 def payroll(g: np.random.Generator) -> Texts:
@@ -221,8 +222,11 @@ FILES = {
         ",",
         {"hours": r"\d+\.\d", "tax rate": r"\d\d%"}
         | dict.fromkeys(("rate", "gross", "tax", "correction", "net", "bonus"), DOLLARS),
-        {"hours": float, "tax rate": percent}
-        | dict.fromkeys(("rate", "gross", "tax", "correction", "net", "bonus"), from_dollars),
+        {
+            **dict.fromkeys(("rate", "gross", "tax", "correction", "net", "bonus"), from_dollars),
+            "hours": float,
+            "tax rate": percent,
+        },
         _payroll_impossible,
     ),
 }

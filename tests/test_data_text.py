@@ -147,6 +147,20 @@ def test_dates_are_read_and_written_as_they_were(date_format: str, clock: str) -
         assert timedelta() <= t - moment < step
 
 
+@pytest.mark.parametrize("digits", range(1, 10))
+@pytest.mark.parametrize("form", ["2024-03-{:02d} 07:08:09{}", "{:02d}.3.2024 7:08:09{} AM"])
+def test_fractions_of_a_second_keep_their_digits(form: str, digits: int) -> None:
+    fractions = [0, 5, 10**digits // 2 + 1]
+    texts = [form.format(d, f".{f:0{digits}d}") for d, f in enumerate(fractions, 10)]
+    times, found, _ = parse_times(pl.Series("when", texts))
+    assert found is not None
+    assert times.dt.microsecond().to_list() == [f * 10**6 // 10**digits for f in fractions]
+    if digits <= 6:
+        assert format_times(times, found).to_list() == texts
+    varying = parse_times(pl.Series("when", [*texts, form.format(28, "")]))
+    assert varying[0].to_list()[:-1] == times.to_list()
+
+
 def _strftime(t: datetime, form: str) -> str:
     """Python's own, with the codes that it lacks."""
     text = form.replace("%-d", str(t.day)).replace("%-m", str(t.month))

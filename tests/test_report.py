@@ -38,7 +38,7 @@ from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import RunError
 from pushforward.families.panels import Panel
-from pushforward.files import write_json
+from pushforward.files import read_json, write_json
 from pushforward.measures import CAVEAT, Measurement
 from pushforward.report import reproduce, write_report
 from pushforward.report.folder import read_folder
@@ -289,6 +289,17 @@ def test_an_unfinished_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not finished"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("lacking", ["reading", "matters", "models"])
+def test_a_comparison_of_an_earlier_version_is_refused(
+    lacking: str, folder: Path, tmp_path: Path
+) -> None:
+    stored = read_json(folder / "comparison.json")
+    write_json(tmp_path / "comparison.json", {n: v for n, v in stored.items() if n != lacking})
+    (tmp_path / "runs").symlink_to(folder / "runs")
+    with pytest.raises(RunError, match=f"another version.*{lacking}"):
+        write_report(tmp_path)
 
 
 BROWSER = shutil.which("chromium")

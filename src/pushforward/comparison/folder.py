@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,13 @@ class ComparisonFolder:
                 "name another folder, or delete this one"
             )
             raise RunError(msg)
+
+
+@contextmanager
+def of_this_version(file: Path) -> Iterator[None]:
+    """Raise RunError where what is read from a file is not what this version writes to it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{file} is broken, or was written by another version ({error!r}): run its command "
+        raise RunError(f"{msg}again; finished runs are kept") from error

@@ -17,7 +17,7 @@ from pushforward.comparison.decide import Decision, MeanLoss, decide
 from pushforward.comparison.differences import Difference
 from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.findings import Finding
-from pushforward.comparison.folder import CEILING, FLOOR, ComparisonFolder
+from pushforward.comparison.folder import CEILING, FLOOR, ComparisonFolder, of_this_version
 from pushforward.comparison.recommendation import Recommendation
 from pushforward.comparison.table import ComparisonTable
 from pushforward.errors import RunError
@@ -185,12 +185,21 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
-        """Return the comparison in a folder; RunError when there is none, or it is unfinished."""
+        """Return the comparison in a folder.
+
+        RunError when there is none, or it is unfinished, or of another version.
+        """
         path = Path(folder)
-        stored = read_json(ComparisonFolder(path).comparison)
+        file = ComparisonFolder(path).comparison
+        stored = read_json(file)
         if not {"cards", "references", "facts"} <= stored.keys():
             msg = f"the comparison in {folder} is not finished: run its command again"
             raise RunError(msg)
+        with of_this_version(file):
+            return cls._from_json(path, stored)
+
+    @classmethod
+    def _from_json(cls, path: Path, stored: Mapping[str, Any]) -> Comparison:
         return cls(
             path,
             stored["models"],

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder, of_this_version
 from pushforward.comparison.result import Comparison
 from pushforward.comparison.summaries import TableSummary
 from pushforward.data import Schema, schema_from_json
+from pushforward.data.reading import Reading
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
 from pushforward.runs.folder import Json
@@ -75,6 +76,7 @@ class FolderContents:
 
     comparison: Comparison
     description: Json  # of the data, the models' sources, and the choice of measures
+    reading: Reading
     schema: Schema
     runs: dict[str, list[Run]]
     samples: dict[str, SampleRows]  # of images and arrays
@@ -102,16 +104,20 @@ class FolderContents:
 
 
 def read_folder(path: Path) -> FolderContents:
-    """Read a finished comparison; RunError when a part of it is missing or broken."""
+    """Read a finished comparison; RunError when a part is missing, broken or outdated."""
     comparison, folder = Comparison.load(path), ComparisonFolder(path)
     runs = {
         model: [_read_run(folder, model, seed) for seed in comparison.seeds]
         for model in comparison.models
     }
     schema = folder.run(comparison.models[0], comparison.seeds[0]).schema
+    description = read_json(folder.comparison)
+    with of_this_version(folder.comparison):
+        reading = Reading(**description["reading"])
     return FolderContents(
         comparison,
-        read_json(folder.comparison),
+        description,
+        reading,
         schema_from_json(read_json(schema)),
         runs,
         _read_samples(folder, comparison.models),

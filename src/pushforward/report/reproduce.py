@@ -58,7 +58,7 @@ def _cost(runs: Sequence[Run]) -> list[str]:
 
 def command(contents: FolderContents) -> str:
     """Return the command line that repeats this comparison, or why none does."""
-    reading = _reading(contents)
+    reading = contents.reading
     only_python = _only_python(reading)
     if only_python:
         return f"# No command line repeats {only_python}: the Python lines below do."
@@ -134,14 +134,9 @@ def _fit(contents: FolderContents, run: Run) -> str:
     return f"pf.fit({_data(contents)}, {contents.description['sources'][run.model]!r}{words})"
 
 
-def _reading(contents: FolderContents) -> Reading:
-    """Return how the data were read."""
-    return Reading(**contents.description["reading"])
-
-
 def _data(contents: FolderContents) -> str:
     """Return the data as a call takes them: by name, or read as they were; `data` is an object."""
-    reading = _reading(contents)
+    reading = contents.reading
     source = "data" if reading.source is None else repr(reading.source)
     arguments = [
         f"{name}={name if value is None else repr(value)}"

@@ -58,6 +58,10 @@ class ColumnCodec(ABC):
         """Whether the user's data frame holds text, which is modelled as numbers or times."""
         return False
 
+    def parse(self, values: pl.Series) -> pl.Series:
+        """Return values with text, or integers that spell times, as the numbers or times it is."""
+        return values
+
     def format_text(self, values: pl.Series) -> pl.Series:
         """Return values as they are written in a file of text."""
         return values

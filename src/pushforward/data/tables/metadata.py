@@ -104,7 +104,7 @@ def read_metadata(source: str | Path | Mapping[str, Any]) -> Metadata:
     return Metadata(
         tuple(specs),
         {name: kind for name, kind in kinds.items() if kind is not None},
-        {n: f.replace(".%f", "%.f") for n, f in formats.items() if f and kinds[n] == "datetime"},
+        {n: f.replace(".%f", "%.6f") for n, f in formats.items() if f and kinds[n] == "datetime"},
         tuple(
             bounds
             for name, spec in specs.items()

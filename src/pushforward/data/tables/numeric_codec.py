@@ -134,6 +134,11 @@ class NumericCodec(ColumnCodec):
             numbers = ((ticks - ticks.dtype.type(self.origin)) // self.unit).astype(np.float64)
         return self.refuse_missing(np.where(missing, np.nan, numbers))
 
+    def parse(self, values: pl.Series) -> pl.Series:
+        """Return values with text, or integers that spell times, as the numbers or times it is."""
+        spelled = self.time_format and not values.dtype.is_temporal()
+        return self._cast(values) if spelled or values.dtype == pl.String else values
+
     def _cast(self, values: pl.Series) -> pl.Series:
         """Return values in the column's dtype, a missing one as null."""
         try:

@@ -90,6 +90,11 @@ class TableSchema(Schema):
         return Cells(tuple(column.partition.n_cells for column in self.columns))
 
     @cached_property
+    def _codecs(self) -> dict[str, ColumnCodec]:
+        """The codecs of the user's columns, modelled or not, and of others, by name."""
+        return self.constraint_set.codecs | {column.name: column for column in self.columns}
+
+    @cached_property
     def combs(self) -> dict[int, tuple[int, int, float]]:
         """Step, offset and scale of the comb of each column whose values all lie on one."""
         return {
@@ -113,12 +118,20 @@ class TableSchema(Schema):
 
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
-        frame = self.constraint_set.transform(to_polars(raw)[0])
+        frame = self.constraint_set.transform(self._parse(to_polars(raw)[0]))
         absent = [column.name for column in self.columns if column.name not in frame.columns]
         if absent:
             raise DataError(f"the table lacks the column(s) {', '.join(map(repr, absent))}")
         numbers = [column.encode(frame[column.name]) for column in self.columns]
         return torch.from_numpy(np.stack(numbers, axis=1))
+
+    def _parse(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return a frame with text as the numbers and times that it is, as constraints take it."""
+        codecs = self._codecs
+        return by_name(
+            codecs[values.name].parse(values) if values.name in codecs else values
+            for values in frame.iter_columns()
+        )
 
     def labels(self, raw: Any) -> Tensor | None:
         """Return the codes (n,) of the condition's classes in a data frame, or None."""
@@ -207,7 +220,7 @@ class TableSchema(Schema):
 
         All of them, for a file of text, or `only_held`: those that the user's frame holds as text.
         """
-        codecs = self.constraint_set.codecs | {column.name: column for column in self.columns}
+        codecs = self._codecs
         if only_held:
             codecs = {name: codec for name, codec in codecs.items() if codec.holds_text}
         formatted = [

@@ -11,6 +11,7 @@ import re
 
 import polars as pl
 
+FRACTION = re.compile(r"%\.(\d)f")  # of a second, in that many digits; %.f is one of any length
 CLOCK = re.compile(
     r"(?P<clock>(?P<hour>\d{1,2}):\d\d(?P<seconds>:\d\d(?P<fraction>\.\d+)?)?)"
     r"(?P<half>\s?[AaPp][Mm])?(?P<zone>\s?(?:Z|[+-]\d\d(?P<colon>:?)\d\d))?$"
@@ -49,8 +50,15 @@ def parse_times(
 
 
 def format_times(values: pl.Series, time_format: str) -> pl.Series:
-    """Return times as text."""
-    text = values.dt.strftime(time_format.replace("%^", "%"))
+    """Return times as text.
+
+    Polars writes a fraction in 3, 6 or 9 digits: other lengths are cut from nine.
+    """
+    form = time_format.replace("%^", "%")
+    fraction = FRACTION.search(form)
+    text = values.dt.strftime(FRACTION.sub("%.9f\0", form))
+    if fraction:
+        text = text.str.replace(rf"\d{{{9 - int(fraction[1])}}}\x00", "")
     return text.str.to_uppercase() if "%^" in time_format else text
 
 
@@ -160,7 +168,8 @@ def _as_written(text: pl.Series, form: str) -> str | None:
 
     Times with a zone, or with fractions of varying length, need not be: they are the same times.
     """
-    if re.search(r"%:?z|%\.f", form):
+    form = form.replace("%.f", _fraction(text))
+    if re.search("%:?z", form):
         return form
     times = _strptime(text, form)
     for padded in itertools.product(*([c, f"%-{c[1]}"] for c in re.findall("%[dmHI]", form))):
@@ -169,12 +178,18 @@ def _as_written(text: pl.Series, form: str) -> str | None:
         for cased in (bare, re.sub("%([aAbBp])", r"%^\1", bare)):
             if (format_times(times, cased) == text).all():
                 return cased
-    return None
+    return form if re.search(r"%\.\d?f", form) else None
+
+
+def _fraction(text: pl.Series) -> str:
+    """Return the code of a fraction of a second: with the number of digits that all texts have."""
+    lengths = text.str.extract(r":\d\d\.(\d+)").str.len_bytes().unique().to_list()
+    return f"%.{lengths[0]}f" if len(lengths) == 1 and lengths[0] in range(1, 10) else "%.f"
 
 
 def _strptime(text: pl.Series, form: str) -> pl.Series:
     """Return times, null where a text is none; a format without month or day means the first."""
-    plain = form.replace("%^", "%").replace("%-", "%")
+    plain = FRACTION.sub("%.f", form.replace("%^", "%").replace("%-", "%"))
     has_date, has_clock = "%Y" in plain or "%y" in plain, bool(TIME_OF_DAY.search(plain))
     if not has_date:
         return text.str.strptime(pl.Time, plain, strict=False)

@@ -43,21 +43,27 @@ class Candidate:
     by: str | None = None
 
 
+def copies(values: Values) -> Iterator[Candidate]:
+    """Yield each column itself: what is added to it must change it beyond its last digit."""
+    for name, x in values.items():
+        yield Candidate(quote_name(name), (name,), x, 0, False)
+
+
 def products(values: Values) -> Iterator[Candidate]:
     """Yield products and quotients of two columns, and products of three or with percentages."""
     numbers, factors = [*map(_column, values, values.values())], [*_shares(values)]
-    pairs = [_times(a, b, 3) for a, b in combinations(numbers, 2)]
+    pairs = [_times(a, b, 4) for a, b in combinations(numbers, 2)]
     yield from numbers
     yield from pairs
     yield from (_over(a, b) for a, b in permutations(numbers, 2))
-    yield from (_times(a, share, 4) for a in numbers for share in factors)
+    yield from (_times(a, share, 5) for a in numbers for share in factors)
     if len(numbers) <= MAX_OPERANDS:
-        yield from (_times(pair, share, 6) for pair in pairs for share in factors)
-        yield from (_times(_times(a, b, 3), c, 6) for a, b, c in combinations(numbers, 3))
+        yield from (_times(pair, share, 7) for pair in pairs for share in factors)
+        yield from (_times(_times(a, b, 4), c, 7) for a, b, c in combinations(numbers, 3))
 
 
 def _column(name: str, values: Floats) -> Candidate:
-    return Candidate(quote_name(name), (name,), values, 2)
+    return Candidate(quote_name(name), (name,), values, 3)
 
 
 def _times(a: Candidate, b: Candidate, cost: int) -> Candidate:
@@ -67,7 +73,7 @@ def _times(a: Candidate, b: Candidate, cost: int) -> Candidate:
 
 def _over(a: Candidate, b: Candidate) -> Candidate:
     with np.errstate(all="ignore"):
-        return Candidate(f"{a.text} / {b.text}", a.columns + b.columns, a.values / b.values, 5)
+        return Candidate(f"{a.text} / {b.text}", a.columns + b.columns, a.values / b.values, 6)
 
 
 def _shares(values: Values) -> Iterator[Candidate]:
@@ -85,11 +91,11 @@ def sums(values: Values) -> Iterator[Candidate]:
     """Yield the sums and differences of two columns."""
     for a, b in combinations(values, 2):
         yield Candidate(
-            f"{quote_name(a)} + {quote_name(b)}", (a, b), values[a] + values[b], 0, False
+            f"{quote_name(a)} + {quote_name(b)}", (a, b), values[a] + values[b], 1, False
         )
     for a, b in permutations(values, 2):
         yield Candidate(
-            f"{quote_name(a)} - {quote_name(b)}", (a, b), values[a] - values[b], 1, False
+            f"{quote_name(a)} - {quote_name(b)}", (a, b), values[a] - values[b], 2, False
         )
 
 
@@ -100,7 +106,7 @@ def ends(times: Values, numbers: Values) -> Iterator[Candidate]:
             for unit in UNITS:
                 text = f"{quote_name(start)} + {unit} * {quote_name(name)}"
                 end = times[start] + unit * numbers[name]
-                yield Candidate(text.replace(" 1 *", ""), (start, name), end, 0, False)
+                yield Candidate(text.replace(" 1 *", ""), (start, name), end, 1, False)
 
 
 def durations(times: Values) -> Iterator[Candidate]:
@@ -109,7 +115,7 @@ def durations(times: Values) -> Iterator[Candidate]:
         for unit in UNITS:
             text = f"({quote_name(end)} - {quote_name(start)}) / {unit}"
             passed = (times[end] - times[start]) / unit
-            yield Candidate(text, (end, start), passed, 7, False)
+            yield Candidate(text, (end, start), passed, 8, False)
 
 
 def not_refuted(
@@ -138,7 +144,9 @@ def not_refuted(
     values = values[~refuted]
     candidates = [c for c, is_refuted in zip(candidates, refuted, strict=True) if not is_refuted]
     ratios, width = _ratios(y, tolerance, values)
-    possible = ~((values == 0) & (np.abs(y) > tolerance)).any(axis=1)
+    without_value = np.isfinite(y) & ~np.isfinite(values)  # a division by 0, an operand missing
+    impossible = without_value | ((values == 0) & (np.abs(y) > tolerance))
+    possible = ~impossible.any(axis=1)
     everywhere = np.zeros(len(y), np.int64)
     has_one = possible & _is_constant(ratios, width, everywhere)
     is_one = possible & (np.abs(ratios - 1) <= width + 1e-12).any(axis=1)

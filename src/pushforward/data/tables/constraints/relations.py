@@ -27,6 +27,7 @@ from pushforward.data.tables.constraints.relation_candidates import (
     REFUTING_ROWS,
     Candidate,
     Values,
+    copies,
     durations,
     ends,
     long_sum,
@@ -34,6 +35,7 @@ from pushforward.data.tables.constraints.relation_candidates import (
     products,
     sums,
 )
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 
 MIN_ROWS = 100
@@ -78,13 +80,13 @@ class RelationFinder:
     def _candidates(self) -> Iterator[tuple[str, Candidate]]:
         """Yield what a few rows do not refute: the simplest first, of later columns first."""
         sample = _spread(self.frame, SAMPLE)
-        steps = {name: self._step(name, quote_name(name), sample) for name in self.operands}
+        steps = {name: self._plain_step(sample[name]) for name in self.operands}
         values = {name: step.given(sample) for name, step in steps.items()}
         numbers = self._numbers(values)
         targets = [n for n in reversed(values) if n in self.computed and _is_varied(values[n])]
         few = np.linspace(0, len(sample) - 1, min(REFUTING_ROWS, len(sample))).astype(int)
         sides = _right_sides({name: x[few] for name, x in values.items()}, numbers)
-        codes = {n: _codes(sample[n])[few] for n in self.categories}
+        codes = {n: _codes(sample[n][few]) for n in self.categories}
         codes = {n: code for n, code in codes.items() if 1 < len(np.unique(code)) <= MAX_CATEGORIES}
         survivors = []
         for target in targets:
@@ -102,6 +104,11 @@ class RelationFinder:
     def _numbers(self, names: Iterable[str]) -> list[str]:
         """Return the columns of numbers, not times."""
         return [n for n in names if not self.frame[n].dtype.is_temporal()][:MAX_COLUMNS]
+
+    def _plain_step(self, values: pl.Series) -> DerivedStep:
+        """Return a column as computed from itself: its values and their tolerance."""
+        codec = NumericCodec.of_values(values, self.text_formats)
+        return DerivedStep(codec, Formula(quote_name(values.name)))
 
     def _step(self, column: str, formula: str, frame: pl.DataFrame) -> DerivedStep:
         flag = f"{column} is missing"
@@ -178,8 +185,8 @@ def _right_sides(values: Values, numbers: Sequence[str]) -> dict[bool, list[Cand
     """Return the candidates for columns of numbers (True) and of times."""
     amounts = {name: values[name] for name in numbers}
     times = {name: x for name, x in values.items() if name not in numbers}
-    for_numbers = [*sums(amounts), *products(amounts), *durations(times)]
-    return {True: for_numbers, False: [*ends(times, amounts)]}
+    for_numbers = [*copies(amounts), *sums(amounts), *products(amounts), *durations(times)]
+    return {True: for_numbers, False: [*copies(times), *ends(times, amounts)]}
 
 
 def _spread(frame: pl.DataFrame, n: int) -> pl.DataFrame:
