@@ -43,6 +43,7 @@ from pushforward.comparison.findings import CHECKS, COPIES
 from pushforward.comparison.folder import CEILING, FLOOR
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.data import Dataset
+from pushforward.data.toys import TOYS
 from pushforward.measures import Measurement, Scorecard, Scorer
 from pushforward.measures.samples import energy_statistic
 from pushforward.sampling.request import SampleRequest
@@ -139,8 +140,8 @@ def known_ring(_: Path) -> Pool:
     score, n = measuring(data)
 
     def sample(seed: int, factor: float) -> Scorecard:
-        raw = factor * read_toy("ring", seed=10_000 + seed)[:n]
-        return score((data.schema.encode(raw), None), seed)
+        points = TOYS["ring"]().draw(n, np.random.default_rng(10_000 + seed))
+        return score((data.schema.encode((factor * points).astype(np.float32)), None), seed)
 
     groups = {
         "truth": [sample(seed, 1.0) for seed in range(RUNS)],
