@@ -205,8 +205,8 @@ class Bench:
         stored = read_scorecards(path, origin)
         if stored is None:
             self.progress(f"{model}, seed {seed}: measuring", {})
-            # A checkpoint that was best at the end is both, and measured once.
-            distinct = {hashed: name for name, hashed in weights.items()}
+            # A checkpoint that was best at the end is both, and measured once, as the best.
+            distinct = {weights[name]: name for name in reversed(CHECKPOINTS)}
             cards = {hashed: self._score(fitted, seed, name) for hashed, name in distinct.items()}
             stored = {name: cards[weights[name]] for name in CHECKPOINTS}
             write_scorecards(path, origin, stored)
@@ -214,13 +214,13 @@ class Bench:
 
     def _score(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> Scorecard:
         """Return a checkpoint's scorecard; a measure that its samples do not allow is left out."""
-        return self._measured(self._draw(fitted, seed, checkpoint), seed, strict=False)
+        fake = self._draw(fitted, seed, checkpoint)
+        card = self.scorer.score(self.test, fake, seed=seed, strict=False)
+        return self._with_row_noise(card, fake, seed) if checkpoint == "best" else card
 
-    def _measured(
-        self, fake: LabelledRows, seed: int = 0, *, strict: bool | None = None
-    ) -> Scorecard:
-        card = self.scorer.score(self.test, fake, seed=seed, strict=strict)
-        return Scorecard(card, card.notes, self.scorer.row_noise(self.test, fake, seed=seed))
+    def _with_row_noise(self, card: Scorecard, fake: LabelledRows, seed: int = 0) -> Scorecard:
+        noise = self.scorer.row_noise(self.test, fake, seed=seed)
+        return Scorecard(card, card.notes, noise)
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
@@ -236,7 +236,10 @@ class Bench:
                 FLOOR: floor_rows(self.data, n, generator),
             }
             rows |= {CART: cart_rows(self.data, n, generator)} if is_table else {}
-            stored = {name: self._measured(fake) for name, fake in rows.items()}
+            stored = {
+                name: self._with_row_noise(self.scorer.score(self.test, fake), fake)
+                for name, fake in rows.items()
+            }
             write_scorecards(self.folder.references, origin, stored)
         self._keep_references()
         return stored

@@ -143,11 +143,12 @@ class Scorer:
         """Apply the measures, in their order.
 
         Where `strict`, a measure that these samples do not allow raises its MeasureError; otherwise
-        it is left out, and `notes` says why. None: strict for measures that were named one by one.
+        it is left out, and `notes` says why. None: strict for measures that were named one by one,
+        and where none at all is allowed.
         """
         results, errors = self._measured(samples, self.measures)
-        strict = self.strict if strict is None else strict
-        if errors and (strict or not results):
+        strict = self.strict or not results if strict is None else strict
+        if errors and strict:
             raise next(iter(errors.values()))
         notes = [f"{name} is left out: {error}" for name, error in errors.items()]
         return Scorecard({name: results[name] for name in self.measures if name in results}, notes)
