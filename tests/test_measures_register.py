@@ -256,3 +256,73 @@ def test_what_fails_in_a_default_measure_is_left_out_with_its_reason() -> None:
 def test_all_cannot_be_a_name() -> None:
     with pytest.raises(MeasureError, match="already is a measure 'all'"):
         register(mean_shift, name="all")
+
+
+# What a comparison needs of a measure: its aspect, and the noise of the rows.
+
+
+def first_column(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    return Measurement("first_column", float(x[:, 0].mean()), null=0.0, n=len(x), m=len(y))
+
+
+@pytest.mark.parametrize("n", [60, 2500])
+def test_the_noise_of_the_rows_is_that_of_other_rows(n: int) -> None:
+    """For the mean of n rows of variance s^2, a draw has the variance s^2 / n, also of few halves.
+
+    Four draws on each of 60 samples: the mean of 240 squares has a relative error of
+    sqrt(2 / 240) = 0.09.
+    """
+    rng = np.random.default_rng(0)
+    scorer = Scorer(pf.read(rng.normal(size=(500, 1))), measures=[first_column])
+    fake = torch.zeros(n, 1), None
+    squares = []
+    for _ in range(60):
+        real = torch.from_numpy(rng.normal(scale=3.0, size=(n, 1)))
+        draws = scorer.row_noise((real, None), fake)["first_column"]
+        assert len(draws) == 4
+        squares += [draw**2 for draw in draws]
+    spread = float(scorer.feature_map(torch.tensor([[0.0], [1.0]])).diff(dim=0))
+    expected = (3.0 * spread) ** 2 / n
+    assert np.mean(squares) == pytest.approx(expected, rel=3 * 0.09)
+
+
+def test_the_same_halves_are_taken_whatever_is_generated() -> None:
+    data = pf.read(np.random.default_rng(0).normal(size=(300, 2)))
+    scorer = Scorer(data, measures=[first_column, "energy", "closest_record"])
+    real = data.subset("test")
+    one, other = (scorer.row_noise(real, (torch.full((30, 2), x), None)) for x in (0.0, 5.0))
+    assert one["first_column"] == other["first_column"]
+    assert one["energy"] != other["energy"]
+    assert "closest_record" not in one  # it has no vote
+
+
+def test_the_noise_is_of_the_value_that_votes() -> None:
+    """Halves of the rows give differences of the AUC, not of the accuracy."""
+    rng = np.random.default_rng(0)
+    data = pf.read(rng.normal(size=(1000, 2)))
+    scorer, real = Scorer(data, measures=["classifier_test"]), data.subset("test")
+    fake = data.schema.encode(rng.normal(1, 1, size=(100, 2))), None
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    halves = [scorer.score((real[0][i], None), (fake[0][:50], None)) for i in order.split(50)]
+    first, second = (card["classifier_test"] for card in halves)
+    assert first.vote == first.extra["auc"]
+    assert first.voting_value != first.value
+    expected = (first.voting_value - second.voting_value) / 2
+    assert scorer.row_noise(real, fake)["classifier_test"][0] == pytest.approx(expected)
+
+
+def test_a_measure_of_ones_own_has_an_aspect() -> None:
+    register(mean_shift, name="shift_of_means", aspect="coverage", default=True)
+    card = measure(*SAMPLES["array"])
+    assert card["shift_of_means"].aspect == "coverage"
+    assert card["energy"].aspect == "joint structure"
+    assert measure(*SAMPLES["array"], measures=first_column)["first_column"].aspect == "own"
+    with pytest.raises(MeasureError, match=r"unknown aspect 'joint'.*joint structure"):
+        register(first_column, aspect="joint")  # type: ignore[call-overload]  # what users may try
+
+
+def test_a_scorecard_keeps_its_notes_and_noise_in_json() -> None:
+    card = pf.measures.Scorecard({"a": Measurement("a", 1.0)}, ["left out: b"], {"a": [0.1, -0.2]})
+    again = pf.measures.Scorecard.from_json(card.to_json())
+    assert dict(again) == dict(card)
+    assert (again.notes, again.row_noise) == (("left out: b",), {"a": (0.1, -0.2)})
