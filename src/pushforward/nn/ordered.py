@@ -22,7 +22,6 @@ from pushforward.nn.segments import Segments
 from pushforward.space import Cells
 
 DEGREE = 3
-OWN = 0.1  # of a cell's own weights where it shares others: how fast they learn beside those
 
 
 def hermite_scores(space: Cells) -> Tensor:
@@ -40,7 +39,7 @@ class CellWeights(nn.Module):
     """The weights (units, cells) between hidden units and cells, some of them kept at 0.
 
     Without ranks each cell has weights of its own, w. With them the weights of the cell of column j
-    and normal score t are own w + gain sum_k a_jk h_k(t), own = OWN for cells that have a rank.
+    and normal score t are w + gain sum_k a_jk h_k(t); a cell without a rank has w alone.
 
     Args:
         space: whose cells they are.
@@ -51,7 +50,6 @@ class CellWeights(nn.Module):
     mask: Tensor
     owner: Tensor
     scores: Tensor
-    own: Tensor
 
     def __init__(self, space: Cells, mask: Tensor, gain: float) -> None:
         super().__init__()
@@ -61,12 +59,10 @@ class CellWeights(nn.Module):
         self.slopes: nn.Parameter | None = None
         if any(rank is not None for rank in space.ranks):
             scores = hermite_scores(space)
-            own = torch.where(scores.any(0), OWN, 1.0)
             shape = (DEGREE, len(mask), len(space.sizes))
             self.slopes = nn.Parameter(torch.randn(shape) / math.sqrt(DEGREE * len(space.sizes)))
             self.register_buffer("owner", Segments(space.sizes).segment_ids, persistent=False)
             self.register_buffer("scores", gain * scores, persistent=False)
-            self.register_buffer("own", own, persistent=False)
 
     def zero_(self) -> None:
         """Set all weights to 0."""
@@ -78,4 +74,4 @@ class CellWeights(nn.Module):
         if self.slopes is None:
             return self.weight * self.mask
         shared = (self.slopes.index_select(2, self.owner) * self.scores[:, None]).sum(0)
-        return (self.own * self.weight + shared) * self.mask
+        return (self.weight + shared) * self.mask
