@@ -132,9 +132,7 @@ def _visits_impossible(texts: Texts) -> int:
 
 def meter(g: np.random.Generator, n: int) -> Texts:
     """Readings with month-first times: energy = power * hours, cost by tariff."""
-    start = [
-        datetime(2025, 1, 1) + timedelta(minutes=5 * int(k)) for k in g.integers(0, 9000, n)
-    ]
+    start = [datetime(2025, 1, 1) + timedelta(minutes=5 * int(k)) for k in g.integers(0, 9000, n)]
     minutes = g.integers(1, 48, n) * 5
     hour = np.array([s.hour for s in start])
     tariff = np.where((hour >= 6) & (hour < 22), "day", "night")
