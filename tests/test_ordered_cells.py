@@ -89,7 +89,7 @@ def rank_correlation(space: Cells, bins: torch.Tensor) -> float:
     for _ in range(100):
         loss = -chain(torch.zeros(512, 128)).log_prob(rows[torch.randint(2000, (512,))]).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     with torch.no_grad():
         drawn = chain.eval()(torch.zeros(4000, 128)).cells(None)[0]

@@ -243,7 +243,7 @@ class Autoregressive(Likelihood):
     def context(self, x: Tensor) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = leaky_relu(linear(x, self.read()), self.SLOPE)
-        context = dropout(units, self.DROPOUT, self.training) @ self.write()
+        context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
         return context.float()
 
     def forward(self, outputs: Tensor) -> Observation:
