@@ -49,7 +49,7 @@ class File:
         impossible: counts rows that break a rule of the file, given its columns.
     """
 
-    make: Callable[[np.random.Generator], Texts]
+    make: Callable[[np.random.Generator, int], Texts]
     separator: str
     patterns: dict[str, str]
     numbers: dict[str, Callable[[str], float]]
@@ -77,17 +77,17 @@ def percent(text: str) -> float:
     return float(text.rstrip("%"))
 
 
-def orders(g: np.random.Generator) -> Texts:
+def orders(g: np.random.Generator, n: int) -> Texts:
     """Amounts that are a product with a factor for each region, and a noisy freight."""
     day = datetime(2023, 1, 1)
-    quantity, price = g.integers(1, 40, ROWS), np.round(g.gamma(3, 40, ROWS)) + 0.99
-    region = g.choice(["Nord", "Süd", "West"], ROWS, p=[0.5, 0.3, 0.2])
+    quantity, price = g.integers(1, 40, n), np.round(g.gamma(3, 40, n)) + 0.99
+    region = g.choice(["Nord", "Süd", "West"], n, p=[0.5, 0.3, 0.2])
     factor = np.select([region == "Nord", region == "Süd"], [1.0, 1.5], 0.7)
     amount = quantity * price * factor
-    freight = 4 + 0.02 * amount * g.lognormal(0, 0.3, ROWS)
-    days = [day + timedelta(int(k)) for k in g.integers(0, 700, ROWS)]
+    freight = 4 + 0.02 * amount * g.lognormal(0, 0.3, n)
+    days = [day + timedelta(int(k)) for k in g.integers(0, 700, n)]
     return {
-        "Auftrag": [f"A-{10000 + i}" for i in range(ROWS)],
+        "Auftrag": [f"A-{10000 + i}" for i in range(n)],
         "Bestellt am": [f"{d:%d.%m.%Y}" for d in days],
         "Menge": [*map(str, quantity)],
         "Preis": [*map(euros, price)],
@@ -106,16 +106,16 @@ def _orders_impossible(texts: Texts) -> int:
     return wrong + sum(not 2023 <= d.year <= 2024 for d in dates)
 
 
-def visits(g: np.random.Generator) -> Texts:
+def visits(g: np.random.Generator, n: int) -> Texts:
     """Appointments of quarter hours on weekdays between 9 and 16, at an offset from UTC."""
-    hour = np.clip(g.normal(12.5, 1.6, ROWS), 9, 15.99)
-    week, weekday = g.integers(0, 60, ROWS), g.integers(0, 5, ROWS)
+    hour = np.clip(g.normal(12.5, 1.6, n), 9, 15.99)
+    week, weekday = g.integers(0, 60, n), g.integers(0, 5, n)
     start = [
         datetime(2024, 1, 1) + timedelta(int(7 * w + d), minutes=int(h * 60) // 15 * 15 * 1.0)
         for w, d, h in zip(week, weekday, hour, strict=True)
     ]
-    minutes = np.round(g.gamma(2, 10, ROWS) * (1 + (hour > 13)), 1)
-    fee = minutes * 3 * g.lognormal(0, 0.2, ROWS)
+    minutes = np.round(g.gamma(2, 10, n) * (1 + (hour > 13)), 1)
+    fee = minutes * 3 * g.lognormal(0, 0.2, n)
     return {
         "visit start": [f"{s:%Y-%m-%dT%H:%M:%S}+05:30" for s in start],
         "minutes": [f"{m:.1f}" for m in minutes],
@@ -130,15 +130,13 @@ def _visits_impossible(texts: Texts) -> int:
     return wrong + sum(float(m) < 0 for m in texts["minutes"])
 
 
-def meter(g: np.random.Generator) -> Texts:
+def meter(g: np.random.Generator, n: int) -> Texts:
     """Readings with month-first times: energy = power * hours, cost by tariff."""
-    start = [
-        datetime(2025, 1, 1) + timedelta(minutes=5 * int(k)) for k in g.integers(0, 9000, ROWS)
-    ]
-    minutes = g.integers(1, 48, ROWS) * 5
+    start = [datetime(2025, 1, 1) + timedelta(minutes=5 * int(k)) for k in g.integers(0, 9000, n)]
+    minutes = g.integers(1, 48, n) * 5
     hour = np.array([s.hour for s in start])
     tariff = np.where((hour >= 6) & (hour < 22), "day", "night")
-    power = np.round(g.gamma(2, 1.5, ROWS) * np.where(tariff == "day", 1.5, 0.8) + 0.1, 2)
+    power = np.round(g.gamma(2, 1.5, n) * np.where(tariff == "day", 1.5, 0.8) + 0.1, 2)
     energy = np.round(power * minutes / 60, 3)
     cost = np.round(energy * np.where(tariff == "day", 0.32, 0.24), 2)
     end = [s + timedelta(minutes=int(m)) for s, m in zip(start, minutes, strict=True)]
@@ -163,14 +161,14 @@ def _meter_impossible(texts: Texts) -> int:
     return wrong + off_grid + sum(float(power) <= 0 for power in texts["kW"])
 
 
-def payroll(g: np.random.Generator) -> Texts:
+def payroll(g: np.random.Generator, n: int) -> Texts:
     """Pay: gross = hours * rate, tax by a percentage, corrections in accounting brackets."""
-    rate, hours = np.round(g.gamma(9, 3, ROWS) + 12, 2), np.round(g.normal(38, 3, ROWS), 1)
-    share = g.choice([12, 22, 24, 32], ROWS)
+    rate, hours = np.round(g.gamma(9, 3, n) + 12, 2), np.round(g.normal(38, 3, n), 1)
+    share = g.choice([12, 22, 24, 32], n)
     gross = np.round(hours * rate, 2)
     tax = np.round(gross * share / 100, 2)
-    correction = np.round(g.normal(0, 40, ROWS), 2)
-    bonus = gross * 0.05 * g.lognormal(0, 0.4, ROWS)
+    correction = np.round(g.normal(0, 40, n), 2)
+    bonus = gross * 0.05 * g.lognormal(0, 0.4, n)
     return {
         "hours": [f"{h:.1f}" for h in hours],
         "rate": [*map(dollars, rate)],
@@ -236,6 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--budget", default="60s")
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--files", nargs="*", default=[*FILES])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/made_up.json"))
     arguments = parser.parse_args()
@@ -243,17 +242,17 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for name in arguments.files:
             with tempfile.TemporaryDirectory() as folder:
-                found.append(run(name, seed, arguments.budget, Path(folder)))
+                found.append(run(name, seed, arguments.budget, arguments.rows, Path(folder)))
             show(found[-1])
             arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def run(name: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:
+def run(name: str, seed: int, budget: str, rows: int, folder: Path) -> dict[str, Any]:
     """Make a file up, fit, sample and measure it through the command line."""
     file, real, fake = FILES[name], folder / "real.csv", folder / "fake.csv"
-    write(real, file.make(np.random.default_rng(seed)), file.separator)
+    write(real, file.make(np.random.default_rng(seed), rows), file.separator)
     told = command("fit", real, "--out", folder / "run", "--budget", budget, "--seed", seed)
-    command("sample", folder / "run", "-n", ROWS, "--seed", seed, "--out", fake)
+    command("sample", folder / "run", "-n", rows, "--seed", seed, "--out", fake)
     card = json.loads(command("measure", real, fake, "--json")[0])
     shown = ("column_shapes", "pair_trends")
     values = {name: card["measures"][name]["value"] for name in shown if name in card["measures"]}

@@ -72,3 +72,15 @@ def test_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for found in result.values():
         assert {"last", "distance, lowest", "distance, paired"} <= set(found["ratios"])
         assert min(found["ratios"].values()) >= 1  # the oracle has the lowest distances
+
+
+def test_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spelling, and what follows from the columns themselves, needs no training."""
+    quick = ("--files", "visits", "--budget", "2 steps", "--rows", "200")
+    result = run("made_up.py", tmp_path / "u.json", monkeypatch, *quick)
+    assert isinstance(result, list)
+    (found,) = result
+    assert (found["impossible"], found["spelling"]) == (0, 1.0)
+    pairs = found["correlations"]
+    assert [*pairs] == ["minutes, fee"]
+    assert all(-1 <= pair[side] <= 1 for pair in pairs.values() for side in ("real", "generated"))

@@ -42,9 +42,15 @@ class Cells:
 
     A batch is a float tensor (n, sum(sizes)) of rows of concatenated one-hot vectors, or of their
     relaxation: in each column's segment the entries are >= 0 and sum to 1.
+
+    Args:
+        sizes: the cells of each column.
+        ranks: for each cell of all columns, the share of the column's values below its middle; None
+            where cells have no order, or () where none have.
     """
 
     sizes: tuple[int, ...]
+    ranks: tuple[float | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ def packed(space: Space, pack: int) -> Space:
     if isinstance(space, Image):
         return Image(space.channels * pack, space.height, space.width)
     if isinstance(space, Cells):
-        return Cells(space.sizes * pack)
+        return Cells(space.sizes * pack, space.ranks * pack)
     return Vector(space.shape[0] * pack)
 
 

@@ -74,6 +74,16 @@ class Partition:
             shares[0] = self.missing
         return shares
 
+    @property
+    def ranks(self) -> list[float | None]:
+        """The share of the values below the middle of each cell; None for that of missing ones."""
+        middle = np.zeros(self.n_cells)
+        np.add.at(middle, self.cell, self.mass * (np.cumsum(self.mass) - self.mass / 2))
+        present = np.bincount(self.cell, self.mass, self.n_cells)
+        total = float(self.mass.sum())
+        pairs = zip(middle.tolist(), present.tolist(), strict=True)
+        return [m / (share * total) if share > 0 else None for m, share in pairs]
+
     def scaled(self, scale: float) -> Partition:
         """Return the partition of the values divided by `scale`."""
         low, high = self.extent

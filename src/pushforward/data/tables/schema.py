@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,8 +87,9 @@ class TableSchema(Schema):
 
     @cached_property
     def space(self) -> Cells:
-        """One categorical for each column."""
-        return Cells(tuple(column.partition.n_cells for column in self.columns))
+        """One categorical for each column; the cells of numbers have ranks."""
+        sizes = tuple(column.partition.n_cells for column in self.columns)
+        return Cells(sizes, tuple(chain.from_iterable(map(_cell_ranks, self.columns))))
 
     @cached_property
     def _codecs(self) -> dict[str, ColumnCodec]:
@@ -277,6 +279,12 @@ def _off_comb(values: Tensor, step: int, offset: int, scale: float) -> Tensor:
     """Return which values do not lie on a comb; a missing one does."""
     steps = (values * scale - offset) / step
     return (steps - steps.round()).abs() * step > OFF_GRID
+
+
+def _cell_ranks(column: ColumnCodec) -> list[float | None]:
+    """Return the ranks of a column's cells; the codes of categories have no order."""
+    p = column.partition
+    return p.ranks if column.kind == "numeric" else [None] * p.n_cells
 
 
 def _column_codes(column: CategoricalCodec, labels: Tensor | None) -> Floats:
