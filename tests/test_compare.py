@@ -429,3 +429,74 @@ def test_the_table_floor_keeps_marginals_and_breaks_pairs() -> None:
     correlation = np.corrcoef(fake["mean radius"], fake["mean area"])[0, 1]
     assert abs(correlation) < 4 / np.sqrt(500)
     assert np.corrcoef(real["mean radius"], real["mean area"])[0, 1] > 0.9
+
+
+# What fails in one model counts against it.
+
+
+class Dull(GAN):
+    """Generates one point alone."""
+
+    name: ClassVar[str] = "dull"
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return 0 * super().generate(z, c)
+
+
+def ratio_of_spreads(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    if float(y.std()) < 1e-6:
+        raise pf.MeasureError("the generated rows are all the same")
+    return Measurement("ratio_of_spreads", float((y.std(0) / x.std(0)).log().abs().sum()), null=0)
+
+
+def test_a_measure_that_fails_on_one_models_samples_counts_against_that_model(
+    tmp_path: Path,
+) -> None:
+    chosen: list[Any] = ["energy", ratio_of_spreads]
+    result = pf.compare("ring", ["gan", Dull], seeds=3, out=tmp_path, measures=chosen, **QUICK)
+    assert "PF103" in {f.code for f in result.findings if f.model == "dull"}
+    assert "PF103" not in {f.code for f in result.findings if f.model == "gan"}
+    lost = {x.model: x.mean for x in result.losses if x.measure == "ratio_of_spreads"}
+    assert lost.keys() <= {"gan", "dull"}
+    again = pf.Comparison.load(tmp_path)
+    assert again.to_json() == result.to_json()
+    notes = [card.notes for card in again.cards["dull"]["best"]]
+    assert all("all the same" in own[-1] for own in notes), "the reason stays"
+
+
+def test_a_measure_that_fails_on_real_rows_fails_before_training(tmp_path: Path) -> None:
+    with pytest.raises(pf.MeasureError, match="histogram_js"):
+        pf.compare(
+            np.random.default_rng(0).normal(size=(300, 3)),
+            ["vae"],
+            out=tmp_path,
+            measures=["histogram_js"],
+            **QUICK,
+        )
+    assert not list((tmp_path / "runs").glob("*/weights.safetensors"))
+
+
+def test_seeds_that_are_added_later_are_measured_as_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scorecard of another version is made again, so that old and new are never mixed."""
+    arguments: dict[str, Any] = {"out": tmp_path, "measures": ["energy"], **QUICK}
+    first = pf.compare("ring", ["vae"], seeds=1, **arguments)
+    assert "vae, seed 0: measuring" not in stages("ring", ["vae"], seeds=2, **arguments)
+    monkeypatch.setattr("pushforward.comparison.bench.version", lambda _: "99")
+    seen = stages("ring", ["vae"], seeds=2, **arguments)
+    assert {"vae, seed 0: measuring", "vae, seed 1: measuring", "measuring the references"} <= {
+        *seen
+    }
+    again = pf.Comparison.load(tmp_path)
+    assert again.cards["vae"]["best"][0].to_json() == first.cards["vae"]["best"][0].to_json()
+
+
+def test_findings_can_be_ignored(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, "measures": ["energy"], **QUICK}
+    first = pf.compare("ring", ["vae", "gan"], **arguments)
+    assert {"PF101", "PF201"} <= {finding.code for finding in first.findings}
+    second = pf.compare("ring", ["vae", "gan"], ignore=["pf201", "PF101"], **arguments)
+    assert not {"PF101", "PF201"} & {finding.code for finding in second.findings}
+    with pytest.raises(pf.ModelError, match=r"no finding has the code 'PF999'"):
+        pf.compare("ring", ["vae"], ignore=["PF999"], **arguments)
