@@ -204,7 +204,7 @@ MAKERS: dict[str, Callable[[Path], Pool]] = {
     "known ring": known_ring,
     "ring": lambda _: trained(pf.read("ring"), "gan", 200, 800),
     "wine": lambda _: trained(pf.read("wine"), "vae", 100, 400),
-    "digits": lambda _: trained(pf.read("digits"), "vae", 150, 600, width=32),
+    "digits": lambda _: trained(pf.read("digits"), "gan", 200, 800, width=32),
     "Adult, 5,000 rows": adult,
 }
 

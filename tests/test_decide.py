@@ -93,17 +93,28 @@ def test_what_votes_is_the_value_without_bias_or_saturation() -> None:
     assert scale.loss(measurement("classifier_test", 1.0, vote=0.7)) == pytest.approx(0.5)
 
 
-def test_losses_end_at_twice_the_floor() -> None:
+def test_beyond_the_floor_the_logarithm_counts() -> None:
     scale = scales(REFERENCES["ceiling"], REFERENCES["floor"])["energy"]
-    assert scale.loss(measurement("energy", 50.0)) == 2
-    assert scale.loss(measurement("energy", float("inf"))) == 2
+    assert scale.loss(measurement("energy", 5.0)) == pytest.approx(1 + np.log(5))
+    assert scale.loss(measurement("energy", 50.0)) == 4
+    assert scale.loss(measurement("energy", float("inf"))) == 4
+
+
+@pytest.mark.parametrize("value", [0.3, 3.0])
+def test_the_noise_of_the_rows_is_in_units_of_the_loss(value: float) -> None:
+    """What the loss changes by where the value changes by a draw, to first order."""
+    scale = scales(REFERENCES["ceiling"], REFERENCES["floor"])["energy"]
+    noisy = card({"energy": value}, noise=(1e-6, -2e-6, 0.0, 3e-6))
+    found = losses_by("energy", scale, [noisy])
+    moved = scale.loss(measurement("energy", value + 1e-6)) - scale.loss(noisy["energy"])
+    assert found.row_noise == pytest.approx((moved, -2 * moved, 0, 3 * moved), rel=1e-4)
 
 
 def test_a_missing_measure_counts_as_the_worst() -> None:
     whole = runs(2, spread=0.0)
     without = Scorecard({n: m for n, m in whole[0].items() if n != "energy"})
     scale = scales(REFERENCES["ceiling"], REFERENCES["floor"])["energy"]
-    assert losses_by("energy", scale, [whole[0], without, None]).by_seed == (0.5, 2.0, 2.0)
+    assert losses_by("energy", scale, [whole[0], without, None]).by_seed == (0.5, 4.0, 4.0)
 
 
 def test_a_measure_that_cannot_tell_the_floor_has_no_vote() -> None:
@@ -285,7 +296,7 @@ def test_a_diverged_run_counts_as_the_worst() -> None:
     assert codes(found, "a") == {"PF203"}
     assert found.recommendation.model is None
     energy = next(x for x in found.losses if (x.model, x.measure) == ("a", "energy"))
-    assert energy.mean == pytest.approx((4 * 0.1 + 2) / 5, abs=0.02)
+    assert energy.mean == pytest.approx((4 * 0.1 + 4) / 5, abs=0.02)
 
 
 def test_the_other_model_is_named_where_every_run_of_one_diverged() -> None:

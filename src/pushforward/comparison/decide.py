@@ -40,7 +40,7 @@ class MeanLoss:
         model: its name.
         measure: the measure's name.
         aspect: what it looks at.
-        mean: 0 is as good as real rows, 1 as bad as the floor, 2 the worst.
+        mean: 0 is as good as real rows, 1 as bad as the floor, 4 the worst.
         low: lower end of the interval; None where there is none, as with one seed.
         high: upper end, or None.
         votes: whether the measure has a vote.

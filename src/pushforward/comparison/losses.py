@@ -3,11 +3,13 @@ r"""Losses: how far models are from real rows, in units that are the same for al
 With the value c of the ceiling (other real rows), f of the floor (what anyone can reach), and v of
 a model,
 
-$$\ell = \mathrm{clip}\left(\frac{e(v) - e(c)}{e(f) - e(c)},\, 0,\, 2\right)$$
+$$r = \frac{e(v) - e(c)}{e(f) - e(c)}, \quad
+\ell = \begin{cases} 0 & r \le 0 \\ r & 0 < r \le 1 \\ \min(1 + \ln r, 4) & r > 1 \end{cases}$$
 
 where e is lower when better: the voting value, its negative where higher is better, and its
 distance from the ceiling's null where that is best. 0 is as good as real rows, or better, which is
-no better; 1 is as bad as the floor; from 2 on, models are equally bad.
+no better; 1 is as bad as the floor. Beyond it only the order of magnitude counts, so that one
+measure by which a model is far out does not drown the others of its aspect; 4 is the worst.
 
 Two kinds of chance are in a mean over the seeds of one model: that of the seeds (initial weights,
 batches, generated rows), and that of the test rows, which all models and seeds share.
@@ -26,7 +28,7 @@ from pushforward.measures.aspects import ASPECTS, NOT_ALONE
 
 Cards = Sequence[Scorecard | None]  # one a seed; None for a run that diverged
 
-WORST = 2.0  # the largest loss
+WORST = 4.0  # the largest loss: 20 times as far from real rows as the floor
 RESOLVED = 2.0  # standard errors by which floor and ceiling must differ
 
 
@@ -50,7 +52,10 @@ class Scale:
 
     def loss(self, measurement: Measurement) -> float:
         """Return the loss, between 0 and `WORST`."""
-        return min(max(self.excess(measurement) / self.unit, 0.0), WORST)
+        ratio = self.excess(measurement) / self.unit
+        if ratio <= 1:
+            return max(ratio, 0.0)
+        return min(1 + math.log(ratio), WORST) if math.isfinite(ratio) else WORST
 
     @property
     def unit(self) -> float:
@@ -61,6 +66,11 @@ class Scale:
     def resolved(self) -> bool:
         """Whether the test rows are enough to tell the floor from real rows."""
         return self.unit > RESOLVED * self.error and math.isfinite(self.unit)
+
+    def slope(self, measurements: Sequence[Measurement]) -> float:
+        """Return by how much the loss rises with the value, at the mean of some measurements."""
+        excess = fmean(self.excess(m) for m in measurements)
+        return 1 / max(self.unit, excess) if math.isfinite(excess) else 0.0
 
     def _badness(self, measurement: Measurement) -> float:
         value = measurement.voting_value
@@ -123,14 +133,14 @@ def row_error(measurement: Measurement) -> float:
 
 
 def losses_by(name: str, scale: Scale, cards: Cards) -> Losses:
-    """Return a model's losses by one measure; that of a run without it, or without a card, is 2."""
+    """Return a model's losses by one measure: the worst for a run without it, or without a card."""
     measured = [card for card in cards if card is not None and name in card]
     by_seed = tuple(
         WORST if card is None or name not in card else scale.loss(card[name]) for card in cards
     )
     if not measured:
         return Losses(by_seed)
-    share = len(measured) / len(cards) / scale.unit
+    share = len(measured) / len(cards) * scale.slope([card[name] for card in measured])
     draws = [card.row_noise[name] for card in measured if name in card.row_noise]
     if len(draws) == len(measured):
         return Losses(by_seed, tuple(share * fmean(d) for d in zip(*draws, strict=True)))

@@ -19,8 +19,9 @@ from pushforward.comparison.words import joined, measure_label
 from pushforward.measures.aspects import ASPECTS
 from pushforward.report.numbers import fixed, percent
 
-ENDS = (1.0, 1.5, WORST)  # where the axis may end; the first that holds every mark is taken
-TICKS = {0.0: "real rows", 1.0: "floor", WORST: "or more"}
+ENDS = (1.0, 1.75, 2.5, 3.4, WORST)  # of the axis; the first that holds every mark is taken
+TICKS = {0.0: "real rows", 1.0: "floor"}
+TICKS |= {1 + math.log(times): f"{times} × floor" for times in (2, 10)}
 UNRESOLVED = "on these test rows, they cannot tell the floor from real rows"
 ALONE = "by itself, it says nothing of a model: raking sets it"
 
