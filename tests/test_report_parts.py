@@ -165,8 +165,8 @@ def axis_to(mean: float, ends: tuple[float, float] | None = None) -> LossAxis:
 
 @pytest.mark.parametrize(
     ("mean", "ends", "end"),
-    [(0.4, None, 1.0), (1.0, None, 1.0), (0.9, (0.7, 1.1), 1.5), (1.2, None, 1.5),
-     (2.0, None, 2.0)],
+    [(0.4, None, 1.0), (1.0, None, 1.0), (0.9, (0.7, 1.1), 1.75), (1.2, None, 1.75),
+     (2.0, None, 2.5), (4.0, None, 4.0)],
 )  # fmt: skip
 def test_the_axis_ends_behind_every_mark(
     mean: float, ends: tuple[float, float] | None, end: float
