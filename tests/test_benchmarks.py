@@ -6,7 +6,9 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from read_tables import ADULT, SHARED
@@ -84,3 +86,59 @@ def test_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = found["correlations"]
     assert [*pairs] == ["minutes, fee"]
     assert all(-1 <= pair[side] <= 1 for pair in pairs.values() for side in ("real", "generated"))
+
+
+@pytest.fixture(scope="module")
+def decisions() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "benchmarks" / "decisions.py"))
+
+
+@pytest.fixture(scope="module")
+def pools(decisions: dict[str, Any]) -> dict[str, Any]:
+    """The scorecards that the benchmark measured."""
+    stored = decisions["read_pools"](ROOT / "benchmarks" / "results" / "decision-pools.json")
+    assert set(stored) == set(decisions["MAKERS"])
+    return dict(stored)
+
+
+def test_equal_models_are_recommended_in_at_most_five_percent(
+    decisions: dict[str, Any], pools: dict[str, Any]
+) -> None:
+    """50 comparisons of each pool, its vetoes lifted; at most 5 %, plus 3 binomial errors."""
+    found = [
+        decisions["unvetoed"](cards, pool.references) is not None
+        for pool in pools.values()
+        for models in (2, 3)
+        for cards in decisions["splits"](next(iter(pool.groups.values())), models, 5, 25)
+    ]
+    assert np.mean(found) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(found))
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "worse"),
+    [("ring", "longer", "base"), ("Adult, 5,000 rows", "longer", "base"),
+     ("known ring", "truth", "shrunk"), ("known Gaussian", "truth", "less correlated")],
+)  # fmt: skip
+def test_a_better_model_is_recommended_in_four_of_five(
+    decisions: dict[str, Any], pools: dict[str, Any], name: str, better: str, worse: str
+) -> None:
+    """20 comparisons with 5 seeds: at least 80 %, less 3 binomial errors, and never the other."""
+    drawn = decisions["pairs"](pools[name], better, worse, 5, 20)
+    named = [decisions["unvetoed"](cards, pools[name].references) for cards in drawn]
+    assert named.count(better) / 20 >= 0.8 - 3 * np.sqrt(0.8 * 0.2 / 20)
+    assert worse not in named
+
+
+def test_a_copier_is_never_recommended(decisions: dict[str, Any], pools: dict[str, Any]) -> None:
+    for pool in pools.values():
+        first = next(iter(pool.groups))
+        for cards in decisions["pairs"](pool, "copies", first, 5, 5):
+            assert decisions["ours"](cards, pool.references) != "copies"
+            assert decisions["copies_found"](cards, pool.references)
+
+
+def test_test_rows_are_no_reason_for_a_winner(decisions: dict[str, Any]) -> None:
+    """Two equally good generators: what looks at seeds alone names one of them, nearly always."""
+    (found,) = decisions["by_symmetry"](6).values()
+    assert found["ours"][0] == 0
+    assert found["seeds only"][0] >= 0.5
