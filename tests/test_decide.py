@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pushforward as pf
 from pushforward.comparison.decide import Decision, decide
+from pushforward.comparison.differences import beats
 from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.findings import CHECKS
 from pushforward.comparison.losses import Scale, losses_by, scales, voting_aspects
-from pushforward.measures import Measurement, Scorecard
+from pushforward.comparison.references import first_rows
+from pushforward.measures import Measurement, Scorecard, Scorer
 from pushforward.measures.aspects import ASPECTS
 
 BETTER = {"density": "null", **dict.fromkeys(("precision", "recall", "coverage"), "higher")}
@@ -128,6 +131,38 @@ def test_a_measure_that_cannot_tell_the_floor_has_no_vote() -> None:
     assert "joint structure" not in voting_aspects(measures)
     found = concluded(runs(), runs(), references=near).findings
     assert [f.code for f in found] == ["PF102"]
+
+
+def scorer_of(raw: Any) -> Callable[[Any], Scorecard]:
+    """Return what measures rows as they come in against test rows, as a comparison does."""
+    data = pf.read(raw)
+    scorer = Scorer(data, measures=["energy", "sliced_wasserstein", "coverage"])
+    test = first_rows(data.subset("test"), data.sizes["validation"])
+
+    def score(fake: Any) -> Scorecard:
+        rows = data.schema.encode(fake), None
+        return Scorecard(scorer.score(test, rows), (), scorer.row_noise(test, rows))
+
+    return score
+
+
+def test_of_three_gaussians_the_truth_is_found() -> None:
+    """Where the data are Gaussian, a Gaussian fit is as good as real rows, and no unit of losses.
+
+    The truth, one of 0.7 times its spread, and one of half: each beats those after it, 4 seeds.
+    """
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(3000, 3))
+    score = scorer_of(data)
+    references = {name: score(rng.normal(size=(300, 3))) for name in ("ceiling", "floor")}
+    cards = {
+        name: [score(factor * rng.normal(size=(300, 3))) for _ in range(4)]
+        for name, factor in (("half", 0.5), ("truth", 1.0), ("shrunk", 0.7))
+    }
+    found = decide(cards, references)
+    assert found.recommendation.model == "truth"
+    assert beats("shrunk", "half", found.differences)
+    assert [f.code for f in found.findings if f.model is None] == ["PF102"]
 
 
 def test_column_shapes_are_no_aspect_by_themselves() -> None:

@@ -133,7 +133,7 @@ def _mean_losses(
 ) -> Iterator[MeanLoss]:
     for model, own in cards.items():
         for name, scale in measures.items():
-            if scale.unit > 0:
+            if scale.usable:
                 losses = losses_by(name, scale, own)
                 low, high = mean_interval(losses) or (None, None)
                 aspect, votes = scale.ceiling.aspect, name in voting

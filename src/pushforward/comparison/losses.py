@@ -3,13 +3,14 @@ r"""Losses: how far models are from real rows, in units that are the same for al
 With the value c of the ceiling (other real rows), f of the floor (what anyone can reach), and v of
 a model,
 
-$$r = \frac{e(v) - e(c)}{e(f) - e(c)}, \quad
+$$r = \frac{e(v) - e(c)}{\max(e(f) - e(c),\, 2 s)}, \quad
 \ell = \begin{cases} 0 & r \le 0 \\ r & 0 < r \le 1 \\ \min(1 + \ln r, 4) & r > 1 \end{cases}$$
 
-where e is lower when better: the voting value, its negative where higher is better, and its
-distance from the ceiling's null where that is best. 0 is as good as real rows, or better, which is
-no better; 1 is as bad as the floor. Beyond it only the order of magnitude counts, so that one
-measure by which a model is far out does not drown the others of its aspect; 4 is the worst.
+where s is the standard error of the difference of ceiling and floor, and e is lower when better:
+the voting value, its negative where higher is better, and its distance from the ceiling's null
+where that is best. 0 is as good as real rows, or better, which is no better; 1 is as bad as the
+floor. Beyond it only the order of magnitude counts, so that one measure by which a model is far out
+does not drown the others of its aspect; 4 is the worst.
 
 Two kinds of chance are in a mean over the seeds of one model: that of the seeds (initial weights,
 batches, generated rows), and that of the test rows, which all models and seeds share.
@@ -59,13 +60,18 @@ class Scale:
 
     @property
     def unit(self) -> float:
-        """How far the floor is from the ceiling."""
-        return self.excess(self.floor)
+        """How far the floor is from the ceiling, or what the test rows can tell if that is more."""
+        return max(self.excess(self.floor), RESOLVED * self.error)
 
     @property
     def resolved(self) -> bool:
         """Whether the test rows are enough to tell the floor from real rows."""
-        return self.unit > RESOLVED * self.error and math.isfinite(self.unit)
+        return self.usable and self.excess(self.floor) > RESOLVED * self.error
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a unit at all."""
+        return 0 < self.unit < math.inf
 
     def slope(self, measurements: Sequence[Measurement]) -> float:
         """Return by how much the loss rises with the value, at the mean of some measurements."""
@@ -151,10 +157,16 @@ def losses_by(name: str, scale: Scale, cards: Cards) -> Losses:
 def voting_aspects(measures: Mapping[str, Scale]) -> dict[str, list[str]]:
     """Return the measures of each aspect that has a vote: those that tell the floor from real rows.
 
-    An aspect of which only `column_shapes` is left has none (see `NOT_ALONE`).
+    Where no measure of any aspect does, since the floor is as good as real rows, all have one. An
+    aspect of which only `column_shapes` is left has none (see `NOT_ALONE`).
     """
+    resolved = _by_aspect({name: scale for name, scale in measures.items() if scale.resolved})
+    usable = {name: scale for name, scale in measures.items() if scale.usable}
+    return resolved or _by_aspect(usable)
+
+
+def _by_aspect(measures: Mapping[str, Scale]) -> dict[str, list[str]]:
     aspects: dict[str, list[str]] = {aspect: [] for aspect in dict.fromkeys(ASPECTS.values())}
     for name, scale in measures.items():
-        if scale.resolved:
-            aspects.setdefault(scale.ceiling.aspect, []).append(name)
+        aspects.setdefault(scale.ceiling.aspect, []).append(name)
     return {aspect: own for aspect, own in aspects.items() if set(own) - set(NOT_ALONE)}

@@ -62,8 +62,8 @@ def _first(vetoes: Sequence[Finding]) -> Iterable[str]:
 def _nothing_votes(evidence: Evidence) -> str:
     rows = max((scale.ceiling.n for scale in evidence.scales.values()), default=0)
     return (
-        f"No recommendation: on {rows:,} test rows, no measure here tells the floor from real "
-        "rows. Either the floor is all that these data need, or there are too few of them."
+        f"No recommendation: on {rows:,} test rows, no measure here says how far anything is from "
+        "real rows. Bring more rows."
     )
 
 

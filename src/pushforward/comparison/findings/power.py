@@ -26,7 +26,15 @@ def few_seeds(evidence: Evidence) -> Iterator[Found]:
 def unresolved(evidence: Evidence) -> Iterator[Found]:
     """A measure that cannot tell the floor from real rows cannot tell models apart."""
     lost = [name for name, scale in evidence.scales.items() if not scale.resolved]
-    if lost:
+    voting = [name for names in evidence.aspects.values() for name in names]
+    if set(lost) & set(voting):
+        yield (
+            None,
+            "by no measure is the floor told from real rows, so that losses are in units of what "
+            "the test rows can tell.",
+            "Take the floor, unless you need a model; or bring more rows.",
+        )
+    elif lost:
         rows = max(evidence.scales[name].ceiling.n for name in lost)
         yield (
             None,
