@@ -374,7 +374,7 @@ def test_a_measure_that_some_lack_is_a_dash_and_the_worst_loss(tmp_path: Path) -
         del card._measurements["mmd"]
     result = replace(result)  # which decides again
     row = next(row for row in result.table.rows() if row[0].strip().startswith("mmd"))
-    assert row[1] == "– (2.00)"
+    assert row[1] == "– (4.00)"
 
 
 def test_a_comparison_prints_in_a_line(compared: Comparison) -> None:

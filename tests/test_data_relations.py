@@ -252,7 +252,7 @@ def test_files_made_up_afresh_come_back_possible_and_as_they_are_written(
     made_up = runpy.run_path(str(BENCHMARK))
     file = made_up["FILES"][name]
     source, target = tmp_path / "real.csv", tmp_path / "fake.csv"
-    real = file.make(rng(7))
+    real = file.make(rng(7), 600)
     made_up["write"](source, real, file.separator)
     run = str(tmp_path / "run")
     fit = ["fit", str(source), "--out", run, "--budget", "20 steps", "--device", "cpu"]

@@ -295,25 +295,25 @@ def test_privacy_has_no_vote_and_leaks_are_named() -> None:
 # --- one alarm from all tests ---
 
 
-def tested(*p_values: float | None) -> list[Measurement]:
+def with_p_values(*p_values: float | None) -> list[Measurement]:
     return [Measurement("", 0.5, p_value=p) for p in p_values]
 
 
 def test_the_alarm_is_corrected_for_tests_and_seeds() -> None:
     assert copying({}) is None
-    assert copying({"closest_record": tested(None)}) is None
-    one = copying({"closest_record": tested(0.02), "energy": tested(0.0001)})
+    assert copying({"closest_record": with_p_values(None)}) is None
+    one = copying({"closest_record": with_p_values(0.02), "energy": with_p_values(0.0001)})
     assert one is not None
     assert (one.measures, one.p_values) == (("closest_record",), {"closest_record": 0.02})
     # Three tests: 3 x 0.008 < 0.025 < 3 x 0.009.
-    both = {"exact_matches": tested(0.008), "closest_record": tested(0.009)}
-    found = copying(both | {"membership_inference": tested(1.0)})
+    both = {"exact_matches": with_p_values(0.008), "closest_record": with_p_values(0.009)}
+    found = copying(both | {"membership_inference": with_p_values(1.0)})
     assert found is not None
     assert found.measures == ("exact_matches",)
     assert list(found.p_values) == list(PRIVACY)
     # Two seeds: twice the mean of their p-values.
-    assert copying({"closest_record": tested(0.01, 0.01)}) is not None
-    assert copying({"closest_record": tested(0.01, 0.02)}) is None
+    assert copying({"closest_record": with_p_values(0.01, 0.01)}) is not None
+    assert copying({"closest_record": with_p_values(0.01, 0.02)}) is None
 
 
 def accused(copied: int, seed: int, seeds: int = 1) -> bool:
