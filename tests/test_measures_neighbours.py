@@ -217,8 +217,8 @@ def repeated() -> list[Scorecard]:
 
 
 # At a true coverage of 95 %, 200 repetitions hold the truth in fewer than 180 or more than 198 with
-# a probability of 0.1 % and 0.05 %. Where intervals are cut off at 1, near the truth, only their lower
-# ends miss: at 97.5 %, 199 or 200 have a probability of 4 %.
+# a probability of 0.1 % and 0.05 %. Where intervals are cut off at 1, near the truth, only their
+# lower ends miss: at 97.5 %, 199 or 200 have a probability of 4 %.
 @pytest.mark.parametrize("name", list(MEASURES))
 def test_intervals_hold_the_expectation_at_these_sizes(
     repeated: list[Scorecard], name: str
