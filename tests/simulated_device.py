@@ -162,11 +162,9 @@ def scored(data: pf.Dataset, measures: list[str], device: str | torch.device) ->
         (r, None if labels is None else labels[r]) for r in torch.arange(2 * half).split(half)
     ]
     real, fake = ((rows[r], codes) for r, codes in halves)
-    return (
-        pf.measures.Scorer(data, measures=measures, device=device)
-        .score(real, fake)
-        .to_json()["measures"]
-    )
+    scorer = pf.measures.Scorer(data, measures=measures, device=device)
+    found: dict[str, Any] = scorer.score(real, fake).to_json()["measures"]
+    return found
 
 
 def main() -> None:
