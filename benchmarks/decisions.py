@@ -10,6 +10,7 @@
    recommended is a false claim. Vetoes are lifted, since they would hide it.
 3. Better models: runs of the longer training, or of the truth, against the others.
 4. Copies: the generator that gives training rows away must not be recommended.
+   2 and 3 with 5 seeds are repeated for `matters=0`, where any difference counts.
 5. Equal by symmetry: two generators with errors of opposite sign are equally good, but not on one
    set of test rows. With many seeds, intervals that do not cover the rows claim a difference.
 
@@ -227,10 +228,26 @@ def rates(pool: Pool, repeats: int) -> dict[str, Any]:
             drawn = list(pairs(pool, better, worse, seeds, min(repeats, CURVE_REPEATS)))
             case = f"{better} against {worse}, {seeds} seeds"
             found |= right_and_wrong(case, drawn, pool, better, worse)
+    found |= if_any_matters(pool, repeats)
     drawn = list(pairs(pool, "copies", first, 5, repeats))
     found["copies, 5 seeds: recommended"] = both(drawn, pool, partial(eq, "copies"), ours)
     vetoed = [copies_found(cards, pool.references) for cards in drawn]
     found["copies, 5 seeds: found"] = {"ours": share(vetoed)}
+    return found
+
+
+def if_any_matters(pool: Pool, repeats: int) -> dict[str, Any]:
+    """Return false and right recommendations with 5 seeds, `matters=0`."""
+    first, *others = (group for group in pool.groups if group != "copies")
+    equal = list(splits(pool.groups[first], 2, 5, repeats))
+    case = "2 equal models, 5 seeds, matters=0: one recommended"
+    found = {case: {"ours": share([any_difference(c, pool.references) is not None for c in equal])}}
+    for other in others:
+        better, worse = (other, first) if other == "longer" else (first, other)
+        drawn = list(pairs(pool, better, worse, 5, min(repeats, CURVE_REPEATS)))
+        named = [any_difference(cards, pool.references) for cards in drawn]
+        case = f"{better} over {worse}, 5 seeds, matters=0: right"
+        found[case] = {"ours": share([model == better for model in named])}
     return found
 
 
@@ -264,6 +281,11 @@ def ours(cards: Mapping[str, Cards], references: Mapping[str, Scorecard]) -> str
 def unvetoed(cards: Mapping[str, Cards], references: Mapping[str, Scorecard]) -> str | None:
     """Return the model that would be recommended if nothing were vetoed."""
     return decide(cards, references, ignore=VETOES).recommendation.model
+
+
+def any_difference(cards: Mapping[str, Cards], references: Mapping[str, Scorecard]) -> str | None:
+    """Return the model that would be recommended if any difference mattered, however small."""
+    return decide(cards, references, matters=0, ignore=VETOES).recommendation.model
 
 
 def copies_found(cards: Mapping[str, Cards], references: Mapping[str, Scorecard]) -> bool:

@@ -16,7 +16,7 @@ from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.references import floor_rows
 from pushforward.comparison.result import Comparison, Scorecards
-from pushforward.comparison.samples import Samples
+from pushforward.comparison.samples import KeptSamples
 from pushforward.data import Dataset
 from pushforward.families.panels import Panel
 from pushforward.files import write_json
@@ -98,7 +98,7 @@ def fabricate(
         source: floor_rows(data, 40, torch.Generator().manual_seed(i))
         for i, source in enumerate(("real", *MODELS, "floor"))
     }
-    samples = Samples(data, files, sources["real"], example_rows)
+    samples = KeptSamples(data, files, sources["real"], example_rows)
     for source, rows in sources.items():
         samples.keep(source, lambda rows=rows: rows)  # type: ignore[misc]  # binds each source's
     for model in MODELS:

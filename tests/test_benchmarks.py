@@ -85,7 +85,8 @@ def test_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["impossible"], found["spelling"]) == (0, 1.0)
     pairs = found["correlations"]
     assert [*pairs] == ["minutes, fee"]
-    assert all(-1 <= pair[side] <= 1 for pair in pairs.values() for side in ("real", "generated"))
+    # fee = 3 * minutes is computed, up to the rounding of the minutes
+    assert pairs["minutes, fee"]["generated"] > 0.999
 
 
 @pytest.fixture(scope="module")

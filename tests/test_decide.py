@@ -13,7 +13,7 @@ import pytest
 import pushforward as pf
 from pushforward.comparison.decide import Decision, decide
 from pushforward.comparison.differences import beats
-from pushforward.comparison.facts import RunFacts
+from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.findings import CHECKS
 from pushforward.comparison.losses import Scale, losses_by, scales, voting_aspects
 from pushforward.comparison.references import first_rows
@@ -351,6 +351,18 @@ def test_a_code_that_is_not_used(rate: float | None, collapsed: bool) -> None:
     found = with_facts(replace(TRAINED, rate=rate))
     assert codes(found, "a") == ({"PF205"} if collapsed else set())
     assert found.recommendation.model == "a"
+
+
+@pytest.mark.parametrize("beta", [0.5, 4.0])
+def test_the_rate_is_counted_in_nats_whatever_its_weight(beta: float) -> None:
+    fitted = pf.fit("ring", "vae", budget="20 steps", beta=beta)
+    last = [r["terms"] for r in fitted.history if r["step"] >= 18 and r["terms"]]
+    nats = np.mean([terms["elbo.rate"] for terms in last]) / beta
+    assert facts_of(fitted).rate == pytest.approx(nats)
+
+
+def test_a_rate_that_is_not_weighed_says_nothing() -> None:
+    assert facts_of(pf.fit("ring", "vae", budget="5 steps", beta=0.0)).rate is None
 
 
 @pytest.mark.parametrize(("rate", "small"), [(0.9, True), (1.5, False)])

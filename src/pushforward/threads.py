@@ -1,9 +1,9 @@
-"""Threads wait passively, so that a neighbour on the same machine does not slow a run tenfold.
+"""Threads wait passively, so that a neighbour on the same machine slows a run as little as can be.
 
 The threads of one step meet hundreds of times, and by default OpenMP's spin while they wait for the
 last. That is fastest on a machine of one's own. As soon as another process takes a core, whole time
-slices are spun away: a VAE's step took 2,400 ms that takes 55 ms with threads that sleep, and 28 ms
-in one thread.
+slices are spun away, and a step takes three times as long. Threads that sleep are slower by up to
+two fifths alone, and hardly slower beside a neighbour (`benchmarks/threads.py`).
 
 How threads wait is read from the environment when torch is loaded. So it is set when `pushforward`
 is imported before torch, unless the user has set it. Where torch came first and its threads spin,

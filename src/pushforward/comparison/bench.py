@@ -21,7 +21,7 @@ from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
-from pushforward.comparison.samples import Samples
+from pushforward.comparison.samples import KeptSamples
 from pushforward.data import Dataset
 from pushforward.data.schema import DataKind
 from pushforward.errors import DivergedError
@@ -110,7 +110,7 @@ class Bench:
         self.device, self.progress = device, progress
         sizes = (data.sizes["test"], data.sizes["validation"], TEST_ROWS)
         self.test = first_rows(data.subset("test"), min(sizes))  # as many as the ceiling has
-        self.samples = Samples(data, folder, self.test, example_rows)
+        self.samples = KeptSamples(data, folder, self.test, example_rows)
 
     @cached_property
     def scorer(self) -> Scorer:

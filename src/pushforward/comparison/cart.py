@@ -46,10 +46,10 @@ def cart_rows(data: Dataset, n: int, generator: torch.Generator) -> LabelledRows
     assert isinstance(data.schema, TableSchema)
     rows, labels = _training_rows(data, generator)
     columns = [
-        Column.of(rows[:, j].numpy(), numeric=codec.kind == "numeric")
+        TreeColumn.of(rows[:, j].numpy(), numeric=codec.kind == "numeric")
         for j, codec in enumerate(data.schema.columns)
     ]
-    classes = [] if labels is None else [Column.of(labels.double().numpy(), numeric=False)]
+    classes = [] if labels is None else [TreeColumn.of(labels.double().numpy(), numeric=False)]
     seed = int(torch.randint(2**31, (1,), generator=generator))
     drawn = draw_columns([*classes, *columns], n, np.random.default_rng(seed))
     picked = torch.from_numpy(drawn[:, len(classes) :])
@@ -65,7 +65,7 @@ def _training_rows(data: Dataset, generator: torch.Generator) -> LabelledRows:
 
 
 @dataclass(frozen=True)
-class Column:
+class TreeColumn:
     """A column of the training rows.
 
     Args:
@@ -81,13 +81,13 @@ class Column:
     numeric: bool
 
     @classmethod
-    def of(cls, values: Floats, *, numeric: bool) -> Column:
+    def of(cls, values: Floats, *, numeric: bool) -> TreeColumn:
         """Return the column of these numbers, NaN where missing."""
         distinct, codes = np.unique(values, return_inverse=True)  # NaN is one value, the last
         return cls(codes.astype(np.int64), len(distinct), np.isnan(values), numeric)
 
 
-def draw_columns(columns: Sequence[Column], n: int, rng: np.random.Generator) -> Ints:
+def draw_columns(columns: Sequence[TreeColumn], n: int, rng: np.random.Generator) -> Ints:
     """Return, for each of n generated rows and each column, the training row of its value."""
     drawn = np.empty((n, len(columns)), dtype=np.int64)
     drawn[:, 0] = rng.integers(len(columns[0].codes), size=n)
@@ -97,7 +97,7 @@ def draw_columns(columns: Sequence[Column], n: int, rng: np.random.Generator) ->
 
 
 def _draw_given(
-    before: Sequence[Column], column: Column, drawn: Ints, rng: np.random.Generator
+    before: Sequence[TreeColumn], column: TreeColumn, drawn: Ints, rng: np.random.Generator
 ) -> Ints:
     """Return the training rows (n,) whose values a column takes, given the columns before it."""
     if column.size == 1:
@@ -116,7 +116,7 @@ def _tree(target: Any, seed: int) -> Any:
     return tree(min_samples_leaf=MIN_LEAF, random_state=seed)
 
 
-def _ranks(column: Column) -> Floats:
+def _ranks(column: TreeColumn) -> Floats:
     """Return ranks in units of their deviation, and beside them whether values are missing."""
     below = np.cumsum(np.bincount(column.codes)) - np.bincount(column.codes) / 2
     ranks = below[column.codes]
@@ -126,7 +126,7 @@ def _ranks(column: Column) -> Floats:
     return np.stack([values / (values.std() or 1.0) for values in outputs], axis=1)
 
 
-def _classes(column: Column) -> Ints:
+def _classes(column: TreeColumn) -> Ints:
     """Return the codes, those of rare categories as one where there are too many."""
     if column.size <= MAX_CLASSES:
         return column.codes
@@ -136,13 +136,13 @@ def _classes(column: Column) -> Ints:
     return place[column.codes]
 
 
-def _feature(column: Column, target: Any) -> NDArray[np.float32]:
+def _feature(column: TreeColumn, target: Any) -> NDArray[np.float32]:
     """Return what a tree splits: the order of numbers, and of categories that of the target."""
     places = column.codes if column.numeric else _places(column, target)[column.codes]
     return places.astype(np.float32)
 
 
-def _places(column: Column, target: Any) -> Floats:
+def _places(column: TreeColumn, target: Any) -> Floats:
     """Return the categories' places along the direction in which the target's means vary most.
 
     Categories with fewer rows than a leaf stand at the mean of all: theirs would be noise.
@@ -154,7 +154,7 @@ def _places(column: Column, target: Any) -> Floats:
     return np.asarray(means @ direction)
 
 
-def _sums(column: Column, target: Any) -> Floats:
+def _sums(column: TreeColumn, target: Any) -> Floats:
     """Return the sums (categories, outputs) of a target's outputs; of classes, how many rows."""
     if target.dtype.kind == "i":
         width = int(target.max()) + 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pushforward.comparison.contrasts import MATTERS, mean_interval
 from pushforward.comparison.differences import Difference, differences_of, find_leader
 from pushforward.comparison.facts import RunFacts
-from pushforward.comparison.findings import COPIES, Evidence, Finding, find
+from pushforward.comparison.findings import CHECKS, COPIES, Evidence, Finding, find
 from pushforward.comparison.folder import CEILING, FLOOR
 from pushforward.comparison.losses import (
     Cards,
@@ -98,8 +98,8 @@ def decide(
     evidence = Evidence(
         list(cards), seeds, cards, facts or {}, references, measures, aspects, losses
     )
-    copying = {finding.model for finding in find(evidence, ignore) if finding.code == COPIES}
-    leader = find_leader(list(cards), differences, {model for model in copying if model})
+    copying = [] if COPIES in ignore else CHECKS[COPIES](evidence)
+    leader = find_leader(list(cards), differences, {f.model for f in copying if f.model})
     evidence = replace(evidence, leader=leader)
     found = find(evidence, ignore)
     voting = {name for names in aspects.values() for name in names}

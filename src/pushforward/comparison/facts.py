@@ -22,7 +22,8 @@ class RunFacts:
         diverged: why training ended early; empty where it did not.
         checks: the steps at which validation rows were looked at.
         distances: the energy distance to validation rows at these steps.
-        rate: nats that the code carries, the mean over the last tenth; None for a model without.
+        rate: nats that the code carries, the mean over the last tenth; None for a model without, or
+            one that does not weigh them.
         independent: whether columns are independent given the code.
     """
 
@@ -56,13 +57,16 @@ def facts_of(fitted: Fitted) -> RunFacts:
         fitted.diverged or "",
         tuple(r["step"] for r in checks),
         tuple(r["validation"] for r in checks),
-        _rate(fitted.history, steps),
+        _rate(fitted.history, steps, getattr(fitted.model, "beta", 1.0)),
         getattr(likelihood, "independent", True),
     )
 
 
-def _rate(history: Sequence[Mapping[str, Any]], steps: int) -> float | None:
-    """Return the mean of the term `rate`, in whichever turn it is, over the last steps."""
+def _rate(history: Sequence[Mapping[str, Any]], steps: int, beta: float) -> float | None:
+    """Return the nats in the code, the mean over the last steps of the term `rate` of any turn.
+
+    The term is beta times them (Higgins et al. 2017), and says nothing of them where that is 0.
+    """
     last = [r["terms"] for r in history if r["step"] >= (1 - LAST) * steps]
     rates = [v for terms in last for name, v in terms.items() if name.endswith(".rate")]
-    return fmean(rates) if rates else None
+    return fmean(rates) / beta if rates and beta > 0 else None

@@ -25,7 +25,7 @@ from statistics import fmean
 
 from pushforward.measures import Measurement, Scorecard
 from pushforward.measures._intervals import Z
-from pushforward.measures.aspects import ASPECTS, NOT_ALONE
+from pushforward.measures.aspects import NOT_ALONE, in_order
 
 Cards = Sequence[Scorecard | None]  # one a seed; None for a run that diverged
 
@@ -166,7 +166,6 @@ def voting_aspects(measures: Mapping[str, Scale]) -> dict[str, list[str]]:
 
 
 def _by_aspect(measures: Mapping[str, Scale]) -> dict[str, list[str]]:
-    aspects: dict[str, list[str]] = {aspect: [] for aspect in dict.fromkeys(ASPECTS.values())}
-    for name, scale in measures.items():
-        aspects.setdefault(scale.ceiling.aspect, []).append(name)
+    of = {name: scale.ceiling.aspect for name, scale in measures.items()}
+    aspects = {a: [name for name, own in of.items() if own == a] for a in in_order(of.values())}
     return {aspect: own for aspect, own in aspects.items() if set(own) - set(NOT_ALONE)}

@@ -27,7 +27,7 @@ GRID = 120  # the true density in the plane is evaluated on GRID x GRID points
 
 
 @dataclass(frozen=True)
-class Samples:
+class KeptSamples:
     """What the report shows of each source.
 
     Args:

@@ -15,7 +15,7 @@ from pushforward.comparison.decide import MeanLoss
 from pushforward.comparison.folder import CEILING
 from pushforward.comparison.words import measure_label
 from pushforward.measures import Scorecard
-from pushforward.measures.aspects import ASPECTS
+from pushforward.measures.aspects import in_order
 
 ARROWS = {"lower": "↓", "higher": "↑", "null": "→ null"}  # where better values lie
 NO_VOTE = "without a vote"
@@ -52,7 +52,7 @@ class ComparisonTable:
 
     def rows(self) -> list[list[str]]:
         """Return one row for each measure, the names of the aspects between them."""
-        order = [*dict.fromkeys(ASPECTS.values()), "own", ""]
+        order = in_order(map(self._aspect, self.references[CEILING]))
         names = sorted(self.references[CEILING], key=lambda name: order.index(self._aspect(name)))
         return [row for own in groupby(names, self._aspect) for row in self._group(*own)]
 

@@ -21,7 +21,7 @@ from pushforward.data.images import ImageSchema
 from pushforward.data.numeric import Ints, to_numpy
 from pushforward.data.pixel_range import clip_to, given_range
 from pushforward.data.raw_data import RawData
-from pushforward.data.reading import Reading
+from pushforward.data.reading import ReadCall
 from pushforward.data.schema import ClassCondition, Dataset, Schema, SplitName
 from pushforward.data.sources import MAX_ROWS_IN_MEMORY, load_source
 from pushforward.data.split import digest, folder_split, grouped_split
@@ -111,7 +111,7 @@ def read(
         DataError: the data cannot be read, or an argument does not fit them.
     """
     parsed = None if constraints is None else tuple(parse(constraints))
-    reading = Reading.of(source, locals() | {"constraints": parsed}, DEFAULTS)
+    reading = ReadCall.of(source, locals() | {"constraints": parsed}, DEFAULTS)
     if isinstance(source, Dataset):
         _refuse_arguments(reading)
         return source
@@ -168,7 +168,7 @@ def schema_from_json(data: Mapping[str, Any]) -> Schema:
         raise DataError(f"{msg}; read the data again") from None
 
 
-def _refuse_arguments(reading: Reading) -> None:
+def _refuse_arguments(reading: ReadCall) -> None:
     """Raise DataError for an argument of `read` beside a data set that is already read."""
     if reading.arguments:
         given = ", ".join(f"{name}=" for name in reading.arguments)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadCall:
     """The source and the arguments of a call of `read`.
 
     Args:
@@ -21,7 +21,7 @@ class Reading:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, source: Any, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Reading:
+    def of(cls, source: Any, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> ReadCall:
         """Return what was given that differs from the default."""
         named = str(source) if isinstance(source, str | Path) else None
         differing = {

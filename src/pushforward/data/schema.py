@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pushforward.data.reading import Reading
+from pushforward.data.reading import ReadCall
 from pushforward.space import Space
 
 DataKind = Literal["table", "image", "array"]
@@ -154,7 +154,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     log_density: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
     streamed: StreamedRows | None = None
-    reading: Reading = field(default=Reading(), compare=False)
+    reading: ReadCall = field(default=ReadCall(), compare=False)
 
     def __len__(self) -> int:
         return len(self.rows) if self.streamed is None else self.streamed.total

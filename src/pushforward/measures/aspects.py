@@ -13,6 +13,7 @@ merit, and a bad one is a finding of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 Aspect = Literal["marginals", "joint structure", "fidelity", "coverage", "use", "own"]
@@ -33,3 +34,12 @@ ASPECTS: dict[str, Aspect] = {name: aspect for aspect, own in MEMBERS.items() fo
 # Raking brings the marginals of generated tables to those of the training rows: after it, this
 # measure says nothing of the model, so it is no aspect by itself.
 NOT_ALONE = ("column_shapes",)
+
+
+def in_order(aspects: Iterable[str]) -> list[str]:
+    """Return aspects, each once, in the order in which everything lists them: as above, own last.
+
+    What has no aspect comes behind all.
+    """
+    present = set(aspects)
+    return [aspect for aspect in (*MEMBERS, OWN, "") if aspect in present]

@@ -34,7 +34,7 @@ class AspectRow:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelPair:
     """Two models, aspect by aspect."""
 
     first: str
@@ -42,15 +42,14 @@ class Pair:
     rows: list[AspectRow]
 
 
-def pairs(comparison: Comparison) -> list[Pair]:
+def pairs(comparison: Comparison) -> list[ModelPair]:
     """Return every pair of models, those with the recommended one first."""
     own = comparison.differences
     names = list(dict.fromkeys((d.first, d.second) for d in own))
     names.sort(key=lambda pair: comparison.recommendation.model not in pair)
     reach = _reach(own)
-    return [
-        Pair(*pair, [_row(d, reach) for d in own if (d.first, d.second) == pair]) for pair in names
-    ]
+    rows = {pair: [_row(d, reach) for d in own if (d.first, d.second) == pair] for pair in names}
+    return [ModelPair(*pair, of_pair) for pair, of_pair in rows.items()]
 
 
 def _reach(differences: Sequence[Difference]) -> float:

@@ -14,7 +14,7 @@ from pushforward.comparison.folder import FLOOR, REAL, ComparisonFolder, of_this
 from pushforward.comparison.result import Comparison
 from pushforward.comparison.summaries import TableSummary
 from pushforward.data import Schema, schema_from_json
-from pushforward.data.reading import Reading
+from pushforward.data.reading import ReadCall
 from pushforward.families.panels import Panel
 from pushforward.files import read_json, read_tensors
 from pushforward.runs.folder import Json
@@ -76,7 +76,7 @@ class FolderContents:
 
     comparison: Comparison
     description: Json  # of the data, the models' sources, and the choice of measures
-    reading: Reading
+    reading: ReadCall
     schema: Schema
     runs: dict[str, list[Run]]
     samples: dict[str, SampleRows]  # of images and arrays
@@ -113,7 +113,7 @@ def read_folder(path: Path) -> FolderContents:
     schema = folder.run(comparison.models[0], comparison.seeds[0]).schema
     description = read_json(folder.comparison)
     with of_this_version(folder.comparison):
-        reading = Reading(**description["reading"])
+        reading = ReadCall(**description["reading"])
     return FolderContents(
         comparison,
         description,

@@ -6,7 +6,7 @@ The axis is drawn by HTML and CSS alone: where marks lie is a percentage of its 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -16,7 +16,7 @@ from pushforward.comparison.folder import CART
 from pushforward.comparison.losses import WORST, Scale, losses_by, scales
 from pushforward.comparison.result import Comparison
 from pushforward.comparison.words import joined, measure_label
-from pushforward.measures.aspects import ASPECTS
+from pushforward.measures.aspects import in_order
 from pushforward.report.numbers import fixed, percent
 
 ENDS = (1.0, 1.75, 2.5, 3.4, WORST)  # of the axis; the first that holds every mark is taken
@@ -87,7 +87,7 @@ class LossAxis:
 
     Args:
         groups: of measures.
-        undrawn: the measures without a scale, as their floor is no worse than real rows.
+        undrawn: the measures without a unit, as nothing is known of their noise.
     """
 
     groups: list[LossGroup]
@@ -123,8 +123,9 @@ def loss_axis(comparison: Comparison, colours: Mapping[str, str]) -> LossAxis:
     voting = {own.measure: own.aspect for own in comparison.losses if own.votes}
     silent = [name for name in rows if name not in voting]
     reasons = {name: ALONE if measures[name].resolved else UNRESOLVED for name in silent}
-    groups = [LossGroup(*group) for group in _grouped(rows, voting)]
-    groups += [LossGroup("without a vote", own, why) for why, own in _grouped(rows, reasons)]
+    groups = [LossGroup(*group) for group in _grouped(rows, voting, in_order(voting.values()))]
+    whys = dict.fromkeys(reasons.values())
+    groups += [LossGroup("without a vote", own, why) for why, own in _grouped(rows, reasons, whys)]
     undrawn = [measure_label(name) for name in measures if name not in rows]
     return LossAxis(groups, joined(undrawn) if undrawn else "")
 
@@ -139,17 +140,11 @@ def _row(name: str, scale: Scale, comparison: Comparison, colours: Mapping[str, 
     return LossRow(measure_label(name), marks)
 
 
-def aspect_order(aspects: Sequence[str]) -> list[str]:
-    """Return aspects, each once, in the order in which everything lists them."""
-    order = dict.fromkeys([*ASPECTS.values(), *aspects])
-    return [aspect for aspect in order if aspect in aspects]
-
-
 def _grouped(
-    rows: Mapping[str, LossRow], groups: Mapping[str, str]
+    rows: Mapping[str, LossRow], groups: Mapping[str, str], order: Iterable[str]
 ) -> Iterator[tuple[str, list[LossRow]]]:
-    """Yield the rows of each group, given the group of some measures."""
-    for group in aspect_order(list(groups.values())):
+    """Yield the rows of each group, in this order, given the group of some measures."""
+    for group in order:
         yield group, [rows[name] for name, own in groups.items() if own == group]
 
 

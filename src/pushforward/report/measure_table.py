@@ -9,8 +9,8 @@ from statistics import fmean
 from pushforward.comparison.result import Comparison
 from pushforward.comparison.words import measure_label
 from pushforward.measures import Measurement, Scorecard
+from pushforward.measures.aspects import in_order
 from pushforward.report.figures import TextTable
-from pushforward.report.loss_axis import aspect_order
 from pushforward.report.numbers import decimals_for, fixed, half_interval, significant
 from pushforward.runs import Checkpoint
 
@@ -49,7 +49,7 @@ def rows(comparison: Comparison, checkpoint: Checkpoint) -> list[MeasureRow]:
     cards = [comparison.cards[model][checkpoint] for model in comparison.models]
     every = [*(card for by_seed in cards for card in by_seed), *comparison.references.values()]
     aspects = {name: m.aspect for card in every for name, m in card.items() if m.aspect}
-    order = aspect_order(list(aspects.values()))
+    order = in_order(aspects.values())
     names = sorted(aspects, key=lambda name: order.index(aspects[name]))
     return [_row(name, cards, comparison.references) for name in names]
 

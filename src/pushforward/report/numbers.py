@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from statistics import stdev
 
-from scipy import stats
+from pushforward.comparison.contrasts import mean_interval
+from pushforward.comparison.losses import Losses
 
 MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -80,5 +80,5 @@ def p_value(value: float) -> str:
 
 def half_interval(values: Sequence[float]) -> float | None:
     """Return half of Student's 95 % interval of the mean; None for fewer than two values."""
-    n = len(values)
-    return float(stats.t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n) if n > 1 else None
+    ends = mean_interval(Losses(tuple(values)))
+    return None if ends is None else (ends[1] - ends[0]) / 2

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from pushforward.comparison.contrasts import MATTERS
-from pushforward.data.reading import Reading
+from pushforward.data.reading import ReadCall
 from pushforward.report.figures import TextTable
 from pushforward.report.folder import FolderContents, Run
 from pushforward.report.numbers import duration, memory, quantity
@@ -145,14 +145,14 @@ def _data(contents: FolderContents) -> str:
     return f"pf.read({', '.join([source, *arguments])})" if arguments else source
 
 
-def _only_python(reading: Reading) -> str:
+def _only_python(reading: ReadCall) -> str:
     """Return what of a reading no command line can repeat, in words; empty where all can be."""
     lacking = [f"{n}=" for n in reading.arguments if n not in {*FLAGS, *OF_NO_DATA}]
     lacking += ["metadata="] * isinstance(reading.arguments.get("metadata"), Mapping)
     return ", ".join([*["data in memory"] * (reading.source is None), *lacking])
 
 
-def _reading_flags(reading: Reading) -> Iterator[str]:
+def _reading_flags(reading: ReadCall) -> Iterator[str]:
     """Yield the options of the command line that read the data as they were read."""
     for name, value in reading.arguments.items():
         if name in FLAGS:

@@ -19,10 +19,8 @@ from pushforward.measures.tables._columns import (
     read,
     some,
 )
-from pushforward.measures.tables._relative import CLASSES, relative
+from pushforward.measures.tables._relative import CLASSES, RESAMPLES, relative
 from pushforward.measures.tables._tasks import Task, classes_of, task_of
-
-RESAMPLES = 200  # bootstrap samples of the test rows
 
 
 def utility(
@@ -42,6 +40,17 @@ def utility(
 
     $$R^2 = 1 - \sum_i (t_i - \hat t_i)^2 / \sum_i (t_i - \bar t)^2$$
 
+    Without a target, the value is the mean over columns of what generated rows are worth, relative
+    to real ones (after
+    the *global utility* of TabStruct, whose scores are others):
+
+    $$\frac1C \sum_c \max(0, R^2_c(y)) / R^2_c(train)$$
+
+    Here small random forests learn, and the R² of a category is that of the probabilities of its
+    classes (Brier's skill score), so that 0 is chance for every column. Columns that real rows do
+    not predict better than chance (by two standard errors) are left out; they are the same for all
+    generators.
+
     Args:
         x: the real table to test on: rows that no generator has seen.
         y: the generated table to train on.
@@ -51,16 +60,6 @@ def utility(
             classes (of more than 20 such columns, 20 at random).
         limit: maximum rows of each table (None: all); the rest is left out at random.
         seed: of the trees, the halves, the bootstrap and left-out rows.
-
-    Without a target, the value is the mean over columns of what generated rows are worth, relative
-    to real ones (the *global utility* of TabStruct):
-
-    $$\frac1C \sum_c \max(0, R^2_c(y)) / R^2_c(train)$$
-
-    Here small random forests learn, and the R² of a category is that of the probabilities of its
-    classes (Brier's skill score), so that 0 is chance for every column. TabStruct divides balanced
-    accuracies and errors, for which chance is not 0. Columns that real rows do not predict better
-    than chance (by two standard errors) are left out; they are the same for all generators.
 
     Returns:
         With a target, the null is the score of the same model trained on real rows. The interval is
