@@ -20,6 +20,7 @@ from comparisons import CEILING, FLOOR, MODELS, SEEDS, VALUES, Page, fabricate, 
 from pushforward.comparison import result as results
 from pushforward.comparison.compare import compare, find_models, list_seeds, share_options
 from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.losses import WORST
 from pushforward.comparison.references import floor_rows, gaussian_draws
 from pushforward.comparison.result import Comparison
 from pushforward.files import digest, read_tensors
@@ -457,7 +458,7 @@ def test_a_measure_that_fails_on_one_models_samples_counts_against_that_model(
     assert "PF103" in {f.code for f in result.findings if f.model == "dull"}
     assert "PF103" not in {f.code for f in result.findings if f.model == "gan"}
     lost = {x.model: x.mean for x in result.losses if x.measure == "ratio_of_spreads"}
-    assert lost["gan"] < lost["dull"] == 4
+    assert lost["dull"] == WORST
     again = pf.Comparison.load(tmp_path)
     assert again.to_json() == result.to_json()
     notes = [card.notes for card in again.cards["dull"]["best"]]
