@@ -110,7 +110,9 @@ def test_discretised_logistic_is_a_distribution_over_256_values(
     values = torch.arange(256, dtype=torch.float64) / 127.5 - 1
     log_p = head(out.expand(256, -1, -1, -1)).log_prob(values.reshape(256, 1, 1, 1))
     assert float(log_p.exp().sum()) == pytest.approx(1, abs=1e-9)
-    centre, scale = mean, math.exp(min(max(log_scale - 2, -6), 2))
+    smallest = math.log(0.2 / 255)
+    scale = math.exp(smallest + math.log1p(math.exp(log_scale - 2 - smallest)))
+    centre = mean
     cdf = torch.sigmoid((values + 1 / 255 - centre) / scale)
     steps = torch.diff(cdf, prepend=torch.zeros(1))
     steps[-1] = 1 - cdf[-2]
@@ -122,7 +124,9 @@ def test_discretised_logistic_draws_what_it_scores() -> None:
     out = torch.tensor([0.2, 0.5]).reshape(1, 2, 1, 1).expand(n, -1, -1, -1)
     torch.manual_seed(0)
     x = head(out).sample().flatten()
-    below = torch.sigmoid((torch.tensor([-0.5, 0.0, 0.5]) - 0.2) / math.exp(-1.5))
+    below = torch.sigmoid(
+        (torch.tensor([-0.5, 0.0, 0.5]) - 0.2) / float(head.grid.log_scale(out[0, 1]).exp())
+    )
     share = (x[:, None] < torch.tensor([-0.5, 0.0, 0.5])).float().mean(0)
     assert bool(((share - below).abs() < 4 * (below * (1 - below) / n).sqrt()).all())
 

@@ -7,7 +7,7 @@ has to know the other.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,20 @@ class Vector:
 
 @dataclass(frozen=True)
 class Image:
-    """An image; a batch is a float tensor (n, channels, height, width) in [-1, 1]."""
+    """An image; a batch is a float tensor (n, channels, height, width) in [-1, 1].
+
+    Args:
+        channels: of each pixel.
+        height: in pixels.
+        width: in pixels.
+        levels: how many values a pixel can have, evenly spaced over [-1, 1]; None where they are
+            not known. Spaces that differ in them alone are equal.
+    """
 
     channels: int
     height: int
     width: int
+    levels: int | None = field(default=None, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data.numeric import Array, from_numpy, library_of, to_numpy
-from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range, number
+from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range, count_levels, number
 from pushforward.data.schema import ClassCondition, DataKind, Schema
 from pushforward.errors import DataError
 from pushforward.space import Image
@@ -77,6 +77,8 @@ class ImageSchema(Schema):
             parts = channel_parts(array, layout, separate=space.channels not in COLOURS)
             ranges = [choose_range(PixelValues.of(part)) for part in parts]
         low, high = [r.low for r in ranges], [r.high for r in ranges]
+        if len(ranges) == 1 and array.size:
+            space = replace(space, levels=count_levels(array, low[0], high[0]))
         dtype, library = str(array.dtype), library_of(raw)
         schema = cls(space, layout, dtype, low, high, library, condition, from_folder)
         return schema, _notes(ranges)
@@ -141,10 +143,13 @@ class ImageSchema(Schema):
         return centred.float()
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return expanded images in the user's range, rounded where they are integers."""
+        """Return expanded images in the user's range, at the level or integer that is nearest."""
         low, high = self._limits(x.device)
-        pixels = (x.double() + 1) * ((high - low) / 2) + low
-        pixels = torch.clamp(pixels, low, high)
+        shares = ((x.double() + 1) / 2).clamp(0, 1)
+        if self.space.levels is not None:
+            steps = self.space.levels - 1
+            shares = (shares * steps).round() / steps
+        pixels = torch.clamp(shares * (high - low) + low, low, high)
         return pixels.round().to(STORED[self.stored]) if self.integers else pixels
 
     def expand(self, rows: Tensor) -> Tensor:
@@ -152,8 +157,9 @@ class ImageSchema(Schema):
         return self._centred(rows) if self.integers else rows
 
     def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
-        """Return images clipped to [-1, 1], and rounded where pixels are integers."""
-        return self.pixels(x) if self.integers else x.clamp(-1, 1)
+        """Return images clipped to [-1, 1], at the nearest level, as integers where pixels are."""
+        pixels = self.pixels(x)
+        return pixels if self.integers else self._centred(pixels)
 
     def decode(
         self,

@@ -23,6 +23,7 @@ ROUNDING = 1e-3  # ... and by this share without a note to check
 FILLED = 0.25  # the share of a usual range that values must reach: else the picture is near black
 SAMPLED = 2**18  # pixels, drawn at random, from which levels and quantiles are taken
 MAX_LEVELS = 256  # distinct values that are counted
+GRID_ROUNDING = 1e-6  # of floats on a grid, in units of the range: that of single precision
 FEW_LEVELS = 32  # distinct values that may be labels
 OUTLYING = 0.05  # 99 % of the pixels in less than this share of the range: a few are outliers
 MAX_CLIPPED = 0.1  # the share of pixels that may lie outside of a range that the user gives
@@ -172,6 +173,32 @@ def _labels(values: PixelValues) -> str:
         f"there are only {values.levels} distinct values: if they are labels of classes, give each "
         "class a channel of its own, since generated pixels may lie between two labels"
     )
+
+
+def count_levels(array: Array, low: float, high: float) -> int | None:
+    """Return how many evenly spaced levels from black to white hold all pixels; None if unknown.
+
+    Whole numbers may be rounded from the levels. Half of the levels must occur: a few values lie on
+    some grid by chance.
+    """
+    some = array.reshape(-1)
+    if array.size > SAMPLED:
+        some = some[np.random.default_rng(0).integers(array.size, size=SAMPLED)]
+    found = np.unique(some)
+    whole = array.dtype.kind != "f"
+    most = min(MAX_LEVELS, round(high - low) + 1) if whole else MAX_LEVELS
+    for levels in range(max(2, len(found)), min(2 * len(found), most) + 1):
+        if _on_grid(found, low, high, levels) and _on_grid(array, low, high, levels):
+            return levels
+    return None
+
+
+def _on_grid(array: Array, low: float, high: float, levels: int) -> bool:
+    step = (high - low) / (levels - 1)
+    nearest = np.rint((array - low) / step) * step + low
+    if array.dtype.kind != "f":
+        return bool((np.rint(nearest) == array).all())
+    return bool((np.abs(nearest - array) <= GRID_ROUNDING * (high - low)).all())
 
 
 def given_range(limits: str | Sequence[float]) -> tuple[float, float]:

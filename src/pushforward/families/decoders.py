@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from pushforward.families.model import Batch, Model
 from pushforward.families.raking import rake
-from pushforward.nn.likelihoods import Observation, likelihood
+from pushforward.nn.likelihoods import Likelihood, Observation
+from pushforward.nn.likelihoods import likelihood as choose_likelihood
 from pushforward.nn.trunks import Networks
 from pushforward.space import Image, Space
 
@@ -26,10 +27,10 @@ class Decoder(nn.Module):
         code_shape: tuple[int, ...],
         classes: int,
         networks: Networks,
-        head: str,
+        head: Likelihood,
     ) -> None:
         super().__init__()
-        self.likelihood = likelihood(head, space)
+        self.likelihood = head
         outputs = self.likelihood.outputs
         if isinstance(space, Image) and len(code_shape) > 1:
             self.trunk = networks.map_writer(space, code_shape[0], outputs, classes)
@@ -55,20 +56,32 @@ class WithDecoder(Model):
         *,
         likelihood: Annotated[
             str,
-            "p(x|z): auto, gaussian; images also bernoulli, logistic; tables autoregressive, "
-            "categorical.",
+            "p(x|z): auto, gaussian; images also autoregressive, bernoulli, logistic; tables "
+            "autoregressive, categorical.",
         ] = "auto",
-        noise: Annotated[bool, "Draw images from p(x|z) instead of showing its mean."] = False,
+        noise: Annotated[
+            bool | None,
+            "Images: show draws from p(x|z), or its means. [draws; vae-gan: means]",
+        ] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.noise = noise
-        self.decoder = Decoder(space, self.code_shape, classes, self.networks, likelihood)
+        self.noise = not self.implicit if noise is None else noise
+        head = choose_likelihood(likelihood, space, implicit=self.implicit)
+        self.decoder = Decoder(space, self.code_shape, classes, self.networks, head)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Observation:
         """Return p(x|z) for codes z of the prior."""
         observation: Observation = self.decoder(z, c)
         return observation
+
+    @property
+    def implicit(self) -> bool:
+        """Whether the decoder serves as a generator, whose rows a critic looks at.
+
+        Then images are its means, through which gradients flow.
+        """
+        return self.place == ("data space", "learned by a critic")
 
     @property
     def shows_mean(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ class Critic(nn.Module):
 def packed(space: Space, pack: int) -> Space:
     """Return the space of `pack` rows laid side by side (images: channel upon channel)."""
     if isinstance(space, Image):
-        return Image(space.channels * pack, space.height, space.width)
+        return replace(space, channels=space.channels * pack)
     if isinstance(space, Cells):
         return Cells(space.sizes * pack, space.ranks * pack)
     return Vector(space.shape[0] * pack)

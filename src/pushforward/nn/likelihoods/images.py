@@ -1,0 +1,251 @@
+"""Likelihoods of images: Bernoulli, discretised logistic, and a chain of pixels.
+
+Pixels lie in [-1, 1]. Of an image whose values are known to lie on a grid of L levels, the chance
+of a value is the mass of its cell, 2 / (L - 1) wide; the outermost cells own the tails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, leaky_relu, linear, pad, softplus
+
+from pushforward.nn.likelihoods.observation import Likelihood, Observation
+from pushforward.nn.segments import gumbel_like
+from pushforward.nn.straight_through import straight_through
+from pushforward.space import Image
+
+LEVELS = 256  # of images whose levels are not known: 8 bits
+SHARP = 0.2  # the smallest scale, in halves of a cell: then 99 % of the mass lie in one cell
+FAR = 30.0  # scales from which on the mass of a tail is nothing: exp(-30)
+
+
+class Bernoulli(Likelihood):
+    """Each value in [0, 1] (x in [-1, 1] moved there) as the share of a coin's heads.
+
+    log p = sum v log p + (1 - v) log(1 - p): a likelihood of binary images, and by custom the
+    cross-entropy of grey ones.
+    """
+
+    def __init__(self, space: Image) -> None:
+        super().__init__()
+        self.space = space
+
+    def forward(self, outputs: Tensor) -> Observation:
+        """Return Bernoulli(sigmoid(outputs)) on {-1, 1}."""
+
+        def log_prob(x: Tensor) -> Tensor:
+            # v l - log(1 + exp l), for logits l: fewer passes than the library's cross-entropy
+            values, logits = x.mul(0.5).add_(0.5).flatten(1), outputs.flatten(1)
+            hits: Tensor = torch.linalg.vecdot(values, logits)
+            return hits - softplus(logits).sum(1)
+
+        def sample() -> Tensor:
+            return 2 * outputs.sigmoid().bernoulli() - 1
+
+        def mean() -> Tensor:
+            return 2 * outputs.sigmoid() - 1
+
+        return Observation(log_prob, sample, lambda: straight_through(sample(), mean()), mean)
+
+
+class Grid:
+    """The levels of an image's values, and the mass that logistics give to each.
+
+    Args:
+        levels: how many, evenly spaced over [-1, 1]; None where they are not known.
+    """
+
+    def __init__(self, levels: int | None) -> None:
+        self.half = 1 / ((levels or LEVELS) - 1)  # of a cell
+        self.known = levels is not None
+        self.smallest = math.log(SHARP * self.half)
+
+    def log_scale(self, raw: Tensor) -> Tensor:
+        """Return the logarithm of a scale, above that of the smallest.
+
+        A hard bound has no gradient beyond it: where the scale of a black background is at its
+        smallest, the first stroke there is unlikely by hundreds of nats, and only the mean can
+        give way. Then the means collapse to one image.
+        """
+        return self.smallest + softplus(raw - 2 - self.smallest)
+
+    def log_mass(self, x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """Return log(F(x + half) - F(x - half)), F logistic; the outermost cells own the tails."""
+        precision = (-log_scale).exp()
+        centre, half = (x - mean) * precision, self.half * precision
+        black, white = x < -1 + self.half, x > 1 - self.half
+        upper = torch.where(white, FAR, centre + half)
+        lower = torch.where(black, -FAR, centre - half)
+        # log(sigmoid(a) - sigmoid(b)) = log sigmoid(a) + log sigmoid(-b) + log(1 - exp(b - a))
+        inside = torch.log(-torch.expm1(-2 * half))
+        return torch.where(black | white, 0.0, inside) - softplus(-upper) - softplus(lower)
+
+    def draw(self, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """Return a draw from logistics, continuous and clipped to [-1, 1]."""
+        u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
+        return (mean + log_scale.exp() * u.logit()).clamp(-1.0, 1.0)
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return values at the level nearest to them, where levels are known."""
+        if not self.known:
+            return x
+        return ((x + 1) / (2 * self.half)).round() * (2 * self.half) - 1
+
+
+class DiscretisedLogistic(Likelihood):
+    """P(v) = F(v + half) - F(v - half), F logistic, each pixel for itself given z.
+
+    Mean and scale are given for each value (Salimans et al. 2017).
+    """
+
+    outputs = 2
+
+    def __init__(self, space: Image) -> None:
+        super().__init__()
+        self.grid = Grid(space.levels)
+
+    def forward(self, outputs: Tensor) -> Observation:
+        """Return the discretised logistic of mean outputs[:, :C], log-scale the rest."""
+        # The mean is linear: a tanh saturates on drawings, whose background is black, and then
+        # neither mean nor code learns any more.
+        mean, raw = outputs.chunk(2, dim=1)
+        log_scale = self.grid.log_scale(raw)
+
+        def rsample() -> Tensor:
+            return self.grid.draw(mean, log_scale)
+
+        return Observation(
+            lambda x: self.grid.log_mass(x, mean, log_scale).flatten(1).sum(1),
+            lambda: self.grid.nearest(rsample()),
+            rsample,
+            lambda: mean.clamp(-1.0, 1.0),
+        )
+
+
+class PixelChain(Likelihood):
+    """Each pixel given z and the pixels just above and to the left of it.
+
+    p(x_i | z, x_<i) is a mixture of discretised logistics (PixelCNN++, Salimans et al. 2017) whose
+    parameters are a small network's of what the decoder says of pixel i and of a masked convolution
+    over its neighbours before it, REACH pixels far. Noise, edges and strokes are local, and need no
+    code then; what they add up to reaches beyond these neighbours, and is left to the code (Chen et
+    al. 2017, the variational lossy autoencoder; Gulrajani et al. 2017, PixelVAE). Of a pixel's
+    channels, each has the mean m_c + sum_{d<c} T_cd (x_d - m_d).
+    """
+
+    independent = False
+    REACH = 2
+    UNITS = 32
+    PARTS = 5  # of the mixture
+    SLOPE = 0.2
+    mask: Tensor
+
+    def __init__(self, space: Image) -> None:
+        super().__init__()
+        channels, wide = space.channels, 2 * self.REACH + 1
+        self.channels, self.grid = channels, Grid(space.levels)
+        self.outputs = -(-self.UNITS // channels)
+        mask = torch.ones(self.REACH + 1, wide)
+        mask[self.REACH, self.REACH :] = 0  # the pixel itself, and those to the right of it
+        self.register_buffer("mask", mask, persistent=False)
+        heard = self.outputs * channels
+        self.listen = nn.Conv2d(channels, heard, (self.REACH + 1, wide))
+        self.mix = nn.Conv2d(heard, self.UNITS, 1)
+        self.tell = nn.Conv2d(self.UNITS, self.PARTS * (1 + 2 * channels), 1)
+        self.between = nn.Parameter(torch.zeros(channels, channels))
+        self._spread_parts()
+
+    @torch.no_grad()
+    def _spread_parts(self) -> None:
+        """Let the parts start at different greys, whatever the pixel."""
+        self.tell.weight.mul_(0.1)
+        greys = torch.linspace(-0.9, 0.9, self.PARTS).repeat_interleave(self.channels)
+        chances, scales = torch.zeros(self.PARTS), torch.zeros_like(greys)
+        self.tell.bias = nn.Parameter(torch.cat([chances, greys, scales]))
+
+    def forward(self, outputs: Tensor) -> Observation:
+        """Return the chain of pixels, with what the decoder says of each (n, outputs * C, h, w)."""
+
+        def parameters(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            h = leaky_relu(outputs + self._hear(x), self.SLOPE)
+            told: Tensor = self.tell(leaky_relu(self.mix(h), self.SLOPE))
+            return self._mixture(told.float())
+
+        def log_prob(x: Tensor) -> Tensor:
+            logits, mean, log_scale = parameters(x)
+            apart = x[:, None] - mean
+            given = mean + torch.einsum("cd,nkd...->nkc...", self.between.tril(-1), apart)
+            parts = self.grid.log_mass(x[:, None], given, log_scale).sum(2)
+            return (logits.log_softmax(1) + parts).logsumexp(1).flatten(1).sum(1)
+
+        def sample() -> Tensor:
+            return self._draw(outputs)
+
+        def rsample() -> Tensor:
+            x = sample()
+            return straight_through(x, _mean(*parameters(x)[:2]))
+
+        return Observation(log_prob, sample, rsample, lambda: _mean(*parameters(sample())[:2]))
+
+    def _hear(self, x: Tensor) -> Tensor:
+        """Return what the neighbours before each pixel say of it, (n, outputs * C, h, w)."""
+        reach = self.REACH
+        seen = pad(x, (reach, reach, reach, 0))
+        return conv2d(seen, self.listen.weight * self.mask, self.listen.bias)
+
+    def _mixture(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (n, parts, ...), means and log-scales (n, parts, C, ...)."""
+        k, size = self.PARTS, self.PARTS * self.channels
+        logits, mean, raw = told.split((k, size, size), 1)
+        shape = (k, self.channels)
+        return logits, mean.unflatten(1, shape), self.grid.log_scale(raw.unflatten(1, shape))
+
+    @torch.no_grad()
+    def _draw(self, outputs: Tensor) -> Tensor:
+        """Draw pixel after pixel; together those that do not hear one another."""
+        reach, (n, _, height, width) = self.REACH, outputs.shape
+        x = outputs.new_zeros(n, self.channels, height + reach, width + 2 * reach)
+        windows = x.unfold(2, reach + 1, 1).unfold(3, 2 * reach + 1, 1)
+        weight = (self.listen.weight * self.mask).flatten(1)
+        for i, j in waves(height, width, reach):
+            before = windows[:, :, i, j].transpose(1, 2).flatten(2)  # (n, pixels, C * window)
+            heard = linear(before, weight, self.listen.bias)
+            h = leaky_relu(heard + outputs[:, :, i, j].transpose(1, 2), self.SLOPE)
+            x[:, :, i + reach, j + reach] = (
+                self._pixels(h.flatten(0, 1)).unflatten(0, (n, len(i))).transpose(1, 2)
+            )
+        return x[:, :, reach:, reach : reach + width].contiguous()
+
+    def _pixels(self, h: Tensor) -> Tensor:
+        """Draw pixels (n, C) of what is known of each, (n, outputs * C)."""
+        mixed = leaky_relu(linear(h, self.mix.weight.flatten(1), self.mix.bias), self.SLOPE)
+        told = linear(mixed, self.tell.weight.flatten(1), self.tell.bias)
+        logits, means, log_scales = self._mixture(told)
+        part = (logits + gumbel_like(logits)).argmax(1)
+        each = torch.arange(len(h), device=h.device)
+        mean, log_scale = means[each, part], log_scales[each, part]
+        between, pixels = self.between.tril(-1), torch.zeros_like(mean)
+        for c in range(self.channels):
+            given = mean[:, c] + (pixels[:, :c] - mean[:, :c]) @ between[c, :c]
+            pixels[:, c] = self.grid.nearest(self.grid.draw(given, log_scale[:, c]))
+        return pixels
+
+
+def waves(height: int, width: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield rows and columns of the pixels of each wave: pixel (i, j) is in wave (reach + 1) i + j.
+
+    It hears pixels of earlier waves alone: (i - a, j + b) with b <= reach, or (i, j - b).
+    """
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    wave = (reach + 1) * rows + columns
+    for number in range(int(wave.max()) + 1):
+        yield rows[wave == number], columns[wave == number]
+
+
+def _mean(logits: Tensor, mean: Tensor) -> Tensor:
+    """Return the mean of a mixture (n, C, ...), each part's clipped to what pixels can be."""
+    return (logits.softmax(1).unsqueeze(2) * mean.clamp(-1, 1)).sum(1)

@@ -1,0 +1,48 @@
+"""What a likelihood head gives for a batch of codes: a distribution over rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+# From the share (cells,) of each cell that is allowed, or None: cells (n, columns), chance (n,).
+Draw = Callable[[Tensor | None], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """p(x|z) for one batch of codes.
+
+    Args:
+        log_prob: from rows x to log p(x|z), (n,).
+        sample: a draw of x.
+        rsample: a draw of x through which gradients flow: reparametrised, or straight through a
+            relaxation where x is discrete. What a critic or a measure in data space looks at.
+        mean: the mean of x; of values that hear each other, given a draw of those before.
+        cells: of a table, a draw of each column's cell under a condition (see `Segments.draw`).
+    """
+
+    log_prob: Callable[[Tensor], Tensor]
+    sample: Callable[[], Tensor]
+    rsample: Callable[[], Tensor]
+    mean: Callable[[], Tensor]
+    cells: Draw | None = None
+
+
+class Likelihood(nn.Module, ABC):
+    """A family p(x|z) over one space.
+
+    `outputs` is how many numbers it reads for each value of a row; `independent` says whether the
+    values (columns, pixels, coordinates) are independent given z.
+    """
+
+    outputs: int = 1
+    independent: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(self, outputs: Tensor) -> Observation:
+        """Return the observation model whose parameters are a decoder's outputs."""
