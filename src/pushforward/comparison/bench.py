@@ -38,6 +38,7 @@ from pushforward.runs.folder import Folder
 from pushforward.sampling.request import SampleRequest
 from pushforward.training.fit import fit
 from pushforward.training.settings import Budget, Settings
+from pushforward.training.sized import sized
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
 
@@ -136,6 +137,8 @@ class Bench:
 
         Return the scorecards, and how the runs went.
         """
+        place = choose_device(self.device)
+        options = {n: sized(m, options[n], settings, self.data, place) for n, m in models.items()}
         cards: Scorecards = {name: {} for name in models}
         facts: dict[str, list[RunFacts]] = {name: [] for name in models}
         self._fix_steps(models, seeds, settings, options)

@@ -10,7 +10,8 @@ from pushforward.families.codes import Codebook, scaled
 from pushforward.families.model import Model
 from pushforward.families.options import at_least
 from pushforward.nn.priors import DiscretePrior
-from pushforward.nn.trunks import Networks, pyramid
+from pushforward.nn.sizes import pyramid
+from pushforward.nn.trunks import Networks
 from pushforward.space import Image, Space
 
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from pushforward.errors import ModelError
 from pushforward.families.lookup import resolve
-from pushforward.families.options import Option, at_least, check_options, options_of
+from pushforward.families.options import Option, above, at_least, check_options, options_of
 from pushforward.families.panels import Panel
 from pushforward.nn.priors import Prior
-from pushforward.nn.roles import DEPTH, WIDTH
+from pushforward.nn.sizes import size_of
 from pushforward.nn.trunks import Networks, Trunks
 from pushforward.space import Cells, Space
 
@@ -138,8 +138,9 @@ class Model(nn.Module, ABC):
         space: Space,
         classes: int = 0,
         *,
+        size: Annotated[float, "Factor of the networks' width.", above(0)] = 1.0,
         width: Annotated[
-            int | None, "Width of the networks. [by kind of data]", at_least(1)
+            int | None, "Width of the networks. [by the data and the budget]", at_least(1)
         ] = None,
         depth: Annotated[
             int | None, "Residual blocks of each network. [by kind of data]", at_least(0)
@@ -154,8 +155,8 @@ class Model(nn.Module, ABC):
         self.classes = classes
         build: Any = Trunks if networks is None else resolve(networks)
         self.networks: Networks = build(
-            WIDTH[type(space)] if width is None else width,
-            DEPTH[type(space)] if depth is None else depth,
+            max(1, round(size * (width or size_of(space).width))),
+            size_of(space).depth if depth is None else depth,
         )
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pushforward.families.model import Model
 from pushforward.families.options import at_least
 from pushforward.nn.priors import ContinuousPrior, continuous_prior
-from pushforward.nn.roles import LATENT
+from pushforward.nn.sizes import size_of
 from pushforward.space import Space
 
 
@@ -27,5 +27,5 @@ class WithPrior(Model):
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.prior = continuous_prior(prior, LATENT[type(space)] if latent is None else latent)
+        self.prior = continuous_prior(prior, latent or size_of(space).latent)
         self.code_shape: tuple[int, ...] = (self.prior.latent,)

@@ -13,10 +13,6 @@ from pushforward.nn.segments import Segments
 from pushforward.nn.trunks import Networks
 from pushforward.space import Cells, Image, Space, Vector, values
 
-WIDTH = {Vector: 256, Cells: 256, Image: 128}
-DEPTH = {Vector: 2, Cells: 2, Image: 1}
-LATENT = {Vector: 32, Cells: 64, Image: 32}
-
 
 class Encoder(nn.Module):
     """The two encoders of the theory: f1 gives a code's mean, f2 its log-variance.

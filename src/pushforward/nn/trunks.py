@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
+from pushforward.nn.sizes import pyramid, widths
 from pushforward.space import Cells, Image, Space, Vector, values
 
 WIDE = 256  # cells from which on a table's column goes by way of an embedding ...
 EMBEDDING = 32  # ... of so many dimensions
-BOTTOM = 4  # images are halved until the shorter side is at most this
 
 
 class Residual(nn.Module):
@@ -54,20 +54,6 @@ def residual_conv(channels: int, depth: int) -> nn.Sequential:
         for _ in range(depth)
     ]
     return nn.Sequential(*blocks, nn.LeakyReLU(0.2))
-
-
-def pyramid(space: Image) -> list[tuple[int, int]]:
-    """Return the sizes of an image halved (rounded up) until its shorter side is at most BOTTOM."""
-    sizes = [(space.height, space.width)]
-    while min(sizes[-1]) > BOTTOM:
-        height, width = sizes[-1]
-        sizes.append(((height + 1) // 2, (width + 1) // 2))
-    return sizes
-
-
-def widths(levels: int, top: int) -> list[int]:
-    """Return the channels of each level, finest first: halved upwards from `top`, at least 32."""
-    return [max(min(32, top), top >> (levels - 1 - level)) for level in range(levels)]
 
 
 def stretches(space: Cells) -> list[tuple[int, bool]]:

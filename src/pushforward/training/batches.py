@@ -11,6 +11,7 @@ from pushforward.data import Dataset
 from pushforward.families.model import Batch
 from pushforward.random import Stream, derived_seed, generator, permutation
 
+IMAGES = 4  # dimensions of a batch of images
 CHUNK = 2**14  # rows that are made compact at a time
 ON_DEVICE = 2**31  # bytes of a streamed table from which on it stays in its file
 SHUFFLED = 2**22  # rows from which on a batch is drawn independently of the others
@@ -82,6 +83,8 @@ class Batches:
         """Return the rows at these indices, expanded, and their condition."""
         # on a CPU `index_select` is faster than indexing
         x = self.expand(self.rows.index_select(0, index.to(self.home)).to(self.device))
+        if x.dim() == IMAGES:
+            x = x.contiguous(memory_format=torch.channels_last)  # as the networks are
         if self.labels is None:
             return x, None
         labels = self.labels.index_select(0, index.to(self.device)).int()

@@ -17,6 +17,7 @@ from pushforward.runs.fitted import Fitted, build, load
 from pushforward.runs.folder import Folder, Json, diverged, new_config, new_stage
 from pushforward.training.loop import Loop, Progress
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords
+from pushforward.training.sized import sized
 
 
 class Tracker(Protocol):
@@ -87,7 +88,9 @@ def fit(
     settings = Settings(**own)
     options = cls.check(options)
     dataset = read(data, condition=condition)
-    network = build(cls, dataset.schema, options, settings.seed, choose_device(device))
+    place = choose_device(device)
+    options = sized(cls, options, settings, dataset, place)
+    network = build(cls, dataset.schema, options, settings.seed, place)
     config = new_config(cls, options, asdict(settings), dataset)
     with nullcontext() if folder is None else folder.alone():
         if folder is not None:

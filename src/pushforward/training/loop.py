@@ -23,11 +23,11 @@ from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.families.model import Model, Turn
 from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
+from pushforward.nn.sizes import size_of
 from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.sampling.blocks import one_hot
-from pushforward.space import Image, Vector
 from pushforward.threads import threads, training_threads
 from pushforward.training.batches import Batches
 from pushforward.training.memory import PeakMemory
@@ -45,11 +45,6 @@ ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its mea
 Progress = Callable[[Mapping[str, Any]], None]
 
 
-def default_batch_size(data: Dataset) -> int:
-    """Return the rows of a batch for a kind of data."""
-    return {Image: 128, Vector: 256}.get(type(data.schema.space), 512)
-
-
 class Loop:
     """Plays one model's game on one data set, from its start or from a saved state."""
 
@@ -65,7 +60,9 @@ class Loop:
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.config, self.progress = folder, config, progress
         self.device = model.device
-        batch_size = settings.batch_size or default_batch_size(data)
+        # What convolutions are fastest in; the overload is missing from torch's annotations.
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        batch_size = settings.batch_size or size_of(model.space).batch_size
         self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes)
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device

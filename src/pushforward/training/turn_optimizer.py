@@ -125,6 +125,13 @@ class TurnOptimizer:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
+            state.setdefault(int(index), {})[key] = _laid_out(value, self.parameters[int(index)])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """Return a tensor in a parameter's memory format: the fused Adam reads both side by side."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -139,7 +139,7 @@ class PixelChain(Likelihood):
 
     independent = False
     REACH = 2
-    UNITS = 32
+    UNITS = 16
     PARTS = 5  # of the mixture
     SLOPE = 0.2
     mask: Tensor
@@ -157,11 +157,12 @@ class PixelChain(Likelihood):
         self.mix = nn.Conv2d(heard, self.UNITS, 1)
         self.tell = nn.Conv2d(self.UNITS, self.PARTS * (1 + 2 * channels), 1)
         self.between = nn.Parameter(torch.zeros(channels, channels))
-        self._spread_parts()
+        self._begin()
 
     @torch.no_grad()
-    def _spread_parts(self) -> None:
-        """Let the parts start at different greys, whatever the pixel."""
+    def _begin(self) -> None:
+        """Begin with pixels that are independent given z, and with parts of different greys."""
+        nn.init.zeros_(self.listen.weight)
         self.tell.weight.mul_(0.1)
         greys = torch.linspace(-0.9, 0.9, self.PARTS).repeat_interleave(self.channels)
         chances, scales = torch.zeros(self.PARTS), torch.zeros_like(greys)

@@ -1,0 +1,120 @@
+"""How large networks are, how long their codes, and how many rows a step sees: one dial.
+
+A wide network learns more from each row, and sees fewer rows in the same time. So for images the
+width follows from what the budget affords: it is the largest of `WIDTHS` that still sees
+`ROWS_A_UNIT` training rows for each unit of its width. What a row costs is counted (multiplications
+of the trunks), and how many of them a device does in a second is a round number: the dial gives the
+same networks on every machine. `size` multiplies the width. What was chosen is recorded in a run's
+config, as if it had been given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pushforward.space import Cells, Image, Space, Vector, values
+
+WIDTHS = (16, 32, 64, 128, 256)
+ROWS_A_UNIT = 4000
+EPOCHS = 300  # times that a row can teach something
+SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
+PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
+BOTTOM = 4  # images are halved until the shorter side is at most this
+NARROWEST = 16  # channels of the finest level
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the dial sets.
+
+    Args:
+        width: of the networks: units of a hidden layer, channels of the coarsest map.
+        depth: residual blocks of each network.
+        latent: dimension of z.
+        batch_size: rows a step.
+    """
+
+    width: int
+    depth: int
+    latent: int
+    batch_size: int
+
+
+DEFAULT = {
+    Vector: Size(width=256, depth=2, latent=32, batch_size=256),
+    Cells: Size(width=256, depth=2, latent=64, batch_size=512),
+    Image: Size(width=32, depth=1, latent=32, batch_size=128),
+}
+
+
+@dataclass(frozen=True)
+class Means:
+    """What there is to learn from, and what a budget affords; None is no limit.
+
+    Args:
+        distinct: training rows.
+        rows: that the budget lets a model see, each time counted.
+        seconds: that it lasts.
+        device: the type of the device.
+    """
+
+    distinct: int | None = None
+    rows: float | None = None
+    seconds: float | None = None
+    device: str = "cpu"
+
+
+def size_of(space: Space, means: Means | None = None) -> Size:
+    """Return the size for data of this space; without means, a middling one."""
+    default = DEFAULT[type(space)]
+    if not isinstance(space, Image):
+        return default
+    width = default.width if means is None else _affordable(space, means)
+    return Size(width, default.depth, _latent(space), default.batch_size)
+
+
+def _affordable(space: Image, means: Means) -> int:
+    """Return the largest width that sees enough rows."""
+    return max((w for w in WIDTHS if _rows(space, w, means) >= ROWS_A_UNIT * w), default=WIDTHS[0])
+
+
+def _rows(space: Image, width: int, means: Means) -> float:
+    """Return the rows that networks of a width see and learn from."""
+    limits = [means.rows, means.distinct and EPOCHS * means.distinct]
+    if means.seconds is not None:
+        cost = PASSES * multiplications(space, width)
+        limits.append(means.seconds * SPEED[means.device] / cost)
+    return min((limit for limit in limits if limit is not None), default=math.inf)
+
+
+def multiplications(space: Image, width: int) -> int:
+    """Return those of a reader of an image of this space, width and a depth of 1.
+
+    A writer has about as many.
+    """
+    sizes = [height * wide for height, wide in pyramid(space)]
+    channels = [space.channels, *widths(len(sizes) - 1, width)]
+    strided = sum(9 * m * a * b for m, (a, b) in zip(sizes[1:], pairwise(channels), strict=True))
+    return strided + (2 * 9 + 1) * sizes[-1] * width**2
+
+
+def _latent(space: Image) -> int:
+    """Return a power of 2, about the square root of an image's values."""
+    return min(128, max(32, 1 << round(math.log2(values(space)) / 2)))
+
+
+def pyramid(space: Image) -> list[tuple[int, int]]:
+    """Return the sizes of an image halved (rounded up) until its shorter side is at most BOTTOM."""
+    sizes = [(space.height, space.width)]
+    while min(sizes[-1]) > BOTTOM:
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
+    return sizes
+
+
+def widths(levels: int, top: int) -> list[int]:
+    """Return the channels of each level, finest first: halved upwards from `top`."""
+    least = min(NARROWEST, top)
+    return [max(least, top >> (levels - 1 - level)) for level in range(levels)]
