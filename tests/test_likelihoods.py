@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from pushforward.errors import ModelError
@@ -14,8 +15,10 @@ from pushforward.nn.likelihoods import (
     Categorical,
     DiscretisedLogistic,
     Gaussian,
+    PixelChain,
     likelihood,
 )
+from pushforward.nn.likelihoods.images import Grid, waves
 from pushforward.nn.roles import Relaxation
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells, Image, Vector
@@ -145,3 +148,83 @@ def test_a_writer_gives_the_size_asked_for_whatever_it_is() -> None:
         assert x.shape == (2, 6, *size)
         features: nn.Module = ImageReader(space, 0, 32, 1)
         assert features(x[:, :3]).shape == (2, 32)
+
+
+def binary_images(height: int, width: int, channels: int) -> torch.Tensor:
+    """All images of pixels -1 and 1, (2^(h w C), C, h, w)."""
+    n = height * width * channels
+    bits = (torch.arange(2**n)[:, None] >> torch.arange(n)) & 1
+    return (2.0 * bits - 1).reshape(-1, channels, height, width)
+
+
+def wild_chain(space: Image) -> PixelChain:
+    """A chain of pixels whose weights are far from their start."""
+    torch.manual_seed(0)
+    head = PixelChain(space)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(0.7 * torch.randn_like(parameter))
+    return head.double().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(3, 4, 1), (2, 3, 2), (1, 4, 3)])
+def test_a_chain_of_pixels_is_a_distribution_over_images(
+    height: int, width: int, channels: int
+) -> None:
+    head = wild_chain(Image(channels, height, width, levels=2))
+    images = binary_images(height, width, channels).double()
+    out = torch.randn(1, head.outputs * channels, height, width, dtype=torch.float64)
+    chances = head(out.expand(len(images), -1, -1, -1)).log_prob(images).exp()
+    # softplus is linear from 20 on: e^-20 in each of up to 12 pixels
+    assert float(chances.sum()) == pytest.approx(1, abs=1e-6)
+    assert float(chances.max()) < 0.9, "or the sum shows little"
+
+
+def test_a_chain_of_pixels_draws_what_it_scores() -> None:
+    space, n = Image(2, 2, 3, levels=2), 100_000
+    head = wild_chain(space)
+    out = torch.randn(1, head.outputs * 2, 2, 3, dtype=torch.float64)
+    images = binary_images(2, 3, 2).double()
+    chances = head(out.expand(len(images), -1, -1, -1)).log_prob(images).exp()
+    drawn = head(out.expand(n, -1, -1, -1)).sample()
+    numbers = ((drawn.flatten(1) + 1) / 2).long() @ (1 << torch.arange(12))
+    seen, often = torch.bincount(numbers, minlength=4096), chances * n >= 5
+    expected = torch.cat([chances[often], chances[~often].sum()[None]]) * n / chances.sum()
+    counted = torch.cat([seen[often], seen[~often].sum()[None]]).double()
+    assert stats.chisquare(counted.numpy(), expected.numpy()).pvalue > 1e-3  # type I error
+
+
+def test_pixels_of_a_wave_hear_those_of_earlier_waves_alone() -> None:
+    reach, seen = 2, {(-1, -1)}
+    for i, j in waves(5, 7, reach):
+        now = set(zip(i.tolist(), j.tolist(), strict=True))
+        for a, b in now:
+            heard = {(a - up, b + side) for up in (1, 2) for side in range(-reach, reach + 1)}
+            heard |= {(a, b - side) for side in range(1, reach + 1)}
+            assert {(p, q) for p, q in heard if p >= 0 and 0 <= q < 7} <= seen
+        seen |= now
+    assert len(seen) == 5 * 7 + 1
+
+
+def test_a_chain_that_has_learned_nothing_is_independent_given_the_code() -> None:
+    head = PixelChain(Image(1, 4, 4))
+    out = torch.randn(2, head.outputs, 4, 4)
+    x = torch.rand(2, 1, 4, 4) * 2 - 1
+    moved = x.clone()
+    moved[:, :, 0, 0] = -x[:, :, 0, 0]
+    gradients = []
+    for rows in (x, moved):
+        known = out.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(head(known).log_prob(rows).sum(), known)
+        gradients.append(gradient)
+    torch.testing.assert_close(gradients[0][:, :, 1:], gradients[1][:, :, 1:])
+
+
+def test_the_scale_of_logistics_is_bounded_and_always_learns() -> None:
+    """With a hard bound the scale of a black background had no gradient at a first stroke."""
+    raw = torch.tensor([-30.0, -12.0, 0.0, 3.0], requires_grad=True)
+    grid = Grid(None)
+    scale = grid.log_scale(raw)
+    assert bool((scale >= math.log(0.2 / 255)).all())
+    (slope,) = torch.autograd.grad(scale[1:].sum(), raw)
+    assert bool((slope[1:] > 1e-3).all())
