@@ -347,14 +347,14 @@ def pixels(url: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 def test_grids_show_the_pixels_enlarged(tmp_path: Path) -> None:
     data = images()
-    fabricate(tmp_path, data)
+    fabricate(tmp_path, data, example_rows=True)
     shown = [o["src"] for t, o in Page(write_report(tmp_path).read_text()).tags if t == "img"]
     assert len(shown) == 4  # real, both models, the floor
     grid = pixels(shown[0] or "")
     rows, _ = floor_rows(data, 40, torch.Generator().manual_seed(0))
-    second = rows[1, 0].numpy().repeat(5, 0).repeat(5, 1)
-    assert np.array_equal(grid[:40, 42:82, 0], second)
-    assert np.all(grid[:40, 40:42, 3] == 0)
+    second = rows[1, 0].numpy().repeat(7, 0).repeat(7, 1)
+    assert np.array_equal(grid[:56, 58:114, 0], second)
+    assert np.all(grid[:56, 56:58, 3] == 0)
 
 
 def cloud(d: int) -> Callable[[], Dataset]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ def nearest(contents: FolderContents) -> list[PicturePairs]:
     found = []
     for name, (own, training, closeness) in _tensors(contents, "suspects", "nearest", "closeness"):
         what = f"an image of {title_of(name)}, its nearest training image"
-        titles = [significant(value, 2) for value in closeness.tolist()]
+        titles = [significant(v, 2) if isfinite(v) else "–" for v in closeness.tolist()]
         found.append(PicturePairs(title_of(name), _pairs(contents, own, training, what, titles)))
     return found
 
