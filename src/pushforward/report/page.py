@@ -141,7 +141,7 @@ def _images(contents: FolderContents) -> dict[str, Any]:
         "reconstructions": pictures.reconstructions(contents),
         "without_encoder": pictures.lacking(contents, "reconstructions"),
         "nearest": pictures.nearest(contents),
-        "without_rows": REAL not in contents.samples,
+        "without_images": REAL not in contents.samples,
     }
 
 
