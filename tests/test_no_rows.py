@@ -6,10 +6,12 @@ value of a column (as its bounds), the names of categories, and combinations of 
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ import polars as pl
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 import pushforward as pf
@@ -227,6 +230,83 @@ def test_no_index_of_the_training_rows_is_in_a_file(saved: Saved) -> None:
             whole = flat[(flat == np.rint(flat)) & (flat >= 0) & (flat < ROWS)]
             different = len(np.unique(whole))
             assert different < ROWS // 4 or different < len(whole) / 2, path.name
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """A comparison on images of noise: no two are alike, and none is in between."""
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
+    data, out = pf.read(images), tmp_path_factory.mktemp("images") / "out"
+    compared_images(data, out, MODELS)
+    return data, out
+
+
+def compared_images(
+    data: Dataset, out: Path, models: Sequence[str], *, example_rows: bool = False
+) -> None:
+    pf.compare(
+        data, models, seeds=1, out=out, budget=12, measures=["closest_record"], latent=4, width=16,
+        features=pf.measures.Identity(), example_rows=example_rows,
+    ).report()  # fmt: skip
+
+
+def real_images_in(data: Dataset, folder: Path) -> dict[str, int]:
+    """Count in each file of a folder the user's images: in bytes, numbers and pictures."""
+    rows = data.rows.flatten(1).numpy()
+    forms = [rows, data.schema.expand(data.rows).flatten(1).numpy(), rows.astype(np.float64)]
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        raw = path.read_bytes()
+        bytes_ = b"".join([raw, *_shown(path)])
+        held = [np.ascontiguousarray(v) for v in numbers_in(path)] if _has_numbers(path) else []
+        bytes_ += b"".join(v.tobytes() for v in held)
+        found[path.name] = sum(any(form[i].tobytes() in bytes_ for form in forms)
+                               for i in range(len(rows)))  # fmt: skip
+    return {name: count for name, count in found.items() if count}
+
+
+def _has_numbers(path: Path) -> bool:
+    return path.suffix in {".json", ".jsonl", ".safetensors", ".html"}
+
+
+def _shown(path: Path) -> Iterator[bytes]:
+    """Yield the pixels of every image in a page's pictures, one of 7 x 7 alike for each."""
+    pictures = (
+        re.findall(r'"data:image/png;base64,(.*?)"', path.read_text())
+        if (path.suffix == ".html")
+        else []
+    )
+    for picture in pictures:
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))[..., 0]
+        for top in range(0, pixels.shape[0], 58):
+            for left in range(0, pixels.shape[1], 58):
+                yield np.ascontiguousarray(
+                    pixels[top : top + 56 : 7, left : left + 56 : 7]
+                ).tobytes()
+
+
+def test_no_image_of_the_users_is_in_a_file(pictured: tuple[Dataset, Path]) -> None:
+    data, folder = pictured
+    assert real_images_in(data, folder) == {}
+    held = {p.name for p in (folder / "samples").iterdir()}
+    assert held == {"vae.safetensors", "gan.safetensors", "floor.safetensors"}
+
+
+def test_images_come_and_go_as_they_are_asked_for(
+    pictured: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, folder = pictured
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    compared_images(data, out, MODELS, example_rows=True)
+    found = real_images_in(data, out)
+    test = len(data.splits["test"])
+    assert found.keys() == {"real.safetensors", "vae.safetensors", "gan.safetensors", "report.html"}
+    assert found["real.safetensors"] > test, "the test images, and training images near them"
+    assert found["vae.safetensors"] > found["gan.safetensors"] > 0, "the vae also has originals"
+    assert found["report.html"] > test
+    compared_images(data, out, MODELS[:1])
+    assert real_images_in(data, out) == {}, "not of a model that is compared no more, either"
 
 
 def stored(frame: pl.DataFrame, **reading: Any) -> str:

@@ -309,12 +309,28 @@ FLAGS = ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-backg
          "dump-dom")  # fmt: skip
 
 
+UNBROKEN = "name_" * 20
+
+
+def long_names(folder: Path) -> Dataset:
+    """A table whose file and one of whose columns have a name without a space."""
+    table = folder / f"{UNBROKEN}.parquet"
+    orders().rename({"count": UNBROKEN}).write_parquet(table)
+    return read(table)
+
+
+def wide_images(_: Path) -> Dataset:
+    """Images of classes with such a name."""
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 200)).astype(np.uint8)
+    return read(x, labels=np.array(["a", UNBROKEN])[np.arange(60) % 2])
+
+
 @pytest.mark.skipif(BROWSER is None, reason="needs the browser chromium")
-def test_a_phone_does_not_scroll_the_page_sideways(tmp_path: Path) -> None:
-    unbroken = "name_" * 20  # of the file, and of a column
-    table = tmp_path / f"{unbroken}.parquet"
-    orders().rename({"count": unbroken}).write_parquet(table)
-    fabricate(tmp_path / "made", read(table), PANELS, example_rows=True)
+@pytest.mark.parametrize("make", [long_names, wide_images])
+def test_a_phone_does_not_scroll_the_page_sideways(
+    make: Callable[[Path], Dataset], tmp_path: Path
+) -> None:
+    fabricate(tmp_path / "made", make(tmp_path), PANELS, example_rows=True)
     tell = (
         "<script>onload = () => { const { scrollWidth, clientWidth } = document.documentElement;"
         "parent.postMessage(scrollWidth - clientWidth, '*') }</script></body>"
@@ -347,14 +363,14 @@ def pixels(url: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 def test_grids_show_the_pixels_enlarged(tmp_path: Path) -> None:
     data = images()
-    fabricate(tmp_path, data)
+    fabricate(tmp_path, data, example_rows=True)
     shown = [o["src"] for t, o in Page(write_report(tmp_path).read_text()).tags if t == "img"]
     assert len(shown) == 4  # real, both models, the floor
     grid = pixels(shown[0] or "")
     rows, _ = floor_rows(data, 40, torch.Generator().manual_seed(0))
-    second = rows[1, 0].numpy().repeat(5, 0).repeat(5, 1)
-    assert np.array_equal(grid[:40, 42:82, 0], second)
-    assert np.all(grid[:40, 40:42, 3] == 0)
+    second = rows[1, 0].numpy().repeat(7, 0).repeat(7, 1)
+    assert np.array_equal(grid[:56, 58:114, 0], second)
+    assert np.all(grid[:56, 56:58, 3] == 0)
 
 
 def cloud(d: int) -> Callable[[], Dataset]:

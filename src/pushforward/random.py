@@ -26,6 +26,7 @@ class Stream(IntEnum):
     CATEGORIES = 4
     ORDER = 5
     SAMPLE = 6
+    PATHS = 7
 
 
 def derived_seed(seed: int, *place: int) -> int:

@@ -110,8 +110,9 @@ def compare(
         bool,
         typer.Option(
             "--example-rows",
-            help="Keep, and show in the report, eight rows of a table and of each model's. Without "
-            "it the folder holds no row of a table.",
+            help="Keep, and show in the report, eight rows of a table and of each model's; of "
+            "images real ones, reconstructions, and nearest training images. Without it the folder "
+            "holds no row of a table and no image of yours.",
         ),
     ] = False,
     matters: Annotated[

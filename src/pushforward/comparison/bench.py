@@ -19,6 +19,7 @@ from pushforward.comparison.cart import cart_rows
 from pushforward.comparison.equal_steps import EqualSteps
 from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.gallery import Gallery
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
 from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import KeptSamples
@@ -94,7 +95,7 @@ class Bench:
         choice: the measures.
         device: where models are trained and measured.
         progress: called with each stage and the training loop's records.
-        example_rows: whether the first rows of tables are kept for the report.
+        example_rows: whether the report may show rows of the user's own: see `KeptSamples`.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Bench:
         sizes = (data.sizes["test"], data.sizes["validation"], TEST_ROWS)
         self.test = first_rows(data.subset("test"), min(sizes))  # as many as the ceiling has
         self.samples = KeptSamples(data, folder, self.test, example_rows)
+        self.gallery = Gallery(data.schema, self.test, example_rows, lambda: self.scorer)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -249,15 +251,30 @@ class Bench:
 
     def _keep_references(self) -> None:
         """Keep for the report what it shows of the test rows and, beside images, of the floor."""
-        self.samples.keep(REAL, lambda: self.test)
+        self.samples.keep(REAL, lambda: self.test, self._drawn_from(""), self.gallery.copies)
         if self.data.schema.kind != "table":
             n, generator = len(self.test[0]), torch.Generator().manual_seed(0)
             self.samples.keep(FLOOR, lambda: floor_rows(self.data, n, generator))
 
     def keep_sample(self, fitted: Fitted, model: str, seed: int) -> None:
         """Keep a sample of a model's best checkpoint for the report."""
-        origin = f"{_weights(fitted, 'best')} {seed}"
-        self.samples.keep(model, lambda: self._draw(fitted, seed, "best"), origin)
+        origin = self._drawn_from(f"{_weights(fitted, 'best')} {seed}")
+        self.samples.keep(
+            model,
+            lambda: self._draw(fitted, seed, "best"),
+            origin,
+            lambda rows: self.gallery.of_model(fitted.network("best"), rows, seed),
+        )
+
+    def _drawn_from(self, what: str) -> str | None:
+        """Return what a kept sample depends on: also the features, by which rows are nearest.
+
+        None for features of the user's that nothing identifies.
+        """
+        features = self.choice.to_json(self.data.schema.kind)["features"]
+        if features is None:
+            return what
+        return f"{what} {features['name']} {features['hash']}" if features["hash"] else None
 
     def _draw(self, fitted: Fitted, seed: int, checkpoint: Checkpoint) -> LabelledRows:
         """Return as many generated rows as there are test rows."""

@@ -72,9 +72,10 @@ def compare(
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
         ignore: codes of findings, such as `"PF202"`, that are neither shown nor heeded.
-        example_rows: whether the folder keeps, and the report shows, the first eight rows of the
-            test table and of each model's. Otherwise it holds no row of a table. See
-            `docs/folder.md`.
+        example_rows: whether the folder keeps, and the report shows, rows of the data: of a table
+            the first eight test rows, and eight of each model's; of images some test images,
+            reconstructions beside them, and those training images that are nearest to generated
+            ones. Otherwise it holds no row of a table, and no image. See `docs/folder.md`.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).

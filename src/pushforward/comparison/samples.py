@@ -1,15 +1,17 @@
 """What is kept of each source for the report: summaries of tables, some images and points.
 
-Of tables no row is kept unless the user asks for example rows. What is kept of images and arrays
-are test rows and generated ones, never training rows.
+Of tables and images no real row is kept unless the user asks for example rows. What is kept of
+arrays are test rows and generated ones, never training rows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -19,10 +21,11 @@ from pushforward.comparison.folder import REAL, ComparisonFolder
 from pushforward.comparison.references import LabelledRows, first_rows
 from pushforward.comparison.summaries import EXAMPLE_ROWS, summarise
 from pushforward.data import Dataset, TableSchema
-from pushforward.files import read_json, read_tensors, write_json, write_tensors
+from pushforward.files import read_json, read_tensors, read_text, write_json, write_tensors
 
 POINTS = 2000  # points in the plane that are kept, at most
 OTHER_ROWS = 100  # ... images, and rows of other arrays
+WITHOUT_EXAMPLES = '"example_rows": false'  # what samples without a real image say of themselves
 GRID = 120  # the true density in the plane is evaluated on GRID x GRID points
 
 
@@ -34,7 +37,7 @@ class KeptSamples:
         data: the data set.
         folder: of the comparison.
         test: the test rows that are measured.
-        example_rows: whether the first rows of tables are kept.
+        example_rows: whether the first rows of tables, and real images, are kept.
     """
 
     data: Dataset
@@ -42,21 +45,54 @@ class KeptSamples:
     test: LabelledRows
     example_rows: bool = False
 
-    def keep(self, source: str, draw: Callable[[], LabelledRows], origin: str = "") -> None:
+    def keep(
+        self,
+        source: str,
+        draw: Callable[[], LabelledRows],
+        origin: str | None = "",
+        pictures: Callable[[LabelledRows], dict[str, Tensor]] | None = None,
+    ) -> None:
         """Keep a sample of a source, unless one of the same origin is there.
 
         Args:
             source: real, a model, the floor.
             draw: gives the rows; called only if they are needed.
-            origin: identifies what generated them.
+            origin: identifies what generated them; None where that cannot be said.
+            pictures: gives what else is kept of images, from all the rows.
         """
         if isinstance(self.data.schema, TableSchema):
             self._keep_summary(source, draw, f"{version('pushforward')} {origin}")
-        elif not _has_origin(self.folder, source, origin):
-            tensors = self._tensors(draw())
-            if source == REAL and self.data.log_density is not None and _in_the_plane(self.data):
-                tensors |= true_density(self.data, tensors["rows"])
-            write_tensors(self.folder.sample(source), tensors, origin)
+        elif source == REAL and self._are_images and not self.example_rows:
+            self._forget_real_images()
+        else:
+            self._keep_rows(source, draw, origin, pictures if self._are_images else None)
+
+    def _forget_real_images(self) -> None:
+        """Delete samples that hold real images, also those of models that are compared no more."""
+        for path in self.folder.sample(REAL).parent.glob("*.safetensors"):
+            if WITHOUT_EXAMPLES not in read_text(path):
+                path.unlink()
+
+    @property
+    def _are_images(self) -> bool:
+        return self.data.schema.kind == "image"
+
+    def _keep_rows(
+        self,
+        source: str,
+        draw: Callable[[], LabelledRows],
+        origin: str | None,
+        pictures: Callable[[LabelledRows], dict[str, Tensor]] | None,
+    ) -> None:
+        known = {"version": version("pushforward"), "origin": origin}
+        text = json.dumps(known | {"example_rows": self.example_rows and self._are_images})
+        if origin is not None and _has_text(self.folder.sample(source), text):
+            return
+        rows = draw()
+        tensors = self._tensors(rows) | ({} if pictures is None else pictures(rows))
+        if source == REAL and self.data.log_density is not None and _in_the_plane(self.data):
+            tensors |= true_density(self.data, tensors["rows"])
+        write_tensors(self.folder.sample(source), tensors, text)
 
     def _keep_summary(self, source: str, draw: Callable[[], LabelledRows], origin: str) -> None:
         path = self.folder.summary(source)
@@ -81,10 +117,9 @@ class KeptSamples:
         return {"rows": kept} | ({} if labels is None else {"labels": labels})
 
 
-def _has_origin(folder: ComparisonFolder, source: str, origin: str) -> bool:
-    """Whether a file holds a sample of this origin."""
-    path = folder.sample(source)
-    return path.exists() and read_tensors(path)[1] == origin
+def _has_text(path: Path, text: str) -> bool:
+    """Whether a file holds a sample of which this is said."""
+    return path.exists() and read_tensors(path)[1] == text
 
 
 def true_density(data: Dataset, rows: Tensor) -> dict[str, Tensor]:

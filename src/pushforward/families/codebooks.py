@@ -75,6 +75,10 @@ class WithCodebook(Model):
         self.encoder = VectorEncoder(space, count, code_size, classes, self.networks)
         self.codebook = Codebook(levels, code_size)
 
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|k) at the code k of each row."""
+        return self.mean(self.codebook.nearest(self.encoder(x, c)), c)
+
     def laid(self, vectors: Tensor) -> Tensor:
         """Return vectors (n, positions, size) as a decoder reads them, (n, *code_shape)."""
         return (vectors.mT if self.map else vectors).reshape(len(vectors), *self.code_shape)

@@ -44,6 +44,11 @@ class WithEncoder(WithPrior):
         """Return codes z ~ q(z|x) of rows, and as many z' ~ p(z), each (n, latent)."""
         return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
 
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z) at the mean of each row's code."""
+        q = self.encode(x, c)
+        return self.mean(q.carry(q.mean), c)
+
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
         q = self.encode(x, c)

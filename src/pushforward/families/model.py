@@ -202,6 +202,11 @@ class Model(nn.Module, ABC):
     def settle(self, batches: Iterable[Batch]) -> None:
         """Fit what is fitted once after training, from batches (x, c); by default nothing."""
 
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
+        """Return what the codes of rows x give back, in expanded form; None without an encoder."""
+        del x, c
+        return None
+
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the model can tell about its own measure, on held-out rows."""
         del x, c

@@ -15,12 +15,14 @@ from pushforward.data import Dataset, Schema, TableSchema
 from pushforward.errors import MeasureError, listed
 from pushforward.measures._applied import Apply, UserMeasure
 from pushforward.measures._encoding import encode
-from pushforward.measures._inputs import FeatureFunction, require_features
+from pushforward.measures._inputs import FeatureFunction, matrix, require_features
+from pushforward.measures._search import magnified
 from pushforward.measures._selection import MeasureSelection, reason, selected
 from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
 from pushforward.measures.aspects import ASPECTS
 from pushforward.measures.features import ImageEncoder
 from pushforward.measures.measurement import Measurement, Scorecard
+from pushforward.measures.neighbours._shared import distances
 from pushforward.measures.privacy import CAVEAT, PRIVACY
 from pushforward.measures.tables.utility import require_target
 from pushforward.nn.device import choose_device
@@ -100,6 +102,21 @@ class Scorer:
             strict: see `apply`.
         """
         return self.apply(self._samples(real, fake, seed), strict)
+
+    def nearest_training_rows(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the nearest training row of each row by the features: distance (n,), and itself.
+
+        Args:
+            rows: encoded rows (n, ...), and their labels or None.
+
+        Raises:
+            MeasureError: for features with NaN or infinity.
+        """
+        queries = matrix(Sample(self.feature_map, *rows).features, "the sample")
+        training = matrix(self.train.features, "the training sample")
+        (queries, training), unit = magnified(queries, training)
+        distance, index = distances(queries, training, None)
+        return unit * distance.cpu(), self.train.rows[index.cpu()]
 
     def row_noise(self, real: Rows, fake: Rows, *, seed: int = 0) -> dict[str, list[float]]:
         r"""Return, by measure, draws of the error that the chance of the real rows brings.

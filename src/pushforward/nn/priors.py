@@ -46,6 +46,22 @@ class Prior(nn.Module, ABC):
         """Return log p(z|c), (n,), in nats; of a continuous prior in normal coordinates."""
 
 
+def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Return the points at t in [0, 1] on the arc from a to b (..., d), with t (..., 1).
+
+    With angle w between the directions u of a and v of b, the direction at t is
+    (sin((1 - t) w) u + sin(t w) v) / sin w (Shoemake 1985), and the length goes linearly from |a|
+    to |b|. Where no single arc is the shortest (w = pi; all of one dimension), a straight line.
+    """
+    first, last = (p.norm(dim=-1, keepdim=True) for p in (a, b))
+    tiny = torch.finfo(a.dtype).tiny
+    u, v = a / first.clamp(min=tiny), b / last.clamp(min=tiny)
+    w = 2 * torch.atan2((u - v).norm(dim=-1, keepdim=True), (u + v).norm(dim=-1, keepdim=True))
+    direction = (((1 - t) * w).sin() * u + (t * w).sin() * v) / w.sin()
+    curved = torch.lerp(first, last, t) * direction
+    return torch.where(w.sin().abs() < 1e-4, torch.lerp(a, b, t), curved)
+
+
 class ContinuousPrior(Prior, ABC):
     """p(z) on R^latent."""
 
@@ -74,6 +90,17 @@ class ContinuousPrior(Prior, ABC):
     def standard(self) -> bool:
         """Whether the prior is N(0, I) in normal coordinates, so that the KL has a closed form."""
         return True
+
+    def between(self, start: Tensor, end: Tensor, steps: int) -> Tensor:
+        """Return points (n, steps, latent) on the way between two (n, latent), both included.
+
+        All in normal coordinates. Where the prior is standard the way is an arc: almost all draws
+        of N(0, I) in d dimensions are about sqrt(d) long, and a straight line comes nearer to 0
+        than they do (White 2016). Else it is a straight line.
+        """
+        t = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)[:, None]
+        way = arc if self.standard else torch.lerp
+        return way(start[:, None], end[:, None], t)
 
 
 class Normal(ContinuousPrior):

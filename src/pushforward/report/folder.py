@@ -55,7 +55,7 @@ class Run:
 
 @dataclass(frozen=True)
 class SampleRows:
-    """Images or arrays: encoded, with class codes, and the true density where it is known."""
+    """Images or arrays: encoded, with class codes, and what else `comparison` keeps of them."""
 
     tensors: dict[str, Tensor]
 
@@ -101,6 +101,11 @@ class FolderContents:
     def decode(self, sample: SampleRows) -> Any:
         """Return rows in the user's own form."""
         return self.schema.decode(sample.rows, sample.labels, torch.Generator().manual_seed(0))
+
+
+def title_of(source: str) -> str:
+    """Return what the page calls a source of rows: real ones, a model, the floor."""
+    return {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(source, source)
 
 
 def read_folder(path: Path) -> FolderContents:

@@ -122,14 +122,27 @@ def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]
     """Return the parts that show samples, by what the data are."""
     parts = ("grids", "scatters", "marginals", "maps", "rows")
     empty: dict[str, Any] = {part: [] for part in parts} | {"without_rows": False}
+    if contents.schema.kind == "image":
+        return empty | _images(contents)
     if REAL in contents.summaries:
         return empty | _table(contents, colour)
     if REAL not in contents.samples:
         return empty
-    if contents.schema.kind == "image":
-        return empty | {"grids": pictures.grids(contents)}
     known = "density" in contents.samples[REAL].tensors
     return empty | {"scatters": points.scatters(contents, colour), "density": known}
+
+
+def _images(contents: FolderContents) -> dict[str, Any]:
+    return {
+        "grids": pictures.grids(contents),
+        "channels": pictures.channels_shown(contents),
+        "interpolations": pictures.interpolations(contents),
+        "without_ways": pictures.lacking(contents, "ways"),
+        "reconstructions": pictures.reconstructions(contents),
+        "without_encoder": pictures.lacking(contents, "reconstructions"),
+        "nearest": pictures.nearest(contents),
+        "without_images": REAL not in contents.samples,
+    }
 
 
 def _table(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:

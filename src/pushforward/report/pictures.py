@@ -1,78 +1,148 @@
-"""Grids of images as PNG, enlarged so that every pixel is seen."""
+"""Images: samples in grids, the way between two codes, and pairs of images side by side."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from pushforward.comparison.folder import FLOOR, REAL
-from pushforward.report.folder import FolderContents, SampleRows
+from pushforward.comparison.folder import REAL
+from pushforward.data.images import COLOURS
+from pushforward.report.folder import FolderContents, SampleRows, title_of
+from pushforward.report.numbers import significant
+from pushforward.report.tiles import GAP, Bytes, Places, enlarged, tile, url
 
-COLUMNS = 8  # images in a row, and rows
-LARGE = 64  # images wider than this get half as many a row
-SMALLEST = 40  # pixels that an image is wide on the page, at least
+WIDTH, HEIGHT = 400, 400  # pixels that a grid has on the page, at most
+COLUMNS, ROWS = 6, 6  # images that it has in a row and in a column, at most
 CLASSES = 12  # with no more classes, each has a row of its own
-GAP = 2
+ARC = "along an arc: a straight line comes nearer to 0 than draws of a standard normal do"
+LINE = "along a straight line: this prior's draws lie near no sphere"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image on the page: a data URL, its size, and what it shows."""
+    """An image on the page.
+
+    Args:
+        source: a data URL.
+        width: in pixels, before the page is too narrow for it.
+        height: likewise.
+        alt: what it shows, for readers who do not see it.
+        title: what stands at it.
+        note: how to read it.
+        rows: the names of its rows.
+    """
 
     source: str
     width: int
     height: int
-    title: str
     alt: str
-    rows: list[str]
+    title: str = ""
+    note: str = ""
+    rows: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PicturePairs:
+    """Pairs of images, of one source."""
+
+    title: str
+    pairs: list[Picture]
 
 
 def grids(contents: FolderContents) -> list[Picture]:
-    """Return a grid of the real images, of each model's, and of the floor's."""
+    """Return a grid of the images of each source that are kept."""
     return [_grid(contents, name, sample) for name, sample in contents.sources()]
 
 
+def interpolations(contents: FolderContents) -> list[Picture]:
+    """Return what each model makes of the codes between two draws of its prior, a row a way."""
+    return [_ways(contents, n, s) for n, s in contents.sources() if "ways" in s.tensors]
+
+
+def reconstructions(contents: FolderContents) -> list[PicturePairs]:
+    """Return test images beside their reconstructions, for each model that encodes."""
+    found = []
+    for name, (own, given) in _tensors(contents, "originals", "reconstructions"):
+        what = f"a test image, and how {name} gives it back"
+        found.append(PicturePairs(name, _pairs(contents, own, given, what)))
+    return found
+
+
+def nearest(contents: FolderContents) -> list[PicturePairs]:
+    """Return for each source the images nearest to a training image, beside this image."""
+    found = []
+    for name, (own, training, closeness) in _tensors(contents, "suspects", "nearest", "closeness"):
+        what = f"an image of {title_of(name)}, its nearest training image"
+        titles = [significant(v, 2) if isfinite(v) else "–" for v in closeness.tolist()]
+        found.append(PicturePairs(title_of(name), _pairs(contents, own, training, what, titles)))
+    return found
+
+
+def lacking(contents: FolderContents, tensor: str) -> list[str]:
+    """Return the models of which something is not kept."""
+    return [n for n, s in contents.sources() if n in contents.models and tensor not in s.tensors]
+
+
+def channels_shown(contents: FolderContents) -> str:
+    """Return which channels are shown, where these are not all."""
+    channels = contents.schema.space.shape[0]
+    if channels in COLOURS:
+        return ""
+    shown = "the first three bands as red, green and blue" if channels > 3 else "the first band"
+    return f"Of {channels} bands, pictures show {shown}."
+
+
+def _tensors(contents: FolderContents, *names: str) -> list[tuple[str, list[Tensor]]]:
+    """Return tensors by their names, of each source that has them."""
+    return [
+        (source, [sample.tensors[name] for name in names])
+        for source, sample in contents.sources()
+        if set(names) <= sample.tensors.keys()
+    ]
+
+
 def _grid(contents: FolderContents, name: str, sample: SampleRows) -> Picture:
-    images = _bytes(contents.schema.expand(sample.rows))
-    columns = COLUMNS if images.shape[2] <= LARGE else COLUMNS // 2
-    indices, names = _arrange(contents, sample, columns)
-    tiles = _tile(images, indices)
-    title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
-    size = f"{images.shape[2]}x{images.shape[1]} pixels"
+    images = enlarged(contents.schema.expand(sample.rows))
+    places, names = _arrange(contents, sample, images.shape[1], images.shape[2])
     what = "real" if name == REAL else f"generated by {name}"
-    alt = f"Grid of {sum(i is not None for row in indices for i in row)} images, {what}, {size}"
-    return Picture(_url(tiles), tiles.shape[1], tiles.shape[0], title, alt, names)
+    alt = f"Grid of {sum(i is not None for row in places for i in row)} images, {what}"
+    return _picture(images, places, alt, title_of(name), rows=names)
 
 
-def _bytes(x: Tensor) -> NDArray[np.uint8]:
-    """Return images (n, height, width, channels) as bytes, for images (n, c, h, w) in [-1, 1]."""
-    scaled = x.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return np.asarray(scaled.movedim(1, -1).contiguous().numpy())
+def _picture(
+    images: Bytes,
+    places: Places,
+    alt: str,
+    title: str = "",
+    note: str = "",
+    rows: Sequence[str] = (),
+) -> Picture:
+    tiles = tile(images, places)
+    return Picture(url(tiles), tiles.shape[1], tiles.shape[0], alt, title, note, rows)
 
 
 def _arrange(
-    contents: FolderContents, sample: SampleRows, columns: int
-) -> tuple[list[list[int | None]], list[str]]:
+    contents: FolderContents, sample: SampleRows, height: int, width: int
+) -> tuple[Places, list[str]]:
     """Return which image goes where, a row a class if there are few, and the rows' names."""
-    known = contents.schema.condition
-    if known is None or sample.labels is None or len(known.classes) > CLASSES:
-        count = min(len(sample.rows), columns * columns)
-        return [
-            _padded(range(i, min(i + columns, count)), columns) for i in range(0, count, columns)
-        ], []
+    columns = max(2, min(COLUMNS, WIDTH // (width + GAP)))
+    names = _class_names(contents)
+    if sample.labels is None or not 0 < len(names) <= CLASSES:
+        count = min(len(sample.rows), columns * max(2, min(ROWS, HEIGHT // (height + GAP))))
+        starts = range(0, count, columns)
+        return [_padded(range(i, min(i + columns, count)), columns) for i in starts], []
     codes = sample.labels.tolist()
-    members = [[i for i, code in enumerate(codes) if code == k] for k in range(len(known.classes))]
-    return [_padded(own, columns) for own in members], [str(c) for c in known.classes]
+    members = [[i for i, code in enumerate(codes) if code == k] for k in range(len(names))]
+    return [_padded(own, columns) for own in members], names
+
+
+def _class_names(contents: FolderContents) -> list[str]:
+    known = contents.schema.condition
+    return [] if known is None else [str(c) for c in known.classes]
 
 
 def _padded(row: Sequence[int], columns: int) -> list[int | None]:
@@ -80,34 +150,20 @@ def _padded(row: Sequence[int], columns: int) -> list[int | None]:
     return [*kept, *[None] * (columns - len(kept))]
 
 
-def _tile(images: NDArray[np.uint8], indices: list[list[int | None]]) -> NDArray[np.uint8]:
-    """Return one RGBA image (height, width, 4), transparent between the images."""
-    factor = max(1, math.ceil(SMALLEST / images.shape[2]))
-    large = _rgba(images).repeat(factor, 1).repeat(factor, 2)
-    height, width = large.shape[1] + GAP, large.shape[2] + GAP
-    canvas = np.zeros((len(indices) * height, len(indices[0]) * width, 4), np.uint8)
-    for r, row in enumerate(indices):
-        for c, i in enumerate(row):
-            if i is not None:
-                place = np.s_[
-                    r * height : (r + 1) * height - GAP, c * width : (c + 1) * width - GAP
-                ]
-                canvas[place] = large[i]
-    return canvas[:-GAP, :-GAP]
+def _ways(contents: FolderContents, name: str, sample: SampleRows) -> Picture:
+    ways, labels = sample.tensors["ways"], sample.tensors.get("way_labels")
+    steps, names = ways.shape[1], _class_names(contents)
+    images = enlarged(contents.schema.expand(ways.flatten(0, 1)))
+    places = [range(i * steps, (i + 1) * steps) for i in range(len(ways))]
+    alt = f"{len(ways)} rows of {steps} images by {name}, each from one code to another"
+    rows = [] if labels is None else [names[k] for k in labels.tolist()]
+    return _picture(images, places, alt, name, ARC if sample.tensors["arcs"] else LINE, rows)
 
 
-def _rgba(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images as RGBA: grey ones, RGB and RGBA whole, of bands the first three (or one)."""
-    channels = images.shape[3]
-    if channels == 4:
-        return images
-    colours = images[..., :3] if channels >= 3 else images[..., :1].repeat(3, 3)
-    opaque = np.full((*colours.shape[:3], 1), 255, np.uint8)
-    return np.concatenate([colours, opaque], 3)
-
-
-def _url(pixels: NDArray[Any]) -> str:
-    """Return an image as a data URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _pairs(
+    contents: FolderContents, left: Tensor, right: Tensor, alt: str, titles: Sequence[str] = ()
+) -> list[Picture]:
+    n = len(left)
+    images = enlarged(contents.schema.expand(torch.cat([left, right])))
+    named = titles or [""] * n
+    return [_picture(images, [[i, n + i]], alt, title) for i, title in enumerate(named)]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pushforward.comparison.folder import FLOOR, REAL
+from pushforward.comparison.folder import REAL
 from pushforward.report.figures import GREY, Figure, Json, axis, layout
-from pushforward.report.folder import FolderContents
+from pushforward.report.folder import FolderContents, title_of
 from pushforward.report.numbers import share
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def scatters(contents: FolderContents, colours: dict[str, str]) -> list[Figure]:
         behind = background or ([] if name == REAL else [real])
         traces = [*behind, _points(points, colours.get(name, GREY), 0.55)]
         outside = np.any((points < low) | (points > high), axis=1).mean()
-        title = {REAL: "real (test rows)", FLOOR: "floor: a Gaussian fit"}.get(name, name)
+        title = title_of(name)
         alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
         figures.append(Figure(traces, style, alt, title, _note(len(points), float(outside))))
     return figures
