@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,38 @@ def test_a_data_set_says_what_kind_it_is() -> None:
     assert encoded.data.schema.kind == "array"
     images = encode({"real": read(real, range=(0, 2)), "fake": fake}, "real")
     assert images.data.schema.to_json()["high"] == [2]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 17, 64])
+@pytest.mark.parametrize(
+    ("dtype", "black", "white"),
+    [("uint8", 0, 255), ("uint16", 0, 4095), ("float32", 0, 1), ("float64", -1, 1)],
+)
+def test_generated_pixels_lie_on_the_levels_of_the_real_ones(
+    levels: int, dtype: str, black: float, white: float
+) -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.integers(0, levels, (40, 8, 9)) / (levels - 1)
+    pixels = black + steps * (white - black)
+    real = (pixels.round() if dtype.startswith("u") else pixels).astype(dtype)
+    data = pf.read(real)
+    assert isinstance(data.schema, ImageSchema)
+    assert data.schema.space.levels == levels
+    schema = schema_from_json(json.loads(json.dumps(data.schema.to_json())))
+    anywhere = torch.rand(50, 1, 8, 9, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1
+    generated = schema.decode(schema.quantise(anywhere))
+    assert generated.dtype == real.dtype
+    values, found = np.unique(real), np.unique(generated)
+    near = np.abs(values[:, None] - found).min(0)
+    assert near.max() <= 1e-6 * (white - black)  # float32 in between
+    # each goes to the level nearest to it
+    expected = black + (anywhere.clamp(-1, 1).double().numpy()[:, 0] + 1) / 2 * (white - black)
+    half = (white - black) / (levels - 1) / 2 + (0.5 if dtype.startswith("u") else 0)
+    assert np.abs(generated.astype(np.float64) - expected).max() <= half * (1 + 1e-6)
+
+
+def test_a_few_values_that_lie_on_no_even_levels_are_left_alone() -> None:
+    real = np.random.default_rng(0).choice([0, 100, 255], (40, 8, 8)).astype(np.uint8)
+    schema = pf.read(real).schema
+    assert isinstance(schema, ImageSchema)
+    assert schema.space.levels is None
