@@ -142,6 +142,7 @@ class PixelChain(Likelihood):
     UNITS = 16
     PARTS = 5  # of the mixture
     SLOPE = 0.2
+    DEAF = 0.5  # the share of images that a step trains without their neighbours
     mask: Tensor
 
     def __init__(self, space: Image) -> None:
@@ -195,8 +196,11 @@ class PixelChain(Likelihood):
     def _hear(self, x: Tensor) -> Tensor:
         """Return what the neighbours before each pixel say of it, (n, outputs * C, h, w)."""
         reach = self.REACH
-        seen = pad(x, (reach, reach, reach, 0))
-        return conv2d(seen, self.listen.weight * self.mask, self.listen.bias)
+        seen = conv2d(pad(x, (reach, reach, reach, 0)), self.listen.weight * self.mask)
+        if self.training:
+            seen = seen * (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.DEAF)
+        bias = self.listen.bias
+        return seen if bias is None else seen + bias[:, None, None]
 
     def _mixture(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits (n, parts, ...), means and log-scales (n, parts, C, ...)."""
