@@ -5,10 +5,10 @@ For each data set and model, `penalty_every` (k) is 1, 4, 8 and 16:
     time      processor milliseconds of a round, one thread, of the default networks and of the
               small ones below; stretches of 16 rounds take turns, and shown is the median
     quality   of the small networks at equal time: k = 1 is trained for the steps of the table
-              below, k for as many as take the same time; energy, Fréchet and sliced Wasserstein distance of generated rows
-              to validation rows. Shown is each one's ratio to k = 1, a geometric mean over seeds,
-              with the smallest and the largest. The energy distance is the biased one, which is
-              never below 0.
+              below, k for as many as take the same time; energy, Fréchet and sliced Wasserstein
+              distance of generated rows to validation rows. Shown is each one's ratio to k = 1,
+              a geometric mean over seeds, with the smallest and the largest. The energy distance
+              is the biased one, which is never below 0.
 
     python benchmarks/lazy.py [--data ../shared/data] [--seeds 3] [--only ring,wine] [--scale 1.0]
 """
@@ -36,7 +36,7 @@ from pushforward.runs.folder import new_config
 from pushforward.training.loop import Loop
 from pushforward.training.settings import Settings
 
-STEPS = {"ring": 800, "wine": 800, "digits": 500, "adult": 400}
+STEPS = {"ring": 800, "wine": 800, "digits": 300, "adult": 200}
 WIDTH = {"ring": 64, "wine": 64, "digits": 32, "adult": 64}  # of the small networks
 BATCH = {"ring": 128, "wine": 128, "digits": 64, "adult": 256}
 MODELS = ("gan", "r3gan")
@@ -90,7 +90,7 @@ def quality(
     data: pf.Dataset, model: str, every: int, small: Small, steps: int, seed: int
 ) -> Quality:
     """Train for so many steps, and measure generated rows on those for validation."""
-    options = {**small, "penalty_every": every}
+    options: dict[str, Any] = {**small, "penalty_every": every}
     fitted = pf.fit(data, model, budget=f"{steps} steps", seed=seed, **options)
     real = data.subset("validation")[0]
     fake = fitted.sample(GENERATED, seed=seed)

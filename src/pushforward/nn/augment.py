@@ -59,7 +59,11 @@ def cutout(x: Tensor, u: Tensor) -> Tensor:
 
 
 def flip(x: Tensor, u: Tensor) -> Tensor:
-    """Return the image, or its mirror image with probability 1/2."""
+    """Return the image, or its mirror image with probability 1/2.
+
+    That says that both are as likely: of images that are not symmetric so, p must be below 1, or
+    mirror images are generated too, since nothing tells them apart.
+    """
     return torch.where(_across(u[:, 0]) < 0.5, x.flip(3), x)
 
 
