@@ -115,7 +115,7 @@ def compared(
     data: pf.Dataset, model: str, small: Small, steps: int, seeds: int, laps: int
 ) -> dict[str, Any]:
     """Return times, steps and distances of every k on one data set."""
-    times = milliseconds(data, model, small, laps)
+    times = milliseconds(data, model, small, max(1, laps))
     budget = {every: max(STRETCH, round(steps * times[1] / times[every])) for every in EVERY}
     runs: dict[int, list[Quality]] = {every: [] for every in EVERY}
     for seed in range(seeds):
@@ -129,8 +129,8 @@ def show(name: str, found: dict[str, Any]) -> None:
         parts: Sequence[str] = [
             f"{r[0]:6.2f} ({r[1]:.2f} to {r[2]:.2f})" for r in found["ratios"][every].values()
         ]
-        speeds = [found[key][1] / found[key][every] for key in ("default ms", "ms")]
-        print(f"{name:14} k = {every:2} {speeds[0]:5.2f}x {speeds[1]:5.2f}x" + "".join(parts))
+        speeds = [ms[1] / ms[every] for ms in (found["default ms"], found["ms"]) if ms]
+        print(f"{name:14} k = {every:2}" + "".join(f"{s:6.2f}x" for s in speeds) + "".join(parts))
 
 
 def main() -> None:
@@ -139,8 +139,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join(STEPS))
+    parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
-    parser.add_argument("--laps", type=int, default=3)
+    parser.add_argument("--laps", type=int, default=3, help="stretches; 0: small networks alone")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/lazy.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,10 +149,11 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     for name in arguments.only.split(","):
         data, steps = read(name, arguments.data), max(1, round(arguments.scale * STEPS[name]))
-        for model in MODELS:
+        for model in arguments.models.split(","):
             small = {"width": WIDTH[name], "batch_size": BATCH[name]}
             found = compared(data, model, small, steps, arguments.seeds, arguments.laps)
-            found["default ms"] = milliseconds(data, model, {}, arguments.laps)
+            default = milliseconds(data, model, {}, arguments.laps) if arguments.laps else {}
+            found["default ms"] = default
             show(f"{name}, {model}", found)
             result[f"{name}, {model}"] = found
             arguments.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -78,10 +78,10 @@ def test_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At equal time, k = 1 is the reference: its ratios are 1."""
-    quick = ("--only", "wine", "--seeds", "1", "--scale", "0.02", "--laps", "1")
+    quick = ("--only", "wine", "--models", "gan", "--seeds", "1", "--scale", "0.01", "--laps", "0")
     result = run("lazy.py", tmp_path / "l.json", monkeypatch, *quick)
     assert isinstance(result, dict)
-    assert set(result) == {"wine, gan", "wine, r3gan"}
+    assert set(result) == {"wine, gan"}
     for found in result.values():
         assert set(found["ratios"]) == {"1", "4", "8", "16"}
         assert all(value == [1, 1, 1] for value in found["ratios"]["1"].values())
