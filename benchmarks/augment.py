@@ -1,7 +1,7 @@
 """Whether a GAN profits when its critic sees augmented images: of many images, and of few.
 
-The `gan` is trained for the same number of steps with each policy of `augment`, and 1,000 generated
-images are measured on test images that no run has seen:
+The `gan` is trained for the same number of steps with each policy of `augment`, at two
+probabilities, and 1,000 generated images are measured on test images that no run has seen:
 
     digits       1,437 images of 8 x 8 to train on, 180 to test on
     mnist-300    300 images to train on (and 37 that choose the checkpoint), 1,000 to test on;
@@ -25,7 +25,8 @@ from torch import Tensor
 import pushforward as pf
 
 STEPS = {"digits": 400, "mnist-300": 600}
-POLICIES = ("none", "translation", "color,translation,cutout")
+ALL = "color,translation,cutout"
+CASES = (("none", 1.0), ("translation", 1.0), (ALL, 1.0), ("translation", 0.5), (ALL, 0.5))
 MEASURES = ("energy", "precision", "recall", "coverage")
 SMALL: dict[str, Any] = {"width": 32, "batch_size": 64}
 IMAGES = 375  # of which 80 % are to train on
@@ -48,9 +49,11 @@ def halved(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(images.reshape(-1, 14, 2, 14, 2).mean((2, 4)).round(), np.uint8)
 
 
-def quality(data: pf.Dataset, test: Tensor, policy: str, steps: int, seed: int) -> dict[str, float]:
+def quality(
+    data: pf.Dataset, test: Tensor, options: dict[str, Any], steps: int, seed: int
+) -> dict[str, float]:
     """Train once, and measure generated images; the energy distance is never below 0 here."""
-    fitted = pf.fit(data, "gan", budget=f"{steps} steps", seed=seed, augment=policy, **SMALL)
+    fitted = pf.fit(data, "gan", budget=f"{steps} steps", seed=seed, **options, **SMALL)
     fake = data.schema.encode(fitted.sample(GENERATED, seed=seed))
     x, y = data.schema.features(test), data.schema.features(fake)
     energy = 2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean()
@@ -70,14 +73,15 @@ def main() -> None:
     torch.set_num_threads(1)
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{'':38}" + "".join(f"{name:>24}" for name in MEASURES))
+    print(f"{'':44}" + "".join(f"{name:>24}" for name in MEASURES))
     for name in arguments.only.split(","):
         data, test = read(name, arguments.data)
         steps = max(1, round(arguments.scale * STEPS[name]))
-        for policy in POLICIES:
-            runs = [quality(data, test, policy, steps, seed) for seed in range(arguments.seeds)]
-            result[f"{name}, {policy}"] = {"steps": steps, "runs": runs}
-            print(f"{name + ', ' + policy:38}" + "".join(spread(runs, m) for m in MEASURES))
+        for policy, p in CASES:
+            options, key = {"augment": policy, "augment_p": p}, f"{name}, {policy}, p = {p}"
+            runs = [quality(data, test, options, steps, seed) for seed in range(arguments.seeds)]
+            result[key] = {"steps": steps, "runs": runs}
+            print(f"{key:44}" + "".join(spread(runs, m) for m in MEASURES))
             arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

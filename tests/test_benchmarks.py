@@ -91,7 +91,7 @@ def test_augment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ("--only", "digits", "--seeds", "1", "--scale", "0.02")
     result = run("augment.py", tmp_path / "a.json", monkeypatch, *quick)
     assert isinstance(result, dict)
-    assert "digits, none" in result
+    assert "digits, none, p = 1.0" in result
     for found in result.values():
         assert found["steps"] == 8
         assert all(0 <= value <= 1 for value in (found["runs"][0]["recall"],))

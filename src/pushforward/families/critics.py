@@ -34,7 +34,7 @@ class WithCritic(Model):
         ] = "none",
         augment_p: Annotated[
             float, "Probability of each augmentation, for each image.", between(0, 1)
-        ] = 1.0,
+        ] = 0.5,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
