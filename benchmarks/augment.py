@@ -26,7 +26,7 @@ import pushforward as pf
 
 STEPS = {"digits": 400, "mnist-300": 600}
 ALL = "color,translation,cutout"
-CASES = (("none", 1.0), ("translation", 1.0), (ALL, 1.0), ("translation", 0.5), (ALL, 0.5))
+CASES = (("none", 1.0), ("translation", 1.0), (ALL, 1.0), (ALL, 0.5))
 MEASURES = ("energy", "precision", "recall", "coverage")
 SMALL: dict[str, Any] = {"width": 32, "batch_size": 64}
 IMAGES = 375  # of which 80 % are to train on

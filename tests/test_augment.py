@@ -267,5 +267,7 @@ def test_augmentation_does_not_leak_into_samples() -> None:
     assert in_place(images) == 1
     assert in_place(data.schema.pixels(augmented).numpy()[:, 0]) < 0.02
     small: dict[str, Any] = {"batch_size": 32, "width": 16, "latent": 4, "learning_rate": 2e-3}
-    fitted = pf.fit(data, "gan", budget="250 steps", seed=0, augment=IN_PLACE, **small)
+    fitted = pf.fit(
+        data, "gan", budget="250 steps", seed=0, augment=IN_PLACE, augment_p=1.0, **small
+    )
     assert in_place(np.asarray(fitted.sample(500, seed=1))) > 0.8
