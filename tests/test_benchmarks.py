@@ -76,6 +76,27 @@ def test_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert min(found["ratios"].values()) >= 1  # the oracle has the lowest distances
 
 
+def test_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At equal time, k = 1 is the reference: its ratios are 1."""
+    quick = ("--only", "wine", "--models", "gan", "--seeds", "1", "--scale", "0.01", "--laps", "0")
+    result = run("lazy.py", tmp_path / "l.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert set(result) == {"wine, gan"}
+    for found in result.values():
+        assert set(found["ratios"]) == {"1", "4", "8", "16"}
+        assert all(value == [1, 1, 1] for value in found["ratios"]["1"].values())
+
+
+def test_augment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("--only", "digits", "--seeds", "1", "--scale", "0.02")
+    result = run("augment.py", tmp_path / "a.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert "digits, none, p = 1.0" in result
+    for found in result.values():
+        assert found["steps"] == 8
+        assert all(0 <= value <= 1 for value in (found["runs"][0]["recall"],))
+
+
 def test_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spelling, and what follows from the columns themselves, needs no training."""
     quick = ("--files", "visits", "--budget", "2 steps", "--rows", "200")

@@ -28,6 +28,12 @@ def test_a_model_keeps_the_contract(name: str, kind: Literal["table", "image", "
     check_model(name, (kind,))
 
 
+@pytest.mark.parametrize("name", [n for n, m in all_models().items() if "augment" in m.options()])
+def test_a_critic_keeps_the_contract_with_all_its_options(name: str) -> None:
+    lazy = small(name, penalty_every=3, pack=2)
+    check_model(name, ("image",), augment="color,translation,cutout,flip", augment_p=0.5, **lazy)
+
+
 SAMPLE = """
 import sys, pushforward as pf
 folder, target, condition = sys.argv[1:]

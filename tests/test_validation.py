@@ -170,7 +170,7 @@ def test_half_precision_takes_nearly_the_same_first_step(model: str) -> None:
         torch.manual_seed(0)
         optimizer.step(*batch, 0.0, None)
         found.append(optimizer.means[0])
-        assert all(mean.dtype == torch.float32 for mean in optimizer.means)
+        assert all(mean.dtype == torch.float32 for mean in optimizer.means[0].values())
     torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=1e-4)
 
 

@@ -97,7 +97,8 @@ def check_turns(cls: type[Model], data: Dataset, options: dict[str, Any]) -> Non
     x = data.schema.expand(rows[:12])
     c = None if labels is None else one_hot(labels[:12], model.classes, CPU)
     for turn in model.turns():
-        _check_terms(model, turn, x, c)
+        for play in {turn.name, turn.between or turn.name}:
+            _check_terms(model, turn, play, x, c)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         with isolated(CPU, 0):
             TurnOptimizer(model, turn, None).step(x if turn.data else len(x), c, 1.0, None)
@@ -106,16 +107,16 @@ def check_turns(cls: type[Model], data: Dataset, options: dict[str, Any]) -> Non
         assert moved == movers, f"turn {turn.name!r} moved {moved}, its players are {movers}"
 
 
-def _check_terms(model: Model, turn: Turn, x: Tensor, c: Tensor | None) -> None:
+def _check_terms(model: Model, turn: Turn, play: str, x: Tensor, c: Tensor | None) -> None:
     def terms() -> dict[str, Tensor]:
         with isolated(CPU, 1):
-            played: dict[str, Tensor] = getattr(model, turn.name)(x if turn.data else len(x), c)
+            played: dict[str, Tensor] = getattr(model, play)(x if turn.data else len(x), c)
         return played
 
     first, again = terms(), terms()
-    assert first, f"turn {turn.name!r} returns no terms"
+    assert first, f"turn {play!r} returns no terms"
     for name, value in first.items():
-        what = f"term {name!r} of turn {turn.name!r}"
+        what = f"term {name!r} of turn {play!r}"
         assert value.dim() == 1, f"{what} must give one value a row, got shape {tuple(value.shape)}"
         assert bool(value.isfinite().all()), f"{what} is not finite"
         assert value.equal(again[name]), f"{what} differs for the same random state"

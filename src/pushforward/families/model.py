@@ -39,6 +39,8 @@ class Turn:
         data: whether the method takes rows x; else it takes how many rows n, and draws none.
         repeat: how many times in a row, each with a fresh batch.
         every: play only every so many rounds.
+        between: the method that is played in the rounds between, by the same players and with the
+            same optimizer; None where the turn is then left out.
         learning_rate: Adam's learning rate at its highest.
         betas: Adam's averaging of gradient and squared gradient.
         start: the share of the steps after which the turn is played, in [0, 1).
@@ -50,10 +52,20 @@ class Turn:
     data: bool = True
     repeat: int = 1
     every: int = 1
+    between: str | None = None
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     start: float = 0.0
     end: float = 1.0
+
+    def due(self, position: int) -> str | None:
+        """Return the method that is played in a round; None where none is."""
+        return self.name if position % self.every == 0 else self.between
+
+    @property
+    def share(self) -> float:
+        """The share of its phase's rounds in which something is played."""
+        return 1.0 if self.between else 1 / self.every
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ class _Mark:
     """What `turn` writes on a method; a setting that is text names the model's attribute."""
 
     players: tuple[str, ...]
+    between: str | None
     settings: Mapping[str, Any]
 
 
@@ -69,6 +82,7 @@ def turn(
     data: bool = True,
     repeat: int | str = 1,
     every: int | str = 1,
+    between: str | None = None,
     learning_rate: float | str = 1e-3,
     betas: tuple[float, float] | str = (0.9, 0.999),
     start: float | str = 0.0,
@@ -78,7 +92,8 @@ def turn(
 
     The method takes `(x, c)` and returns a dict of terms, each one value a row (n,). With
     `data=False` it takes `(n, c)` instead, so that no rows are drawn for it. A setting may be the
-    name of the attribute that holds it: `@turn("critic", repeat="n_critic")`.
+    name of the attribute that holds it: `@turn("critic", repeat="n_critic")`. `between` is the name
+    of a method that takes and returns the like, unmarked.
     """
     settings: dict[str, Any] = {
         "data": data,
@@ -89,7 +104,7 @@ def turn(
     settings |= {"betas": betas, "start": start, "end": end}
 
     def mark(play: Play) -> Play:
-        vars(play)["turn"] = _Mark(players, settings)
+        vars(play)["turn"] = _Mark(players, between, settings)
         return play
 
     return mark
@@ -218,9 +233,12 @@ class Model(nn.Module, ABC):
 
     def _turn(self, name: str, mark: _Mark) -> Turn:
         settings = {key: self._setting(name, key, value) for key, value in mark.settings.items()}
-        made = Turn(name, mark.players, **settings)
+        made = Turn(name, mark.players, between=mark.between, **settings)
         if not 0 <= made.start < made.end <= 1:
             msg = f"turn {name!r} of {self.name!r} needs 0 <= start < end <= 1, got {made}"
+            raise ModelError(msg)
+        if made.between is not None and not hasattr(self, made.between):
+            msg = f"turn {name!r} of {self.name!r} has no method {made.between!r}"
             raise ModelError(msg)
         return made
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithCritic
+from pushforward.families.critics import WithPenalty
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
-from pushforward.space import Space, total_variance
 
 
-class GAN(WithCritic, WithGenerator):
+class GAN(WithPenalty, WithGenerator):
     """The non-saturating game (Goodfellow et al. 2014), with R1 when gamma > 0 (Mescheder 2018).
 
     Critic: E[softplus(-D(x))] + E[softplus(D(g(z)))] + gamma/2 E|grad_x D(x)|^2, whose optimum is
@@ -25,29 +23,20 @@ class GAN(WithCritic, WithGenerator):
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Goodfellow et al. 2014; Mescheder et al. 2018"
 
-    def __init__(
-        self,
-        space: Space,
-        classes: int = 0,
-        *,
-        gamma: Annotated[
-            float, "Weight of the gradient penalty, per unit of data variance.", at_least(0)
-        ] = 0.2,
-        **shared: Any,
-    ) -> None:
-        super().__init__(space, classes, **shared)
-        # In these units one default serves tables, images and points (see `total_variance`).
-        self.gamma = gamma * total_variance(space)
-
-    @turn("critic", betas=(0.0, 0.99))
+    @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Tell real from generated rows."""
+        """Tell real from generated rows, by gentle slopes."""
+        if self.gamma == 0:
+            return self.compare(x, c)
         fake = self.imagine(len(x), c).detach()
         against = softplus(self.critic(fake, c))
-        if self.gamma == 0:
-            return {"real": softplus(-self.critic(x, c)), "fake": against}
-        real, steepness = self.judge(x, c)
-        return {"real": softplus(-real), "fake": against, "r1": self.gamma / 2 * steepness}
+        real, r1 = self.penalised(x, c)
+        return {"real": softplus(-real), "fake": against, "r1": r1}
+
+    def compare(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Tell real from generated rows."""
+        fake = self.imagine(len(x), c).detach()
+        return {"real": softplus(-self.critic(x, c)), "fake": softplus(self.critic(fake, c))}
 
     @turn("generator", data=False, betas=(0.0, 0.99))
     def close_in(self, n: int, c: Tensor | None) -> Terms:

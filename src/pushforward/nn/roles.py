@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from pushforward.nn.augment import Augmentation
 from pushforward.nn.likelihoods import relaxed
 from pushforward.nn.raking import Raking
 from pushforward.nn.segments import Segments
@@ -83,23 +84,46 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1)."""
+    """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1).
 
-    def __init__(self, space: Space, classes: int, networks: Networks, *, pack: int) -> None:
+    In training it sees every image through `augment` (see `Augmentation`), real and generated ones
+    alike; in evaluation as it is.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int,
+        networks: Networks,
+        *,
+        pack: int,
+        augment: Augmentation | None = None,
+    ) -> None:
         super().__init__()
-        self.pack = pack
+        self.pack, self.augment = pack, augment
         self.trunk = networks.reader(packed(space, pack), classes * pack)
         self.head = nn.Linear(networks.width, 1)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return what the last layer sees, (n // pack, width); rows that fill no pack are left."""
+        """Return what the last layer sees, (n // pack, width); rows that fill no pack are left.
+
+        The rows are read as they are: to augment them is the caller's part (see `forward`).
+        """
         rows = together(x, self.pack)
         conditions = None if c is None else together(c, self.pack)
         return cast(Tensor, self.trunk(rows, conditions))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the logits (n // pack,); rows that fill no pack are left out."""
-        return cast(Tensor, self.head(self.features(x, c))).squeeze(-1).float()
+        (seen,) = self.seen(x)
+        return cast(Tensor, self.head(self.features(seen, c))).squeeze(-1).float()
+
+    def seen(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """Return batches of rows (n, ...) as training shows them, row i of each in the same way."""
+        if self.augment is None or not self.training:
+            return images
+        draws = self.augment.draw(len(images[0]), images[0].device)
+        return tuple(self.augment(x, draws) for x in images)
 
 
 def packed(space: Space, pack: int) -> Space:

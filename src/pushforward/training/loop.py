@@ -99,7 +99,7 @@ class Loop:
                 raise
 
     def _play(self) -> None:
-        self.pace = Pace(self.device, self.plan.budget.amount)
+        self.pace = Pace(self.device, self.plan.budget.amount, self.period)
         self.watch = Watch(self.plan.budget.amount, self.position, self.elapsed())
         while self.total is None or self.step < self.total:
             self.round()
@@ -112,10 +112,11 @@ class Loop:
         for optimizer in self.optimizers:
             turn = optimizer.turn
             begin, end = phase(turn, length)
-            if begin <= position < end and position % turn.every == 0:
+            play = turn.due(position)
+            if play is not None and begin <= position < end:
                 scale = self.plan.rate(turn, position)
                 for _ in range(turn.repeat):
-                    optimizer.step(*self.batch(turn), scale, self.settings.clip_grad_norm)
+                    optimizer.step(*self.batch(turn), scale, self.settings.clip_grad_norm, play)
                 self.plays[turn.name] += turn.repeat
         self.step += 1
         self.average.follow(self.step)
@@ -128,6 +129,11 @@ class Loop:
     def position(self) -> int:
         """The steps of the stage that have been played."""
         return self.step - self.first
+
+    @property
+    def period(self) -> int:
+        """After how many rounds the same turns are due again."""
+        return math.lcm(*(optimizer.turn.every for optimizer in self.optimizers))
 
     @property
     def total(self) -> int | None:
@@ -159,7 +165,7 @@ class Loop:
         if not turns:
             msg = f"no turn of {self.model.name!r} draws rows: give a budget in steps or seconds"
             raise ModelError(msg)
-        return max(t.repeat / t.every * (t.end - t.start) for t in turns)
+        return max(t.repeat * t.share * (t.end - t.start) for t in turns)
 
     def _write_config(self) -> None:
         if self.folder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from statistics import quantiles
@@ -12,8 +13,9 @@ from pushforward.training.plan import CHECKS, SAVES
 
 SHARE = 0.1  # of a budget in seconds, after which its steps are fixed, ...
 LONGEST = 20.0  # ... or after so many seconds, if that is sooner
-FEWEST = 8  # laps that must have been timed by then
+FEWEST = 8  # laps that must have been timed by then; of long ones three
 STRETCH = 16  # steps in a lap on a GPU: at its end the device is waited for
+PERIOD = 16  # steps in a lap, at most, where not every turn is due in each round
 LATE = 1.5  # how much later than its budget a run may end before it is shortened
 LOOK = 0.25  # share of the budget over which the pace is measured for that
 
@@ -25,15 +27,20 @@ def synchronise(device: torch.device) -> None:
 
 
 class Pace:
-    """Times steps: the work for each is the same, however many there have been.
+    """Times steps in laps: the work for each is the same, however many there have been.
+
+    A lap holds `period` steps, after which the same turns are due again; at most `PERIOD`.
 
     A step takes what the faster ones take (the lower quartile): the first ones allocate, and other
     work on the machine comes in bursts that should not fix the length of the whole run.
     """
 
-    def __init__(self, device: torch.device, budget: float) -> None:
+    def __init__(self, device: torch.device, budget: float, period: int = 1) -> None:
         self.device, self.least = device, min(SHARE * budget, LONGEST)
-        self.stretch = STRETCH if device.type == "cuda" else 1
+        period = min(period, PERIOD)
+        shortest = STRETCH if device.type == "cuda" else 1
+        self.stretch = math.ceil(shortest / period) * period
+        self.fewest = max(3, FEWEST // period)  # laps; the quartile of three is the shortest
         self.laps: list[float] = []  # seconds a step
         self.spent = 0.0
         self.start()
@@ -56,7 +63,7 @@ class Pace:
     @property
     def enough(self) -> bool:
         """Whether the laps so far settle how long a step takes."""
-        return len(self.laps) >= FEWEST and self.spent >= self.least
+        return len(self.laps) >= self.fewest and self.spent >= self.least
 
     @property
     def step(self) -> float:

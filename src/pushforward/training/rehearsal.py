@@ -38,7 +38,7 @@ def costs_together(loops: Sequence[Loop]) -> list[Costs]:
 
     So work beside them slows all of them alike. The loops are played, and of no use afterwards.
     """
-    paces = [Pace(loop.device, loop.plan.budget.amount) for loop in loops]
+    paces = [Pace(loop.device, loop.plan.budget.amount, loop.period) for loop in loops]
     while not all(pace.enough for pace in paces):
         for loop, pace in zip(loops, paces, strict=True):
             with isolated(loop.device, loop.settings.seed):
@@ -72,16 +72,23 @@ def _later_steps(loop: Loop) -> float:
     optimizers = loop.optimizers
     if all(o.turn.start == 0 and o.turn.end == 1 for o in optimizers):
         return 1.0
-    costs = {o: _play(loop, o) * o.turn.repeat / o.turn.every for o in optimizers}
+    costs = {o: _round(loop, o) for o in optimizers}
     so_far = sum(cost for o, cost in costs.items() if o.turn.start == 0)
     return sum(cost * (o.turn.end - o.turn.start) for o, cost in costs.items()) / so_far
 
 
-def _play(loop: Loop, optimizer: TurnOptimizer) -> float:
+def _round(loop: Loop, optimizer: TurnOptimizer) -> float:
+    """Return the seconds of a turn in the average round of its phase."""
+    turn = optimizer.turn
+    rest = 0.0 if turn.between is None else _play(loop, optimizer, turn.between)
+    return turn.repeat * (_play(loop, optimizer, turn.name) + (turn.every - 1) * rest) / turn.every
+
+
+def _play(loop: Loop, optimizer: TurnOptimizer, play: str) -> float:
     """Return the seconds of one play of a turn, by rehearsals that change nothing."""
     return quantiles(
         [
-            _seconds(loop, lambda: optimizer.rehearse(*loop.batch(optimizer.turn)))
+            _seconds(loop, lambda: optimizer.rehearse(*loop.batch(optimizer.turn), play))
             for _ in range(FEWEST)
         ],
         n=4,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -41,24 +39,28 @@ class TurnOptimizer:
     ) -> None:
         self.model, self.turn = model, turn
         self.dtype, self.device = dtype, model.device.type
-        self.play: Callable[..., Terms] = getattr(model, turn.name)
         self.parameters = [p for name in turn.players for p in model.player(name).parameters()]
         self.learning_rate = learning_rate or turn.learning_rate
         # fused: one pass over all parameters, 1.4 times as fast as the default on 2 cores
         self.optimizer = torch.optim.Adam(
             self.parameters, self.learning_rate, turn.betas, fused=True
         )
-        self.names: list[str] = []
-        self.means: list[Tensor] = []  # of each term, for each play since the last record
+        self.means: list[dict[str, Tensor]] = []  # by term, of each play since the last record
 
     def step(
-        self, x: Tensor | int, c: Tensor | None, scale: float, clip_grad_norm: float | None
+        self,
+        x: Tensor | int,
+        c: Tensor | None,
+        scale: float,
+        clip_grad_norm: float | None,
+        play: str | None = None,
     ) -> None:
         """Play the turn once: one step of its players down the sum of its terms' means.
 
-        `x` are rows, or how many there would be, for a turn without data.
+        `x` are rows, or how many there would be, for a turn without data; `play` is the method that
+        gives the terms, by default the turn's own.
         """
-        names, means = self._gradients(x, c)
+        means = self._gradients(x, c, play or self.turn.name)
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, clip_grad_norm, foreach=True)
         for group in self.optimizer.param_groups:
@@ -67,26 +69,25 @@ class TurnOptimizer:
         self.optimizer.zero_grad()
         with torch.no_grad():
             self.model.after_step(self.turn.name)
-        self.names = names
-        self.means.append(torch.stack([mean.detach() for mean in means]))
+        self.means.append({name: mean.detach() for name, mean in means.items()})
 
-    def rehearse(self, x: Tensor | int, c: Tensor | None) -> None:
+    def rehearse(self, x: Tensor | int, c: Tensor | None, play: str) -> None:
         """Do the work of a step and move nothing, to see how long it takes."""
-        self._gradients(x, c)
+        self._gradients(x, c, play)
         self.optimizer.zero_grad()
 
-    def _gradients(self, x: Tensor | int, c: Tensor | None) -> tuple[list[str], list[Tensor]]:
-        """Differentiate the sum of the terms' means by what moves; return names and means."""
+    def _gradients(self, x: Tensor | int, c: Tensor | None, play: str) -> Terms:
+        """Differentiate the sum of the terms' means by what moves; return the means."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
-            terms = self.play(x, c)
-        self._check(terms)
-        means = [term.mean() for term in terms.values()]
-        torch.autograd.backward(means, inputs=self.parameters)
-        return list(terms), means
+            terms: Terms = getattr(self.model, play)(x, c)
+        self._check(terms, play)
+        means = {name: term.mean() for name, term in terms.items()}
+        torch.autograd.backward(list(means.values()), inputs=self.parameters)
+        return means
 
-    def _check(self, terms: Terms) -> None:
+    def _check(self, terms: Terms, play: str) -> None:
         """Raise ModelError unless the turn returned named terms with a value for each row."""
-        where = f"turn {self.turn.name!r} of {self.model.name!r}"
+        where = f"turn {play!r} of {self.model.name!r}"
         if not isinstance(terms, dict) or not terms:
             got = "an empty dict" if isinstance(terms, dict) else type(terms).__name__
             raise ModelError(f"{where} must return a dict of named terms, got {got}")
@@ -99,21 +100,26 @@ class TurnOptimizer:
 
     def first_nonfinite(self, step: int) -> tuple[int, str] | None:
         """Return the first step since the last record whose terms are not finite, and say which."""
-        finite = torch.stack(self.means).isfinite() if self.means else torch.ones(1, 1)
-        if bool(finite.all()):
+        values = [mean for means in self.means for mean in means.values()]
+        if not values or bool(torch.stack(values).isfinite().all()):
             return None
-        first = int((finite.all(1).logical_not()).nonzero()[0])
-        ago = (len(finite) - 1 - first) // self.turn.repeat * self.turn.every
-        bad = [name for name, ok in zip(self.names, finite[first].tolist(), strict=True) if not ok]
+        found = (
+            [n for n, mean in means.items() if not bool(mean.isfinite())] for means in self.means
+        )
+        first, bad = next((i, names) for i, names in enumerate(found) if names)
+        ago = round((len(self.means) - 1 - first) // self.turn.repeat / self.turn.share)
         return step - ago, f"turn {self.turn.name!r}, step {step - ago}: {', '.join(bad)}"
 
     def take_means(self) -> dict[str, float]:
-        """Return each term's mean since the last record, and begin anew."""
-        if not self.means:
-            return {}
-        average = torch.stack(self.means).double().mean(0).tolist()
-        self.means = []
-        return {f"{self.turn.name}.{n}": v for n, v in zip(self.names, average, strict=True)}
+        """Return each term's mean since the last record, and begin anew.
+
+        A term is 0 in a play that lacks it: what comes every k-th time k times as heavy is shown
+        with the weight that it has on average.
+        """
+        played, self.means = self.means, []
+        terms = dict.fromkeys(name for means in played for name in means)
+        sums = {n: torch.stack([m[n] for m in played if n in m]).double().sum() for n in terms}
+        return {f"{self.turn.name}.{n}": float(total) / len(played) for n, total in sums.items()}
 
     def state(self) -> State:
         """Return the optimizer's tensors by name."""
