@@ -19,6 +19,7 @@ from pushforward.space import Cells, Image, Space, Vector, values
 WIDTHS = (16, 32, 64, 128, 256)
 ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
+REFERENCE_WIDTH = 96  # at which a turn's own learning rate is the best one, of images
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this
@@ -73,6 +74,15 @@ def size_of(space: Space, means: Means | None = None) -> Size:
         return default
     width = default.width if means is None else _affordable(space, means)
     return Size(width, default.depth, _latent(space), default.batch_size)
+
+
+def pace(space: Space, width: int) -> float:
+    """Return the factor of the learning rates that suits networks of a width.
+
+    A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
+    1 / width (Yang et al. 2021, "Tensor programs V").
+    """
+    return REFERENCE_WIDTH / max(width, WIDTHS[1]) if isinstance(space, Image) else 1.0
 
 
 def _affordable(space: Image, means: Means) -> int:

@@ -23,7 +23,7 @@ from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.families.model import Model, Turn
 from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
-from pushforward.nn.sizes import size_of
+from pushforward.nn.sizes import pace, size_of
 from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
@@ -69,8 +69,10 @@ class Loop:
         )
         config["threads"] = config.get("threads") or training_threads()
         dtype: torch.dtype = getattr(torch, config["precision"])
+        factor = pace(model.space, model.networks.width)
         self.optimizers = [
-            TurnOptimizer(model, turn, settings.learning_rate, dtype) for turn in model.turns()
+            TurnOptimizer(model, turn, settings.learning_rate or turn.learning_rate * factor, dtype)
+            for turn in model.turns()
         ]
         self.average = MovingAverage(model, settings.ema)
         self.stage = config["schedule"][-1]

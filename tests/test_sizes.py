@@ -1,0 +1,129 @@
+"""The size dial, and how the networks of images start."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import pushforward as pf
+from pushforward.models.gan import GAN
+from pushforward.models.vae import VAE
+from pushforward.nn.sizes import WIDTHS, Means, multiplications, size_of
+from pushforward.nn.trunks import ImageReader, ImageWriter, keep_variance
+from pushforward.space import Cells, Image, Vector
+from pushforward.training.settings import Settings
+from pushforward.training.sized import sized
+
+IMAGES = st.builds(Image, st.sampled_from([1, 3, 4, 7]), st.integers(8, 70), st.integers(8, 70))
+CPU = torch.device("cpu")
+
+
+@settings(deadline=None, max_examples=25)
+@given(IMAGES, st.sampled_from(WIDTHS))
+def test_multiplications_are_those_of_the_network(space: Image, width: int) -> None:
+    reader = ImageReader(space, 0, width, 1)
+    counter: Any = FlopCounterMode(display=False)
+    with counter:
+        reader(torch.zeros(1, *space.shape))
+    assert multiplications(space, width) == counter.get_total_flops() // 2
+
+
+@settings(deadline=None)
+@given(IMAGES, st.floats(1, 1e5), st.floats(1, 100), st.integers(50, 10**6))
+def test_more_means_never_make_networks_narrower(
+    space: Image, seconds: float, factor: float, rows: int
+) -> None:
+    means = Means(rows, None, seconds)
+    size = size_of(space, means)
+    for more in (
+        replace(means, seconds=factor * seconds),
+        replace(means, distinct=round(factor * rows)),
+        replace(means, device="cuda"),
+    ):
+        assert size_of(space, more).width >= size.width
+    assert size.width in WIDTHS
+    assert 32 <= size.latent <= 128
+
+
+@pytest.mark.parametrize("space", [Vector(5), Cells((3, 4))])
+def test_tables_and_vectors_have_one_size(space: Vector | Cells) -> None:
+    assert size_of(space, Means(100, None, 10)) == size_of(space)
+
+
+def pictures(n: int = 60) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (n, 12, 9), dtype=np.uint8)
+
+
+def test_what_is_given_is_kept_and_the_rest_follows_from_the_budget() -> None:
+    data = pf.read(pictures())
+    short = sized(VAE, {"latent": 5}, Settings(budget="10 steps"), data, CPU)
+    long = sized(VAE, {"width": 7}, Settings(budget="1h"), data, CPU)
+    assert (short["latent"], short["width"]) == (5, WIDTHS[0])
+    assert (long["latent"], long["width"]) == (32, 7)
+
+
+def test_a_run_records_its_size_and_keeps_it_when_it_is_trained_on(tmp_path: Path) -> None:
+    first = pf.fit(pictures(), "gan", budget="5 steps", out=tmp_path, size=2.0)
+    options = first.config["identity"]["options"]
+    assert options["width"] == WIDTHS[0]
+    assert first.model.networks.width == 2 * WIDTHS[0]
+    more = pf.fit(pictures(), out=tmp_path, more="5000 samples")
+    assert more.config["identity"]["options"] == options
+    assert json.loads((tmp_path / "config.json").read_text())["identity"]["options"] == options
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (28, 28), (17, 40)])
+def test_a_stack_keeps_the_variance_of_what_goes_through(height: int, width: int) -> None:
+    """Torch's own start leaves less than a hundredth of it, and the code drowns."""
+    torch.manual_seed(0)
+    space = Image(3, height, width)
+    writer, reader = ImageWriter(space, 32, 1, 0, 64, 1), ImageReader(space, 0, 64, 1)
+    z = torch.randn(500, 32)
+    x = writer(z)
+    # Of what differs between codes; the network's own draw moves it by a third (10 draws of it).
+    assert 0.3 < float(x.var(0).mean()) < 3
+    assert 0.1 < float(reader(torch.randn(500, *space.shape)).var(0).mean()) < 3
+
+
+@torch.no_grad()
+def test_the_start_of_a_layer_has_the_variance_of_he() -> None:
+    torch.manual_seed(0)
+    up = nn.ConvTranspose2d(64, 48, 4, stride=2, padding=1)
+    keep_variance(up)
+    inside = up(torch.randn(200, 64, 6, 6))[:, :, 2:-2, 2:-2]  # where no border is near
+    # 2 / (1 + 0.2^2) of the input's variance, within 3 %: 48 outputs of 256 weights each
+    assert float(inside.var()) == pytest.approx(2 / 1.04, rel=0.03)
+    zero = nn.Linear(8, 8)
+    nn.init.zeros_(zero.weight)
+    keep_variance(zero)
+    assert not zero.weight.any()
+
+
+@pytest.mark.parametrize("model", [VAE, GAN])
+def test_the_memory_format_changes_no_gradient(model: Any) -> None:
+    space = Image(3, 16, 12)
+    gradients = []
+    for form in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        network = model(space, width=16)
+        network.to(memory_format=form)
+        x = torch.rand(6, *space.shape) * 2 - 1
+        torch.manual_seed(1)
+        turn = network.turns()[0]
+        terms = getattr(network, turn.name)(x.contiguous(memory_format=form), None)
+        torch.autograd.backward([term.mean() for term in terms.values()])
+        gradients.append([p.grad for p in network.parameters() if p.grad is not None])
+    for a, b in zip(*gradients, strict=True):
+        # float32 sums in another order
+        torch.testing.assert_close(a, b.contiguous(), rtol=1e-3, atol=1e-4 * float(a.abs().max()))
