@@ -294,8 +294,10 @@ def fitted(name: str, reference: Tensor) -> FeatureFunction:
     return features
 
 
-def run(name: str, features: str, data: Path, seeds: Sequence[int], only: Sequence[str]) -> dict[str, Any]:
-    """Return correlations and curves, the means over new splits, of one set of images."""
+def run(
+    name: str, features: str, data: Path, seeds: Sequence[int], only: Sequence[str]
+) -> dict[str, Any]:
+    """Return correlations and curves, the means over a split for each seed, of a set of images."""
     images, classes = load(name, data)
     rounds, nulls, seconds = [], [], []
     for seed in seeds:
@@ -307,16 +309,23 @@ def run(name: str, features: str, data: Path, seeds: Sequence[int], only: Sequen
         seconds.append([fitted_in, time.perf_counter() - start - fitted_in])
         nulls.append(energy(x, y, permutations=499, seed=seed).p_value)
         rounds.append(curves(parts, feature, only))
+    return {
+        "seconds to fit, to apply": np.median(seconds, 0).round(3).tolist(),
+        "p-values of real against real": nulls,
+        **summary(rounds),
+    }
+
+
+def summary(rounds: list[dict[str, list[dict[str, float]]]]) -> dict[str, Any]:
+    """Return the means of the rounds' values by disturbance and measure, and the correlations."""
     means = {
         disturbance: {
             measure: np.mean([[at[measure] for at in r[disturbance]] for r in rounds], 0)
             for measure in EXPECTED
         }
-        for disturbance in only
+        for disturbance in rounds[0]
     }
     return {
-        "seconds to fit, to apply": np.median(seconds, 0).round(3).tolist(),
-        "p-values of real against real": nulls,
         "correlations": {
             d: {m: round(correlation(m, list(v)), 3) for m, v in of.items()}
             for d, of in means.items()
