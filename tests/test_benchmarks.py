@@ -111,6 +111,43 @@ def test_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pairs["minutes, fee"]["real"] == pytest.approx(0.953, abs=0.04)
 
 
+def test_disturbances_of_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What spoils an image is seen by what should see it, and new real images are not."""
+    spoilt = ("Gaussian fit", "blur", "pixel noise", "shuffled patches")
+    quick = ("--sets", "digits", "--features", "image-statistics", "--repeats", "3")
+    out = tmp_path / "d.json"
+    result = run("disturbances.py", out, monkeypatch, *quick, "--only", *spoilt)
+    assert isinstance(result, dict)
+    found = result["digits"]["image-statistics"]
+    names = {"energy", "frechet", "classifier_test", "precision", "density", "coverage"}
+    assert all(of[name] >= 0.95 for of in found["correlations"].values() for name in names)
+    none = {name: curve[0] for name, curve in found["values"]["blur"].items()}
+    # In one split, the AUC of 100 held-out images on either side has a standard error of
+    # 0.29 / sqrt(50) = 0.041; each real image is covered with a chance of 1 - (1 / 2)^5 = 0.969,
+    # give or take 0.017.
+    assert abs(none["classifier_test"] - 0.5) < 3 * 0.041
+    assert none["coverage"] > 0.969 - 4 * 0.017
+    assert min(found["p-values of real against real"]) > 0.01
+    gaussian = {name: curve[-1] for name, curve in found["values"]["Gaussian fit"].items()}
+    assert gaussian["classifier_test"] >= 0.95
+    assert gaussian["coverage"] <= 0.5
+
+
+@pytest.mark.shared("cifar10")
+def test_a_gaussian_fit_of_photographs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = ("--sets", "cifar10", "--features", "image-statistics", "--repeats", "1")
+    one = ("--only", "Gaussian fit", "--data", str(SHARED))
+    result = run("disturbances.py", tmp_path / "g.json", monkeypatch, *quick, *one)
+    assert isinstance(result, dict)
+    curves = result["cifar10"]["image-statistics"]["values"]["Gaussian fit"]
+    # 250 held-out images on either side: 3 standard errors of 0.5 are 3 * 0.026
+    assert abs(curves["classifier_test"][0] - 0.5) < 3 * 0.026
+    assert curves["classifier_test"][-1] >= 0.95
+    assert curves["coverage"][-1] <= 0.5
+
+
 @pytest.fixture(scope="module")
 def decisions() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "benchmarks" / "decisions.py"))

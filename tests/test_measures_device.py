@@ -15,7 +15,7 @@ from torch import Tensor
 
 import pushforward as pf
 from pushforward.data.schema import DataKind
-from pushforward.measures import ImageEncoder, Scorer
+from pushforward.measures import ImageStatistics, Scorer
 from samples import digits, labelled, normal
 
 HERE = Path(__file__).parent
@@ -86,13 +86,13 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(kind: DataKind) -> None:
 
 
 @pytest.mark.cuda
-def test_a_scorer_trains_and_applies_its_encoder_on_the_gpu() -> None:
+def test_a_scorer_fits_and_applies_features_of_images_on_the_gpu() -> None:
     data = pf.read(digits()[:200])
     states = torch.get_rng_state(), torch.cuda.get_rng_state()
     scorer = Scorer(data, measures=["energy", "frechet"], device="cuda")
-    encoder = scorer.feature_map.features
-    assert isinstance(encoder, ImageEncoder)
-    assert {p.device.type for p in encoder.encoder.parameters()} == {"cuda"}
+    features = scorer.feature_map.features
+    assert isinstance(features, ImageStatistics)
+    assert {t.device.type for t in features.tensors()} == {"cuda"}
     card = scorer.score(data.subset("test"), data.subset("validation"))
     assert card["energy"].p_value is not None
     assert card["energy"].p_value > 0.002, "two parts of one data set"

@@ -1,99 +1,154 @@
-"""Features of images: random weights, and the adapters to networks that others have trained."""
+"""Features of images: their statistics, and adapters to networks that others have trained."""
 
 from __future__ import annotations
 
 import pickle
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.signal import correlate2d
+from sklearn import decomposition
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, group_norm, linear, pad, silu
+from torch.nn.functional import linear
 
 from pushforward.errors import MeasureError
-from pushforward.measures import DINOv2, InceptionV3, RandomConvolutional, energy, mmd
-from pushforward.measures.features import pretrained
+from pushforward.measures import DINOv2, ImageStatistics, InceptionV3, mmd
+from pushforward.measures.features import _statistics, pretrained
 from samples import digits
+
+Floats = NDArray[Any]
 
 
 def images(n: int, *shape: int, seed: int = 0) -> Tensor:
     return torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-# --- random weights ---
+# --- statistics of images ---
+
+FLOOR = (8 / 255) ** 2
 
 
-def test_random_features_are_the_network_by_hand() -> None:
-    x = images(60, 1, 8, 8)
-    features = RandomConvolutional.fit(x, seed=5)
-    weights = dict(features.encoder.state_dict())
-    stages, seen = [], x
-    for i, stride in enumerate((1, 2)):  # 8 pixels a side, then 8 and 4
-        kernel, bias = weights[f"stages.{i}.0.weight"], weights[f"stages.{i}.0.bias"]
-        seen = conv2d(seen, kernel, bias, stride=stride, padding=1)
-        gain, offset = weights[f"stages.{i}.1.weight"], weights[f"stages.{i}.1.bias"]
-        seen = silu(group_norm(seen, 8, gain, offset))
-        stages.append(seen.mean((2, 3)))
-    last = linear(seen.flatten(1), weights["last.weight"], weights["last.bias"])
-    raw = torch.cat([last, *stages], 1).double()
-    z = (raw - raw.mean(0)) / raw.std(0, correction=0)
-    # Principal coordinates keep all distances when there are as many as dimensions of the rows.
-    torch.testing.assert_close(
-        torch.cdist(features(x).double(), features(x).double()),
-        torch.cdist(z, z),
-        rtol=1e-4,
-        atol=1e-3,
-    )
-
-
-def test_random_features_of_the_reference_are_centred_and_uncorrelated() -> None:
-    x = images(300, 3, 9, 7)
-    found = RandomConvolutional.fit(x)(x).double()
-    assert found.shape == (300, 64)
-    assert float(found.mean(0).abs().max()) < 1e-5
-    covariance = found.T.cov()
-    variances = covariance.diagonal()
-    assert (variances.diff() <= 1e-9).all(), "the widest first"
-    assert float((covariance - torch.diag(variances)).abs().max()) < 1e-5 * float(variances[0])
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (3, 9, 16), (4, 33, 20)])
-def test_random_features_depend_on_the_seed_and_take_any_shape(shape: tuple[int, ...]) -> None:
-    x = images(80, *shape)
-    before = torch.random.get_rng_state()
-    first, again, other = (RandomConvolutional.fit(x, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert torch.equal(first(x), again(x))
-    assert (first.digest, first.name) == (again.digest, "random-convolutional")
-    assert other.digest != first.digest
-    kept = dict(RandomConvolutional.fit(images(50, *shape, seed=9), seed=1).encoder.named_buffers())
-    for name, weight in kept.items():
-        assert torch.equal(weight, first.encoder.get_buffer(name))
-
-
-def test_random_features_see_what_spoils_digits() -> None:
-    shuffled = 2 * torch.from_numpy(digits())[:, None] - 1
-    features = RandomConvolutional.fit(shuffled[:1000])
-    real, other = shuffled[1000:1300], shuffled[1300:1600]
-    blurred = (other + avg_pool2d(pad(other, (1, 1, 1, 1), mode="replicate"), 3, 1)) / 2
-    noisy = other + 0.4 * torch.randn(other.shape, generator=torch.Generator().manual_seed(1))
-    p_values = [
-        energy(real, y, features=features, permutations=199).p_value
-        for y in (other, blurred, noisy, 0.75 * other + 0.25 * other.roll(1, 0))
+def reference_statistics(image: Floats) -> list[Floats]:
+    """The statistics of one grey image of 8 x 8 pixels, from their formulas."""
+    levels = [image, image.reshape(4, 2, 4, 2).mean((1, 3))]
+    corners = [np.array(k).reshape(2, 2) for k in ((-1, 1, -1, 1), (-1, -1, 1, 1))]
+    kernels = [k / 2 for k in corners]
+    kernels += [np.array(k).reshape(2, 2) for k in ((-1, 0, 0, 1), (0, -1, 1, 0))]
+    kernels += [np.array([[0.5, -0.5], [-0.5, 0.5]])]
+    bands = [[correlate2d(x, k, "valid") for k in kernels] for x in levels]
+    strength = [image.mean(), np.log(image.var(ddof=1) + FLOOR)]
+    strength += [np.log((w**2).mean() + FLOOR) for level in bands for w in level]
+    sparsity = [
+        np.log(np.abs(w).mean() ** 2 + FLOOR) - np.log((w**2).mean() + FLOOR)
+        for level in bands
+        for w in level
     ]
-    assert p_values[0] is not None
-    assert p_values[0] > 0.05
-    assert p_values[1:] == [1 / 200] * 3
+    small = [reduced(np.abs(w)) for w in bands[0]]
+    sparsity += [
+        np.log(sum((correlate2d(a, k, "valid") ** 2).mean() for k in kernels[:2]) + FLOOR)
+        - np.log((w**2).mean() + FLOOR)
+        for a, w in zip(small, bands[0], strict=True)
+    ]
+    joint = [
+        correlation(np.abs(v), np.abs(w)) for level in bands for v, w in combinations(level, 2)
+    ]
+    joint += [correlation(a[:3, :3], np.abs(w)) for a, w in zip(small, bands[1], strict=True)]
+    squares = np.stack([cells_of_7(w**2) for w in bands[0]])
+    layout = np.sqrt(squares / (squares.sum(0) + 10 * FLOOR))
+    return [image.ravel(), layout.ravel(), *map(np.array, (strength, sparsity, joint))]
 
 
-def test_random_features_refuse_what_is_no_image() -> None:
-    with pytest.raises(MeasureError, match=r"needs images \(n, channels, height, width\)"):
-        RandomConvolutional.fit(torch.zeros(10, 8, 8))
+def reduced(a: Floats) -> Floats:
+    """The means of 2 x 2 of 7 x 7 pixels, of what there is at the odd border."""
+    cut = [slice(i, i + 2) for i in range(0, 7, 2)]
+    return np.array([[a[r, c].mean() for c in cut] for r in cut])
+
+
+def cells_of_7(a: Floats) -> Floats:
+    """The means of 4 x 4 cells of 7 x 7 pixels: from floor(7 i / 4) to ceil(7 (i + 1) / 4)."""
+    cut = [slice(0, 2), slice(1, 4), slice(3, 6), slice(5, 7)]
+    return np.array([[a[r, c].mean() for c in cut] for r in cut])
+
+
+def correlation(a: Floats, b: Floats) -> float:
+    """The correlation, with the floor added to both variances."""
+    covariance = ((a - a.mean()) * (b - b.mean())).mean()
+    return float(covariance / np.sqrt((a.var() + FLOOR) * (b.var() + FLOOR)))
+
+
+def test_statistics_are_their_formulas() -> None:
+    x = images(5, 1, 8, 8).double()
+    found = _statistics.statistics(x)
+    for i in range(len(x)):
+        for group, expected in zip(found, reference_statistics(x[i, 0].numpy()), strict=True):
+            np.testing.assert_allclose(group[i].numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_groups_are_balanced_principal_components() -> None:
+    x = images(300, 3, 9, 12)
+    features = ImageStatistics.fit(x)
+    found = features(x).double().split(12, 1)
+    colours = torch.einsum("nchw,kc->nkhw", x, features.colours.axes.float())
+    groups = zip(found, _statistics.statistics(colours), (0.5, 0.5, 1, 1, 1), strict=True)
+    for group, raw, weight in groups:
+        variance = raw.double().numpy().var(0, ddof=1)
+        known = raw.numpy() / (variance + 0.03 * variance.mean()) ** 0.5
+        spread = decomposition.PCA(12).fit(known).explained_variance_ ** 0.5
+        expected = np.diag(weight * spread / spread.sum())
+        np.testing.assert_allclose(np.cov(group.numpy().T), expected, rtol=1e-3, atol=1e-5)
+        assert float(group.mean(0).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (1, 28, 28), (3, 17, 23), (4, 32, 32), (12, 9, 40)], ids=str
+)
+def test_statistics_take_any_shape_and_depend_on_the_seed_alone(shape: tuple[int, ...]) -> None:
+    x = images(120, *shape)
+    before = torch.random.get_rng_state()
+    features = ImageStatistics.fit(x, seed=1)
+    found = features(x)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert found.shape == (120, 60)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert torch.equal(ImageStatistics.fit(x, seed=1)(x), found)
+    assert ImageStatistics.fit(x, seed=1).digest == features.digest
+    assert ImageStatistics.fit(-x[:100], seed=1).digest != features.digest
+    torch.testing.assert_close(features(x[7:9]), found[7:9], rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_of_few_of_many_and_of_equal_images() -> None:
+    few = ImageStatistics.fit(images(10, 1, 8, 8))
+    assert few(images(3, 1, 8, 8)).shape == (3, 5), "one component for eight images"
+    flat = ImageStatistics.fit(torch.zeros(20, 3, 8, 8))
+    assert float(flat(torch.zeros(4, 3, 8, 8)).abs().max()) == 0
+    assert flat(images(4, 3, 8, 8)).isfinite().all()
+    many = images(3000, 1, 8, 8)
+    assert ImageStatistics.fit(many, seed=1).digest != ImageStatistics.fit(many, seed=2).digest
+
+
+def test_grey_images_in_three_channels_are_grey_ones() -> None:
+    """Faint colours, of less than a grey level, do not count more than what is seen."""
+    grey = (2 * torch.from_numpy(digits())[:600, None] - 1).expand(-1, 3, -1, -1)
+    features = ImageStatistics.fit(grey[:400])
+    noise = torch.randn(200, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    x, y, tinted = features(grey[400:]), features(grey[400:].flip(0)), grey[400:] + 0.002 * noise
+    assert float((features(tinted) - x).norm(dim=1).max()) < float((x - y).norm(dim=1).median())
+
+
+def test_statistics_refuse_what_is_no_image() -> None:
+    for refused in (torch.zeros(10, 8, 8), torch.zeros(1, 1, 8, 8), torch.zeros(9, 1, 7, 8)):
+        with pytest.raises(MeasureError, match=r"need images \(n, channels, height, width\), at"):
+            ImageStatistics.fit(refused)
 
 
 # --- networks that others have trained, by stand-ins of their packages ---

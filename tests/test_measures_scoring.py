@@ -26,7 +26,7 @@ from pushforward.measures import (
     PRIVACY,
     Features,
     Identity,
-    ImageEncoder,
+    ImageStatistics,
     Measurement,
     Scorecard,
     Scorer,
@@ -65,7 +65,7 @@ def test_measure_chooses_what_suits_the_data(kind: DataKind) -> None:
         assert found.name == name
         assert np.isfinite(found.value)
         assert found.null is not None
-        if name == "frechet":  # 100 images in 64 dimensions: no interval below 3 rows a column
+        if name == "frechet":  # 100 images in 60 dimensions: no interval below 3 rows a column
             assert found.interval is None
             continue
         assert found.interval is not None
@@ -260,11 +260,11 @@ def test_a_scorer_measures_encoded_rows() -> None:
     assert again.extra["features"]["hash"] != origin["hash"], "another reference, other scales"
 
 
-def test_a_scorer_trains_its_encoder_once_and_on_training_rows_alone() -> None:
+def test_a_scorer_fits_features_of_images_once_and_to_training_rows_alone() -> None:
     data = read(digits()[:200])
     scorer = Scorer(data, measures=["energy"])
-    fitted = ImageEncoder.fit(data.schema.expand(data.subset("train")[0]))
-    assert isinstance(scorer.feature_map.features, ImageEncoder)
+    fitted = ImageStatistics.fit(data.schema.expand(data.subset("train")[0]))
+    assert isinstance(scorer.feature_map.features, ImageStatistics)
     assert scorer.feature_map.features.digest == fitted.digest
     test = data.subset("test")
     card = scorer.score(test, test)
@@ -420,44 +420,30 @@ def strength(x: Tensor, y: Tensor) -> float:
     return (found.value - float(found.permuted.mean())) / float(found.permuted.std())
 
 
-def test_the_encoder_sees_what_spoils_images_better_than_pixels_do() -> None:
+def test_statistics_see_what_spoils_images_better_than_pixels_do() -> None:
     images = 2 * torch.from_numpy(digits())[:, None] - 1
-    encoder = ImageEncoder.fit(images[:1000])
+    features = ImageStatistics.fit(images[:1000])
     real, other = images[1000:1300], images[1300:1600]
-    assert abs(strength(encoder(real), encoder(other))) < 4
+    assert abs(strength(features(real), features(other))) < 4
     for spoil in spoiled(other, torch.Generator().manual_seed(0)).values():
-        by_encoder = strength(encoder(real), encoder(spoil))
-        assert by_encoder > 1.5 * strength(real.flatten(1), spoil.flatten(1))
+        by_features = strength(features(real), features(spoil))
+        assert by_features > 1.5 * strength(real.flatten(1), spoil.flatten(1))
 
 
-def test_the_encoder_does_not_know_its_own_images() -> None:
-    # Trained on 100 of them, it must not tell these from others; otherwise a real sample would
+def test_statistics_do_not_know_the_images_that_they_are_fitted_to() -> None:
+    # Fitted to 100 of them, they must not tell these from others; otherwise a real sample would
     # differ from itself.
     images = 2 * torch.from_numpy(digits())[:, None] - 1
     p_values = []
     for i in range(8):
         own, other = images[i * 200 : i * 200 + 100], images[i * 200 + 100 : i * 200 + 200]
-        encoder = ImageEncoder.fit(own, seed=i)
-        p_values.append(energy(encoder(own), encoder(other), permutations=99).p_value or 0.0)
+        features = ImageStatistics.fit(own, seed=i)
+        p_values.append(energy(features(own), features(other), permutations=99).p_value or 0.0)
     # Uniform p-values have a mean of 0.5 and a standard error of 0.29 / sqrt(8).
     assert np.mean(p_values) > 0.5 - 3 * 0.29 / 8**0.5
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 16), (4, 32, 32)])
-def test_the_encoder_takes_images_of_any_shape(shape: tuple[int, int, int]) -> None:
-    images = torch.rand(40, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    encoder = ImageEncoder.fit(images, seed=3)
-    features = encoder(images)
-    assert features.shape == (40, 40)  # at most as many components as images
-    assert features.isfinite().all()
-    assert torch.equal(ImageEncoder.fit(images, seed=3)(images), features)
-
-
-def test_the_encoder_refuses_what_is_no_image() -> None:
-    with pytest.raises(MeasureError, match=r"needs images \(n, channels, height, width\)"):
-        ImageEncoder.fit(torch.zeros(10, 8, 8))
-    with pytest.raises(MeasureError, match="at least 2"):
-        ImageEncoder.fit(torch.zeros(1, 1, 8, 8))
+def test_pca_needs_rows_and_components() -> None:
     with pytest.raises(MeasureError, match="at least 2 rows and 1 component"):
         PCA.fit(torch.zeros(5, 2), 0)
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 FITTED = {
     "standardised": "Standardised",
     "pca": "PCA",
-    "image-encoder": "ImageEncoder",
-    "random-convolutional": "RandomConvolutional",
+    "image-statistics": "ImageStatistics",
 }
 PRETRAINED = {"inception-v3": "InceptionV3", "dinov2": "DINOv2"}
 NAMES = ("identity", *FITTED, *PRETRAINED)

@@ -84,8 +84,8 @@ def compare(
     features: Annotated[
         str | None,
         typer.Option(
-            help="What measures see of each row: identity, standardised, pca, image-encoder, "
-            "random-convolutional, inception-v3:WEIGHTS or dinov2:WEIGHTS (a file).",
+            help="What measures see of each row: identity, standardised, pca, image-statistics, "
+            "inception-v3:WEIGHTS or dinov2:WEIGHTS (a file).",
             callback=check_features,
         ),
     ] = None,

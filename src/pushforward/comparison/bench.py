@@ -117,7 +117,7 @@ class Bench:
 
     @cached_property
     def scorer(self) -> Scorer:
-        """The measures, prepared once: for images an encoder is trained on the training rows."""
+        """The measures, prepared once: for images, features are fitted to training rows."""
         self.progress("preparing the measures", {})
         return Scorer(
             self.data,

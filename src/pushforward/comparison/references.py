@@ -1,7 +1,7 @@
 """What models are compared with: the ceiling, and the floor that anyone can reach.
 
-The ceiling is other real rows. The validation rows serve as such, because the encoder that measures
-images was trained on the training rows. The floor knows nothing of how columns are related
+The ceiling is other real rows. The validation rows serve as such, because the features that measure
+images were fitted to training rows. The floor knows nothing of how columns are related
 (tables), or nothing but the mean and the covariance (images and arrays).
 """
 

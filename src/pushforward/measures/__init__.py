@@ -21,9 +21,8 @@ from pushforward.measures.features import (
     DINOv2,
     Features,
     Identity,
-    ImageEncoder,
+    ImageStatistics,
     InceptionV3,
-    RandomConvolutional,
     Standardised,
 )
 from pushforward.measures.learned import (
@@ -84,11 +83,10 @@ __all__ = [
     "DINOv2",
     "Features",
     "Identity",
-    "ImageEncoder",
+    "ImageStatistics",
     "InceptionV3",
     "LatentDecoder",
     "Measurement",
-    "RandomConvolutional",
     "Scorecard",
     "Scorer",
     "Standardised",

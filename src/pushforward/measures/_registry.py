@@ -85,8 +85,8 @@ SHARED: dict[str, Apply] = {
     "f_divergence": Applied(f_divergence),
     "wasserstein_critic": Applied(wasserstein_critic),
     "vendi": Applied(vendi),
-    # On the values themselves: features that were learned from the training rows (an encoder of
-    # images) place these elsewhere than new rows, which would look as if they had been copied.
+    # On the values themselves: features that were fitted to the training rows place these elsewhere
+    # than new rows, which would look as if they had been copied.
     "membership_inference": _by_neighbours(membership_inference, "values"),
     "closest_record": _by_neighbours(closest_record, "values"),
     "memorisation": _by_neighbours(memorisation, "values"),
@@ -102,7 +102,7 @@ MEASURES: dict[DataKind, dict[str, Apply]] = {
     },
     "image": {
         **SHARED,
-        # An encoder's features are many, and differences shift them: trees are slow and weak there.
+        # Features of images are many, and differences shift them: trees are slow and weak there.
         "classifier_test": Applied(classifier_test, options={"classifier": "logistic"}),
         "energy_pixels": Applied(energy, "values", "_pixels"),
         "sliced_wasserstein_pixels": Applied(sliced_wasserstein, "values", "_pixels"),
@@ -136,7 +136,7 @@ WHY: dict[DataKind, str] = {
     "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
     "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
     "image": "Chosen for images: kernels, transport, a Gaussian fit, a classifier and neighbours "
-    "on an encoder that has seen the real images alone, and pixels for what it may miss",
+    "on statistics of the images' differences, and pixels for what they may miss",
     "array": "Chosen for arrays: kernels, transport, a classifier and neighbours on z-scores",
 }
 
@@ -193,9 +193,9 @@ def register(
         kinds: the kinds of data that it suits: `"table"`, `"image"`, `"array"`; None for all of
             them, or for tables alone where it takes data frames.
         view: what x and y are. `"features"`: matrices (n, d) on the scorer's device, of what
-            `features=` gives, else of a table's ranks and one-hot categories, an encoder's features
+            `features=` gives, else of a table's ranks and one-hot categories, the statistics
             of images, or an array's z-scores. `"values"`: the same without `features=` and without
-            the encoder (images: pixels in [-1, 1]). `"frame"`: data frames, for tables alone.
+            statistics (images: pixels in [-1, 1]). `"frame"`: data frames, for tables alone.
         default: whether it is also applied when no measures are named.
         aspect: with which other measures it shares a vote in comparisons: `"marginals"`,
             `"joint structure"`, `"fidelity"`, `"coverage"`, `"use"`, or `"own"`, which is that of

@@ -20,7 +20,7 @@ from pushforward.measures._search import magnified
 from pushforward.measures._selection import MeasureSelection, reason, selected
 from pushforward.measures._views import FeatureMap, Sample, Samples, at, random_rows
 from pushforward.measures.aspects import ASPECTS
-from pushforward.measures.features import ImageEncoder
+from pushforward.measures.features import ImageStatistics
 from pushforward.measures.measurement import Measurement, Scorecard
 from pushforward.measures.neighbours._shared import distances
 from pushforward.measures.privacy import CAVEAT, PRIVACY
@@ -37,13 +37,13 @@ class Scorer:
     """The measures for one kind of data; what they need of the training rows is made once.
 
     Tables are measured as tables (column shapes, pair trends, utility) and by their ranks and
-    one-hot categories; images by an encoder that is trained on the training rows alone, and by
+    one-hot categories; images by statistics of their differences (see `ImageStatistics`) and by
     their pixels; arrays by their z-scores. Where the data are conditioned, the class stands beside
     the features, so that a generator that ignores its condition is noticed.
 
     Args:
-        data: the schema, and the training rows: images' encoder is trained on them, and a table's
-            utility has its null from them.
+        data: the schema, and the training rows: means, spreads and axes of images' statistics
+            are taken from them, and a table's utility has its null from them.
         measures: the measures, by name or as functions (see `register`); `"all"`, or None for the
             default ones of the kind of data.
         copies: whether the default includes a search for copies of the training rows.
@@ -51,7 +51,7 @@ class Scorer:
             (n, ...), tensors on `device`, to vectors (n, d).
         target: the column that `utility` predicts; None for the condition, or every
             column in turn.
-        seed: of the encoder.
+        seed: of the training images that features are fitted to.
         device: where features and measures are computed: `"cpu"`, `"cuda"`, or `"auto"` for a GPU
             where there is one. What works on data frames, or with scikit-learn, stays on the CPU.
             Measurements hold plain numbers.
@@ -79,7 +79,7 @@ class Scorer:
         require_features(features)
         if features is None and schema.kind == "image":
             reference = schema.expand(self.training[0].to(self.device))
-            features = ImageEncoder.fit(reference, seed=seed)
+            features = ImageStatistics.fit(reference, seed=seed)
         self.feature_map = FeatureMap(schema, features, self.training[0], self.device)
         self.target = self._target(target)
 
@@ -232,12 +232,12 @@ def measure(
 ) -> Scorecard:
     """Measure generated samples against real ones, with every measure that suits the data.
 
-    Tables (data frames) are measured as tables and by ranks and one-hot categories; images by an
-    encoder and by their pixels; other arrays by their z-scores. Shape and values tell whether an
-    array holds images, as `read` has it; a `Dataset` knows. What the measures need to know of the
-    data (types, ranges, ranks, scales, the encoder) is learned from the training rows where they
-    are given, else from the real ones. A generated column that is empty, constant or of another
-    type is a difference, and `notes` names it first.
+    Tables (data frames) are measured as tables and by ranks and one-hot categories; images by
+    statistics of their differences and by their pixels; other arrays by their z-scores. Shape and
+    values tell whether an array holds images, as `read` has it; a `Dataset` knows. What the
+    measures need to know of the data (types, ranges, ranks, scales, axes) is learned from the
+    training rows where they are given, else from the real ones. A generated column that is empty,
+    constant or of another type is a difference, and `notes` names it first.
 
     Args:
         real: the real sample: a data frame, images (n, height, width[, channels]) or a matrix

@@ -46,7 +46,7 @@ class Size:
 DEFAULT = {
     Vector: Size(width=256, depth=2, latent=32, batch_size=256),
     Cells: Size(width=256, depth=2, latent=64, batch_size=512),
-    Image: Size(width=32, depth=1, latent=32, batch_size=128),
+    Image: Size(width=32, depth=1, latent=32, batch_size=64),
 }
 
 

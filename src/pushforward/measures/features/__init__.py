@@ -6,12 +6,11 @@ measurements are comparable only if both agree.
 
 from __future__ import annotations
 
+from pushforward.measures.features.images import ImageStatistics
 from pushforward.measures.features.maps import (
     PCA,
     Features,
     Identity,
-    ImageEncoder,
-    RandomConvolutional,
     Standardised,
     beside_class,
     spread_of,
@@ -23,9 +22,8 @@ __all__ = [
     "DINOv2",
     "Features",
     "Identity",
-    "ImageEncoder",
+    "ImageStatistics",
     "InceptionV3",
-    "RandomConvolutional",
     "Standardised",
     "beside_class",
     "spread_of",

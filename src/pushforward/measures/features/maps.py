@@ -11,16 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
-from pushforward.measures.features import _convolutional
-
-NORMALISATION_ROWS = 5000  # reference images for mean and scale, at most
 
 
 class Features(ABC):
@@ -162,96 +159,7 @@ class PCA(Features):
         return [self.mean, self.axes]
 
 
-class ImageEncoder(Features):
-    """64 features from a small convolutional network, trained on the reference alone.
-
-    Args:
-        encoder: maps images (n, channels, height, width) in [-1, 1] to vectors.
-        standardise: brings the reference's vectors to mean 0 and standard deviation 1.
-        compress: takes their principal components.
-    """
-
-    def __init__(self, encoder: nn.Module, standardise: Standardised, compress: PCA) -> None:
-        self.encoder, self.standardise, self.compress = encoder, standardise, compress
-
-    @classmethod
-    def fit(cls, reference: Tensor, *, seed: int = 0) -> Self:
-        """Train on the reference, images (n, channels, height, width) in [-1, 1], without labels.
-
-        It takes seconds, depends only on the seed, and does not touch the global random state. The
-        reference may be one of the samples that are compared afterwards: training is too short to
-        memorise its images.
-
-        Raises:
-            MeasureError: for what is not a batch of images, and for fewer than 2.
-        """
-        return cls._normalised(
-            _convolutional.train_on_symmetries(_images(reference), seed), reference, seed
-        )
-
-    @classmethod
-    def _normalised(cls, encoder: nn.Module, reference: Tensor, seed: int) -> Self:
-        drawn = torch.randperm(len(reference), generator=torch.Generator().manual_seed(seed))
-        known = in_chunks(encoder.to(reference.device), reference[drawn[:NORMALISATION_ROWS]])
-        standardise = Standardised.fit(known)
-        return cls(encoder, standardise, PCA.fit(standardise(known), _convolutional.SIZE))
-
-    @property
-    def name(self) -> str:
-        """Which encoder it is."""
-        return "rotation-encoder"
-
-    def __call__(self, x: Any) -> Tensor:
-        """Return the features (n, 64), float32."""
-        images = torch.as_tensor(x)
-        seen = in_chunks(self.encoder.to(images.device), images)
-        return self.compress(self.standardise(seen)).float()
-
-    def tensors(self) -> list[Tensor]:
-        """Return all weights."""
-        weights = self.encoder.state_dict().values()
-        return [*weights, *self.standardise.tensors(), *self.compress.tensors()]
-
-
-class RandomConvolutional(ImageEncoder):
-    """64 features from the same network with fixed random weights: nothing is trained.
-
-    It knows no kind of image better than another, so no training can favour a generator; it depends
-    on the reference only through mean, scale and principal axes.
-
-    Reference:
-        Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models".
-    """
-
-    @classmethod
-    def fit(cls, reference: Tensor, *, seed: int = 0) -> Self:
-        """Draw the weights, and normalise by the reference (n, channels, height, width).
-
-        Images have values in [-1, 1], any number of channels and any size. The weights depend on
-        the seed and the images' shape alone.
-
-        Raises:
-            MeasureError: for what is not a batch of images, and for fewer than 2.
-        """
-        encoder = _convolutional.random_network(_images(reference).shape[1:], seed)
-        return cls._normalised(encoder, reference, seed)
-
-    @property
-    def name(self) -> str:
-        """Which encoder it is."""
-        return "random-convolutional"
-
-
 def in_chunks(network: Callable[[Tensor], Tensor], images: Tensor, size: int = 1024) -> Tensor:
     """Return a network's features of images, `size` of them at a time and without gradients."""
     with torch.no_grad():
         return torch.cat([network(part) for part in torch.split(images, size)])
-
-
-def _images(reference: Tensor) -> Tensor:
-    if reference.ndim != 4 or len(reference) < 2:
-        raise MeasureError(
-            "the encoder needs images (n, channels, height, width), at least 2; given "
-            f"{tuple(reference.shape)}"
-        )
-    return reference
