@@ -59,7 +59,7 @@ def compared(name: str, data: Path, models: list[str], seeds: int, budget: str) 
     """Return what a comparison on one data set finds, by source."""
     source = {"digits": "digits", "mnist": data / "mnist.npz", "cifar10": data / "cifar10"}[name]
     known = labelled(name, data)
-    classifier = None if known is None else trained(*known)
+    classifier = None if known is None else trained(*known[:2])
     with tempfile.TemporaryDirectory() as folder:
         result = pf.compare(source, models, seeds=seeds, budget=budget, out=folder)
         found: dict[str, Any] = {"recommendation": result.recommendation.sentence, "seeds": seeds}

@@ -34,7 +34,7 @@ from pushforward.space import Space
 from pushforward.training.loop import Loop, record_due
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import Costs, Pace, Watch
-from pushforward.training.plan import Plan, due
+from pushforward.training.plan import Plan, due, saves
 from pushforward.training.settings import Budget, Settings
 from pushforward.training.turn_optimizer import TurnOptimizer
 
@@ -188,10 +188,15 @@ def test_long_budgets_are_planned_early_and_recorded_ever_more_seldom() -> None:
     assert recorded == [10 * 2**k for k in range(11)]
 
 
+@pytest.mark.parametrize(("budget", "times"), [("20s", 2), ("60s", 4), ("1h", 20), ("9 steps", 20)])
+def test_a_short_budget_is_not_spent_on_the_disk(budget: str, times: int) -> None:
+    assert saves(Budget.parse(budget)) == times
+
+
 def test_what_follows_the_steps_is_part_of_the_budget() -> None:
     # 100 s, less 10 checks of 1 s, 20 saves of 0.5 s and 20 s at the end: 60 s of steps
-    assert Costs(step=0.1, check=1.0, save=0.5, after=20.0).steps(100.0) == 600
-    assert Costs(step=0.1, check=1.0, save=0.5, after=20.0).steps(30.0) == 0
+    assert Costs(step=0.1, check=1.0, saves=10.0, after=20.0).steps(100.0) == 600
+    assert Costs(step=0.1, check=1.0, saves=10.0, after=20.0).steps(30.0) == 0
 
 
 def test_a_stage_is_shortened_only_when_it_would_end_far_too_late() -> None:

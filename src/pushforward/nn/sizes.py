@@ -82,7 +82,7 @@ def pace(space: Space, width: int) -> float:
     A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
     1 / width (Yang et al. 2021, "Tensor programs V").
     """
-    return REFERENCE_WIDTH / max(width, WIDTHS[1]) if isinstance(space, Image) else 1.0
+    return REFERENCE_WIDTH / max(width, WIDTHS[0]) if isinstance(space, Image) else 1.0
 
 
 def _affordable(space: Image, means: Means) -> int:

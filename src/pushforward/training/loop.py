@@ -33,7 +33,7 @@ from pushforward.training.batches import Batches
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import Pace, Watch
-from pushforward.training.plan import CHECKS, SAVES, Plan, due, phase
+from pushforward.training.plan import CHECKS, Plan, due, phase, saves
 from pushforward.training.rehearsal import costs
 from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
@@ -77,6 +77,7 @@ class Loop:
         self.average = MovingAverage(model, settings.ema)
         self.stage = config["schedule"][-1]
         self.plan = Plan(self.stage)
+        self.saves = saves(self.plan.budget)
         self.first = steps_of(config) - (self.stage["steps"] or 0)  # of this stage
         self.step = 0
         self.plays = {optimizer.turn.name: 0 for optimizer in self.optimizers}
@@ -200,7 +201,7 @@ class Loop:
         """Fix the budget, write a record, look at validation rows, save: each when it is due."""
         position, length = self.position, self.plan.length(self.position - 1)
         checked = length is not None and due(position, length, CHECKS)
-        saved = length is not None and due(position, length, SAVES)
+        saved = length is not None and due(position, length, self.saves)
         if checked or saved or record_due(position, length):
             self._record(self.check() if checked else None)
         if saved and self.folder is not None:

@@ -9,7 +9,7 @@ from statistics import quantiles
 
 import torch
 
-from pushforward.training.plan import CHECKS, SAVES
+from pushforward.training.plan import CHECKS
 
 SHARE = 0.1  # of a budget in seconds, after which its steps are fixed, ...
 LONGEST = 20.0  # ... or after so many seconds, if that is sooner
@@ -73,16 +73,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of a step, of a check on validation rows, of a save, and of what follows the last."""
+    """Seconds of a step, of a check on validation rows, of all saves, and of what comes last."""
 
     step: float
     check: float
-    save: float
+    saves: float
     after: float
 
     def steps(self, seconds: float) -> int:
         """Return how many steps fit into so many seconds, everything else counted in."""
-        left = seconds - CHECKS * self.check - SAVES * self.save - self.after
+        left = seconds - CHECKS * self.check - self.saves - self.after
         return max(0, int(left / self.step))
 
 

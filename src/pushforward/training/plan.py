@@ -16,7 +16,8 @@ from pushforward.training.settings import Budget, Change
 
 WARM_UP = 50  # steps over which the learning rate rises
 CHECKS = 10  # times that validation rows are looked at
-SAVES = 20  # times that the state is written
+SAVES = 20  # times that the state is written, at most ...
+APART = 15.0  # ... and seconds that a budget in seconds leaves between them: a disk takes its time
 NEVER = 2**62  # a position that no stage comes to
 
 
@@ -33,6 +34,13 @@ def phase(turn: Turn, length: int | None) -> tuple[int, int]:
     if length is None:
         return (0 if turn.start == 0 else NEVER), NEVER
     return round(turn.start * length), round(turn.end * length)
+
+
+def saves(budget: Budget) -> int:
+    """Return how many times the state is written within a budget; once is at the end."""
+    if budget.unit != "seconds":
+        return SAVES
+    return min(SAVES, max(2, round(budget.amount / APART)))
 
 
 class Plan:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pushforward.random import isolated
 from pushforward.training.pace import FEWEST, Costs, Pace, synchronise
+from pushforward.training.plan import saves
 from pushforward.training.turn_optimizer import TurnOptimizer
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def costs(loop: Loop, step: float) -> Costs:
     drawn, weights, model = loop.batches.drawn, loop.average.weights(), loop.average.model
     folder = loop.folder
     save = 0.0 if folder is None else _seconds(loop, lambda: loop.save(folder))
+    written = save * saves(loop.plan.budget)
     with isolated(loop.device, loop.settings.seed):
         step *= _later_steps(loop)
         check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
@@ -30,7 +32,7 @@ def costs(loop: Loop, step: float) -> Costs:
         after = 2 * settled + _seconds(loop, lambda: loop.anatomy(model))
     model.load_state_dict(weights)
     loop.batches.drawn = drawn
-    return Costs(step, check, save, after)
+    return Costs(step, check, written, after)
 
 
 def costs_together(loops: Sequence[Loop]) -> list[Costs]:
