@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pushforward.families.model import Batch, Model
 from pushforward.families.raking import rake
+from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Likelihood, Observation
 from pushforward.nn.likelihoods import likelihood as choose_likelihood
 from pushforward.nn.trunks import Networks
@@ -91,11 +92,11 @@ class WithDecoder(Model):
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return a draw from p(x|z); for images its mean, unless `noise`."""
         p = self.decode(z, c)
-        return p.mean() if self.shows_mean else p.sample()
+        return clip(p.mean()) if self.shows_mean else p.sample()
 
     def show(self, p: Observation) -> Tensor:
         """Return what `generate` gives for p(x|z), so that gradients flow through it."""
-        return p.mean() if self.shows_mean else p.rsample()
+        return clip(p.mean()) if self.shows_mean else p.rsample()
 
     def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the mean of p(x|z)."""

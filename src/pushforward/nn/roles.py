@@ -8,6 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from pushforward.nn.augment import Augmentation
+from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import relaxed
 from pushforward.nn.raking import Raking
 from pushforward.nn.segments import Segments
@@ -59,6 +60,18 @@ class Relaxation(nn.Module):
         return self.segments.softmax(self.raking(logits))
 
 
+class Clip(nn.Module):
+    """Clips pixels to [-1, 1]; outside, a gradient flows only where it leads back inside.
+
+    Most pixels of a drawing are black. A linear output can only come near black, which a critic,
+    and a measure, tell from it; a tanh comes there at infinity, and learns no more on the way.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the clipped pixels."""
+        return clip(x)
+
+
 class Generator(nn.Module):
     """X = g(Z): a writer whose output lies in the sample space."""
 
@@ -67,9 +80,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = networks.writer(space, latent, 1, classes)
-        self.output: nn.Module = nn.Identity()
-        # Images come out linear and are clipped when they become bytes: a tanh saturates at the
-        # black and white that most pixels of a drawing have, and then learns no more.
+        self.output: nn.Module = Clip() if isinstance(space, Image) else nn.Identity()
         if isinstance(space, Cells):
             self.output = Relaxation(space, temperature)
 

@@ -60,8 +60,6 @@ class Loop:
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.config, self.progress = folder, config, progress
         self.device = model.device
-        # What convolutions are fastest in; the overload is missing from torch's annotations.
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         batch_size = settings.batch_size or size_of(model.space).batch_size
         self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes)
         config["precision"] = config["precision"] or resolve_precision(
