@@ -22,9 +22,10 @@ from pushforward.training.settings import Settings
 
 Row = dict[str, Any]
 CPU = torch.device("cpu")
-SIZES: dict[str, dict[str, int]] = {
+# Of digits the code alone is to say what is drawn, so pixels are independent given it.
+SIZES: dict[str, dict[str, Any]] = {
     "moons": {"latent": 2, "width": 64},
-    "digits": {"latent": 8, "width": 32},
+    "digits": {"latent": 8, "width": 32, "likelihood": "bernoulli", "noise": False},
 }
 
 
