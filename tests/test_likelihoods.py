@@ -164,7 +164,7 @@ def wild_chain(space: Image) -> PixelChain:
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.copy_(0.7 * torch.randn_like(parameter))
-    return head.double().requires_grad_(False)
+    return head.double().requires_grad_(False).eval()
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(3, 4, 1), (2, 3, 2), (1, 4, 3)])

@@ -62,7 +62,7 @@ FULL = Scale(
 )
 QUICK = Scale(
     toy=300,
-    digits=100,
+    digits=400,
     game=210,
     seeds=(0,),
     priors=("normal",),
