@@ -202,3 +202,11 @@ def test_test_rows_are_no_reason_for_a_winner(decisions: dict[str, Any]) -> None
     (found,) = decisions["by_symmetry"](6).values()
     assert found["ours"][0] == 0
     assert found["seeds only"][0] >= 0.5
+
+
+def test_image_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ("--data", "digits", "--laps", "2", "--steps", "1", "--budget", "1s")
+    result = run("image_steps.py", tmp_path / "i.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert set(result) == {"digits vae", "digits gan"}
+    assert all(found["times as fast"] > 0 for found in result.values())
