@@ -134,10 +134,11 @@ def read_numbers(
     column: pl.Series, number_format: NumberFormat | None, dtype: pl.DataType
 ) -> pl.Series:
     """Return text as numbers of a known format and dtype, null where it is missing or no number."""
-    present = _without_missing(column)
     if number_format is None or number_format.is_plain:
-        return present.cast(dtype, strict=False)
-    return number_format.parse(present).cast(dtype)
+        # what is missing is no number, so the cast gives null for it, or NaN
+        numbers = column.str.strip_chars().cast(dtype, strict=False)
+        return numbers.fill_nan(None) if dtype.is_float() else numbers
+    return number_format.parse(_without_missing(column)).cast(dtype)
 
 
 def is_missing(text: pl.Series) -> pl.Series:
