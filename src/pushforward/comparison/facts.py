@@ -57,16 +57,16 @@ def facts_of(fitted: Fitted) -> RunFacts:
         fitted.diverged or "",
         tuple(r["step"] for r in checks),
         tuple(r["validation"] for r in checks),
-        _rate(fitted.history, steps, getattr(fitted.model, "beta", 1.0)),
+        _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),
     )
 
 
-def _rate(history: Sequence[Mapping[str, Any]], steps: int, beta: float) -> float | None:
+def _rate(history: Sequence[Mapping[str, Any]], steps: int, weight: float) -> float | None:
     """Return the nats in the code, the mean over the last steps of the term `rate` of any turn.
 
-    The term is beta times them (Higgins et al. 2017), and says nothing of them where that is 0.
+    The term is so much times them as the model weighs them, and says nothing where that is 0.
     """
     last = [r["terms"] for r in history if r["step"] >= (1 - LAST) * steps]
     rates = [v for terms in last for name, v in terms.items() if name.endswith(".rate")]
-    return fmean(rates) / beta if rates and beta > 0 else None
+    return fmean(rates) / weight if rates and weight > 0 else None

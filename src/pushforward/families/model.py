@@ -202,6 +202,11 @@ class Model(nn.Module, ABC):
         parts = zip(allowed.double().split(sizes), cells.T, strict=True)
         return cells, torch.stack([part[cell] for part, cell in parts]).prod(0)
 
+    @property
+    def rate_weight(self) -> float:
+        """How often the term `rate`, if the model has one, counts the nats in a code."""
+        return 1.0
+
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return n generated rows: g(Z) with Z drawn from the prior."""
         return self.generate(self.prior.sample(n, c), c)

@@ -37,6 +37,11 @@ class VAE(WithDecoder, WithEncoder):
         super().__init__(space, classes, **shared)
         self.beta = beta
 
+    @property
+    def rate_weight(self) -> float:
+        """The nats in a code count beta times."""
+        return self.beta
+
     @turn("encoder", "decoder", "prior")
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Lower the distortion -log p(x|z) and the rate KL(q || p) together."""

@@ -95,7 +95,7 @@ def _rows(space: Image, width: int, means: Means) -> float:
     limits = [means.rows, means.distinct and EPOCHS * means.distinct]
     if means.seconds is not None:
         cost = PASSES * multiplications(space, width)
-        limits.append(means.seconds * SPEED[means.device] / cost)
+        limits.append(means.seconds * SPEED.get(means.device, SPEED["cuda"]) / cost)
     return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
