@@ -194,6 +194,20 @@ def test_a_chain_of_pixels_draws_what_it_scores() -> None:
     assert stats.chisquare(counted.numpy(), expected.numpy()).pvalue > 1e-3  # type I error
 
 
+def test_in_training_half_of_the_images_are_told_without_their_neighbours() -> None:
+    head, n = wild_chain(Image(2, 4, 3)), 400
+    out = torch.randn(n, head.outputs * 2, 4, 3, dtype=torch.float64)
+    x = torch.rand(n, 2, 4, 3, dtype=torch.float64) * 2 - 1
+    hearing = head(out).log_prob(x)
+    trained = head.train()(out).log_prob(x)
+    nn.init.zeros_(head.listen.weight)
+    deaf = head.eval()(out).log_prob(x)
+    heard = trained == hearing
+    torch.testing.assert_close(trained[~heard], deaf[~heard])
+    assert bool(((hearing - deaf).abs() > 1e-6).all())
+    assert abs(float(heard.float().mean()) - 0.5) < 4 * 0.5 / n**0.5  # four standard errors
+
+
 def test_pixels_of_a_wave_hear_those_of_earlier_waves_alone() -> None:
     reach, seen = 2, {(-1, -1)}
     for i, j in waves(5, 7, reach):

@@ -16,6 +16,7 @@ from torch.nn.functional import conv2d, leaky_relu, linear, pad, softplus
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.segments import gumbel_like
 from pushforward.nn.straight_through import straight_through
+from pushforward.nn.trunks import SLOPE
 from pushforward.space import Image
 
 LEVELS = 256  # of images whose levels are not known: 8 bits
@@ -141,7 +142,6 @@ class PixelChain(Likelihood):
     REACH = 2
     UNITS = 16
     PARTS = 5  # of the mixture
-    SLOPE = 0.2
     DEAF = 0.5  # the share of images that a step trains without their neighbours
     mask: Tensor
 
@@ -173,9 +173,7 @@ class PixelChain(Likelihood):
         """Return the chain of pixels, with what the decoder says of each (n, outputs * C, h, w)."""
 
         def parameters(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            h = leaky_relu(outputs + self._hear(x), self.SLOPE)
-            told: Tensor = self.tell(leaky_relu(self.mix(h), self.SLOPE))
-            return self._mixture(told.float())
+            return self._mixture(outputs + self._hear(x))
 
         def log_prob(x: Tensor) -> Tensor:
             logits, mean, log_scale = parameters(x)
@@ -195,15 +193,23 @@ class PixelChain(Likelihood):
 
     def _hear(self, x: Tensor) -> Tensor:
         """Return what the neighbours before each pixel say of it, (n, outputs * C, h, w)."""
-        reach = self.REACH
-        seen = conv2d(pad(x, (reach, reach, reach, 0)), self.listen.weight * self.mask)
         if self.training:
-            seen = seen * (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.DEAF)
-        bias = self.listen.bias
-        return seen if bias is None else seen + bias[:, None, None]
+            x = x * (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.DEAF)
+        around = (self.REACH, self.REACH, self.REACH, 0)
+        return conv2d(pad(x, around), self._weight, self.listen.bias)
 
-    def _mixture(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (n, parts, ...), means and log-scales (n, parts, C, ...)."""
+    @property
+    def _weight(self) -> Tensor:
+        """The weights of neighbours, 0 for the pixel itself and those after it."""
+        return self.listen.weight * self.mask
+
+    def _mixture(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (n, parts, h, w), means and log-scales (n, parts, C, h, w).
+
+        `known` (n, outputs * C, h, w) is what the code and the neighbours say of each pixel.
+        """
+        told: Tensor = self.tell(leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE))
+        told = told.to(torch.promote_types(told.dtype, torch.float32))  # of half precision
         k, size = self.PARTS, self.PARTS * self.channels
         logits, mean, raw = told.split((k, size, size), 1)
         shape = (k, self.channels)
@@ -215,23 +221,20 @@ class PixelChain(Likelihood):
         reach, (n, _, height, width) = self.REACH, outputs.shape
         x = outputs.new_zeros(n, self.channels, height + reach, width + 2 * reach)
         windows = x.unfold(2, reach + 1, 1).unfold(3, 2 * reach + 1, 1)
-        weight = (self.listen.weight * self.mask).flatten(1)
+        weight = self._weight.flatten(1)
         for i, j in waves(height, width, reach):
             before = windows[:, :, i, j].transpose(1, 2).flatten(2)  # (n, pixels, C * window)
             heard = linear(before, weight, self.listen.bias)
-            h = leaky_relu(heard + outputs[:, :, i, j].transpose(1, 2), self.SLOPE)
-            x[:, :, i + reach, j + reach] = (
-                self._pixels(h.flatten(0, 1)).unflatten(0, (n, len(i))).transpose(1, 2)
-            )
+            known = outputs[:, :, i, j].transpose(1, 2) + heard
+            drawn = self._pixels(known.flatten(0, 1)).unflatten(0, (n, len(i)))
+            x[:, :, i + reach, j + reach] = drawn.transpose(1, 2)
         return x[:, :, reach:, reach : reach + width].contiguous()
 
-    def _pixels(self, h: Tensor) -> Tensor:
+    def _pixels(self, known: Tensor) -> Tensor:
         """Draw pixels (n, C) of what is known of each, (n, outputs * C)."""
-        mixed = leaky_relu(linear(h, self.mix.weight.flatten(1), self.mix.bias), self.SLOPE)
-        told = linear(mixed, self.tell.weight.flatten(1), self.tell.bias)
-        logits, means, log_scales = self._mixture(told)
+        logits, means, log_scales = (t[..., 0, 0] for t in self._mixture(known[:, :, None, None]))
         part = (logits + gumbel_like(logits)).argmax(1)
-        each = torch.arange(len(h), device=h.device)
+        each = torch.arange(len(known), device=known.device)
         mean, log_scale = means[each, part], log_scales[each, part]
         between, pixels = self.between.tril(-1), torch.zeros_like(mean)
         for c in range(self.channels):

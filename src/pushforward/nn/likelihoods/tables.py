@@ -11,6 +11,7 @@ from pushforward.nn.ordered import CellWeights
 from pushforward.nn.raking import Raking
 from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
+from pushforward.nn.trunks import SLOPE
 from pushforward.space import Cells, values
 
 
@@ -70,7 +71,6 @@ class Autoregressive(Likelihood):
     independent = False
     UNITS = 128
     DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
-    SLOPE = 0.2
     GAIN = 3.0  # of what is said about the order of a column: a narrow relation has large logits
 
     def __init__(self, space: Cells, units: int = UNITS) -> None:
@@ -88,7 +88,7 @@ class Autoregressive(Likelihood):
 
     def context(self, x: Tensor) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
-        units = leaky_relu(linear(x, self.read()), self.SLOPE)
+        units = leaky_relu(linear(x, self.read()), SLOPE)
         context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
         return context.float()
 
@@ -117,7 +117,7 @@ class Autoregressive(Likelihood):
         columns = []
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
         for first, end in bounds:
-            logits = outputs[:, first:end] + leaky_relu(heard, self.SLOPE) @ tell[:, first:end]
+            logits = outputs[:, first:end] + leaky_relu(heard, SLOPE) @ tell[:, first:end]
             soft = (logits + gumbel_like(logits)).softmax(1)
             hard = torch.nn.functional.one_hot(soft.argmax(1), end - first).to(soft)
             columns.append(straight_through(hard, soft))
@@ -131,7 +131,7 @@ class Autoregressive(Likelihood):
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
         bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
         for ready, (first, end) in zip(self.ready, bounds, strict=True):
-            units = leaky_relu(heard[:, :ready], self.SLOPE)
+            units = leaky_relu(heard[:, :ready], SLOPE)
             logits = outputs[:, first:end] + units @ tell[:ready, first:end]
             cell, allowed = draw(logits, None if share is None else share[first:end])
             heard[:, ready:] += read[first + cell, ready:]
