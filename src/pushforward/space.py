@@ -79,9 +79,9 @@ def total_variance(space: Space) -> float:
     """Return the total variance that data have in this space, as the library scales them.
 
     Vectors are z-scored (1 a column), and a one-hot column has at most 1. A pixel in [-1, 1] has
-    about 1/4, of which a quarter is counted, since neighbours vary together: with that, penalties
-    did best on images of 64 and of 784 pixels. A penalty on gradients in x is dimensionless when it
-    is multiplied by it.
+    about 1/4, of which a quarter is counted, since neighbours vary together (measured by
+    `benchmarks/image_defaults.py`). A penalty on gradients in x is dimensionless when it is
+    multiplied by it.
     """
     if isinstance(space, Cells):
         return float(len(space.sizes))
