@@ -7,11 +7,11 @@ of a value is the mass of its cell, 2 / (L - 1) wide; the outermost cells own th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, leaky_relu, linear, pad, softplus
+from torch.nn.functional import conv2d, leaky_relu, pad, softplus
 
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.segments import gumbel_like
@@ -127,6 +127,14 @@ class DiscretisedLogistic(Likelihood):
         )
 
 
+class Pointwise(nn.Linear):
+    """The same linear map of features h (n, inputs, places) at each place: a 1x1 convolution."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return W h + b, (n, outputs, places)."""
+        return torch.baddbmm(self.bias[:, None], self.weight.expand(len(h), -1, -1), h)
+
+
 class PixelChain(Likelihood):
     """Each pixel given z and the pixels just above and to the left of it.
 
@@ -154,9 +162,9 @@ class PixelChain(Likelihood):
         mask[self.REACH, self.REACH :] = 0  # the pixel itself, and those to the right of it
         self.register_buffer("mask", mask, persistent=False)
         heard = self.outputs * channels
-        self.listen = nn.Conv2d(channels, heard, (self.REACH + 1, wide))
-        self.mix = nn.Conv2d(heard, self.UNITS, 1)
-        self.tell = nn.Conv2d(self.UNITS, self.PARTS * (1 + 2 * channels), 1)
+        self.listen = nn.Conv2d(channels, heard, (self.REACH + 1, wide), bias=False)
+        self.mix = Pointwise(heard, self.UNITS)
+        self.tell = Pointwise(self.UNITS, self.PARTS * (1 + 2 * channels))
         self.between = nn.Parameter(torch.zeros(channels, channels))
         self._begin()
 
@@ -173,13 +181,17 @@ class PixelChain(Likelihood):
         """Return the chain of pixels, with what the decoder says of each (n, outputs * C, h, w)."""
 
         def parameters(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return self._mixture(outputs + self._hear(x))
+            known = (outputs + self._hear(x)).flatten(2)
+            logits, mean, log_scale = self._mixture(known)
+            size = outputs.shape[2:]
+            return logits.unflatten(2, size), mean.unflatten(3, size), log_scale.unflatten(3, size)
 
         def log_prob(x: Tensor) -> Tensor:
             logits, mean, log_scale = parameters(x)
-            apart = x[:, None] - mean
-            given = mean + torch.einsum("cd,nkd...->nkc...", self.between.tril(-1), apart)
-            parts = self.grid.log_mass(x[:, None], given, log_scale).sum(2)
+            x = x.contiguous()[:, None]  # as the parts of the mixture lie
+            means, pixels = mean.unbind(2), x.unbind(2)
+            given = [self._given(c, means, pixels) for c in range(self.channels)]
+            parts = self.grid.log_mass(x, torch.stack(given, 2), log_scale).sum(2)
             return (logits.log_softmax(1) + parts).logsumexp(1).flatten(1).sum(1)
 
         def sample() -> Tensor:
@@ -196,17 +208,12 @@ class PixelChain(Likelihood):
         if self.training:
             x = x * (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.DEAF)
         around = (self.REACH, self.REACH, self.REACH, 0)
-        return conv2d(pad(x, around), self._weight, self.listen.bias)
-
-    @property
-    def _weight(self) -> Tensor:
-        """The weights of neighbours, 0 for the pixel itself and those after it."""
-        return self.listen.weight * self.mask
+        return conv2d(pad(x, around), self.listen.weight * self.mask)
 
     def _mixture(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (n, parts, h, w), means and log-scales (n, parts, C, h, w).
+        """Return logits (n, parts, places), means and log-scales (n, parts, C, places).
 
-        `known` (n, outputs * C, h, w) is what the code and the neighbours say of each pixel.
+        `known` (n, outputs * C, places) is what the code and the neighbours say of each pixel.
         """
         told: Tensor = self.tell(leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE))
         told = told.to(torch.promote_types(told.dtype, torch.float32))  # of half precision
@@ -217,30 +224,42 @@ class PixelChain(Likelihood):
 
     @torch.no_grad()
     def _draw(self, outputs: Tensor) -> Tensor:
-        """Draw pixel after pixel; together those that do not hear one another."""
+        """Draw pixel after pixel; together those that do not hear one another.
+
+        Pixels come first here and images last, so that what is gathered lies together.
+        """
         reach, (n, _, height, width) = self.REACH, outputs.shape
-        x = outputs.new_zeros(n, self.channels, height + reach, width + 2 * reach)
-        windows = x.unfold(2, reach + 1, 1).unfold(3, 2 * reach + 1, 1)
-        weight = self._weight.flatten(1)
+        rows = outputs.flatten(1).t().contiguous().unflatten(0, outputs.shape[1:])
+        told = rows.permute(1, 2, 0, 3)  # (height, width, outputs * C, n)
+        x = outputs.new_zeros(height + reach, width + 2 * reach, self.channels, n)
+        down, right = self.mask.cpu().nonzero().unbind(1)
+        weight = self.listen.weight[:, :, down, right].transpose(1, 2).flatten(1)
         for i, j in waves(height, width, reach):
-            before = windows[:, :, i, j].transpose(1, 2).flatten(2)  # (n, pixels, C * window)
-            heard = linear(before, weight, self.listen.bias)
-            known = outputs[:, :, i, j].transpose(1, 2) + heard
-            drawn = self._pixels(known.flatten(0, 1)).unflatten(0, (n, len(i)))
-            x[:, :, i + reach, j + reach] = drawn.transpose(1, 2)
-        return x[:, :, reach:, reach : reach + width].contiguous()
+            before = x[i[:, None] + down, j[:, None] + right]  # (pixels, neighbours, C, n)
+            heard = weight.expand(len(i), -1, -1).bmm(before.flatten(1, 2))
+            x[i + reach, j + reach] = self._pixels(told[i, j] + heard)
+        return x[reach:, reach : reach + width].permute(3, 2, 0, 1).contiguous()
 
     def _pixels(self, known: Tensor) -> Tensor:
-        """Draw pixels (n, C) of what is known of each, (n, outputs * C)."""
-        logits, means, log_scales = (t[..., 0, 0] for t in self._mixture(known[:, :, None, None]))
-        part = (logits + gumbel_like(logits)).argmax(1)
-        each = torch.arange(len(known), device=known.device)
-        mean, log_scale = means[each, part], log_scales[each, part]
-        between, pixels = self.between.tril(-1), torch.zeros_like(mean)
+        """Draw pixels (k, C, n) of what is known of each, (k, outputs * C, n)."""
+        logits, means, log_scales = self._mixture(known)
+        part = (logits + gumbel_like(logits)).max(1).indices[:, None, None]  # argmax is slower
+        mean, log_scale = (
+            t.gather(1, part.expand(-1, -1, self.channels, -1))[:, 0].unbind(1)
+            for t in (means, log_scales)
+        )
+        pixels: list[Tensor] = []
         for c in range(self.channels):
-            given = mean[:, c] + (pixels[:, :c] - mean[:, :c]) @ between[c, :c]
-            pixels[:, c] = self.grid.nearest(self.grid.draw(given, log_scale[:, c]))
-        return pixels
+            given = self._given(c, mean, pixels)
+            pixels.append(self.grid.nearest(self.grid.draw(given, log_scale[c])))
+        return torch.stack(pixels, 1)
+
+    def _given(self, c: int, means: Sequence[Tensor], pixels: Sequence[Tensor]) -> Tensor:
+        """Return the mean of channel c given those before it: m_c + sum_{d<c} T_cd (x_d - m_d)."""
+        given = means[c]
+        for d in range(c):
+            given = torch.addcmul(given, self.between[c, d], pixels[d] - means[d])
+        return given
 
 
 def waves(height: int, width: int, reach: int) -> Iterator[tuple[Tensor, Tensor]]:
