@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import pushforward as pf
 from pushforward.models.gan import GAN
 from pushforward.models.vae import VAE
-from pushforward.nn.sizes import WIDTHS, Means, multiplications, size_of
+from pushforward.nn.sizes import WIDTHS, Means, multiplications, pace, size_of
 from pushforward.nn.trunks import ImageReader, ImageWriter, keep_variance
 from pushforward.space import Cells, Image, Vector
 from pushforward.training.settings import Settings
@@ -127,3 +127,11 @@ def test_the_memory_format_changes_no_gradient(model: Any) -> None:
     for a, b in zip(*gradients, strict=True):
         # float32 sums in another order
         torch.testing.assert_close(a, b.contiguous(), rtol=1e-3, atol=1e-4 * float(a.abs().max()))
+
+
+def test_rates_go_as_one_over_the_width_and_players_against_each_other_are_slower() -> None:
+    image = Image(1, 28, 28)
+    for selection in ("loss", "distance"):
+        assert pace(image, 32, selection) == pytest.approx(4 * pace(image, 128, selection))
+    assert pace(image, 32, "distance") < pace(image, 32, "loss")
+    assert pace(Vector(2), 32, "loss") == 1  # as the turn says

@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from pushforward.space import Cells, Image, Space, Vector, values
 
 WIDTHS = (16, 32, 64, 128, 256)
 ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
-REFERENCE_WIDTH = 96  # at which a turn's own learning rate is the best one, of images
+REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this
@@ -76,13 +77,16 @@ def size_of(space: Space, means: Means | None = None) -> Size:
     return Size(width, default.depth, _latent(space), default.batch_size)
 
 
-def pace(space: Space, width: int) -> float:
+def pace(space: Space, width: int, selection: Literal["loss", "distance"]) -> float:
     """Return the factor of the learning rates that suits networks of a width.
 
     A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
-    1 / width (Yang et al. 2021, "Tensor programs V").
+    1 / width (Yang et al. 2021, "Tensor programs V"). Players that lower one loss (`selection`) may
+    take longer steps than players against each other, who must follow what the others do.
     """
-    return REFERENCE_WIDTH / max(width, WIDTHS[0]) if isinstance(space, Image) else 1.0
+    if not isinstance(space, Image):
+        return 1.0
+    return REFERENCE_WIDTH[selection] / max(width, WIDTHS[0])
 
 
 def _affordable(space: Image, means: Means) -> int:

@@ -67,7 +67,7 @@ class Loop:
         )
         config["threads"] = config.get("threads") or training_threads()
         dtype: torch.dtype = getattr(torch, config["precision"])
-        factor = pace(model.space, model.networks.width)
+        factor = pace(model.space, model.networks.width, model.selection)
         self.optimizers = [
             TurnOptimizer(model, turn, settings.learning_rate or turn.learning_rate * factor, dtype)
             for turn in model.turns()
