@@ -26,7 +26,7 @@ from pushforward.nn.sizes import Means, size_of
 from pushforward.sampling.request import SampleRequest
 from pushforward.space import Image
 
-BUDGETS = {"digits": (10, 30), "mnist": (30, 90), "cifar10": (60, 150)}
+BUDGETS = {"digits": (10, 30), "mnist": (30, 60), "cifar10": (30, 90)}
 FILES = {"digits": "digits", "mnist": "mnist.npz", "cifar10": "cifar10"}
 WIDTHS = (16, 32, 64)
 SHOWN = ["energy", "classifier_test", "precision", "recall", "coverage"]
