@@ -39,6 +39,7 @@ from pushforward.cli.parameters import (
     recorded_model,
     valid_budget,
 )
+from pushforward.training.launched import leads
 from pushforward.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def fit(
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
-    with Display(err, quiet=as_json) as display:
+    with Display(err, quiet=as_json or not leads()) as display:
         display.notes(dataset)
         fitted = train(
             dataset,
@@ -275,6 +276,8 @@ def fit(
             **own,
         )
         display.notes(fitted)
+    if not leads():
+        return
     if as_json:
         print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:

@@ -18,13 +18,14 @@ from pushforward.comparison.findings import require_codes
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
-from pushforward.errors import ModelError, nearest
+from pushforward.errors import ModelError, RunError, nearest
 from pushforward.families.lookup import name_of
 from pushforward.families.model import Model
 from pushforward.files import locked, write_json
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import MeasureSelection, listed
 from pushforward.models import find, is_builtin
+from pushforward.training.launched import launched
 from pushforward.training.settings import Settings, require_function, split_keywords
 
 MODELS = ("vae", "gan")
@@ -87,6 +88,8 @@ def compare(
         RunError: the folder holds a comparison on other data, or training failed.
 
     """
+    if launched():
+        raise RunError("torchrun shares one fit among processes: compare without it")
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(classes, shared, options or {})
