@@ -9,14 +9,22 @@ from torch import Tensor
 
 from pushforward.data import Dataset
 from pushforward.families.model import Batch
+from pushforward.nn.sizes import size_of
 from pushforward.random import Stream, derived_seed, generator, permutation
 from pushforward.training.parallel import ALONE, Processes
+from pushforward.training.settings import Settings
 
 IMAGES = 4  # dimensions of a batch of images
 CHUNK = 2**14  # rows that are made compact at a time
 ON_DEVICE = 2**31  # bytes of a streamed table from which on it stays in its file
 SHUFFLED = 2**22  # rows from which on a batch is drawn independently of the others
 ENOUGH = 2**18  # rows that an epoch has at most: a sample of them settles a prior as well
+
+
+def rows_of_a_batch(settings: Settings, data: Dataset) -> int:
+    """Return the rows of a batch, of all processes together: as given, or by the kind of data."""
+    size = settings.batch_size or size_of(data.schema.space).batch_size
+    return min(size, data.sizes["train"])
 
 
 class Batches:
@@ -42,7 +50,7 @@ class Batches:
         self.rows, self.labels = rows.to(self.home), None if labels is None else labels.to(device)
         self.expand, self.device = data.schema.expand, device
         self.classes = torch.eye(classes, device=device)
-        self.size, self.seed = min(batch_size, len(rows)), seed
+        self.size, self.seed = batch_size, seed
         self.shard = team.shard(self.size)
         self.own = self.size // team.size
         self.epoch_length = len(rows) // self.size

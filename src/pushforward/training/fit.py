@@ -15,6 +15,7 @@ from pushforward.models import find
 from pushforward.nn.device import choose_device
 from pushforward.runs.fitted import Fitted, build, load
 from pushforward.runs.folder import Folder, Json, diverged, new_config, new_stage
+from pushforward.training.batches import rows_of_a_batch
 from pushforward.training.loop import Loop, Progress
 from pushforward.training.parallel import Processes, processes
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords
@@ -93,6 +94,7 @@ def fit(
     options = cls.check(options)
     dataset = read(data, condition=condition)
     place = choose_device(team.device(device))
+    team.shard(rows_of_a_batch(settings, dataset))
     options = sized(cls, options, settings, dataset, place)
     network = build(cls, dataset.schema, options, settings.seed, place)
     config = new_config(cls, options, asdict(settings), dataset)
@@ -103,7 +105,8 @@ def fit(
                 lambda: _open(stack, folder, config, dataset.schema, more)
             )
             if finished:
-                return load(folder.path, device=device, model=cls, networks=options.get("networks"))
+                networks = options.get("networks")
+                return load(folder.path, device=str(place), model=cls, networks=networks)
         loop = Loop(network, dataset, settings, folder, config, _observer(progress, tracker), team)
         return _run(loop, tracker if team.leads else None)
 

@@ -19,9 +19,10 @@ MULTINOMIAL = torch.ops.aten.multinomial.default
 class JointDraws(TorchDispatchMode):
     """Within it, whatever torch draws for each of `rows` rows is drawn for those of all processes.
 
-    Of the joint draw, `size` times as long, a process of this `rank` gets its part. What is drawn
-    for no row in particular is the same in all processes: its first axis is no multiple of `rows`.
-    torch marks every operation that draws, so no model has to know.
+    Of the joint draw, `size` times as long, a process of this `rank` gets its part. The rows are the
+    first axis, if its length is a multiple of `rows`, else another one of just this length; what
+    has neither is drawn for no row in particular, and is the same in all processes. torch marks
+    every operation that draws, so no model has to know.
     """
 
     def __init__(self, rows: int, rank: int, size: int) -> None:
@@ -37,9 +38,10 @@ class JointDraws(TorchDispatchMode):
     ) -> Any:
         """Run an operation; one that draws, for the rows of all processes."""
         del types
-        kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
-            return func(*args, **kwargs)
+        draws = torch.Tag.nondeterministic_seeded in func.tags
+        return self._draw(func, args, kwargs or {}) if draws else func(*args, **(kwargs or {}))
+
+    def _draw(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         names = [argument.name for argument in func._schema.arguments]
         joint = [self._joint(name, value) for name, value in zip(names, args, strict=False)]
         if func is MULTINOMIAL and args[0].dim() == 1:  # draws from one distribution for all rows
@@ -53,18 +55,26 @@ class JointDraws(TorchDispatchMode):
 
     def _joint(self, name: str, value: Any) -> Any:
         """Return an argument for the rows of all processes; itself where it is not of rows."""
-        if isinstance(value, Tensor) and value.dim() and self._of_rows(len(value)):
-            return torch.cat([value] * self.size)  # keeps its memory format
+        if isinstance(value, Tensor):
+            axis = _axis(value.shape, self.rows)
+            # which keeps its memory format
+            return value if axis is None else torch.cat([value] * self.size, axis)
         return self._lengthened(value) if name == "size" else value
 
     def _lengthened(self, shape: Sequence[int]) -> Sequence[int]:
-        if not shape or not self._of_rows(shape[0]):
+        axis = _axis(shape, self.rows)
+        if axis is None:
             return shape
-        return [shape[0] * self.size, *shape[1:]]
-
-    def _of_rows(self, length: int) -> bool:
-        return length > 0 and length % self.rows == 0
+        return [*shape[:axis], shape[axis] * self.size, *shape[axis + 1 :]]
 
     def _own(self, drawn: Tensor) -> Tensor:
         """Return this process's part of a joint draw, without the memory of the rest."""
-        return drawn.chunk(self.size)[self.rank].clone()
+        axis = _axis(drawn.shape, self.rows * self.size)
+        return drawn if axis is None else drawn.chunk(self.size, axis)[self.rank].clone()
+
+
+def _axis(shape: Sequence[int], rows: int) -> int | None:
+    """Return the axis of the rows; None where there is none."""
+    if shape and shape[0] > 0 and shape[0] % rows == 0:
+        return 0
+    return next((axis for axis, length in enumerate(shape) if length == rows), None)

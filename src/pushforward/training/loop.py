@@ -23,15 +23,15 @@ from pushforward.data import Dataset
 from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.families.model import Model, Turn
 from pushforward.files import read_tensors, write_json, write_tensors
-from pushforward.nn.sizes import pace, size_of
+from pushforward.nn.sizes import pace
 from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.threads import threads, training_threads
-from pushforward.training.batches import Batches
+from pushforward.training.batches import Batches, rows_of_a_batch
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
-from pushforward.training.pace import Pace, Watch
+from pushforward.training.pace import APART, Pace, Watch
 from pushforward.training.parallel import ALONE, Processes
 from pushforward.training.plan import CHECKS, Plan, due, phase, record_due, saves
 from pushforward.training.rehearsal import costs
@@ -39,7 +39,6 @@ from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
 from pushforward.training.shareable import require_shareable
 from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
-
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -61,12 +60,13 @@ class Loop:
         # the first process alone writes and reports
         self.folder, self.progress = (folder, progress) if team.leads else (None, None)
         self.config, self.device = config, model.device
-        batch_size = settings.batch_size or size_of(model.space).batch_size
+        batch_size = rows_of_a_batch(settings, data)
         self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes, team)
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device
         )
         config["threads"] = config.get("threads") or training_threads()
+        config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
         factor = pace(model.space, model.networks.width)
         self.optimizers = [
@@ -199,7 +199,8 @@ class Loop:
 
     def _keep_time(self, length: int) -> None:
         """Shorten a stage that would end far too late; what is recorded already is followed."""
-        if self.plan.budget.unit == "seconds" and self.plan.newest < self.position < length:
+        looks = self.plan.budget.unit == "seconds" and self.position % APART == 0
+        if looks and self.plan.newest < self.position < length:
             steps = self.team.first(
                 lambda: self.watch.shorter(self.position, self.elapsed(), length)
             )
