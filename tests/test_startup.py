@@ -29,7 +29,8 @@ LIGHT = {
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
     *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
     *("pushforward.models", "pushforward.models.catalogue"),
-    *("pushforward.threads", "pushforward.training", "pushforward.training.settings"),
+    *("pushforward.threads", "pushforward.training", "pushforward.training.launched"),
+    "pushforward.training.settings",
 }
 PROBE = """
 import json, sys

@@ -19,10 +19,10 @@ MULTINOMIAL = torch.ops.aten.multinomial.default
 class JointDraws(TorchDispatchMode):
     """Within it, whatever torch draws for each of `rows` rows is drawn for those of all processes.
 
-    Of the joint draw, `size` times as long, a process of this `rank` gets its part. The rows are the
-    first axis, if its length is a multiple of `rows`, else another one of just this length; what
-    has neither is drawn for no row in particular, and is the same in all processes. torch marks
-    every operation that draws, so no model has to know.
+    Of the joint draw, `size` times as long, a process of this `rank` gets its part. The rows are
+    the first axis, if its length is a multiple of `rows`, else another one of just this length;
+    what has neither is drawn for no row in particular, and is the same in all processes. torch
+    marks every operation that draws, so no model has to know.
     """
 
     def __init__(self, rows: int, rank: int, size: int) -> None:
