@@ -84,6 +84,7 @@ REFUSED = {
     "compare ring --seeds two": "--seeds must be",
     "compare ring --features pcs": "did you mean 'pca'",
     "compare ring --weight 3": "no option --weight",
+    "compare ring --trials 1": "trials must be a whole number at least 2",
     "sample nowhere -o x.csv": "config.json",
     "sample nowhere": "nowhere",
     "inspect nowhere": "config.json",

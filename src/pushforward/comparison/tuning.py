@@ -40,6 +40,7 @@ from pushforward.training.settings import Budget, Settings
 from pushforward.training.sized import sized
 
 if TYPE_CHECKING:
+    import optuna
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
@@ -58,7 +59,8 @@ class Tuner:
         folder: of the comparison; the journals lie in its `tuning`.
         device: where to train.
         progress: called with the stage ("vae, trial 2 of 20") and the training loop's record.
-        settings: how all are trained. A budget in seconds becomes steps once for each model.
+        settings: how all are trained; the trials' seeds follow from the seed. A budget in seconds
+            becomes steps once for each model.
         trials: of each model.
     """
 
@@ -94,8 +96,6 @@ class Tuner:
         self, name: str, entrant: Entrant, free: Mapping[str, Option], budget: str | int
     ) -> Tuning:
         """Make the trials of a model that its journal does not have yet."""
-        from optuna.samplers import TPESampler
-
         settings = replace(self.settings, budget=budget)
         digest = self._digest(entrant, free, settings)
         scratch = self.folder.tuning / f"{name}-{digest}"
@@ -103,23 +103,23 @@ class Tuner:
             study = open_study(self.folder.tuning / f"{name}.journal", digest)
             begin(study, free)
             while (number := len(completed(study))) < self.trials:
-                study.sampler = TPESampler(seed=trial_seed(number) % 2**32)
-                asked = study.ask({n: distribution(option) for n, option in free.items()})
-                stage = f"{name}, trial {number + 1} of {self.trials}"
+                seed = trial_seed(number, self.settings.seed)
+                proposed = propose(study, free, seed)
                 found = fit_trial(
                     self.data,
                     entrant,
-                    rounded(asked.params),
-                    replace(settings, seed=trial_seed(number)),
+                    rounded(proposed.params),
+                    replace(settings, seed=seed),
                     scratch / str(number),
                     self.device,
-                    partial(self.progress, stage),
+                    partial(self.progress, f"{name}, trial {number + 1} of {self.trials}"),
                 )
-                study.tell(asked, found)
+                study.tell(proposed, found)
             shutil.rmtree(scratch, ignore_errors=True)
             made = completed(study)[: self.trials]
         ranges = {n: option.range for n, option in free.items() if option.range is not None}
-        return Tuning(ranges, tuple(_trial(number, t) for number, t in enumerate(made)))
+        seeds = (trial_seed(number, self.settings.seed) for number in range(len(made)))
+        return Tuning(ranges, tuple(map(_trial, made, seeds)))
 
     def _digest(self, entrant: Entrant, free: Mapping[str, Option], settings: Settings) -> str:
         """Return what identifies a study: trials under other conditions are another one's."""
@@ -161,9 +161,9 @@ def distance(fitted: Fitted) -> float:
     return float((kept or checks)[-1]["validation"])
 
 
-def trial_seed(number: int) -> int:
+def trial_seed(number: int, seed: int = 0) -> int:
     """Return the seed of a trial: the same for every model, and none that anyone would name."""
-    return derived_seed(0, Stream.TRIALS, number)
+    return derived_seed(seed, Stream.TRIALS, number)
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,9 +171,9 @@ def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v if isinstance(v, int) else float(f"{v:.{DIGITS}g}") for n, v in values.items()}
 
 
-def _trial(number: int, made: FrozenTrial) -> Trial:
+def _trial(made: FrozenTrial, seed: int) -> Trial:
     assert made.value is not None  # it is complete
-    return Trial(rounded(made.params), trial_seed(number), made.value)
+    return Trial(rounded(made.params), seed, made.value)
 
 
 # What of Optuna is used.
@@ -212,6 +212,14 @@ def begin(study: Study, free: Mapping[str, Option]) -> None:
     if not study.get_trials(states=[TrialState.COMPLETE, TrialState.WAITING]):
         defaults = {name: option.default for name, option in free.items()}
         study.enqueue_trial({name: value for name, value in defaults.items() if value is not None})
+
+
+def propose(study: Study, free: Mapping[str, Option], seed: int) -> optuna.Trial:
+    """Return a trial with values to try, which follow from the trials so far and the seed."""
+    from optuna.samplers import TPESampler
+
+    study.sampler = TPESampler(seed=seed % 2**32)
+    return study.ask({name: distribution(option) for name, option in free.items()})
 
 
 def completed(study: Study) -> list[FrozenTrial]:
