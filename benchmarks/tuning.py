@@ -12,6 +12,7 @@
               a pruner that stops whoever is then worse than the median.
 
     python benchmarks/tuning.py [--only null,pruner] [--models vae,gan] [--studies 20] [--fits 24]
+                                [--steps 1.0]
 
 What is measured is added to what the file has.
 """
@@ -156,8 +157,10 @@ def main() -> None:
     parser.add_argument("--models", default="vae,gan")
     parser.add_argument("--studies", type=int, default=20)
     parser.add_argument("--fits", type=int, default=24)
+    parser.add_argument("--steps", type=float, default=1.0, help="factor of the lengths of fits")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/tuning.json")
     given = parser.parse_args()
+    STEPS.update({part: round(given.steps * steps) for part, steps in STEPS.items()})
     known: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
     work: dict[str, Callable[[str], dict[str, Any]]] = {
         "null": lambda name: null(name, given.studies),

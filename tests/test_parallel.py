@@ -251,8 +251,11 @@ if "RANK" in os.environ:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def torchrun(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+def torchrun(
+    *arguments: str | Path, folder: Path, processes: int = 2
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={processes}"]
     return subprocess.run(
         [*command, *map(str, arguments)],
         env=ENVIRONMENT,
@@ -318,6 +321,18 @@ def test_a_fit_that_is_killed_goes_on(runs: Path) -> None:
     assert curve(runs / "again/vae") == curve(runs / "two/vae")
     a, b = (pf.load(runs / way / "vae", device="cpu").states["final"] for way in ("two", "again"))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
+    for out, processes in ("one", 1), ("two", 2):
+        fit = ["-m", "pushforward", "fit", "ring", "--model", "gan", "--budget", "40"]
+        done = torchrun(*fit, "--out", out, folder=tmp_path, processes=processes)
+        assert done.returncode == 0, done.stderr
+    for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
+        # rounding in single precision, amplified by 40 steps
+        assert b["terms"] == pytest.approx(a["terms"], rel=1e-3)
 
 
 # --- errors
