@@ -48,6 +48,19 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(model["members"] - 0.5) < 0.06
 
 
+def test_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A knob of random numbers: the best trial is as good as the defaults, or seems better."""
+    quick = ("--models", "vae", "--studies", "1", "--fits", "8", "--steps", "0.1")
+    result = run("tuning.py", tmp_path / "t.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    assert result["null, vae"]["seems"]["gain"] >= 0
+    assert np.isfinite(result["null, vae"]["is"]["gain"])
+    shares = result["pruner, vae"]
+    assert list(shares) == [f"{k}0%" for k in range(1, 11)]
+    assert all(0 <= share["best stopped"] <= 1 for share in shares.values())
+    assert shares["100%"]["correlation"] > 0.7  # of the last check and the one that was chosen
+
+
 def test_peers_give_the_same_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The benchmark stops where a value differs from the peer's."""
     quick = ("--rounds", "1", "--scale", "0.02", "--memory", "300", "--data", str(ADULT))

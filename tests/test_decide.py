@@ -17,6 +17,8 @@ from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.findings import CHECKS
 from pushforward.comparison.losses import Scale, losses_by, scales, voting_aspects
 from pushforward.comparison.references import first_rows
+from pushforward.comparison.tuned import Trial, Tuning
+from pushforward.families.options import log_range
 from pushforward.measures import Measurement, Scorecard, Scorer
 from pushforward.measures.aspects import ASPECTS
 
@@ -406,3 +408,14 @@ def test_findings_can_be_ignored() -> None:
 def test_every_code_has_a_page() -> None:
     pages = {p.stem for p in (Path(__file__).parents[1] / "docs" / "findings").glob("PF*.md")}
     assert pages == set(CHECKS)
+
+
+@pytest.mark.parametrize(("beta", "at_edge"), [(0.11, True), (9.5, True), (0.2, False), (5, False)])
+def test_a_best_trial_at_the_edge_of_its_range_is_said(beta: float, at_edge: bool) -> None:
+    trials = (Trial({"beta": 1.0}, 1, 0.5), Trial({"beta": beta}, 2, 0.4))
+    tuning = {"a": Tuning({"beta": log_range(0.1, 10)}, trials)}
+    found = concluded(level(0.1), runs(seed=2), tuning=tuning)
+    assert codes(found, "a") == ({"PF207"} if at_edge else set())
+    assert found.recommendation.model == "a"  # it forbids nothing
+    if at_edge:
+        assert ("below" if beta < 1 else "above") in found.findings[0].advice

@@ -60,7 +60,7 @@ def test_imports_do_not_climb(path: Path) -> None:
 
 @pytest.mark.parametrize("path", VARIANTS, ids=lambda p: p.stem)
 def test_each_variant_is_one_short_file_that_knows_no_other(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 60
+    assert len(path.read_text().splitlines()) <= 64
     assert not any(name.startswith("models") for name in imports(path))
 
 

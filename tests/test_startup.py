@@ -29,7 +29,8 @@ LIGHT = {
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
     *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
     *("pushforward.models", "pushforward.models.catalogue"),
-    *("pushforward.threads", "pushforward.training", "pushforward.training.settings"),
+    *("pushforward.threads", "pushforward.training", "pushforward.training.launched"),
+    "pushforward.training.settings",
 }
 PROBE = """
 import json, sys
@@ -83,6 +84,7 @@ REFUSED = {
     "compare ring --seeds two": "--seeds must be",
     "compare ring --features pcs": "did you mean 'pca'",
     "compare ring --weight 3": "no option --weight",
+    "compare ring --trials 1": "trials must be a whole number at least 2",
     "sample nowhere -o x.csv": "config.json",
     "sample nowhere": "nowhere",
     "inspect nowhere": "config.json",

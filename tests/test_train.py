@@ -31,10 +31,10 @@ from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, build
 from pushforward.runs.folder import Folder, new_config, new_stage, repeating
 from pushforward.space import Space
-from pushforward.training.loop import Loop, record_due
+from pushforward.training.loop import Loop
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import Costs, Pace, Watch
-from pushforward.training.plan import Plan, due, saves
+from pushforward.training.plan import Plan, due, record_due, saves
 from pushforward.training.settings import Budget, Settings
 from pushforward.training.turn_optimizer import TurnOptimizer
 

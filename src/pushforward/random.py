@@ -27,6 +27,7 @@ class Stream(IntEnum):
     ORDER = 5
     SAMPLE = 6
     PATHS = 7
+    TRIALS = 8
 
 
 def derived_seed(seed: int, *place: int) -> int:

@@ -39,7 +39,8 @@ from pushforward.cli.parameters import (
     recorded_model,
     valid_budget,
 )
-from pushforward.training.settings import Settings
+from pushforward.training.launched import leads
+from pushforward.training.settings import Settings, require_trials
 
 if TYPE_CHECKING:
     from pushforward.comparison.result import Comparison
@@ -115,6 +116,13 @@ def compare(
             "holds no row of a table and no image of yours.",
         ),
     ] = False,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Fits that choose each model's options first, judged on validation rows. Each is "
+            "as long as a run. By default none.",
+        ),
+    ] = None,
     matters: Annotated[
         float | None,
         typer.Option(
@@ -142,6 +150,7 @@ def compare(
     settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
+    require_trials(trials)
     overrides = read_overrides(override)
     own = any(":" in name for name in names)  # whose file may register measures
     chosen = listed(measures) if own else known_measures(measures)
@@ -172,6 +181,7 @@ def compare(
             options=options,
             example_rows=example_rows,
             ignore=ignored,
+            trials=trials,
             **({} if matters is None else {"matters": matters}),
             **settings,
         )
@@ -187,6 +197,8 @@ def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:
         print_json(result.to_json() | {"report": str(report)})
     else:
         out.print(result.table)
+        for model, tuning in result.tuning.items():
+            typer.echo(f"Tuned {model}: {tuning}")
         typer.echo(f"\n{result.recommendation}\n")
         for finding in result.findings:
             typer.echo(f"{finding} ({finding.page})")
@@ -262,7 +274,7 @@ def fit(
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
-    with Display(err, quiet=as_json) as display:
+    with Display(err, quiet=as_json or not leads()) as display:
         display.notes(dataset)
         fitted = train(
             dataset,
@@ -275,6 +287,8 @@ def fit(
             **own,
         )
         display.notes(fitted)
+    if not leads():
+        return
     if as_json:
         print_json({"run": str(run), "config": fitted.config, "history": fitted.history})
     else:

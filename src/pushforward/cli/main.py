@@ -27,6 +27,7 @@ from pushforward.cli.parameters import (
 )
 from pushforward.cli.samples import measure, sample
 from pushforward.errors import PushforwardError
+from pushforward.training.launched import launched
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 app.command(cls=ModelCommand)(compare)
@@ -165,11 +166,22 @@ def run_command(arguments: Sequence[str]) -> int:
         return 1
     except (Exception, KeyboardInterrupt) as error:
         message, status = _explain(error)
+        if not _speaks():
+            return status
         if message is None:
             raise
         return _complain(message, status)
     # The parser turns an interrupt into its exit status.
-    return _complain(INTERRUPTED, 130) if status == 130 else status
+    return _complain(INTERRUPTED, 130) if status == 130 and _speaks() else status
+
+
+def _speaks() -> bool:
+    """Whether an error is this process's to report: of several, the first that has one does."""
+    if not launched():
+        return True
+    from pushforward.training.parallel import processes
+
+    return processes().speaks()
 
 
 def _explain(error: BaseException) -> tuple[str | None, int]:

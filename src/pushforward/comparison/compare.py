@@ -1,6 +1,6 @@
 """Compare models on a user's data: train all, measure all, recommend one.
 
-Every model gets the same split, encoding, batch size, budget, seeds and number of trials (one: its
+Every model gets the same split, encoding, batch size, budget, seeds and number of trials (none: its
 defaults, or the options given). Checkpoints are selected on validation rows, measured on test rows.
 """
 
@@ -17,15 +17,22 @@ from pushforward.comparison.contrasts import MATTERS
 from pushforward.comparison.findings import require_codes
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.result import Comparison
+from pushforward.comparison.tuning import Tuner
 from pushforward.data import Dataset, read
-from pushforward.errors import ModelError, nearest
+from pushforward.errors import ModelError, RunError, nearest
 from pushforward.families.lookup import name_of
 from pushforward.families.model import Model
 from pushforward.files import locked, write_json
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import MeasureSelection, listed
 from pushforward.models import find, is_builtin
-from pushforward.training.settings import Settings, require_function, split_keywords
+from pushforward.training.launched import launched
+from pushforward.training.settings import (
+    Settings,
+    require_function,
+    require_trials,
+    split_keywords,
+)
 
 MODELS = ("vae", "gan")
 
@@ -46,6 +53,7 @@ def compare(
     matters: float = MATTERS,
     ignore: Collection[str] = (),
     example_rows: bool = False,
+    trials: int | None = None,
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -76,6 +84,10 @@ def compare(
             the first eight test rows, and eight of each model's; of images some test images,
             reconstructions beside them, and those training images that are nearest to generated
             ones. Otherwise it holds no row of a table, and no image. See `docs/folder.md`.
+        trials: how many fits choose each model's options before the comparison, the first with its
+            defaults. Options are tuned that have a range and are not given; trials are judged on
+            validation rows, have seeds of their own, and are as long as a run. See
+            `docs/tuning.md`.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -87,10 +99,13 @@ def compare(
         RunError: the folder holds a comparison on other data, or training failed.
 
     """
+    if launched():
+        raise RunError("torchrun shares one fit among processes: compare without it")
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(classes, shared, options or {})
     ignored = require_codes(ignore)
+    require_trials(trials)
     if not 0 <= matters < 1:
         raise ModelError(f"matters must be at least 0 and below 1, got {matters!r}")
     dataset = read(data, condition=condition)
@@ -112,9 +127,14 @@ def compare(
     with locked(folder):
         bench.folder.open_or_create(description)
         references = bench.references()
-        cards, facts = bench.run(classes, seeds, settings, own_options)
+        tuner = Tuner(dataset, bench.folder, device, bench.progress, settings, trials or 0)
+        tuning = tuner.tune(classes, own_options) if trials else {}
+        tuned = {
+            n: own | tuning[n].chosen if n in tuning else own for n, own in own_options.items()
+        }
+        cards, facts = bench.run(classes, seeds, settings, tuned)
         result = Comparison(
-            folder, list(classes), seeds, cards, references, facts, matters, ignored
+            folder, list(classes), seeds, cards, references, facts, matters, ignored, tuning
         )
         write_json(bench.folder.comparison, description | result.to_json())
     return result

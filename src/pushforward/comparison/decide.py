@@ -29,6 +29,7 @@ from pushforward.comparison.losses import (
     voting_aspects,
 )
 from pushforward.comparison.recommendation import Recommendation, recommend
+from pushforward.comparison.tuned import Tuning
 from pushforward.measures import Scorecard
 
 
@@ -79,6 +80,7 @@ def decide(
     facts: Mapping[str, Sequence[RunFacts]] | None = None,
     matters: float = MATTERS,
     ignore: Collection[str] = (),
+    tuning: Mapping[str, Tuning] | None = None,
 ) -> Decision:
     """Return what a comparison concludes.
 
@@ -88,6 +90,7 @@ def decide(
         facts: how each run went; those that diverged count as the worst.
         matters: the smallest difference that matters, in units of floor to ceiling.
         ignore: codes of findings to leave out.
+        tuning: the trials of the models that were tuned.
     """
     measures = scales(references[CEILING], references[FLOOR])
     aspects = voting_aspects(measures)
@@ -96,7 +99,15 @@ def decide(
     seeds = min(map(len, cards.values()))
     differences = differences_of(losses, matters) if seeds > 1 else []
     evidence = Evidence(
-        list(cards), seeds, cards, facts or {}, references, measures, aspects, losses
+        list(cards),
+        seeds,
+        cards,
+        facts or {},
+        references,
+        measures,
+        aspects,
+        losses,
+        tuning=tuning or {},
     )
     copying = [] if COPIES in ignore else CHECKS[COPIES](evidence)
     leader = find_leader(list(cards), differences, {f.model for f in copying if f.model})

@@ -36,6 +36,11 @@ class ComparisonFolder:
         """The steps that a budget in seconds allows each model."""
         return self.path / "steps.json"
 
+    @property
+    def tuning(self) -> Path:
+        """The journals of the trials, one a model."""
+        return self.path / "tuning"
+
     def run(self, model: str, seed: int) -> Folder:
         """Return the folder of one run."""
         return Folder(self.path / "runs" / f"{model}-{seed}")

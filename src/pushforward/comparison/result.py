@@ -20,6 +20,7 @@ from pushforward.comparison.findings import Finding
 from pushforward.comparison.folder import CEILING, FLOOR, ComparisonFolder, of_this_version
 from pushforward.comparison.recommendation import Recommendation
 from pushforward.comparison.table import ComparisonTable
+from pushforward.comparison.tuned import Tuning
 from pushforward.errors import RunError
 from pushforward.files import read_json
 from pushforward.measures import Scorecard
@@ -47,6 +48,7 @@ class Comparison:
         facts: how each run went, by model, one a seed.
         matters: the smallest difference that matters, in units of floor to ceiling.
         ignore: codes of findings to leave out.
+        tuning: the trials of the models that were tuned, by name.
 
     Attributes:
         decision: what follows from all this.
@@ -64,6 +66,7 @@ class Comparison:
     facts: dict[str, list[RunFacts]] = field(default_factory=dict)
     matters: float = MATTERS
     ignore: tuple[str, ...] = ()
+    tuning: dict[str, Tuning] = field(default_factory=dict)
     decision: Decision = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class Comparison:
             facts=self.facts,
             matters=self.matters,
             ignore=self.ignore,
+            tuning=self.tuning,
         )
 
     @property
@@ -177,6 +181,7 @@ class Comparison:
             "facts": {name: [run.to_json() for run in runs] for name, runs in self.facts.items()},
             "matters": self.matters,
             "ignore": list(self.ignore),
+            "tuning": {name: tuning.to_json() for name, tuning in self.tuning.items()},
             "losses": [asdict(loss) for loss in self.losses],
             "differences": [difference.to_json() for difference in self.differences],
             "findings": [asdict(found) | {"page": found.page} for found in self.findings],
@@ -209,6 +214,7 @@ class Comparison:
             {m: [RunFacts.from_json(run) for run in runs] for m, runs in stored["facts"].items()},
             stored["matters"],
             tuple(stored["ignore"]),
+            {name: Tuning.from_json(own) for name, own in stored.get("tuning", {}).items()},
         )
 
 

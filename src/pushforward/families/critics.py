@@ -9,7 +9,7 @@ from torch.func import grad
 
 from pushforward.families.codes import squared_distance
 from pushforward.families.model import Model
-from pushforward.families.options import at_least, between
+from pushforward.families.options import at_least, between, log_range
 from pushforward.families.panels import Panel
 from pushforward.nn.augment import augmentation
 from pushforward.nn.roles import Critic, together
@@ -93,7 +93,10 @@ class WithPenalty(WithCritic):
         classes: int = 0,
         *,
         gamma: Annotated[
-            float, "Weight of the gradient penalty, per unit of data variance.", at_least(0)
+            float,
+            "Weight of the gradient penalty, per unit of data variance.",
+            at_least(0),
+            log_range(0.02, 2),
         ] = 0.2,
         penalty_every: Annotated[
             int, "Turns of the critic for one with the penalty, so much heavier.", at_least(1)

@@ -2,7 +2,9 @@
 
     beta: Annotated[float, "Weight of the rate.", at_least(0)] = 1.0
 
-The annotation carries the type, a help text and, where there are any, the bounds of the values.
+The annotation carries the type, a help text and, where there are any, the bounds of the values and
+the range in which tuning looks for the best one (`log_range(0.1, 10)`, `linear_range(0, 1)`). Give
+a range to an option that leaves the cost of a step as it is: all trials have the same budget.
 Options feed the command line and `config.json`. This module is light: it imports no torch.
 """
 
@@ -55,6 +57,34 @@ def between(low: float, high: float, *, high_open: bool = False) -> Limits:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where tuning looks for an option's best value: evenly, or by its order of magnitude."""
+
+    low: float
+    high: float
+    log: bool
+
+    def place(self, value: float) -> float:
+        """Return where a value lies: 0 at the lower end, 1 at the upper one."""
+        low, high, at = (
+            map(math.log, (self.low, self.high, value))
+            if self.log
+            else (self.low, self.high, value)
+        )
+        return (at - low) / (high - low)
+
+
+def linear_range(low: float, high: float) -> Range:
+    """Return a range in which each value is as likely."""
+    return Range(low, high, log=False)
+
+
+def log_range(low: float, high: float) -> Range:
+    """Return a range, above 0, in which each order of magnitude is as likely."""
+    return Range(low, high, log=True)
+
+
+@dataclass(frozen=True)
 class Option:
     """One keyword argument of a constructor.
 
@@ -65,6 +95,7 @@ class Option:
         optional: whether None is allowed.
         help: one sentence for people.
         limits: of the allowed values of a number.
+        range: where tuning looks for a number; None for an option that is not tuned.
     """
 
     name: str
@@ -73,6 +104,7 @@ class Option:
     optional: bool
     help: str
     limits: Limits = Limits()
+    range: Range | None = None
 
 
 KINDS: Mapping[type, str] = {
@@ -108,7 +140,24 @@ def read_option(name: str, hint: Any, default: Any) -> Option:
     plain = next((t for t in choices if t is not type(None)), base)
     text = next((note for note in notes if isinstance(note, str)), "")
     limits = next((note for note in notes if isinstance(note, Limits)), Limits())
-    return Option(name, plain, default, type(None) in choices, text, limits)
+    searched = next((note for note in notes if isinstance(note, Range)), None)
+    _require_inside(name, plain, limits, searched)
+    return Option(name, plain, default, type(None) in choices, text, limits, searched)
+
+
+def _require_inside(name: str, kind: type, limits: Limits, searched: Range | None) -> None:
+    """Raise ModelError for a range that is no part of the allowed values of a number."""
+    if searched is None:
+        return
+    fits = searched.low in limits and searched.high in limits and searched.low < searched.high
+    if kind not in (int, float) or not fits or (searched.log and searched.low <= 0):
+        what = (
+            f"log_range{searched.low, searched.high}"
+            if searched.log
+            else f"evenly{searched.low, searched.high}"
+        )
+        msg = f"option {name!r} has the range {what}: it must be of numbers that are allowed, low"
+        raise ModelError(f"{msg} before high, and above 0 for log_range")
 
 
 def check_value(option: Option, value: Any) -> Any:

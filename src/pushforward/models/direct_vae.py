@@ -9,7 +9,7 @@ from torch import Tensor
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
@@ -30,8 +30,12 @@ class DirectVAE(WithDecoder, WithEncoder):
         space: Space,
         classes: int = 0,
         *,
-        beta: Annotated[float, "Weight of both direct losses.", at_least(0)] = 1.0,
-        weight: Annotated[float, "Weight of |f2|^2 beside |f1|^2.", at_least(0)] = 1.0,
+        beta: Annotated[
+            float, "Weight of both direct losses.", at_least(0), log_range(0.1, 10)
+        ] = 1.0,
+        weight: Annotated[
+            float, "Weight of |f2|^2 beside |f1|^2.", at_least(0), log_range(0.1, 10)
+        ] = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

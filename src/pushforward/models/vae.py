@@ -10,7 +10,7 @@ from pushforward.families.codes import kl
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
@@ -31,7 +31,7 @@ class VAE(WithDecoder, WithEncoder):
         space: Space,
         classes: int = 0,
         *,
-        beta: Annotated[float, "Weight of the rate.", at_least(0)] = 1.0,
+        beta: Annotated[float, "Weight of the rate.", at_least(0), log_range(0.1, 10)] = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

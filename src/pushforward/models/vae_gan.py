@@ -12,7 +12,7 @@ from pushforward.families.critics import WithCritic
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
 from pushforward.space import Space, total_variance
 
 
@@ -32,8 +32,12 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
         space: Space,
         classes: int = 0,
         *,
-        gamma: Annotated[float, "Weight of likeness beside fooling.", at_least(0)] = 1.0,
-        r1: Annotated[float, "Weight of R1, per unit of data variance.", at_least(0)] = 0.2,
+        gamma: Annotated[
+            float, "Weight of likeness beside fooling.", at_least(0), log_range(0.1, 10)
+        ] = 1.0,
+        r1: Annotated[
+            float, "Weight of R1, per unit of data variance.", at_least(0), log_range(0.02, 2)
+        ] = 0.2,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

@@ -10,7 +10,7 @@ from pushforward.families.codebooks import WithCodebook
 from pushforward.families.codes import mean_square, quantise
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least, between
+from pushforward.families.options import at_least, between, log_range
 from pushforward.nn.likelihoods import Observation
 from pushforward.space import Space
 
@@ -32,7 +32,9 @@ class VQVAE(WithDecoder, WithCodebook):
         space: Space,
         classes: int = 0,
         *,
-        beta: Annotated[float, "Weight of the commitment.", at_least(0)] = 0.25,
+        beta: Annotated[
+            float, "Weight of the commitment.", at_least(0), log_range(0.025, 2.5)
+        ] = 0.25,
         prior_start: Annotated[float, "Share of steps before the prior.", between(0.1, 0.9)] = 0.5,
         **shared: Any,
     ) -> None:

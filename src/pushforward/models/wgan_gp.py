@@ -10,7 +10,7 @@ from torch import Tensor
 from pushforward.families.critics import WithCritic
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
@@ -31,7 +31,9 @@ class WGANGP(WithCritic, WithGenerator):
         space: Space,
         classes: int = 0,
         *,
-        penalty: Annotated[float, "Weight of the gradient penalty.", at_least(0)] = 10.0,
+        penalty: Annotated[
+            float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
+        ] = 10.0,
         n_critic: Annotated[int, "Moves of the critic for one of the generator.", at_least(1)] = 5,
         **shared: Any,
     ) -> None:

@@ -27,6 +27,7 @@ from pushforward.report import (
     reproduce,
     rows,
     training,
+    tuning,
 )
 from pushforward.report.figures import GREY, Figure, TextTable, colours
 from pushforward.report.folder import FolderContents, read_folder
@@ -87,6 +88,7 @@ def _context(contents: FolderContents) -> dict[str, Any]:
         "privacy": privacy.panel(contents.comparison),
         "samples": _samples(contents, colour),
         "curves": {model: training.curves(runs) for model, runs in contents.runs.items()},
+        "trials": tuning.trials(contents.comparison),
         "validation": training.validation(contents, colour),
         "anatomy": {model: _anatomy(contents, model) for model in contents.models},
         "costs": reproduce.costs(contents),

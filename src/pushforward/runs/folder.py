@@ -171,6 +171,7 @@ def new_config(
         "schedule": [new_stage(settings["budget"])],
         "precision": None,
         "threads": None,
+        "processes": None,
         "versions": versions | {"python": platform.python_version()},
     }
 

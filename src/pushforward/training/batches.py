@@ -9,7 +9,10 @@ from torch import Tensor
 
 from pushforward.data import Dataset
 from pushforward.families.model import Batch
+from pushforward.nn.sizes import size_of
 from pushforward.random import Stream, derived_seed, generator, permutation
+from pushforward.training.parallel import ALONE, Processes
+from pushforward.training.settings import Settings
 
 IMAGES = 4  # dimensions of a batch of images
 CHUNK = 2**14  # rows that are made compact at a time
@@ -18,22 +21,38 @@ SHUFFLED = 2**22  # rows from which on a batch is drawn independently of the oth
 ENOUGH = 2**18  # rows that an epoch has at most: a sample of them settles a prior as well
 
 
+def rows_of_a_batch(settings: Settings, data: Dataset) -> int:
+    """Return the rows of a batch, of all processes together: as given, or by the kind of data."""
+    size = settings.batch_size or size_of(data.schema.space).batch_size
+    return min(size, data.sizes["train"])
+
+
 class Batches:
     """Compact rows, drawn a batch at a time; batch k depends on the seed and k alone.
+
+    Of several processes, each gets its shard of it, `own` of the batch's `size` rows.
 
     They lie on the device, unless they are a streamed table's and larger than `ON_DEVICE` bytes:
     then they stay in their file, and each batch is carried over.
     """
 
     def __init__(
-        self, data: Dataset, batch_size: int, seed: int, device: torch.device, classes: int
+        self,
+        data: Dataset,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        classes: int,
+        team: Processes = ALONE,
     ) -> None:
         rows, labels = _compact(data)
         self.home = torch.device("cpu") if rows.nbytes > ON_DEVICE and data.streamed else device
         self.rows, self.labels = rows.to(self.home), None if labels is None else labels.to(device)
         self.expand, self.device = data.schema.expand, device
         self.classes = torch.eye(classes, device=device)
-        self.size, self.seed = min(batch_size, len(rows)), seed
+        self.size, self.seed = batch_size, seed
+        self.shard = team.shard(self.size)
+        self.own = self.size // team.size
         self.epoch_length = len(rows) // self.size
         self.drawn, self.shuffled = 0, -1
         self.order = torch.empty(0)
@@ -50,7 +69,7 @@ class Batches:
         """Return the next batch x (expanded), and its condition c."""
         index = self._drawn() if len(self.rows) > SHUFFLED else self._shuffled()
         self.drawn += 1
-        return self._batch(index)
+        return self._batch(index[self.shard])
 
     def _shuffled(self) -> Tensor:
         """Return the next indices of a shuffled epoch."""
@@ -70,14 +89,15 @@ class Batches:
         return self._random(Stream.DRAWS, self.drawn, self.size)
 
     def conditions(self) -> Tensor | None:
-        """Return the conditions of `size` rows drawn at random, for a turn that needs no rows.
+        """Return the conditions of `own` rows drawn at random, for a turn that needs no rows.
 
         They come from torch's global random state, as the noise of a turn does.
         """
         if self.labels is None:
             return None
         index = torch.randint(len(self.labels), (self.size,), device=self.device)
-        return self.classes.index_select(0, self.labels.index_select(0, index).int())
+        labels = self.labels.index_select(0, index[self.shard])
+        return self.classes.index_select(0, labels.int())
 
     def _batch(self, index: Tensor) -> Batch:
         """Return the rows at these indices, expanded, and their condition."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from pushforward.data import read
+from pushforward.data import Schema, read
 from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.files import write_json
 from pushforward.models import find
 from pushforward.nn.device import choose_device
 from pushforward.runs.fitted import Fitted, build, load
 from pushforward.runs.folder import Folder, Json, diverged, new_config, new_stage
+from pushforward.training.batches import rows_of_a_batch
 from pushforward.training.loop import Loop, Progress
+from pushforward.training.parallel import Processes, processes
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords
 from pushforward.training.sized import sized
 
@@ -56,6 +58,9 @@ def fit(
 ) -> Fitted:
     """Train one model on a user's data and return it.
 
+    Under torchrun all processes call it alike, and train one model together (see
+    `docs/several_gpus.md`).
+
     Args:
         data: a path, DataFrame, array, tensor, built-in name, or a `Dataset` that was read.
         model: a name from `pushforward models`, your own subclass of `pushforward.Model`, or where
@@ -80,38 +85,63 @@ def fit(
             that was good, see `Fitted.diverged`.
 
     """
-    folder = None if out is None else Folder(Path(out))
+    team, folder = processes(), None if out is None else Folder(Path(out))
     if more is not None:
-        model, keywords = _of_the_run(folder, more, model, keywords)
+        model, keywords = _of_the_run(team, folder, more, model, keywords)
     cls = find("vae" if model is None else model)
     own, options = split_keywords(keywords, [cls])
     settings = Settings(**own)
     options = cls.check(options)
     dataset = read(data, condition=condition)
-    place = choose_device(device)
+    place = choose_device(team.device(device))
+    team.shard(rows_of_a_batch(settings, dataset))
     options = sized(cls, options, settings, dataset, place)
     network = build(cls, dataset.schema, options, settings.seed, place)
     config = new_config(cls, options, asdict(settings), dataset)
-    with nullcontext() if folder is None else folder.alone():
+    with team, ExitStack() as stack:
+        _require_same(team, config)
         if folder is not None:
-            config = folder.open_or_create(config, dataset.schema)
-            if reason := diverged(config):
-                raise DivergedError(reason)
-            _continue(folder, config, more)
-            if folder.finished:
-                return load(folder.path, device=device, model=cls, networks=options.get("networks"))
-        loop = Loop(network, dataset, settings, folder, config, _observer(progress, tracker))
-        return _run(loop, tracker)
+            config, finished = team.first(
+                lambda: _open(stack, folder, config, dataset.schema, more)
+            )
+            if finished:
+                networks = options.get("networks")
+                return load(folder.path, device=str(place), model=cls, networks=networks)
+        loop = Loop(network, dataset, settings, folder, config, _observer(progress, tracker), team)
+        return _run(loop, tracker if team.leads else None)
+
+
+def _require_same(team: Processes, config: Json) -> None:
+    """Raise RunError in a process that was asked for something else than the first one."""
+    if team.first(lambda: config["identity"]) != config["identity"]:
+        msg = f"process {team.rank} got other data, options or settings than process 0"
+        raise RunError(f"{msg}: start all of them with the same command on the same files")
+
+
+def _open(
+    stack: ExitStack, folder: Folder, config: Json, schema: Schema, more: str | int | None
+) -> tuple[Json, bool]:
+    """Return the config in a folder, in which nobody else works then, and if it is finished."""
+    stack.enter_context(folder.alone())
+    config = folder.open_or_create(config, schema)
+    if reason := diverged(config):
+        raise DivergedError(reason)
+    _continue(folder, config, more)
+    return config, folder.finished
 
 
 def _of_the_run(
-    folder: Folder | None, more: str | int, model: str | type | None, keywords: Mapping[str, Any]
+    team: Processes,
+    folder: Folder | None,
+    more: str | int,
+    model: str | type | None,
+    keywords: Mapping[str, Any],
 ) -> tuple[str | type, dict[str, Any]]:
     """Return the model and keywords of the run that is trained on, where they are not given."""
     Budget.parse(more)
     if folder is None:
         raise ModelError("more= trains a finished run on: name its folder with out=")
-    recorded, trained_with = folder.recorded()
+    recorded, trained_with = team.first(folder.recorded)
     return recorded if model is None else model, trained_with | dict(keywords)
 
 

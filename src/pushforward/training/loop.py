@@ -5,6 +5,7 @@ position), and turns a budget in seconds into steps early on; so an interrupted 
 very weights that it would have had. Where the machine turns out far slower than it was then, the
 run is shortened, and its schedule records where. A run that is trained on gets another stage: the
 learning rate rises and falls again, from the weights and the optimizers' state that were kept.
+Several processes may play one game together (see `parallel`).
 """
 
 from __future__ import annotations
@@ -21,26 +22,23 @@ from torch import Tensor
 from pushforward.data import Dataset
 from pushforward.errors import DivergedError, ModelError, RunError
 from pushforward.families.model import Model, Turn
-from pushforward.families.panels import Panel
 from pushforward.files import read_tensors, write_json, write_tensors
-from pushforward.nn.sizes import pace, size_of
+from pushforward.nn.sizes import pace
 from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
-from pushforward.sampling.blocks import one_hot
 from pushforward.threads import threads, training_threads
-from pushforward.training.batches import Batches
+from pushforward.training.batches import Batches, rows_of_a_batch
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
-from pushforward.training.pace import Pace, Watch
-from pushforward.training.plan import CHECKS, Plan, due, phase, saves
+from pushforward.training.pace import APART, Pace, Watch
+from pushforward.training.parallel import ALONE, Processes
+from pushforward.training.plan import CHECKS, Plan, due, phase, record_due, saves
 from pushforward.training.rehearsal import costs
 from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
+from pushforward.training.shareable import require_shareable
 from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
-
-RECORDS = 200  # entries of the history
-ANATOMY_ROWS = 1000  # held-out rows that a model looks at to tell about its measure
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -56,20 +54,25 @@ class Loop:
         folder: Folder | None,
         config: Json,
         progress: Progress | None = None,
+        team: Processes = ALONE,
     ) -> None:
-        self.model, self.data, self.settings = model, data, settings
-        self.folder, self.config, self.progress = folder, config, progress
-        self.device = model.device
-        batch_size = settings.batch_size or size_of(model.space).batch_size
-        self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes)
+        self.model, self.data, self.settings, self.team = model, data, settings, team
+        # the first process alone writes and reports
+        self.folder, self.progress = (folder, progress) if team.leads else (None, None)
+        self.config, self.device = config, model.device
+        batch_size = rows_of_a_batch(settings, data)
+        self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes, team)
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device
         )
         config["threads"] = config.get("threads") or training_threads()
+        config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
         factor = pace(model.space, model.networks.width, model.selection)
         self.optimizers = [
-            TurnOptimizer(model, turn, settings.learning_rate or turn.learning_rate * factor, dtype)
+            TurnOptimizer(
+                model, turn, settings.learning_rate or turn.learning_rate * factor, dtype, team
+            )
             for turn in model.turns()
         ]
         self.average = MovingAverage(model, settings.ema)
@@ -91,6 +94,8 @@ class Loop:
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
         with isolated(self.device, self.settings.seed), threads(self.config["threads"]):
+            if self.team.size > 1:
+                require_shareable(self)
             self._resume()
             try:
                 self._play()
@@ -124,7 +129,7 @@ class Loop:
 
     def batch(self, turn: Turn) -> tuple[Tensor | int, Tensor | None]:
         """Return the next rows and their conditions; for a turn without data, how many of them."""
-        return self.batches() if turn.data else (self.batches.size, self.batches.conditions())
+        return self.batches() if turn.data else (self.batches.own, self.batches.conditions())
 
     @property
     def position(self) -> int:
@@ -177,18 +182,28 @@ class Loop:
 
         From here on nothing but delays depends on the clock.
         """
-        self.pace.tick()
-        if self.pace.enough:
-            played = self.position
-            found = costs(self, self.pace.step)
-            left = self.plan.budget.amount - self.elapsed()
-            self.plan.fix(max(4 * played, played + found.steps(left)))
+        steps = self.team.first(self._foreseen)
+        if steps is not None:
+            self.plan.fix(steps)
             self._write_config()
+
+    def _foreseen(self) -> int | None:
+        """Return the steps that the budget is worth; None as long as the pace is not known."""
+        self.pace.tick()
+        if not self.pace.enough:
+            return None
+        played = self.position
+        found = costs(self, self.pace.step)
+        left = self.plan.budget.amount - self.elapsed()
+        return max(4 * played, played + found.steps(left))
 
     def _keep_time(self, length: int) -> None:
         """Shorten a stage that would end far too late; what is recorded already is followed."""
-        if self.plan.budget.unit == "seconds" and self.plan.newest < self.position < length:
-            steps = self.watch.shorter(self.position, self.elapsed(), length)
+        looks = self.plan.budget.unit == "seconds" and self.position % APART == 0
+        if looks and self.plan.newest < self.position < length:
+            steps = self.team.first(
+                lambda: self.watch.shorter(self.position, self.elapsed(), length)
+            )
             if steps is not None:
                 self.plan.shorten(self.position, steps)
                 self._write_config()
@@ -201,7 +216,7 @@ class Loop:
         checked = length is not None and due(position, length, CHECKS)
         saved = length is not None and due(position, length, self.saves)
         if checked or saved or record_due(position, length):
-            self._record(self.check() if checked else None)
+            self._record(self.team.first(self.check) if checked else None)
         if saved and self.folder is not None:
             self.save(self.folder)
         if length is None:
@@ -239,7 +254,8 @@ class Loop:
         if 4 * self.step < (self.total or 0):
             self._keep()  # in case it is the last good one
             return {}
-        reading = self.validation.choice(self.average.catch_up(), distance)
+        average = self.average.catch_up()
+        reading = self.team.first(lambda: self.validation.choice(average, distance))
         kept = reading.as_good_as(self.lowest)
         self.lowest = min(self.lowest, reading, key=lambda r: r.value)
         if kept:
@@ -300,13 +316,13 @@ class Loop:
 
     def _resume(self) -> None:
         """Go on from the saved state, if there is one; it says itself where it stands."""
-        if self.folder is None or not self.folder.state.exists():
+        saved = self.team.first(self._saved)
+        if saved is None:
             if self.first > 0:
                 msg = "this run has no saved state (it was saved from memory), so it cannot go on"
                 raise RunError(msg)
             return
-        tensors, text = read_tensors(self.folder.state)
-        position = json.loads(text)
+        tensors, position, self.history = saved
         self.model.load_state_dict(_under("model.", tensors))
         self.average.model.load_state_dict(_under("average.", tensors))
         self.best = {n: t.to(self.device) for n, t in _under("best.", tensors).items()}
@@ -320,8 +336,16 @@ class Loop:
         self.before, self.best_step = position["seconds"], position["best step"]
         self.lowest = Reading(position["lowest"], tensors["lowest"])
         self.spent = position["spent"] if self.step > self.first else 0.0
-        self.history = self.folder.read_history(until=self.step)
-        self.folder.write_history(self.history)
+
+    def _saved(self) -> tuple[State, Json, list[Json]] | None:
+        """Return the state of an earlier start, where it stood, and the records until then."""
+        if self.folder is None or not self.folder.state.exists():
+            return None
+        tensors, text = read_tensors(self.folder.state)
+        position = json.loads(text)
+        history = self.folder.read_history(until=position["step"])
+        self.folder.write_history(history)
+        return tensors, position, history
 
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
@@ -349,7 +373,7 @@ class Loop:
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = self.anatomy(fitted.model)
+        fitted.panels = self.validation.anatomy(fitted.model)
         if self.folder is not None:
             fitted.write(self.folder)
         return fitted
@@ -360,22 +384,6 @@ class Loop:
         model.load_state_dict(weights)
         model.settle(self.batches.epoch())
         return {name: t.clone() for name, t in model.state_dict().items()}
-
-    @torch.no_grad()
-    def anatomy(self, model: Model) -> list[Panel]:
-        """Return what a model tells about its measure, on held-out rows."""
-        rows, labels = self.data.subset("validation")
-        x = self.data.schema.expand(rows[:ANATOMY_ROWS].to(self.device))
-        c = None if labels is None else one_hot(labels, model.classes, self.device)[:ANATOMY_ROWS]
-        return model.anatomy(x, c)
-
-
-def record_due(position: int, length: int | None) -> bool:
-    """Whether a record is due; before the length is known, ever more seldom: 10, 20, 40, ..."""
-    if length is None:
-        tens, rest = divmod(position, 10)
-        return rest == 0 and tens & (tens - 1) == 0
-    return position % max(10, length // RECORDS) == 0
 
 
 def _under(prefix: str, tensors: State) -> State:

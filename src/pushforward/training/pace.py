@@ -18,6 +18,7 @@ STRETCH = 16  # steps in a lap on a GPU: at its end the device is waited for
 PERIOD = 16  # steps in a lap, at most, where not every turn is due in each round
 LATE = 1.5  # how much later than its budget a run may end before it is shortened
 LOOK = 0.25  # share of the budget over which the pace is measured for that
+APART = 5  # steps between two looks at the clock, of which all processes have to hear
 
 
 def synchronise(device: torch.device) -> None:

@@ -15,6 +15,7 @@ from pushforward.runs.folder import Json
 from pushforward.training.settings import Budget, Change
 
 WARM_UP = 50  # steps over which the learning rate rises
+RECORDS = 200  # entries of the history
 CHECKS = 10  # times that validation rows are looked at
 SAVES = 20  # times that the state is written, at most ...
 APART = 15.0  # ... and seconds that a budget in seconds leaves between them: a disk takes its time
@@ -24,6 +25,14 @@ NEVER = 2**62  # a position that no stage comes to
 def due(position: int, length: int, times: int) -> bool:
     """Whether something done `times` times, evenly and at the end, is due after so many steps."""
     return position == length or position % math.ceil(length / times) == 0
+
+
+def record_due(position: int, length: int | None) -> bool:
+    """Whether a record is due; before the length is known, ever more seldom: 10, 20, 40, ..."""
+    if length is None:
+        tens, rest = divmod(position, 10)
+        return rest == 0 and tens & (tens - 1) == 0
+    return position % max(10, length // RECORDS) == 0
 
 
 def phase(turn: Turn, length: int | None) -> tuple[int, int]:

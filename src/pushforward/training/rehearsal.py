@@ -29,7 +29,7 @@ def costs(loop: Loop, step: float) -> Costs:
         step *= _later_steps(loop)
         check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
         settled = _seconds(loop, lambda: loop.settled(weights))  # of two checkpoints
-        after = 2 * settled + _seconds(loop, lambda: loop.anatomy(model))
+        after = 2 * settled + _seconds(loop, lambda: loop.validation.anatomy(model))
     model.load_state_dict(weights)
     loop.batches.drawn = drawn
     return Costs(step, check, written, after)

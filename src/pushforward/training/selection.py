@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.families.model import Model
+from pushforward.families.model import Batch, Model
+from pushforward.families.panels import Panel
 from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy_parts
 from pushforward.random import isolated
@@ -75,12 +76,20 @@ class Validation:
     @torch.no_grad()
     def loss(self, model: Model) -> Reading:
         """Return the mean of a model's loss over the rows."""
-        device = model.device
-        x = self.data.schema.expand(self.rows.to(device))
-        c = None if self.labels is None else one_hot(self.labels, model.classes, device)
-        with isolated(device, self.seed):
-            loss = model.loss(x, c)
+        with isolated(model.device, self.seed):
+            loss = model.loss(*self._batch(model))
         return Reading.of(loss.mean(), loss[None])
+
+    @torch.no_grad()
+    def anatomy(self, model: Model) -> list[Panel]:
+        """Return what a model tells about its measure, on the rows."""
+        return model.anatomy(*self._batch(model))
+
+    def _batch(self, model: Model) -> Batch:
+        """Return the rows as the model sees them, and their conditions."""
+        x = self.data.schema.expand(self.rows.to(model.device))
+        labels = self.labels
+        return x, None if labels is None else one_hot(labels, model.classes, model.device)
 
     def distance(self, model: Model) -> Reading:
         """Return the energy distance to generated rows; infinite where those are not finite."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal
 
 from pushforward.errors import ModelError, nearest
@@ -24,6 +26,7 @@ UNITS: dict[str, tuple[float, Unit]] = {
     **dict.fromkeys(("sample", "samples"), (1.0, "samples")),
 }
 PRECISIONS = ("auto", "float32", "bfloat16")
+FEWEST_TRIALS = 2  # the first has the defaults
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,19 @@ def require_function(name: str, value: Any) -> None:
         raise ModelError(
             f"{name} must be a function that is called with each record, got {value!r}"
         )
+
+
+def require_trials(trials: int | None) -> None:
+    """Raise ModelError for a number of trials that is too small, or without Optuna."""
+    try:
+        enough = trials is None or index(trials) >= FEWEST_TRIALS
+    except TypeError:
+        enough = False
+    if not enough:
+        msg = f"trials must be a whole number at least {FEWEST_TRIALS} (the first has the defaults)"
+        raise ModelError(f"{msg}, got {trials!r}")
+    if trials is not None and importlib.util.find_spec("optuna") is None:
+        raise ModelError("trials need Optuna: pip install 'pushforward[tune]'")
 
 
 def split_keywords(

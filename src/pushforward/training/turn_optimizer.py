@@ -9,6 +9,7 @@ from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
 from pushforward.runs.fitted import State
 from pushforward.space import Cells, Space
+from pushforward.training.parallel import ALONE, Processes
 
 
 def resolve_precision(name: str, space: Space, device: torch.device) -> str:
@@ -36,8 +37,9 @@ class TurnOptimizer:
         turn: Turn,
         learning_rate: float | None,
         dtype: torch.dtype = torch.float32,
+        team: Processes = ALONE,
     ) -> None:
-        self.model, self.turn = model, turn
+        self.model, self.turn, self.team = model, turn, team
         self.dtype, self.device = dtype, model.device.type
         self.parameters = [p for name in turn.players for p in model.player(name).parameters()]
         self.learning_rate = learning_rate or turn.learning_rate
@@ -61,6 +63,8 @@ class TurnOptimizer:
         gives the terms, by default the turn's own.
         """
         means = self._gradients(x, c, play or self.turn.name)
+        found = (p.grad for p in self.parameters if p.grad is not None)
+        self.team.average([*found, *means.values()])
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, clip_grad_norm, foreach=True)
         for group in self.optimizer.param_groups:
@@ -69,7 +73,7 @@ class TurnOptimizer:
         self.optimizer.zero_grad()
         with torch.no_grad():
             self.model.after_step(self.turn.name)
-        self.means.append({name: mean.detach() for name, mean in means.items()})
+        self.means.append(means)
 
     def rehearse(self, x: Tensor | int, c: Tensor | None, play: str) -> None:
         """Do the work of a step and move nothing, to see how long it takes."""
@@ -78,12 +82,19 @@ class TurnOptimizer:
 
     def _gradients(self, x: Tensor | int, c: Tensor | None, play: str) -> Terms:
         """Differentiate the sum of the terms' means by what moves; return the means."""
+        rows = x if isinstance(x, int) else len(x)
+        with self.team.draws(rows):
+            terms = self.terms(x, c, play)
+        means = {name: term.mean() for name, term in terms.items()}
+        torch.autograd.backward(list(means.values()), inputs=self.parameters)
+        return {name: mean.detach() for name, mean in means.items()}
+
+    def terms(self, x: Tensor | int, c: Tensor | None, play: str) -> Terms:
+        """Return the terms of the turn, played on these rows."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             terms: Terms = getattr(self.model, play)(x, c)
         self._check(terms, play)
-        means = {name: term.mean() for name, term in terms.items()}
-        torch.autograd.backward(list(means.values()), inputs=self.parameters)
-        return means
+        return terms
 
     def _check(self, terms: Terms, play: str) -> None:
         """Raise ModelError unless the turn returned named terms with a value for each row."""

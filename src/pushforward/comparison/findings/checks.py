@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.losses import Losses, Scale
+from pushforward.comparison.tuned import Tuning
 from pushforward.measures import Scorecard
 
 Vetoes = Literal["nothing", "model", "comparison"]
@@ -56,6 +57,7 @@ class Evidence:
         aspects: the measures of each aspect that has a vote.
         losses: by model and aspect.
         leader: the model that is better than every other, if one is.
+        tuning: the trials of the models that were tuned.
     """
 
     models: Sequence[str]
@@ -67,6 +69,7 @@ class Evidence:
     aspects: Mapping[str, Sequence[str]]
     losses: Mapping[str, Mapping[str, Losses]]
     leader: str | None = None
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
 
 
 Found = tuple[str | None, str, str]  # the model or None, the evidence, the advice
