@@ -12,10 +12,12 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
-from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
+from pushforward.comparison.all_runs import AllRuns
+from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress, silent
 from pushforward.comparison.contrasts import MATTERS
 from pushforward.comparison.findings import require_codes
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.jobs import find_site, require_jobs
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
@@ -46,6 +48,7 @@ def compare(
     matters: float = MATTERS,
     ignore: Collection[str] = (),
     example_rows: bool = False,
+    n_jobs: int | None = None,
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -67,7 +70,8 @@ def compare(
             (see `pushforward.measures.Features`) is recognised.
         device: where models are trained and measured: "auto", "cpu", "cuda", ...
         progress: called with the stage ("vae, seed 0") and the training loop's record, which is
-            empty while measuring.
+            empty while measuring. That of a finished run has `finished` runs `of` so many. With
+            several jobs it is called from a thread of its own.
         options: a model's own options, by the model's name.
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
@@ -76,6 +80,10 @@ def compare(
             the first eight test rows, and eight of each model's; of images some test images,
             reconstructions beside them, and those training images that are nearest to generated
             ones. Otherwise it holds no row of a table, and no image. See `docs/folder.md`.
+        n_jobs: how many runs at a time, as in scikit-learn: each in a process of its own; -1 for as
+            many as there are cores, which they share. None for one, or for what
+            `joblib.parallel_config` says, also on a cluster (see `docs/cluster.md`). Results do not
+            depend on it, but on the threads of a run, which each run records.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -84,9 +92,11 @@ def compare(
         DataError: the data cannot be read, or `condition` is given beside a `Dataset`.
         ModelError: a model, an option or a seed does not fit.
         MeasureError: a measure is unknown, or does not suit the data.
-        RunError: the folder holds a comparison on other data, or training failed.
+        RunError: the folder holds a comparison on other data, training failed, runs are missing
+            because their workers died, or a cluster cannot do the work.
 
     """
+    require_jobs(n_jobs)
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(classes, shared, options or {})
@@ -102,7 +112,7 @@ def compare(
         ComparisonFolder(folder),
         choice,
         device,
-        progress or _silent,
+        progress or silent,
         example_rows=example_rows,
     )
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
@@ -111,17 +121,12 @@ def compare(
     bench.prepare(list(classes), seeds)
     with locked(folder):
         bench.folder.open_or_create(description)
-        references = bench.references()
-        cards, facts = bench.run(classes, seeds, settings, own_options)
-        result = Comparison(
-            folder, list(classes), seeds, cards, references, facts, matters, ignored
-        )
+        runs = AllRuns.of(bench, classes, seeds, settings, own_options)
+        all_of = runs.complete(find_site(n_jobs, len(classes) * len(seeds)))
+        names, found = list(classes), (all_of.cards, all_of.references, all_of.facts)
+        result = Comparison(folder, names, seeds, *found, matters, ignored)
         write_json(bench.folder.comparison, description | result.to_json())
     return result
-
-
-def _silent(stage: str, record: Mapping[str, Any]) -> None:
-    """Show nothing."""
 
 
 def list_seeds(seeds: int | Sequence[int]) -> list[int]:
