@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress, si
 from pushforward.comparison.contrasts import MATTERS
 from pushforward.comparison.findings import require_codes
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
-from pushforward.comparison.jobs import find_site, require_jobs
+from pushforward.comparison.jobs import Site, find_site, require_jobs
 from pushforward.comparison.result import Comparison
 from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
@@ -96,6 +97,67 @@ def compare(
             because their workers died, or a cluster cannot do the work.
 
     """
+    return set_up(**locals()).run()
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """A comparison whose arguments are checked and whose data are read: it can begin.
+
+    Args:
+        runs: what is trained and measured.
+        site: where.
+        description: what `comparison.json` says about the data and how they are measured.
+        matters: see `compare`.
+        ignore: see `compare`.
+    """
+
+    runs: AllRuns
+    site: Site
+    description: Mapping[str, Any]
+    matters: float
+    ignore: tuple[str, ...]
+
+    def run(self) -> Comparison:
+        """Train, measure and decide; RunError as `compare` says."""
+        folder = self.runs.bench.folder
+        with locked(folder.path):
+            folder.open_or_create(self.description)
+            found = self.runs.complete(self.site)
+            result = Comparison(
+                folder.path,
+                list(self.runs.models),
+                list(self.runs.seeds),
+                found.cards,
+                found.references,
+                found.facts,
+                self.matters,
+                self.ignore,
+            )
+            write_json(folder.comparison, {**self.description, **result.to_json()})
+        return result
+
+
+def set_up(
+    data: Any,
+    models: Sequence[str | type],
+    *,
+    seeds: int | Sequence[int],
+    out: str | Path | None,
+    condition: Any,
+    measures: MeasureSelection,
+    target: str | None,
+    features: FeatureFunction | None,
+    device: str,
+    progress: StageProgress | None,
+    options: Mapping[str, Mapping[str, Any]] | None,
+    matters: float,
+    ignore: Collection[str],
+    example_rows: bool,
+    n_jobs: int | None,
+    keywords: Mapping[str, Any],
+) -> SetUp:
+    """Check the arguments of `compare`, read the data and prepare the measures: train nothing."""
     require_jobs(n_jobs)
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
@@ -119,14 +181,9 @@ def compare(
     description = describe(dataset) | {"sources": sources, "example_rows": example_rows}
     description |= choice.to_json(dataset.schema.kind)
     bench.prepare(list(classes), seeds)
-    with locked(folder):
-        bench.folder.open_or_create(description)
-        runs = AllRuns.of(bench, classes, seeds, settings, own_options)
-        all_of = runs.complete(find_site(n_jobs, len(classes) * len(seeds)))
-        names, found = list(classes), (all_of.cards, all_of.references, all_of.facts)
-        result = Comparison(folder, names, seeds, *found, matters, ignored)
-        write_json(bench.folder.comparison, description | result.to_json())
-    return result
+    runs = AllRuns.of(bench, classes, seeds, settings, own_options)
+    site = find_site(n_jobs, len(classes) * len(seeds))
+    return SetUp(runs, site, description, matters, ignored)
 
 
 def list_seeds(seeds: int | Sequence[int]) -> list[int]:

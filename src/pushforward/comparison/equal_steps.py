@@ -108,14 +108,16 @@ def time_steps(
     """Return what the parts of a run take by model, all timed together."""
     with TemporaryDirectory(dir=folder.path) as scratch:
         loops = [
-            _loop(data, device, entrant, settings, Folder(Path(scratch) / name))
+            loop_of(data, device, entrant, settings, Folder(Path(scratch) / name))
             for name, entrant in entrants.items()
         ]
         return dict(zip(entrants, costs_together(loops), strict=True))
 
 
-def _loop(data: Dataset, device: str, entrant: Entrant, settings: Settings, folder: Folder) -> Loop:
-    """Return a loop that is played to be timed, and thrown away."""
+def loop_of(
+    data: Dataset, device: str, entrant: Entrant, settings: Settings, folder: Folder
+) -> Loop:
+    """Return a loop from its start; played to be timed, it is thrown away."""
     model, options = entrant
     network = build(model, data.schema, options, settings.seed, choose_device(device))
     config = folder.open_or_create(_config(data, entrant, settings), data.schema)

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker
 
 from pushforward.comparison.jobs.backends import Backend, Processes
 from pushforward.comparison.jobs.parcel import open_folder, pack, pack_folder
@@ -167,6 +168,8 @@ def _backend(
     """Return the backend, what opens the context in its workers, and if they share the folder."""
     if site.place == "processes":
         parcel = Path(stack.enter_context(TemporaryDirectory(prefix="pushforward-")))
+        resource_tracker.register(str(parcel), "folder")  # is deleted even if this process dies
+        stack.callback(resource_tracker.unregister, str(parcel), "folder")
         pack_folder(parcel, context, classes)
         return Processes(site.jobs, site.threads), partial(open_folder, parcel), True
     cluster = import_module(f"{__package__}.{site.place}_tasks")

@@ -21,7 +21,7 @@ from torch import Tensor
 from pushforward.families.lookup import recall_sources, run_user_files, sources, user_files
 from pushforward.measures._registry import adopt, registered
 
-MAPPED = 2**16  # bytes from which on a tensor is mapped
+MAPPED = 2**14  # bytes from which on a tensor is mapped
 
 _opened: dict[str, Any] = {}  # what this process has opened last, by its key
 
