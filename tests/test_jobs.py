@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,27 +65,37 @@ def _plain(config: Path) -> dict[str, Any]:
     return plain
 
 
-def test_two_jobs_give_the_very_same_results(one_by_one: Comparison, tmp_path: Path) -> None:
+def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
+    one_by_one: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the files, `assert_same` compares the names: the data were in a temporary folder."""
+    temporary, out = tmp_path / "temporary", tmp_path / "out"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    seen: set[str] = set()
     finished: list[tuple[str, int, int]] = []
     trained: set[str] = set()
 
     def progress(stage: str, record: Mapping[str, Any]) -> None:
         if "finished" in record:
             finished.append((stage, record["finished"], record["of"]))
+            seen.update(path.suffix for path in temporary.rglob("*"))
         elif record:
             trained.add(stage)
 
     before = torch.get_num_threads()
     side_by_side = pf.compare(
-        "ring", MODELS, seeds=2, out=tmp_path, n_jobs=2, progress=progress, **QUICK
+        "ring", MODELS, seeds=2, out=out, n_jobs=2, progress=progress, **QUICK
     )
+    assert ".npy" in seen
+    assert not list(temporary.iterdir())
     assert_same(one_by_one, side_by_side)
     names = {f"{model}, seed {seed}" for model in MODELS for seed in (0, 1)}
     assert {name for name, _, _ in finished} == names
     assert [numbers for _, *numbers in finished] == [[i, 4] for i in (1, 2, 3, 4)]
     assert trained <= names
     assert torch.get_num_threads() == before
-    assert {_plain(p)["threads"] for p in tmp_path.glob("runs/*/config.json")} == {before}
+    assert {_plain(p)["threads"] for p in out.glob("runs/*/config.json")} == {before}
 
 
 @pytest.mark.parametrize("kind", ["table", "image", "array"])
@@ -189,16 +200,6 @@ def test_large_tensors_are_mapped_and_shared(tmp_path: Path) -> None:
     assert np.load(tmp_path / "0.npy")[0].any()
 
 
-def test_nothing_of_the_data_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
-    large = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
-    out = tmp_path / "out"
-    pf.compare(large, ["vae"], seeds=2, out=out, n_jobs=2, **QUICK)
-    assert not list((tmp_path / "temporary").iterdir())
-    assert {path.suffix for path in out.rglob("*")} <= {"", ".json", ".jsonl", ".safetensors"}
-
-
 # Workers that die.
 
 
@@ -251,24 +252,25 @@ def test_a_run_whose_workers_always_die_is_missing_and_the_same_command_goes_on(
     (tmp_path / "deadly.py").write_text(DEADLY)
     models = ["vae", f"{tmp_path}/deadly.py:Deadly"]
 
-    def again() -> Comparison:
-        return pf.compare("ring", models, seeds=2, out=tmp_path / "out", n_jobs=2, **QUICK)
+    def again(n_jobs: int) -> Comparison:
+        return pf.compare("ring", models, seeds=2, out=tmp_path / "out", n_jobs=n_jobs, **QUICK)
 
     with pytest.raises(LostError, match=r"2 runs are missing, deadly, seed \d: .* 3 times") as lost:
-        again()
+        again(2)
     assert lost.value.status == 1
     finished = {p.parent.name for p in (tmp_path / "out").glob("runs/*/scorecard.json")}
     assert finished == {"vae-0", "vae-1"}
     (tmp_path / "mended").touch()
-    assert again().models == ["vae", "deadly"]
+    assert again(1).models == ["vae", "deadly"]
 
 
-def test_an_error_in_a_run_is_raised_as_it_is(tmp_path: Path) -> None:
-    arguments: dict[str, Any] = {"seeds": 1, "out": tmp_path, "n_jobs": 2}
-    pf.compare("ring", MODELS, **arguments, **QUICK)
-    (tmp_path / "runs" / "vae-0" / "scorecard.json").unlink()
+def test_an_error_in_a_run_is_raised_as_it_is(one_by_one: Comparison, tmp_path: Path) -> None:
+    shutil.copytree(one_by_one.folder, tmp_path / "out")
+    for scorecard in tmp_path.glob("out/runs/*/scorecard.json"):
+        scorecard.unlink()
+    other = QUICK | {"budget": 61}
     with pytest.raises(pf.RunError, match="another run: budget is 60 there and 61 here"):
-        pf.compare("ring", MODELS, **arguments, **QUICK | {"budget": 61})
+        pf.compare("ring", MODELS, seeds=2, out=tmp_path / "out", n_jobs=2, **other)
 
 
 # The whole comparison ends.

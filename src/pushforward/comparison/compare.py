@@ -24,7 +24,7 @@ from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, nearest
 from pushforward.families.lookup import name_of
 from pushforward.families.model import Model
-from pushforward.files import locked, write_json
+from pushforward.files import discard_partial, locked, write_json
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import MeasureSelection, listed
 from pushforward.models import find, is_builtin
@@ -124,6 +124,8 @@ class SetUp:
         with locked(folder.path):
             folder.open_or_create(self.description)
             found = self.runs.complete(self.site)
+            for place in (folder.path, folder.path / "samples"):
+                discard_partial(place)  # of workers that died
             result = Comparison(
                 folder.path,
                 list(self.runs.models),
