@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -26,43 +25,17 @@ from pushforward.comparison.jobs import find_site, require_jobs
 from pushforward.comparison.jobs.parcel import open_folder, pack_folder
 from pushforward.comparison.result import Comparison
 from pushforward.errors import LostError
-from pushforward.files import read_tensors
 from pushforward.measures import Measurement
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.testing import example_data
-
-QUICK: dict[str, Any] = {"budget": 60, "latent": 4, "width": 32, "measures": ["energy", "coverage"]}
-MODELS = ["vae", "gan"]
+from side_by_side import MODELS, QUICK, assert_same, config_of, worker_of
 
 
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     out = tmp_path_factory.mktemp("one")
     return pf.compare("ring", MODELS, seeds=2, out=out, **QUICK)
-
-
-def assert_same(first: Comparison, second: Comparison) -> None:
-    """The same weights to the last bit, the same scorecards, facts and samples for the report."""
-    plain = [result.to_json() | {"folder": ""} for result in (first, second)]
-    assert plain[0] == plain[1]
-    kept = [
-        {path.relative_to(result.folder) for path in result.folder.rglob("*") if path.is_file()}
-        for result in (first, second)
-    ]
-    assert kept[0] == kept[1]
-    for name in kept[0]:
-        if name.suffix == ".safetensors":
-            x, y = (read_tensors(result.folder / name)[0] for result in (first, second))
-            assert x.keys() == y.keys()
-            torch.testing.assert_close(x, y, rtol=0, atol=0, equal_nan=True)
-        if name.name == "config.json":
-            assert _plain(first.folder / name) == _plain(second.folder / name)
-
-
-def _plain(config: Path) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(config.read_text())
-    return plain
 
 
 def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
@@ -95,7 +68,7 @@ def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
     assert [numbers for _, *numbers in finished] == [[i, 4] for i in (1, 2, 3, 4)]
     assert trained <= names
     assert torch.get_num_threads() == before
-    assert {_plain(p)["threads"] for p in out.glob("runs/*/config.json")} == {before}
+    assert {config_of(p)["threads"] for p in out.glob("runs/*/config.json")} == {before}
 
 
 @pytest.mark.parametrize("kind", ["table", "image", "array"])
@@ -201,11 +174,6 @@ def test_large_tensors_are_mapped_and_shared(tmp_path: Path) -> None:
 
 
 # Workers that die.
-
-
-def worker_of(out: Path, run: str) -> int:
-    """The process that works in a run's folder."""
-    return int(json.loads((out / "runs" / run / ".lock").read_text())["pid"])
 
 
 def test_a_killed_worker_costs_nothing_but_time(

@@ -77,12 +77,12 @@ def cores_of_nodes() -> list[int]:
 def ask_workers(probe: Probe, backend: Any) -> dict[str, Answer]:  # noqa: ARG001 - as for Dask
     """Return what a worker of each node answers."""
     asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})": ray.remote(probe.answer)
+        f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})": ray.remote(Probe.answer)
         .options(
             num_cpus=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         )
-        .remote()
+        .remote(probe)
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
     }
