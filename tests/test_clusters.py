@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from joblib import parallel_config
 
 import pushforward as pf
+from pushforward.cli.jobs import valid_cluster
 from pushforward.cli.main import run_command
 from pushforward.comparison.jobs import find_site
 from pushforward.comparison.jobs.cluster import connected
@@ -49,14 +52,23 @@ def ray() -> Iterator[Any]:
     from ray.util.joblib import register_ray
 
     small = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
+    # Its client server is told the agent's port before there is one, unless the port is given.
+    ports = {"ray_client_server_port": free_port(), "runtime_env_agent_port": free_port()}
+    head = small | ports | {"include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(**small)
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
     register_ray()
+    cluster.client_server = f"ray://127.0.0.1:{ports['ray_client_server_port']}"
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def test_dask_goes_on_when_a_worker_is_killed(
@@ -113,15 +125,27 @@ def test_without_a_shared_folder_runs_come_back_to_the_driver(
 NETWORK = {name: QUICK[name] for name in ("budget", "latent", "width")}
 
 
-def test_the_command_line_runs_on_a_cluster(
+COMMAND = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]
+
+
+def test_the_command_line_runs_on_dask(
     dask: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]
     small = ["--width", "16", "--latent", "2", "--out", str(tmp_path)]
-    assert run_command([*command, *small, "--cluster", dask.scheduler.address]) == 0
+    assert run_command([*COMMAND, *small, "--cluster", dask.scheduler.address]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert sum("20 steps in" in line for line in lines) == 2
     assert any("2 at a time with 1 thread each" in line for line in lines)
+
+
+def test_the_command_line_runs_on_ray(ray: Any, tmp_path: Path) -> None:
+    small = ["--width", "16", "--latent", "2", "--out", str(tmp_path)]
+    command = [*COMMAND, *small, "--cluster", ray.client_server]
+    done = subprocess.run(
+        [sys.executable, "-m", "pushforward", *command], capture_output=True, text=True, check=True
+    )
+    assert sum("20 steps in" in line for line in done.stderr.splitlines()) == 2
+    assert done.stdout.splitlines()[-1].startswith("Report: ")
 
 
 # What is refused, before anything is trained.
@@ -168,12 +192,27 @@ def test_workers_are_asked_what_they_see(tmp_path: Path, monkeypatch: pytest.Mon
         share_folder(foreign, tmp_path)
 
 
-def test_an_address_where_something_else_answers_is_refused() -> None:
-    pytest.importorskip("distributed", reason="needs pushforward[dask]")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(pf.RunError, match="does not let us in"), connected(address):
-            raise AssertionError
+@pytest.mark.parametrize("kind", ["ray", "tcp"])
+def test_an_address_where_something_else_answers_is_refused(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushforward.cli.jobs.PATIENCE", 0.2)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it is silent
+        address = f"{kind}://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(pf.RunError, match="no cluster answers at .*: timed out"):
+            valid_cluster(address)
+
+
+def test_a_cluster_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs pushforward[dask]")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("Timed out trying to connect\nto nowhere")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(pf.RunError, match="does not let us in: Timed out trying to connect$"):
+        connected("tcp://nowhere:1").__enter__()
 
 
 def test_a_missing_package_is_named(

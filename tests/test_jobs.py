@@ -73,7 +73,7 @@ def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
 
 @pytest.mark.parametrize("kind", ["table", "image", "array"])
 def test_every_model_on_every_kind_of_data(kind: Any, tmp_path: Path) -> None:
-    small = {"latent": 4, "width": 8, "batch_size": 32}
+    small: dict[str, Any] = {"latent": 4, "width": 8, "batch_size": 32}
     result = pf.compare(
         example_data(kind, "label"),
         [*all_models()],
@@ -131,7 +131,7 @@ def test_a_users_own_models_measures_and_features_go_along(tmp_path: Path) -> No
         "features": lambda x: scale * x.flatten(1),
     }
     for n_jobs in (1, 2):
-        models = [f"{tmp_path}/mine.py:Mine", Shifted]
+        models: list[str | type] = [f"{tmp_path}/mine.py:Mine", Shifted]
         out = tmp_path / str(n_jobs)
         found.append(pf.compare("ring", models, seeds=1, out=out, n_jobs=n_jobs, **QUICK | chosen))
     assert_same(*found)

@@ -42,11 +42,19 @@ def valid_cluster(address: str | None) -> str | None:
 
 
 def _require_answer(host: str, port: int, address: str) -> None:
+    """Raise RunError unless a server is there, and greets as Ray's and Dask's do.
+
+    (Their clients would wait for half a minute, or for good, for one that is silent.)
+    """
     try:
-        socket.create_connection((host, port), PATIENCE).close()
+        with socket.create_connection((host, port), PATIENCE) as connection:
+            greeting = address.startswith("tls") or connection.recv(1)
     except (OSError, OverflowError) as error:
         msg = f"no cluster answers at {address}: {error}"
         raise RunError(msg) from error
+    if not greeting:
+        msg = f"what answers at {address} is no cluster"
+        raise RunError(msg)
 
 
 Jobs = Annotated[

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from joblib._parallel_backends import ParallelBackendBase, SequentialBackend
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from pushforward.comparison.jobs.work import Outcome
@@ -150,7 +151,12 @@ def _why(error: BaseException) -> str:
 
 
 def _begin(driver: int) -> None:
-    """Prepare a process: Ctrl-C is for the driver to handle, and without it nothing goes on."""
+    """Prepare a process: Ctrl-C is for the driver to handle, and without it nothing goes on.
+
+    What a job keeps for the next ones, the data and the measures, loky would take for a leak, and
+    begin another process.
+    """
+    process_executor._USE_PSUTIL = False
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
 
