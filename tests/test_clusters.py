@@ -51,6 +51,7 @@ def ray() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
     from ray.util.joblib import register_ray
 
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # else its client server may die at fork
     small = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     # Its client server is told the agent's port before there is one, unless the port is given.
     ports = {"ray_client_server_port": free_port(), "runtime_env_agent_port": free_port()}
@@ -142,7 +143,11 @@ def test_the_command_line_runs_on_ray(ray: Any, tmp_path: Path) -> None:
     small = ["--width", "16", "--latent", "2", "--out", str(tmp_path)]
     command = [*COMMAND, *small, "--cluster", ray.client_server]
     done = subprocess.run(
-        [sys.executable, "-m", "pushforward", *command], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "pushforward", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     assert sum("20 steps in" in line for line in done.stderr.splitlines()) == 2
     assert done.stdout.splitlines()[-1].startswith("Report: ")
@@ -200,7 +205,7 @@ def test_an_address_where_something_else_answers_is_refused(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
     with socket.create_server(("127.0.0.1", 0)) as server:  # it is silent
         address = f"{kind}://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(pf.RunError, match="no cluster answers at .*: timed out"):
+        with pytest.raises(pf.RunError, match=r"no cluster answers at .*: timed out"):
             valid_cluster(address)
 
 
@@ -211,7 +216,7 @@ def test_a_cluster_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError("Timed out trying to connect\nto nowhere")
 
     monkeypatch.setattr(distributed, "Client", refuse)
-    with pytest.raises(pf.RunError, match="does not let us in: Timed out trying to connect$"):
+    with pytest.raises(pf.RunError, match=r"does not let us in: Timed out trying to connect$"):
         connected("tcp://nowhere:1").__enter__()
 
 

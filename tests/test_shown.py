@@ -1,4 +1,4 @@
-"""What is shown of many runs: on a terminal all in flight, in a pipe a line for each finished one."""
+"""What is shown of many runs: all in flight on a terminal, each finished one in a pipe."""
 
 from __future__ import annotations
 

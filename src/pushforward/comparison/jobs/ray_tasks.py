@@ -8,7 +8,7 @@ free cores, and once more when a worker or a node dies.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -36,12 +36,16 @@ class Tasks(Backend):
         options |= {"scheduling_strategy": "SPREAD"} | (site.backend.ray_remote_args or {})
         self.remote = ray.remote(_call).options(**options)
         self.running: set[Any] = set()
+        # Ray tells what is done in the thread that hears from the cluster, and handing out the next
+        # task waits for that: it is left to a thread of our own.
+        self.thread = ThreadPoolExecutor(1)
 
     def start(self, task: Task, future: Future[list[Outcome]]) -> None:
         """Hand a task to the cluster's scheduler."""
         reference = self.remote.remote(task)
         self.running.add(reference)
-        reference.future().add_done_callback(partial(self._end, task, future, reference))
+        end = partial(self.thread.submit, self._end, task, future, reference)
+        reference.future().add_done_callback(end)
 
     def _end(
         self, task: Task, future: Future[list[Outcome]], reference: Any, done: Future[Any]
@@ -60,6 +64,7 @@ class Tasks(Backend):
         """End the tasks that still run: their processes are killed."""
         for reference in list(self.running):
             ray.cancel(reference, force=True)
+        self.thread.shutdown(wait=False)
 
 
 def _call(task: Task) -> list[Outcome]:
