@@ -304,25 +304,23 @@ def played(fits: int, workers: int, fit: float, files: float, measured: Mapping[
     has taken in the last.
     """
     rng = random.Random(0)
-    send = measured["parcel, bytes"] / NETWORK
-    service = measured["driver for each result, s"]
-    ready = [(measured["start of a worker, s"] + send * (i + 1), i) for i in range(workers)]
-    heapq.heapify(ready)
-    driver = network = busy = waited = 0.0
-    for _ in range(fits):
-        free, worker = heapq.heappop(ready)
-        seconds = fit * rng.uniform(0.9, 1.1)
-        done = free + seconds
+    lengths = iter([fit * rng.uniform(0.9, 1.1) for _ in range(fits)])
+    send, service = measured["parcel, bytes"] / NETWORK, measured["driver for each result, s"]
+    begins = [measured["start of a worker, s"] + send * (i + 1) for i in range(workers)]
+    ends = [begin + seconds for begin, seconds in zip(begins, lengths, strict=False)]
+    heapq.heapify(ends)
+    driver = network = waited = 0.0
+    while ends:
+        done = heapq.heappop(ends)
         network = max(network, done) + files / NETWORK
-        start = max(driver, network if files else done)
-        driver = start + service
+        driver = max(driver, network) + service
         waited += driver - done
-        busy += seconds
-        heapq.heappush(ready, (driver, worker))
-    end = max(free for free, _ in ready)
+        if (seconds := next(lengths, None)) is not None:
+            heapq.heappush(ends, driver + seconds)
+    end = driver
     return {
         "hours": end / 3600,
-        "efficiency": busy / (workers * end),
+        "efficiency": fits * fit / (workers * end),
         "driver is busy": fits * service / end,
         "network is busy": (workers * send + fits * files / NETWORK) / end,
         "last worker has its data after, s": measured["start of a worker, s"] + send * workers,
