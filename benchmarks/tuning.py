@@ -33,7 +33,9 @@ import torch
 from scipy.stats import spearmanr
 
 import pushforward as pf
+from pushforward.comparison.bench import Bench, MeasureChoice
 from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.jobs import find_site
 from pushforward.comparison.references import first_rows
 from pushforward.comparison.tuning import Tuner, distance, free_options
 from pushforward.families.model import Model
@@ -99,7 +101,8 @@ def null(name: str, studies: int) -> dict[str, Any]:
     for study in range(studies):
         with tempfile.TemporaryDirectory() as folder:
             place, settings = ComparisonFolder(Path(folder)), Settings(STEPS["null"], study)
-            tuner = Tuner(data, place, "cpu", hide, settings, TRIALS)
+            bench = Bench(data, place, MeasureChoice(), "cpu", hide)
+            tuner = Tuner(bench, settings, TRIALS, find_site(1, 1))
             tuning = tuner.tune({model.name: model}, {model.name: given})[model.name]
         knobs = (30.0, tuning.best.options["knob"])
         seeds = range(FRESH * study, FRESH * (study + 1))

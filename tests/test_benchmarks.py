@@ -223,3 +223,17 @@ def test_image_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result, dict)
     assert set(result) == {"digits vae", "digits gan"}
     assert all(found["times as fast"] > 0 for found in result.values())
+
+
+def test_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scheduling on this machine, and the queues: they bound nothing at 100 workers."""
+    quick = ("--parts", "overhead", "simulation", "--engines", "processes", "--only", "digits")
+    result = run("many.py", tmp_path / "m.json", monkeypatch, *quick, "--scale", "0.05")
+    assert isinstance(result, dict)
+    assert result["overhead"]["processes"]["overhead of each, s"] > 0
+    small = result["simulation"]["1,000 fits on 100 workers, which share a folder"]
+    # ten fits one after the other, of 0.9 to 1.1 times the mean: 1,000 of them fill 100 workers
+    # but for the last, which end up to a fit apart
+    assert 0.8 < small["efficiency"] <= 1
+    large = result["simulation"]["10,000 fits on 1,000 workers, which send their files"]
+    assert large["network is busy"] > 10 * small["network is busy"]

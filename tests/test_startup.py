@@ -25,7 +25,8 @@ HEAVY = {
 }
 LIGHT = {
     *("pushforward", "pushforward.errors", "pushforward.cli", "pushforward.cli.console"),
-    *("pushforward.cli.features", "pushforward.cli.fitting", "pushforward.cli.main"),
+    *("pushforward.cli.features", "pushforward.cli.fitting", "pushforward.cli.jobs"),
+    "pushforward.cli.main",
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
     *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
     *("pushforward.models", "pushforward.models.catalogue"),
@@ -85,6 +86,12 @@ REFUSED = {
     "compare ring --features pcs": "did you mean 'pca'",
     "compare ring --weight 3": "no option --weight",
     "compare ring --trials 1": "trials must be a whole number at least 2",
+    "compare ring --jobs 0": "--jobs must be a number of runs",
+    "compare ring --jobs many": "--jobs",
+    "compare ring --cluster dask": "--cluster must be ray, ray://HOST:PORT or tcp://HOST:PORT",
+    "compare ring --cluster ray://host": "--cluster must be ray, ray://HOST:PORT",
+    "compare ring --cluster tcp://127.0.0.1:9": "no cluster answers at tcp://127.0.0.1:9",
+    "compare ring --cluster ray://127.0.0.1:9": "no cluster answers at ray://127.0.0.1:9",
     "sample nowhere -o x.csv": "config.json",
     "sample nowhere": "nowhere",
     "inspect nowhere": "config.json",

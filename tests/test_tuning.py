@@ -14,7 +14,9 @@ import pytest
 
 import pushforward as pf
 from pushforward.cli.main import run_command
+from pushforward.comparison.bench import Bench, MeasureChoice, silent
 from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.jobs import find_site
 from pushforward.comparison.tuned import Trial, Tuning
 from pushforward.comparison.tuning import Tuner, distance, free_options, trial_seed
 from pushforward.errors import DivergedError
@@ -78,6 +80,12 @@ def test_every_model_can_be_tuned_around_its_defaults(name: str) -> None:
 
 
 # --- a comparison with trials
+
+HERE = find_site(1, 1)
+
+
+def bench_in(folder: Path) -> Bench:
+    return Bench(pf.read("ring"), ComparisonFolder(folder), MeasureChoice(), "cpu", silent)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +151,14 @@ def test_a_study_that_is_interrupted_goes_on_with_the_very_trials(
     assert {stage for stage in stages if "trial" in stage} == {"gan, trial 3 of 3"}
 
 
+def test_trials_of_models_side_by_side_are_those_of_one_after_the_other(
+    tuned: pf.Comparison, tmp_path: Path
+) -> None:
+    found = pf.compare("ring", ["vae", "gan"], seeds=1, trials=3, out=tmp_path, n_jobs=2, **SMALL)
+    assert found.tuning["gan"] == tuned.tuning["gan"]
+    assert len(found.tuning["vae"].trials) == 3
+
+
 def test_trials_are_kept_and_shown(tuned: pf.Comparison) -> None:
     assert pf.Comparison.load(tuned.folder).tuning == tuned.tuning
     page = tuned.report().read_text()
@@ -152,17 +168,15 @@ def test_trials_are_kept_and_shown(tuned: pf.Comparison) -> None:
 
 
 def test_a_study_grows(tmp_path: Path) -> None:
-    data, gan = pf.read("ring"), {"gan": find("gan")}
+    bench, gan = bench_in(tmp_path), {"gan": find("gan")}
     made = {}
     for trials in (2, 4):
-        tuner = Tuner(
-            data, ComparisonFolder(tmp_path), "cpu", lambda *_: None, Settings(12), trials
-        )
+        tuner = Tuner(bench, Settings(12), trials, HERE)
         made[trials] = tuner.tune(gan, {"gan": {"width": 8}})["gan"].trials
     assert made[4][:2] == made[2]
     assert len(made[4]) == 4
     assert tuner.tune(gan, {"gan": {"width": 8, "gamma": 0.3}}) == {}  # which is given
-    other = Tuner(data, ComparisonFolder(tmp_path), "cpu", lambda *_: None, Settings(10), 2)
+    other = Tuner(bench, Settings(10), 2, HERE)
     assert other.tune(gan, {"gan": {"width": 8}})["gan"].trials[0] != made[2][0]
 
 
@@ -176,10 +190,10 @@ def test_seconds_become_the_same_steps_for_every_trial(
         raise DivergedError("lost")
 
     monkeypatch.setattr("pushforward.comparison.tuning.fit", pretend)
-    folder = ComparisonFolder(tmp_path)
-    tuner = Tuner(pf.read("ring"), folder, "cpu", lambda *_: None, Settings("2s"), 3)
+    bench = bench_in(tmp_path)
+    tuner = Tuner(bench, Settings("2s"), 3, HERE)
     (tuning,) = tuner.tune({"vae": find("vae")}, {"vae": {"width": 8}}).values()
-    (steps,) = json.loads(folder.steps.read_text()).values()
+    (steps,) = json.loads(bench.folder.steps.read_text()).values()
     assert budgets == [f"{steps['steps']} steps"] * 3
     # all diverged: the defaults are as good as the others
     assert [t.distance for t in tuning.trials] == [math.inf] * 3

@@ -42,6 +42,17 @@ class DivergedError(RunError):
     status: ClassVar[int] = 1
 
 
+class LostError(RunError):
+    """Workers died, so that some runs of a comparison are missing."""
+
+    status: ClassVar[int] = 1
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, that of a GPU included."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return a question that suggests the known name nearest to `name`, or a list of some."""
     names = sorted(known)

@@ -80,6 +80,15 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
+def discard_partial(folder: Path) -> None:
+    """Delete what processes that were killed while they wrote to a folder have left in it.
+
+    For one who works alone in the folder.
+    """
+    for path in folder.glob(".*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     with whole(path) as file:

@@ -40,7 +40,10 @@ def print_note(note: str, console: Console = err) -> None:
 
 
 class Display:
-    """Progress of training and measuring: on a terminal a bar, in a pipe nothing."""
+    """Progress of training and measuring: on a terminal a bar for each run in flight.
+
+    In a pipe a line for each run that is finished, and nothing else.
+    """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self.console, self.quiet = console, quiet
@@ -54,8 +57,9 @@ class Display:
             disable=quiet or not console.is_terminal,
             transient=True,
         )
-        self.task: TaskID | None = None
-        self.stage = ""
+        self.bars: dict[str, TaskID] = {}  # of runs in flight, by name
+        self.passing: TaskID | None = None  # of a stage that is over when the next one begins
+        self.total: TaskID | None = None  # of all runs
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -71,19 +75,48 @@ class Display:
                 print_note(note, self.console)
 
     def update(self, stage: str, record: Mapping[str, Any]) -> None:
-        """Show the stage, and how far its training is: the loop's record, or an empty one."""
-        if stage != self.stage or self.task is None:
-            if self.task is not None:
-                self.progress.remove_task(self.task)
-            self.task = self.progress.add_task(escape(stage), total=None, terms="")
-            self.stage = stage
-        if record:
-            self.progress.update(
-                self.task,
-                total=record["total"],
-                completed=record["step"],
-                terms=escape(_speed_and_terms(record)),
-            )
+        """Show the stage, and how far its training is: the loop's record, or an empty one.
+
+        The record of a run that is finished has `finished` and `of`: so many runs of so many.
+        """
+        self._end_passing()
+        run = stage.partition(":")[0]
+        if "finished" in record:
+            self._finish(run, record)
+        elif record:
+            self._train(run, record)
+        elif run in self.bars:
+            self.progress.update(self.bars[run], description=escape(stage), terms="")
+        else:
+            self.passing = self.progress.add_task(escape(stage), total=None, terms="")
+
+    def _end_passing(self) -> None:
+        if self.passing is not None:
+            self.progress.remove_task(self.passing)
+            self.passing = None
+
+    def _train(self, run: str, record: Mapping[str, Any]) -> None:
+        if run not in self.bars:
+            self.bars[run] = self.progress.add_task(escape(run), total=None, terms="")
+        self.progress.update(
+            self.bars[run],
+            total=record["total"],
+            completed=record["step"],
+            terms=escape(_speed_and_terms(record)),
+        )
+
+    def _finish(self, run: str, record: Mapping[str, Any]) -> None:
+        """Take a run's bar away, and move that of all runs; in a pipe say that it is finished."""
+        if run in self.bars:
+            self.progress.remove_task(self.bars.pop(run))
+        done, of = record["finished"], record["of"]
+        if not self.console.is_terminal and not self.quiet:
+            steps, seconds = record["step"], record["cost"]["seconds"]
+            line = f"{run}: {steps:,} steps in {seconds:.0f} s, measured ({done} of {of})"
+            self.console.print(line, soft_wrap=True, markup=False)
+        if self.total is None:
+            self.total = self.progress.add_task("all runs", total=of, terms="")
+        self.progress.update(self.total, completed=done, total=of)
 
 
 def _speed_and_terms(record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pushforward.cli.features import check_features, make_features
+from pushforward.cli.jobs import Cluster, DryRun, Jobs
 from pushforward.cli.options import command_flags, is_given, model_options
 from pushforward.cli.parameters import (
     AsJson,
@@ -44,6 +45,7 @@ from pushforward.training.settings import Settings, require_trials
 
 if TYPE_CHECKING:
     from pushforward.comparison.result import Comparison
+    from pushforward.comparison.size import Size
 
 
 def compare(
@@ -136,6 +138,9 @@ def compare(
         list[str] | None,
         typer.Option(help="Code of a finding, such as PF202, to leave out; can be repeated."),
     ] = None,
+    n_jobs: Jobs = None,
+    cluster: Cluster = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Train models, measure them, and recommend one.
@@ -155,10 +160,13 @@ def compare(
     own = any(":" in name for name in names)  # whose file may register measures
     chosen = listed(measures) if own else known_measures(measures)
 
-    from pushforward.cli.console import Display, err
+    from pushforward.cli.console import Display, err, print_note
+    from pushforward.comparison.contrasts import MATTERS
     from pushforward.comparison.findings import require_codes
+    from pushforward.comparison.jobs.cluster import connected
+    from pushforward.comparison.size import size_of
     from pushforward.data import read
-    from pushforward.report import compare as run
+    from pushforward.report import set_up
 
     ignored = require_codes(ignore or ())
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
@@ -166,13 +174,14 @@ def compare(
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     reading |= {"relations": not no_relations}
     dataset = read(data, resize=resize, crop=crop, **reading)
-    with Display(err, quiet=as_json) as display:
+    with Display(err, quiet=as_json) as display, connected(cluster):
         display.notes(dataset)
-        result = run(
+        comparison = set_up(
             dataset,
             names,
             seeds=listed_seeds,
             out=out_folder or Path("runs") / Path(data).stem,
+            condition=None,
             measures=chosen,
             target=target,
             features=None if features is None else make_features(features, dataset),
@@ -182,12 +191,27 @@ def compare(
             example_rows=example_rows,
             ignore=ignored,
             trials=trials,
-            **({} if matters is None else {"matters": matters}),
-            **settings,
+            matters=MATTERS if matters is None else matters,
+            n_jobs=n_jobs,
+            keywords=settings,
         )
+        size = size_of(comparison.runs, comparison.site, comparison.trials or 0, rehearse=dry_run)
+        if dry_run:
+            _print_size(size, as_json)
+            return
+        if not as_json:
+            print_note(str(size))
+        result = comparison.run()
         display.update("writing the report", {})
         report = result.report()
     _print_comparison(result, report, as_json)
+
+
+def _print_size(size: Size, as_json: bool) -> None:
+    if as_json:
+        print_json(size.to_json())
+    else:
+        typer.echo(size)
 
 
 def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from pushforward.cli.parameters import (
     print_json,
 )
 from pushforward.cli.samples import measure, sample
-from pushforward.errors import PushforwardError
+from pushforward.errors import PushforwardError, out_of_memory
 from pushforward.training.launched import launched
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -192,7 +192,7 @@ def _explain(error: BaseException) -> tuple[str | None, int]:
         return INTERRUPTED, 130
     if isinstance(error, OSError):
         return f"{error.strerror or error} ({error.filename or 'no file'})", 2
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if out_of_memory(error):
         return f"out of memory; a smaller --batch-size may help ({error})", 1
     # What the parser says of bad usage; its classes differ between releases of typer.
     usage = getattr(error, "format_message", None)

@@ -7,21 +7,20 @@ on test rows. What is finished is kept in the folder and reused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from pushforward.comparison.cart import cart_rows
-from pushforward.comparison.equal_steps import EqualSteps
 from pushforward.comparison.facts import RunFacts, facts_of
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
 from pushforward.comparison.gallery import Gallery
 from pushforward.comparison.references import LabelledRows, ceiling_rows, first_rows, floor_rows
-from pushforward.comparison.result import Scorecards
 from pushforward.comparison.samples import KeptSamples
 from pushforward.data import Dataset
 from pushforward.data.schema import DataKind
@@ -35,16 +34,18 @@ from pushforward.measures._selection import selected
 from pushforward.nn.device import choose_device
 from pushforward.runs import Checkpoint, Fitted, load
 from pushforward.runs.fitted import CHECKPOINTS
-from pushforward.runs.folder import Folder
 from pushforward.sampling.request import SampleRequest
 from pushforward.training.fit import fit
-from pushforward.training.settings import Budget, Settings
-from pushforward.training.sized import sized
+from pushforward.training.settings import Settings
 
 TEST_ROWS = 3000  # real and generated rows that are measured, at most
 
 # Called with the stage ("vae, seed 0") and the training loop's record, empty while measuring.
 StageProgress = Callable[[str, Mapping[str, Any]], None]
+
+
+def silent(stage: str, record: Mapping[str, Any]) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,36 @@ def _name(measure: str | MeasureFunction, kind: DataKind) -> str:
     if isinstance(measure, str):
         return measure
     return next(iter(selected([measure], kind, copies=False)[0]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit with its measuring: the unit of a comparison's work.
+
+    Args:
+        model: its class.
+        options: of the model.
+        settings: how to train it, with the seed.
+        shown: whether a sample of it is kept for the report.
+    """
+
+    model: type[Model]
+    options: Mapping[str, Any]
+    settings: Settings
+    shown: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.model.name}, seed {self.settings.seed}"
+
+
+class Completed(NamedTuple):
+    """What a run comes to: scorecards by checkpoint, how it went, its last record with its cost."""
+
+    cards: dict[Checkpoint, Scorecard]
+    facts: RunFacts
+    record: Mapping[str, Any]
 
 
 class Bench:
@@ -128,31 +159,36 @@ class Bench:
             device=choose_device(self.device),
         )
 
-    def run(
-        self,
-        models: Mapping[str, type[Model]],
-        seeds: Sequence[int],
-        settings: Settings,
-        options: Mapping[str, Mapping[str, Any]],
-    ) -> tuple[Scorecards, dict[str, list[RunFacts]]]:
-        """Train and measure every model on every seed; settings are the same for all.
+    def at(self, path: Path) -> Bench:
+        """Return a bench like this one that works in another folder."""
+        _ = self.scorer  # which both share
+        other = copy(self)
+        other.folder = ComparisonFolder(path)
+        other.samples = replace(self.samples, folder=other.folder)
+        return other
 
-        Return the scorecards, and how the runs went.
-        """
-        place = choose_device(self.device)
-        options = {n: sized(m, options[n], settings, self.data, place) for n, m in models.items()}
-        cards: Scorecards = {name: {} for name in models}
-        facts: dict[str, list[RunFacts]] = {name: [] for name in models}
-        self._fix_steps(models, seeds, settings, options)
-        for seed in seeds:
-            for name, model in models.items():
-                fitted = self.fit(model, replace(settings, seed=seed), options[name])
-                for checkpoint, card in self.score(fitted, name, seed).items():
-                    cards[name].setdefault(checkpoint, []).append(card)
-                facts[name].append(facts_of(fitted))
-                if seed == seeds[0]:
-                    self.keep_sample(fitted, name, seed)
-        return cards, facts
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send what it was made of: measures are prepared anew, and progress stays here."""
+        own = (self.data, self.folder, self.choice, self.device, silent)
+        return partial(Bench, example_rows=self.samples.example_rows), own
+
+    def complete(self, run: Run) -> Completed:
+        """Train and measure a run, or load what of it is there."""
+        fitted = self.fit(run.model, run.settings, run.options)
+        cards = self.score(fitted, run.model.name, run.settings.seed)
+        if run.shown:
+            self.keep_sample(fitted, run.model.name, run.settings.seed)
+        last = [dict(record) for record in fitted.history[-2:]]
+        return Completed(cards, facts_of(fitted), {k: v for r in last for k, v in r.items()})
+
+    def has(self, run: Run) -> bool:
+        """Whether a run is trained, and measured by these measures in this version."""
+        model, seed = run.model.name, run.settings.seed
+        path, origin = self.folder.scorecards(model, seed), self._origin()
+        if origin is None or not path.exists() or not self.folder.run(model, seed).finished:
+            return False
+        stored = read_json(path).get("origin") or {}
+        return {name: stored.get(name) for name in origin} == origin
 
     def prepare(self, models: Sequence[str], seeds: Sequence[int]) -> None:
         """Make the scorer if any run still needs it, so that a wrong choice fails before training.
@@ -165,7 +201,10 @@ class Bench:
 
     def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
         """Train one model on one seed, or load its run; of one that diverged, what was kept."""
-        stage, out = f"{model.name}, seed {settings.seed}", self._run(model.name, settings).path
+        stage, out = (
+            f"{model.name}, seed {settings.seed}",
+            self.folder.run(model.name, settings.seed).path,
+        )
         try:
             return fit(
                 self.data,
@@ -179,28 +218,6 @@ class Bench:
         except DivergedError:
             networks = options.get("networks")
             return load(out, device=self.device, model=model, networks=networks)
-
-    def _run(self, model: str, settings: Settings) -> Folder:
-        return self.folder.run(model, settings.seed)
-
-    def _fix_steps(
-        self,
-        models: Mapping[str, type[Model]],
-        seeds: Sequence[int],
-        settings: Settings,
-        options: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        """Give every seed of a model the same steps, if any of its runs is still to be trained."""
-        every = [replace(settings, seed=seed) for seed in seeds]
-        new = {name: [own for own in every if not self._run(name, own).finished] for name in models}
-        entrants = {name: (models[name], options[name]) for name, own in new.items() if own}
-        if not entrants or Budget.parse(settings.budget).unit != "seconds":
-            return
-        self.progress("timing the models' steps", {})
-        equal = EqualSteps(self.data, self.folder, self.device)
-        for name, steps in equal.find(entrants, every[0]).items():
-            for own in new[name]:
-                equal.fix(self._run(name, own), entrants[name], own, steps)
 
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""
@@ -229,9 +246,7 @@ class Bench:
 
     def references(self) -> dict[str, Scorecard]:
         """Return the scorecards of what models are compared with, by name."""
-        is_table = self.data.schema.kind == "table"
-        names = [CEILING, FLOOR, *([CART] if is_table else [])]
-        origin = self._origin(references=names)
+        is_table, origin = CART in self._references, self._origin(references=self._references)
         stored = read_scorecards(self.folder.references, origin)
         if stored is None:
             self.progress("measuring the references", {})
@@ -248,6 +263,16 @@ class Bench:
             write_scorecards(self.folder.references, origin, stored)
         self._keep_references()
         return stored
+
+    @property
+    def has_references(self) -> bool:
+        """Whether the references are measured, by these measures in this version."""
+        origin = self._origin(references=self._references)
+        return read_scorecards(self.folder.references, origin) is not None
+
+    @property
+    def _references(self) -> list[str]:
+        return [CEILING, FLOOR, *([CART] if self.data.schema.kind == "table" else [])]
 
     def _keep_references(self) -> None:
         """Keep for the report what it shows of the test rows and, beside images, of the floor."""

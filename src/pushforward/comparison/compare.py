@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 from typing import Any
 
-from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress
+from pushforward.comparison.all_runs import AllRuns
+from pushforward.comparison.bench import Bench, MeasureChoice, StageProgress, silent
 from pushforward.comparison.contrasts import MATTERS
 from pushforward.comparison.findings import require_codes
 from pushforward.comparison.folder import CART, CEILING, FLOOR, REAL, ComparisonFolder
+from pushforward.comparison.jobs import Site, find_site, require_jobs
 from pushforward.comparison.result import Comparison
+from pushforward.comparison.tuned import Tuning
 from pushforward.comparison.tuning import Tuner
 from pushforward.data import Dataset, read
 from pushforward.errors import ModelError, RunError, nearest
 from pushforward.families.lookup import name_of
 from pushforward.families.model import Model
-from pushforward.files import locked, write_json
+from pushforward.files import discard_partial, locked, write_json
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import MeasureSelection, listed
 from pushforward.models import find, is_builtin
@@ -54,6 +58,7 @@ def compare(
     ignore: Collection[str] = (),
     example_rows: bool = False,
     trials: int | None = None,
+    n_jobs: int | None = None,
     **keywords: Any,
 ) -> Comparison:
     """Train every model on every seed, measure all with the same measures, recommend one.
@@ -75,7 +80,8 @@ def compare(
             (see `pushforward.measures.Features`) is recognised.
         device: where models are trained and measured: "auto", "cpu", "cuda", ...
         progress: called with the stage ("vae, seed 0") and the training loop's record, which is
-            empty while measuring.
+            empty while measuring. That of a finished run has `finished` runs `of` so many. With
+            several jobs it is called from a thread of its own.
         options: a model's own options, by the model's name.
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
@@ -88,6 +94,10 @@ def compare(
             defaults. Options are tuned that have a range and are not given; trials are judged on
             validation rows, have seeds of their own, and are as long as a run. See
             `docs/tuning.md`.
+        n_jobs: how many runs at a time, as in scikit-learn: each in a process of its own; -1 for as
+            many as there are cores, which they share. None for one, or for what
+            `joblib.parallel_config` says, also on a cluster (see `docs/cluster.md`). Results do not
+            depend on it, but on the threads of a run, which each run records.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
             `precision`), the same for all models; and options that go to every model that has them
             (at least one must).
@@ -96,11 +106,91 @@ def compare(
         DataError: the data cannot be read, or `condition` is given beside a `Dataset`.
         ModelError: a model, an option or a seed does not fit.
         MeasureError: a measure is unknown, or does not suit the data.
-        RunError: the folder holds a comparison on other data, or training failed.
+        RunError: the folder holds a comparison on other data, training failed, runs are missing
+            because their workers died, or a cluster cannot do the work.
 
     """
+    return set_up(**locals()).run()
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """A comparison whose arguments are checked and whose data are read: it can begin.
+
+    Args:
+        runs: what is trained and measured.
+        site: where.
+        trials: of each model, before.
+        options: of each model, as they are given.
+        description: what `comparison.json` says about the data and how they are measured.
+        matters: see `compare`.
+        ignore: see `compare`.
+    """
+
+    runs: AllRuns
+    site: Site
+    trials: int | None
+    options: Mapping[str, Mapping[str, Any]]
+    description: Mapping[str, Any]
+    matters: float
+    ignore: tuple[str, ...]
+
+    def run(self) -> Comparison:
+        """Train, measure and decide; RunError as `compare` says."""
+        folder = self.runs.bench.folder
+        with locked(folder.path):
+            folder.open_or_create(self.description)
+            tuning = self._tune()
+            found = self.runs.tuned(tuning).complete(self.site)
+            for place in (folder.path, folder.path / "samples"):
+                discard_partial(place)  # of workers that died
+            result = Comparison(
+                folder.path,
+                list(self.runs.models),
+                list(self.runs.seeds),
+                found.cards,
+                found.references,
+                found.facts,
+                self.matters,
+                self.ignore,
+                tuning,
+            )
+            write_json(folder.comparison, {**self.description, **result.to_json()})
+        return result
+
+    def _tune(self) -> dict[str, Tuning]:
+        """Return the trials of each model, if there are to be any."""
+        if self.trials is None:
+            return {}
+        models = {name: model for name, (model, _) in self.runs.models.items()}
+        tuner = Tuner(self.runs.bench, self.runs.settings, self.trials, self.site)
+        return tuner.tune(models, self.options)
+
+
+def set_up(
+    data: Any,
+    models: Sequence[str | type],
+    *,
+    seeds: int | Sequence[int],
+    out: str | Path | None,
+    condition: Any,
+    measures: MeasureSelection,
+    target: str | None,
+    features: FeatureFunction | None,
+    device: str,
+    progress: StageProgress | None,
+    options: Mapping[str, Mapping[str, Any]] | None,
+    matters: float,
+    ignore: Collection[str],
+    example_rows: bool,
+    trials: int | None,
+    n_jobs: int | None,
+    keywords: Mapping[str, Any],
+) -> SetUp:
+    """Check the arguments of `compare`, read the data and prepare the measures: train nothing."""
     if launched():
         raise RunError("torchrun shares one fit among processes: compare without it")
+    require_jobs(n_jobs)
     classes, seeds = find_models(models), list_seeds(seeds)
     given, shared = split_keywords(keywords, classes.values())
     settings, own_options = _settings(given), share_options(classes, shared, options or {})
@@ -117,31 +207,16 @@ def compare(
         ComparisonFolder(folder),
         choice,
         device,
-        progress or _silent,
+        progress or silent,
         example_rows=example_rows,
     )
     sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
     description = describe(dataset) | {"sources": sources, "example_rows": example_rows}
     description |= choice.to_json(dataset.schema.kind)
     bench.prepare(list(classes), seeds)
-    with locked(folder):
-        bench.folder.open_or_create(description)
-        references = bench.references()
-        tuner = Tuner(dataset, bench.folder, device, bench.progress, settings, trials or 0)
-        tuning = tuner.tune(classes, own_options) if trials else {}
-        tuned = {
-            n: own | tuning[n].chosen if n in tuning else own for n, own in own_options.items()
-        }
-        cards, facts = bench.run(classes, seeds, settings, tuned)
-        result = Comparison(
-            folder, list(classes), seeds, cards, references, facts, matters, ignored, tuning
-        )
-        write_json(bench.folder.comparison, description | result.to_json())
-    return result
-
-
-def _silent(stage: str, record: Mapping[str, Any]) -> None:
-    """Show nothing."""
+    runs = AllRuns.of(bench, classes, seeds, settings, own_options)
+    site = find_site(n_jobs, len(classes) * len(seeds))
+    return SetUp(runs, site, trials, own_options, description, matters, ignored)
 
 
 def list_seeds(seeds: int | Sequence[int]) -> list[int]:

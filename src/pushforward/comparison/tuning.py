@@ -17,17 +17,18 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pushforward.comparison.equal_steps import Entrant, EqualSteps
-from pushforward.comparison.folder import ComparisonFolder
+from pushforward.comparison.all_runs import equal_steps, parts_of, timed
+from pushforward.comparison.bench import Bench
+from pushforward.comparison.equal_steps import Entrant
+from pushforward.comparison.jobs import Engine, Job, Site, opened
 from pushforward.comparison.tuned import Trial, Tuning
-from pushforward.data import Dataset
 from pushforward.errors import DivergedError
 from pushforward.families.model import Model
 from pushforward.families.options import Option, Range
@@ -47,85 +48,125 @@ if TYPE_CHECKING:
 
 DIGITS = 3  # significant ones of a value, so that people can repeat it
 
-Progress = Callable[[str, Mapping[str, Any]], None]
-
 
 @dataclass(frozen=True)
 class Tuner:
     """Tunes models under the same conditions.
 
     Args:
-        data: trials are trained on its training rows, and judged on its validation rows.
-        folder: of the comparison; the journals lie in its `tuning`.
-        device: where to train.
-        progress: called with the stage ("vae, trial 2 of 20") and the training loop's record.
+        bench: trials are trained on its data's training rows, and judged on validation rows; the
+            journals lie in its folder's `tuning`.
         settings: how all are trained; the trials' seeds follow from the seed. A budget in seconds
             becomes steps once for each model.
-        trials: of each model.
+        trials: of each model. A model's come one after the other, since each learns from those
+            before; different models' go side by side.
+        site: where.
     """
 
-    data: Dataset
-    folder: ComparisonFolder
-    device: str
-    progress: Progress
+    bench: Bench
     settings: Settings
     trials: int
+    site: Site
 
     def tune(
         self, models: Mapping[str, type[Model]], options: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Tuning]:
         """Return the trials of each model that has an option to tune: one that is not given."""
-        place = choose_device(self.device)
+        place = choose_device(self.bench.device)
         free = {n: free_options(model.options(), options[n]) for n, model in models.items()}
         entrants: dict[str, Entrant] = {
-            n: (models[n], sized(models[n], options[n], self.settings, self.data, place))
+            n: (models[n], sized(models[n], options[n], self.settings, self.bench.data, place))
             for n, own in free.items()
             if own
         }
-        return {n: self._study(n, entrants[n], free[n], b) for n, b in self._budgets(entrants)}
+        if not entrants:
+            return {}
+        own = [value for entrant in entrants.values() for value in parts_of(*entrant)]
+        progress = self.bench.progress
+        with quiet(), opened(self.bench, self.site, classes=own, progress=progress) as engine:
+            searches = [
+                Search(
+                    name, entrants[name], free[name], replace(self.settings, budget=budget), self
+                )
+                for name, budget in self._budgets(engine, entrants)
+            ]
+            while going := [search for search in searches if not search.done]:
+                asked = {(job := search.ask()).name: (search, job) for search in going}
+                for job, value in engine.run([job for _, job in asked.values()]):
+                    asked[job.name][0].tell(value)
+        return {search.name: search.result() for search in searches}
 
-    def _budgets(self, entrants: Mapping[str, Entrant]) -> list[tuple[str, str | int]]:
+    def _budgets(
+        self, engine: Engine, entrants: Mapping[str, Entrant]
+    ) -> list[tuple[str, str | int]]:
         """Return each model's budget of a trial: seconds as the steps that they are worth."""
-        if not entrants or Budget.parse(self.settings.budget).unit != "seconds":
+        if Budget.parse(self.settings.budget).unit != "seconds":
             return [(name, self.settings.budget) for name in entrants]
-        self.progress("timing the models' steps", {})
-        steps = EqualSteps(self.data, self.folder, self.device).find(entrants, self.settings)
+        steps = equal_steps(self.bench, engine).find(
+            entrants, self.settings, lambda new: timed(engine, new, self.settings)
+        )
         return [(name, f"{found} steps") for name, found in steps.items()]
 
-    def _study(
-        self, name: str, entrant: Entrant, free: Mapping[str, Option], budget: str | int
-    ) -> Tuning:
-        """Make the trials of a model that its journal does not have yet."""
-        settings = replace(self.settings, budget=budget)
-        digest = self._digest(entrant, free, settings)
-        scratch = self.folder.tuning / f"{name}-{digest}"
-        with quiet():
-            study = open_study(self.folder.tuning / f"{name}.journal", digest)
-            begin(study, free)
-            while (number := len(completed(study))) < self.trials:
-                seed = trial_seed(number, self.settings.seed)
-                proposed = propose(study, free, seed)
-                found = fit_trial(
-                    self.data,
-                    entrant,
-                    rounded(proposed.params),
-                    replace(settings, seed=seed),
-                    scratch / str(number),
-                    self.device,
-                    partial(self.progress, f"{name}, trial {number + 1} of {self.trials}"),
-                )
-                study.tell(proposed, found)
-            shutil.rmtree(scratch, ignore_errors=True)
-            made = completed(study)[: self.trials]
-        ranges = {n: option.range for n, option in free.items() if option.range is not None}
+
+class Search:
+    """The trials of one model: those that its journal has, and the next one.
+
+    Args:
+        name: of the model.
+        entrant: its class and options.
+        free: the options that are tuned.
+        settings: how a trial is trained, but for its seed.
+        tuner: which conditions.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entrant: Entrant,
+        free: Mapping[str, Option],
+        settings: Settings,
+        tuner: Tuner,
+    ) -> None:
+        self.name, self.entrant, self.free = name, entrant, free
+        self.settings, self.tuner = settings, tuner
+        folder, digest = tuner.bench.folder.tuning, self._digest()
+        self.scratch = folder / f"{name}-{digest}"
+        self.study = open_study(folder / f"{name}.journal", digest)
+        begin(self.study, free)
+
+    @property
+    def done(self) -> bool:
+        """Whether all trials are made."""
+        return len(completed(self.study)) >= self.tuner.trials
+
+    def ask(self) -> Job:
+        """Return the next trial."""
+        number = len(completed(self.study))
+        seed = trial_seed(number, self.settings.seed)
+        self.proposed = propose(self.study, self.free, seed)
+        place = (self.scratch / str(number)).relative_to(self.tuner.bench.folder.path).as_posix()
+        name = f"{self.name}, trial {number + 1} of {self.tuner.trials}"
+        settings = replace(self.settings, seed=seed)
+        chosen = rounded(self.proposed.params)
+        return Job(name, fit_trial, (name, self.entrant, chosen, settings, place), place)
+
+    def tell(self, found: float) -> None:
+        """Record what the trial came to."""
+        self.study.tell(self.proposed, found)
+
+    def result(self) -> Tuning:
+        """Return all trials, and remove what the fits have left."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        made = completed(self.study)[: self.tuner.trials]
+        ranges = {n: option.range for n, option in self.free.items() if option.range is not None}
         seeds = (trial_seed(number, self.settings.seed) for number in range(len(made)))
         return Tuning(ranges, tuple(map(_trial, made, seeds)))
 
-    def _digest(self, entrant: Entrant, free: Mapping[str, Option], settings: Settings) -> str:
+    def _digest(self) -> str:
         """Return what identifies a study: trials under other conditions are another one's."""
-        identity = new_config(*entrant, asdict(settings), self.data)["identity"]
-        space = {name: str(option.range) for name, option in free.items()}
-        return hashlib.sha256(json.dumps([identity, space]).encode()).hexdigest()[:12]
+        config = new_config(*self.entrant, asdict(self.settings), self.tuner.bench.data)
+        space = {name: str(option.range) for name, option in self.free.items()}
+        return hashlib.sha256(json.dumps([config["identity"], space]).encode()).hexdigest()[:12]
 
 
 def free_options(known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Option]:
@@ -134,22 +175,24 @@ def free_options(known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[
 
 
 def fit_trial(
-    data: Dataset,
+    bench: Bench,
+    name: str,
     entrant: Entrant,
     chosen: Mapping[str, Any],
     settings: Settings,
-    out: Path,
-    device: str,
-    progress: Callable[[Mapping[str, Any]], None],
+    place: str,
 ) -> float:
     """Train a model with the chosen options; return its distance to the validation rows.
 
-    An interrupted trial goes on from what is in `out`.
+    An interrupted trial goes on from what is in its place within the bench's folder.
     """
     model, options = entrant
     own = {**asdict(settings), **options, **chosen}
+    progress, out = partial(bench.progress, name), bench.folder.path / place
     try:
-        return distance(fit(data, model, out=out, device=device, progress=progress, **own))
+        return distance(
+            fit(bench.data, model, out=out, device=bench.device, progress=progress, **own)
+        )
     except DivergedError:
         return math.inf
 

@@ -7,13 +7,18 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 from pushforward.errors import ModelError, nearest
 
 FROM_FILE = "pushforward_user_"  # begins the module names of files that were named by their path
+
+_recalled: dict[str, bytes] = {}  # sources of classes that another process sent, see `sources`
+_copies: list[TemporaryDirectory[str]] = []  # of files that another process sent
 
 
 def resolve(spec: Any) -> Any:
@@ -64,7 +69,40 @@ def source_digest(*classes: Any) -> str | None:
     return sha.hexdigest()
 
 
+def sources(classes: Iterable[Any]) -> dict[str, bytes]:
+    """Return the sources of classes that other processes cannot look up: a script's, a notebook's.
+
+    These are sent by value, and in the process that gets them their module is another program.
+    """
+    return {name_of(cls): _source(cls) for cls in classes if cls.__module__ == "__main__"}
+
+
+def recall_sources(sent: Mapping[str, bytes]) -> None:
+    """Take the sources of classes that another process sent."""
+    _recalled.update(sent)
+
+
+def user_files() -> dict[str, bytes]:
+    """Return the content of the files that were run because they were named, by their paths."""
+    named = [module for name, module in sys.modules.items() if name.startswith(FROM_FILE)]
+    paths = [Path(module.__file__).resolve() for module in named if module.__file__]
+    return {str(path): path.read_bytes() for path in paths}
+
+
+def run_user_files(files: Mapping[str, bytes]) -> None:
+    """Run what `user_files` gave in another process: where it lies, or a copy where it does not."""
+    for name, content in files.items():
+        path = Path(name)
+        if not (path.is_file() and path.read_bytes() == content):
+            _copies.append(TemporaryDirectory(prefix="pushforward-"))
+            path = Path(_copies[-1].name) / path.name
+            path.write_bytes(content)
+        _from_file(path)
+
+
 def _source(cls: Any) -> bytes:
+    if (sent := _recalled.get(name_of(cls))) is not None:
+        return sent
     file: str | None = getattr(sys.modules.get(cls.__module__), "__file__", None)
     try:
         return Path(file).read_bytes() if file else inspect.getsource(cls).encode()

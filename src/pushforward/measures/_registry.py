@@ -223,6 +223,27 @@ def register(
     return function
 
 
+def registered() -> list[tuple[DataKind, UserMeasure, bool]]:
+    """Return the measures that users registered: their kind of data, and whether it is a default.
+
+    They are what another process needs to measure as this one does, see `adopt`.
+    """
+    return [
+        (kind, measure, name in DEFAULT[kind])
+        for kind in KINDS
+        for name, measure in MEASURES[kind].items()
+        if isinstance(measure, UserMeasure)
+    ]
+
+
+def adopt(measures: Iterable[tuple[DataKind, UserMeasure, bool]]) -> None:
+    """Add the measures that users registered in another process."""
+    for kind, measure, default in measures:
+        MEASURES[kind][measure.name] = measure
+        if default and measure.name not in DEFAULT[kind]:
+            DEFAULT[kind] += (measure.name,)
+
+
 def _aspect(aspect: Aspect) -> Aspect:
     if aspect not in get_args(Aspect):
         raise MeasureError(f"unknown aspect {aspect!r}; {nearest(str(aspect), get_args(Aspect))}")

@@ -6,10 +6,10 @@ so take `compare` and `Comparison` from here (as `pushforward` does) to have rep
 
 from __future__ import annotations
 
-from pushforward.comparison.compare import compare
+from pushforward.comparison.compare import compare, set_up
 from pushforward.comparison.result import Comparison
 from pushforward.report.page import write_report
 
 Comparison.renderer = write_report
 
-__all__ = ["Comparison", "compare", "write_report"]
+__all__ = ["Comparison", "compare", "set_up", "write_report"]

@@ -20,7 +20,7 @@ from pushforward.data import Dataset, Schema
 from pushforward.errors import RunError
 from pushforward.families.lookup import name_of, source_digest
 from pushforward.families.model import Model
-from pushforward.files import locked, read_json, read_text, write_json, write_whole
+from pushforward.files import discard_partial, locked, read_json, read_text, write_json, write_whole
 from pushforward.models import is_builtin
 
 Checkpoint = Literal["best", "final"]
@@ -98,6 +98,7 @@ class Folder:
             msg = f"{self.path} holds other files ({foreign[0]}, ...); name an empty folder"
             raise RunError(msg)
         with locked(self.path):
+            discard_partial(self.path)
             yield
 
     def open_or_create(self, config: Mapping[str, Any], schema: Schema) -> Json:

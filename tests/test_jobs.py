@@ -1,0 +1,352 @@
+"""Runs side by side on one machine: the same results, whatever dies in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from joblib import parallel_config
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.comparison.jobs import find_site, require_jobs
+from pushforward.comparison.jobs.parcel import open_folder, pack_folder
+from pushforward.comparison.result import Comparison
+from pushforward.errors import LostError
+from pushforward.measures import Measurement
+from pushforward.models import all_models
+from pushforward.models.gan import GAN
+from pushforward.testing import example_data
+from side_by_side import MODELS, QUICK, assert_same, config_of, worker_of
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    out = tmp_path_factory.mktemp("one")
+    return pf.compare("ring", MODELS, seeds=2, out=out, **QUICK)
+
+
+def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
+    one_by_one: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the files, `assert_same` compares the names: the data were in a temporary folder."""
+    temporary, out = tmp_path / "temporary", tmp_path / "out"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    seen: set[str] = set()
+    finished: list[tuple[str, int, int]] = []
+    trained: set[str] = set()
+
+    def progress(stage: str, record: Mapping[str, Any]) -> None:
+        if "finished" in record:
+            finished.append((stage, record["finished"], record["of"]))
+            seen.update(path.suffix for path in temporary.rglob("*"))
+        elif record:
+            trained.add(stage)
+
+    before = torch.get_num_threads()
+    side_by_side = pf.compare(
+        "ring", MODELS, seeds=2, out=out, n_jobs=2, progress=progress, **QUICK
+    )
+    assert ".npy" in seen
+    assert not list(temporary.iterdir())
+    assert_same(one_by_one, side_by_side)
+    names = {f"{model}, seed {seed}" for model in MODELS for seed in (0, 1)}
+    assert {name for name, _, _ in finished} == names
+    assert [numbers for _, *numbers in finished] == [[i, 4] for i in (1, 2, 3, 4)]
+    assert trained <= names
+    assert torch.get_num_threads() == before
+    assert {config_of(p)["threads"] for p in out.glob("runs/*/config.json")} == {before}
+
+
+@pytest.mark.parametrize("kind", ["table", "image", "array"])
+def test_every_model_on_every_kind_of_data(kind: Any, tmp_path: Path) -> None:
+    small: dict[str, Any] = {"latent": 4, "width": 8, "batch_size": 32}
+    result = pf.compare(
+        example_data(kind, "label"),
+        [*all_models()],
+        seeds=1,
+        out=tmp_path,
+        n_jobs=2,
+        budget="2 steps",
+        measures=["energy"],
+        **small,
+    )
+    assert {name: len(own["best"]) for name, own in result.cards.items()} == dict.fromkeys(
+        all_models(), 1
+    )
+    assert all(np.isfinite(own["best"][0]["energy"].value) for own in result.cards.values())
+
+
+# What the user brings along.
+
+OWN = """
+from typing import Any, ClassVar
+import pushforward as pf
+from pushforward.models.gan import GAN
+
+class Mine(GAN):
+    name: ClassVar[str] = "mine"
+
+    def generate(self, z: Any, c: Any = None) -> Any:
+        return super().generate(z, c) + 1
+
+@pf.measures.register(default=True)
+def own_mean(x: Any, y: Any, *, seed: int = 0) -> pf.measures.Measurement:
+    return pf.measures.Measurement("own_mean", float((x.mean() - y.mean()).abs()), null=0)
+"""
+
+
+class Shifted(GAN):
+    """A class of this module, which workers import."""
+
+    name: ClassVar[str] = "shifted"
+
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return super().generate(z, c) - 1
+
+
+def spread(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
+    return Measurement("spread", float((x.std() - y.std()).abs()), null=0)
+
+
+def test_a_users_own_models_measures_and_features_go_along(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    found = []
+    scale = 3.0
+    chosen: dict[str, Any] = {
+        "measures": ["own_mean", spread],
+        "features": lambda x: scale * x.flatten(1),
+    }
+    for n_jobs in (1, 2):
+        models: list[str | type] = [f"{tmp_path}/mine.py:Mine", Shifted]
+        out = tmp_path / str(n_jobs)
+        found.append(pf.compare("ring", models, seeds=1, out=out, n_jobs=n_jobs, **QUICK | chosen))
+    assert_same(*found)
+    assert list(found[1].cards["mine"]["best"][0]) == ["own_mean", "spread"]
+
+
+SCRIPT = """
+import sys
+from typing import Any, ClassVar
+import pushforward as pf
+from pushforward.models.gan import GAN
+
+class Mine(GAN):
+    name: ClassVar[str] = "mine"
+
+quick = {"budget": 20, "latent": 2, "width": 16, "measures": ["energy"]}
+for n_jobs in (2, 1):  # no guard: workers do not run the script
+    result = pf.compare("ring", [Mine, "gan"], seeds=1, out=sys.argv[1], n_jobs=n_jobs, **quick)
+print(*result.cards)
+"""
+
+
+def test_a_script_needs_no_guard_and_its_classes_are_known_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["mine", "gan"]
+
+
+def test_large_tensors_are_mapped_and_shared(tmp_path: Path) -> None:
+    data = pf.read(np.random.default_rng(0).normal(size=(20_000, 4)))
+    pack_folder(tmp_path, data, [])
+    back = open_folder(tmp_path)
+    assert back.digest == data.digest
+    torch.testing.assert_close(back.rows, data.rows, rtol=0, atol=0)
+    assert (tmp_path / "parcel").stat().st_size < data.rows.nbytes / 2
+    back.rows[0] = 0  # a copy of its own, for who writes
+    assert np.load(tmp_path / "0.npy")[0].any()
+
+
+# Workers that die.
+
+
+def test_a_killed_worker_costs_nothing_but_time(
+    one_by_one: Comparison, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed: list[int] = []
+
+    def kill_once(stage: str, record: Mapping[str, Any]) -> None:
+        if record and not killed and stage == "gan, seed 0":
+            killed.append(worker_of(tmp_path, "gan-0"))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with caplog.at_level(logging.WARNING, "pushforward"):
+        found = pf.compare(
+            "ring", MODELS, seeds=2, out=tmp_path, n_jobs=2, progress=kill_once, **QUICK
+        )
+    assert killed
+    assert killed[0] != os.getpid()
+    (line,) = (r.getMessage() for r in caplog.records if "died" in r.getMessage())
+    assert "SIGKILL" in line
+    assert_same(one_by_one, found)
+
+
+DEADLY = """
+import os
+import signal
+from pathlib import Path
+from typing import Any, ClassVar
+from pushforward.models.gan import GAN
+
+class Deadly(GAN):
+    name: ClassVar[str] = "deadly"
+
+    def settle(self, batches: Any) -> None:
+        if not Path(__file__).with_name("mended").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().settle(batches)
+"""
+
+
+def test_a_run_whose_workers_always_die_is_missing_and_the_same_command_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    models = ["vae", f"{tmp_path}/deadly.py:Deadly"]
+
+    def again(n_jobs: int) -> Comparison:
+        return pf.compare("ring", models, seeds=2, out=tmp_path / "out", n_jobs=n_jobs, **QUICK)
+
+    with pytest.raises(LostError, match=r"2 runs are missing, deadly, seed \d: .* 3 times") as lost:
+        again(2)
+    assert lost.value.status == 1
+    finished = {p.parent.name for p in (tmp_path / "out").glob("runs/*/scorecard.json")}
+    assert finished == {"vae-0", "vae-1"}
+    (tmp_path / "mended").touch()
+    assert again(1).models == ["vae", "deadly"]
+
+
+def test_an_error_in_a_run_is_raised_as_it_is(one_by_one: Comparison, tmp_path: Path) -> None:
+    shutil.copytree(one_by_one.folder, tmp_path / "out")
+    for scorecard in tmp_path.glob("out/runs/*/scorecard.json"):
+        scorecard.unlink()
+    other = QUICK | {"budget": 61}
+    with pytest.raises(pf.RunError, match="another run: budget is 60 there and 61 here"):
+        pf.compare("ring", MODELS, seeds=2, out=tmp_path / "out", n_jobs=2, **other)
+
+
+# The whole comparison ends.
+
+COMMAND = [
+    *(sys.executable, "-m", "pushforward", "compare", "ring", "--models", "vae,gan"),
+    *("--seeds", "2", "--latent", "4", "--width", "32", "--measures", "energy", "--jobs", "2"),
+]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command that will not end by itself soon, and the workers that train in it."""
+    command = [*COMMAND, "--budget", "200000", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE, env=environment) as process:
+        try:
+            wait_until(lambda: len(list(tmp_path.glob("out/runs/*/history.jsonl"))) == 2)
+            names = [p.parent.name for p in tmp_path.glob("out/runs/*/history.jsonl")]
+            yield process, [worker_of(tmp_path / "out", name) for name in names]
+        finally:
+            process.kill()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for is a zombie."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_c_ends_all_workers_at_once(
+    running: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
+) -> None:
+    process, workers = running
+    assert not any(map(gone, workers))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("error: interrupted; the same command continues")
+    assert "Traceback" not in errors
+    assert all(map(gone, workers))
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_end_with_a_driver_that_is_killed(
+    running: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
+) -> None:
+    process, workers = running
+    process.kill()
+    process.communicate()
+    wait_until(lambda: all(map(gone, workers)))
+    wait_until(lambda: not list((tmp_path / "temporary").iterdir()))
+
+
+# How many, and where.
+
+
+@pytest.mark.parametrize("n_jobs", [0, 0.5, "2", [1]])
+def test_what_is_no_number_of_jobs_is_refused(n_jobs: Any, tmp_path: Path) -> None:
+    with pytest.raises(pf.ModelError, match="n_jobs"):
+        require_jobs(n_jobs)
+    with pytest.raises(pf.ModelError, match="n_jobs"):
+        pf.compare("ring", ["vae"], n_jobs=n_jobs, out=tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "fits", "expected"),
+    [
+        (None, 9, ("here", 1, 6)),
+        (1, 9, ("here", 1, 6)),
+        (2, 9, ("processes", 2, 4)),
+        (-1, 9, ("processes", 8, 1)),
+        (-2, 9, ("processes", 7, 1)),
+        (-1, 2, ("processes", 2, 4)),
+        (-1, 1, ("here", 1, 6)),
+        (20, 90, ("processes", 20, 1)),
+        (-20, 9, ("here", 1, 6)),
+    ],
+)
+def test_cores_are_shared_out(
+    n_jobs: int | None, fits: int, expected: tuple[str, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 8 cores, of which the user lets one run have 6."""
+    monkeypatch.setattr("pushforward.comparison.jobs.site.cpu_count", lambda: 8)
+    monkeypatch.setattr("pushforward.comparison.jobs.site.training_threads", lambda: 6)
+    site = find_site(n_jobs, fits)
+    assert (site.place, site.jobs, site.threads) == expected
+
+
+def test_joblibs_own_context_is_heeded() -> None:
+    with parallel_config(n_jobs=3):
+        assert find_site(None, 9).jobs == 3
+        assert find_site(2, 9).jobs == 2
+    with parallel_config(backend="threading", n_jobs=2):
+        assert find_site(None, 9).place == "processes"
+    with parallel_config(backend="sequential"):
+        assert find_site(4, 9).place == "here"
