@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 from torch.func import grad
 
@@ -11,6 +12,7 @@ from pushforward.families.codes import squared_distance
 from pushforward.families.model import Model
 from pushforward.families.options import at_least, between, log_range
 from pushforward.families.panels import Panel
+from pushforward.families.priors import WithPrior
 from pushforward.nn.augment import augmentation
 from pushforward.nn.roles import Critic, together
 from pushforward.space import Space, total_variance
@@ -112,3 +114,39 @@ class WithPenalty(WithCritic):
         """Return D(x), and what the critic pays for its slope there, each (n // pack,)."""
         values, steepness = self.judge(x, c)
         return values, self.penalty_every * self.gamma / 2 * steepness
+
+
+class WithJointCritic(WithPrior):
+    """A model with a critic D(x, z) of rows and their codes together.
+
+    The critic reads a code where other critics read a condition: a linear map of it is added to the
+    first hidden layer.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        gamma: Annotated[
+            float, "Weight of the gradient penalty, per unit of data variance.", at_least(0)
+        ] = 0.2,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.gamma = gamma * total_variance(space)
+        self.critic = Critic(space, self.prior.latent + classes, self.networks, pack=1)
+
+    def judge(self, x: Tensor, z: Tensor, c: Tensor | None) -> Tensor:
+        """Return D(x, z), (n,)."""
+        return torch.as_tensor(self.critic(x, z if c is None else torch.cat([z, c], 1)))
+
+    def penalised(self, x: Tensor, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D(x, z), and gamma/2 |grad_x D(x, z)|^2, each (n,)."""
+
+        def total(rows: Tensor) -> tuple[Tensor, Tensor]:
+            values = self.judge(rows, z, c)
+            return values.sum(), values
+
+        slope, values = grad(total, has_aux=True)(x)
+        return values, self.gamma / 2 * slope.flatten(1).square().sum(1)

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithPenalty
-from pushforward.families.generators import WithGenerator
-from pushforward.families.model import Terms, turn
+from pushforward.families.contests import Contest
+from pushforward.space import Space
 
 
-class GAN(WithPenalty, WithGenerator):
+class GAN(Contest):
     """The non-saturating game (Goodfellow et al. 2014), with R1 when gamma > 0 (Mescheder 2018).
 
     Critic: E[softplus(-D(x))] + E[softplus(D(g(z)))] + gamma/2 E|grad_x D(x)|^2, whose optimum is
-    D = log p_data / p_model; generator: E[softplus(-D(g(z)))].
+    D = log p_data / p_model; generator: E[softplus(-D(g(z)))], or -E[softplus(D(g(z)))], the
+    minimax game's, whose gradient vanishes where the critic is sure.
     """
 
     name: ClassVar[str] = "gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Goodfellow et al. 2014; Mescheder et al. 2018"
 
-    @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
-    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Tell real from generated rows, by gentle slopes."""
-        if self.gamma == 0:
-            return self.compare(x, c)
-        fake = self.imagine(len(x), c).detach()
-        against = softplus(self.critic(fake, c))
-        real, r1 = self.penalised(x, c)
-        return {"real": softplus(-real), "fake": against, "r1": r1}
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        minimax: Annotated[bool, "The generator lowers what the critic raises."] = False,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.minimax = minimax
 
-    def compare(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Tell real from generated rows."""
-        fake = self.imagine(len(x), c).detach()
-        return {"real": softplus(-self.critic(x, c)), "fake": softplus(self.critic(fake, c))}
-
-    @turn("generator", data=False, betas=(0.0, 0.99))
-    def close_in(self, n: int, c: Tensor | None) -> Terms:
-        """Make generated rows look real."""
-        return {"fool": softplus(-self.critic(self.imagine(n, c), c))}
+    def fool(self, d: Tensor) -> Tensor:
+        """Return -log sigmoid(d), or log(1 - sigmoid(d))."""
+        return -self.fake(d) if self.minimax else super().fool(d)

@@ -1,0 +1,49 @@
+"""The contest of one critic with one generator, whatever the critic's values cost each of them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from pushforward.families.critics import WithPenalty
+from pushforward.families.generators import WithGenerator
+from pushforward.families.model import Terms, turn
+
+
+class Contest(WithPenalty, WithGenerator):
+    """A GAN whose losses are means over rows: what a value d = D(x) costs is the variant's to say.
+
+    Critic: E real(D(x)) + E fake(D(g(z))) + gamma/2 E|grad_x D(x)|^2 (R1, where gamma > 0);
+    generator: E fool(D(g(z))). The non-saturating game's, unless a variant says otherwise.
+    """
+
+    def real(self, d: Tensor) -> Tensor:
+        """Return what values d (n,) on real rows cost the critic: -log sigmoid(d)."""
+        return softplus(-d)
+
+    def fake(self, d: Tensor) -> Tensor:
+        """Return what values d (n,) on generated rows cost the critic: -log(1 - sigmoid(d))."""
+        return softplus(d)
+
+    def fool(self, d: Tensor) -> Tensor:
+        """Return what values d (n,) on generated rows cost the generator: -log sigmoid(d)."""
+        return softplus(-d)
+
+    @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
+    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Tell real from generated rows, by gentle slopes."""
+        if self.gamma == 0:
+            return self.compare(x, c)
+        fake = self.fake(self.critic(self.imagine(len(x), c).detach(), c))
+        d, r1 = self.penalised(x, c)
+        return {"real": self.real(d), "fake": fake, "r1": r1}
+
+    def compare(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Tell real from generated rows."""
+        fake = self.fake(self.critic(self.imagine(len(x), c).detach(), c))
+        return {"real": self.real(self.critic(x, c)), "fake": fake}
+
+    @turn("generator", data=False, betas=(0.0, 0.99))
+    def close_in(self, n: int, c: Tensor | None) -> Terms:
+        """Make generated rows look real."""
+        return {"fool": self.fool(self.critic(self.imagine(n, c), c))}
