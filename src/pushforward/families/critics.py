@@ -129,7 +129,10 @@ class WithJointCritic(WithPrior):
         classes: int = 0,
         *,
         gamma: Annotated[
-            float, "Weight of the gradient penalty, per unit of data variance.", at_least(0)
+            float,
+            "Weight of the gradient penalty, per unit of data variance.",
+            at_least(0),
+            log_range(0.02, 2),
         ] = 0.2,
         **shared: Any,
     ) -> None:

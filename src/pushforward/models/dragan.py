@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from pushforward.families.critics import WithCritic
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
@@ -31,7 +31,9 @@ class DRAGAN(WithCritic, WithGenerator):
         space: Space,
         classes: int = 0,
         *,
-        penalty: Annotated[float, "Weight of the gradient penalty.", at_least(0)] = 10.0,
+        penalty: Annotated[
+            float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
+        ] = 10.0,
         reach: Annotated[float, "Deviation of the noise, in the data's.", at_least(0)] = 0.5,
         **shared: Any,
     ) -> None:

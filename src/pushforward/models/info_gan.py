@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import ModelError
 from pushforward.families.codes import Code
 from pushforward.families.contests import Contest
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import at_least
+from pushforward.families.options import at_least, log_range
+from pushforward.nn.roles import together
 from pushforward.space import Space
 
 
@@ -33,24 +33,24 @@ class InfoGAN(Contest):
         classes: int = 0,
         *,
         factors: Annotated[int, "Dimensions of the code that can be read.", at_least(1)] = 2,
-        information: Annotated[float, "Weight of the bound.", at_least(0)] = 0.1,
+        information: Annotated[
+            float, "Weight of the bound.", at_least(0), log_range(0.01, 1)
+        ] = 0.1,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        if self.critic.pack > 1:
-            raise ModelError("info-gan reads the factors of single rows: leave pack at 1")
         self.factors, self.information = min(factors, self.prior.latent), information
-        self.reader = nn.Linear(self.networks.width, 2 * self.factors)
+        self.reader = nn.Linear(self.networks.width, 2 * self.factors * self.critic.pack)
 
     @turn("generator", "reader", data=False, betas=(0.0, 0.99))
     def close_in(self, n: int, c: Tensor | None) -> Terms:
         """Make generated rows look real, and their factors readable."""
         z = self.prior.sample(n, c)
         x = self.generate(z, c)
-        unread = -self.read(x, c).log_prob(z[:, : self.factors])
+        unread = -self.read(x, c).log_prob(together(z[:, : self.factors], self.critic.pack))
         return {"fool": self.fool(self.critic(x, c)), "unread": self.information * unread}
 
     def read(self, x: Tensor, c: Tensor | None) -> Code:
-        """Return q(e | x), each (n, factors)."""
+        """Return q(e | x) of the factors of each pack of rows, (n // pack, pack * factors)."""
         mean, log_var = self.reader(self.critic.features(x, c)).float().chunk(2, 1)
         return Code(mean, torch.tanh(log_var / 4) * 4)

@@ -9,7 +9,7 @@ from torch import Tensor
 from pushforward.families.critics import WithCritic
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import above, at_least
+from pushforward.families.options import above, at_least, log_range
 from pushforward.space import Space
 
 
@@ -31,7 +31,9 @@ class WGAN(WithCritic, WithGenerator):
         space: Space,
         classes: int = 0,
         *,
-        clip: Annotated[float, "The largest weight of the critic.", above(0)] = 0.1,
+        clip: Annotated[
+            float, "The largest weight of the critic.", above(0), log_range(0.01, 1)
+        ] = 0.1,
         n_critic: Annotated[int, "Moves of the critic for one of the generator.", at_least(1)] = 5,
         **shared: Any,
     ) -> None:
