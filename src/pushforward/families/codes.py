@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +29,33 @@ class Code:
     log_var: Tensor
     carry: Callable[[Tensor], Tensor] = _identity
 
+    @property
+    def sigma(self) -> Tensor:
+        """The standard deviations (n, latent)."""
+        return (0.5 * self.log_var).exp()
+
+    def draw(self) -> Tensor:
+        """Return the reparametrised draw in normal coordinates: mean + sigma eps, eps ~ N(0, I)."""
+        return self.mean + self.sigma * torch.randn_like(self.mean)
+
     def rsample(self) -> Tensor:
-        """Return the reparametrised draw: mean + sigma * eps, eps ~ N(0, I), carried."""
-        return self.carry(self.mean + (0.5 * self.log_var).exp() * torch.randn_like(self.mean))
+        """Return the reparametrised draw, carried."""
+        return self.carry(self.draw())
+
+    def take(self, index: Tensor) -> Code:
+        """Return the codes of these rows."""
+        return Code(self.mean[index], self.log_var[index], self.carry)
 
     def log_prob(self, e: Tensor) -> Tensor:
         """Return log q(e), (n,), in nats."""
         squares = (e - self.mean).square() * (-self.log_var).exp()
         return -0.5 * (squares + self.log_var + math.log(2 * math.pi)).sum(-1)
+
+
+def joined(parts: Sequence[Code]) -> Code:
+    """Return the codes of all rows."""
+    mean, log_var = (torch.cat([getattr(q, a) for q in parts]) for a in ("mean", "log_var"))
+    return Code(mean, log_var, parts[0].carry)
 
 
 def kl(q: Code, prior: ContinuousPrior, z: Tensor, c: Tensor | None = None) -> Tensor:
