@@ -42,6 +42,14 @@ class Code:
         """Return the reparametrised draw, carried."""
         return self.carry(self.draw())
 
+    def repeated(self, k: int) -> Code:
+        """Return each row's code k times, one after another."""
+        return self.take(torch.arange(len(self.mean)).repeat_interleave(k))
+
+    def detach(self) -> Code:
+        """Return the codes without gradient."""
+        return Code(self.mean.detach(), self.log_var.detach(), self.carry)
+
     def take(self, index: Tensor) -> Code:
         """Return the codes of these rows."""
         return Code(self.mean[index], self.log_var[index], self.carry)
@@ -102,6 +110,19 @@ def scaled(vectors: Tensor) -> Tensor:
 def quantise(z_e: Tensor, e: Tensor) -> Tensor:
     """Return z_q: e forward, the gradient straight to z_e (van den Oord et al. 2017)."""
     return straight_through(e, z_e)
+
+
+def beside_class(real: Tensor, fake: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return two batches of rows or codes (n, ...) as vectors, their class c at the end of each.
+
+    So a measure of two samples also sees whether a row belongs to its class. The class is a one-hot
+    vector, as long as the typical distance of the real rows by sqrt(2).
+    """
+    both = real.flatten(1), fake.flatten(1)
+    if c is None:
+        return both
+    spread = both[0].detach().var(0).sum().sqrt()
+    return torch.cat([both[0], spread * c], 1), torch.cat([both[1], spread * c], 1)
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
