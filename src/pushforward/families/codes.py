@@ -56,8 +56,12 @@ class Code:
 
     def log_prob(self, e: Tensor) -> Tensor:
         """Return log q(e), (n,), in nats."""
+        return self.log_prob_by_dimension(e).sum(-1)
+
+    def log_prob_by_dimension(self, e: Tensor) -> Tensor:
+        """Return log q(e_d), (n, latent); of e (n, 1, latent) under every code, (n, n, latent)."""
         squares = (e - self.mean).square() * (-self.log_var).exp()
-        return -0.5 * (squares + self.log_var + math.log(2 * math.pi)).sum(-1)
+        return -0.5 * (squares + self.log_var + math.log(2 * math.pi))
 
 
 def joined(parts: Sequence[Code]) -> Code:
