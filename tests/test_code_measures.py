@@ -1,0 +1,71 @@
+"""Autoencoders with a measure of their codes: what each player receives, written by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.nn.functional import logsigmoid
+
+import pushforward as pf
+from pushforward.families.decoders import WithDecoder
+from pushforward.models import all_models
+from test_games import SPACES, N, assert_same, gradients, jittered, received, rows
+
+LATENT = 4
+
+
+def made(name: str, kind: str, **options: Any) -> tuple[Any, Tensor]:
+    """A model whose weights all matter, and rows."""
+    torch.manual_seed(0)
+    options = {"latent": LATENT, "width": 16} | options
+    model = jittered(all_models()[name](SPACES[kind], **options))
+    return model, rows(SPACES[kind])
+
+
+def encoded(model: Any, x: Tensor) -> tuple[Normal, Tensor]:
+    """q(z|x) and a draw, from the noise that the model draws first."""
+    mu, log_var = model.encoder(x)
+    q = Normal(mu, (0.5 * log_var).exp())
+    return q, mu + (0.5 * log_var).exp() * torch.randn(N, LATENT)
+
+
+def rate(q: Normal) -> Tensor:
+    return kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+
+
+def assert_turn(model: Any, turn: str, x: Tensor, loss: Tensor) -> None:
+    """Every player that moves in a turn receives the gradient of this loss."""
+    assert isinstance(model, WithDecoder)
+    ours = received(model, turn, x)
+    scale = max(1.0, abs(loss.item()))
+    for player, mine in ours.items():
+        if mine:
+            assert_same(mine, gradients(loss, model, player), atol=2e-6 * scale)
+
+
+def kernel_mmd(x: Tensor, y: Tensor) -> Tensor:
+    """The unbiased squared MMD by a double sum, with five bandwidths around the median."""
+    pooled = torch.cat([x, y])
+    distances = (pooled[:, None] - pooled[None]).square().sum(-1)
+    upper = distances.detach()[tuple(torch.triu_indices(len(pooled), len(pooled), 1))].sqrt()
+    widths = [upper.median() * s for s in (0.25, 0.5, 1, 2, 4)]
+    k = torch.stack([(-distances / (2 * w**2)).exp() for w in widths]).mean(0)
+    n = len(x)
+    off = k - torch.diag(k.diagonal())
+    within = (off[:n, :n].sum() + off[n:, n:].sum()) / (n * (n - 1))
+    return within - 2 * k[:n, n:].mean()
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_wae_mmd_gives_the_papers_gradient(kind: str) -> None:
+    model, x = made("wae-mmd", kind, weight=30.0)
+    torch.manual_seed(1)
+    _, z = encoded(model, x)
+    prior = torch.randn(N, LATENT)
+    distortion = -model.decoder(z).log_prob(x).mean()
+    assert_turn(model, "reconstruct_and_match", x, distortion + 30.0 * kernel_mmd(prior, z))
