@@ -69,3 +69,21 @@ def test_wae_mmd_gives_the_papers_gradient(kind: str) -> None:
     prior = torch.randn(N, LATENT)
     distortion = -model.decoder(z).log_prob(x).mean()
     assert_turn(model, "reconstruct_and_match", x, distortion + 30.0 * kernel_mmd(prior, z))
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_info_vae_gives_the_papers_gradient(kind: str) -> None:
+    model, x = made("info-vae", kind, alpha=0.3, lam=20.0)
+    torch.manual_seed(1)
+    q, z = encoded(model, x)
+    prior = torch.randn(N, LATENT)
+    loss = -model.decoder(z).log_prob(x).mean() + 0.7 * rate(q).mean()
+    assert_turn(model, "objective", x, loss + 19.3 * kernel_mmd(prior, z))
+
+
+def test_info_vae_without_information_and_with_lam_1_is_the_vae() -> None:
+    model, x = made("info-vae", "vector", alpha=0.0, lam=1.0)
+    torch.manual_seed(1)
+    q, z = encoded(model, x)
+    loss = -model.decoder(z).log_prob(x).mean() + rate(q).mean()
+    assert_turn(model, "objective", x, loss)
