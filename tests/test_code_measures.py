@@ -124,3 +124,20 @@ def test_the_three_parts_of_the_rate_sum_to_the_kl() -> None:
     sums = torch.stack([d["information"] + d["correlation"] + d["dimensions"] for d in draws])
     error = 4 * sums.std(0) / math.sqrt(len(sums))  # four standard errors, for each of six rows
     assert bool(((sums.mean(0) - rate(q)).abs() < error).all())
+
+
+@pytest.mark.parametrize("with_noise", [False, True])
+@pytest.mark.parametrize("kind", SPACES)
+def test_dip_vae_gives_the_papers_gradient(kind: str, with_noise: bool) -> None:
+    model, x = made("dip-vae", kind, between=3.0, within=2.0, with_noise=with_noise)
+    torch.manual_seed(1)
+    q, z = encoded(model, x)
+    apart = q.mean - q.mean.mean(0)
+    c = sum(torch.outer(a, a) for a in apart) / N
+    c = c + torch.diag(q.variance.mean(0)) if with_noise else c
+    penalty = torch.as_tensor(0.0)
+    for i in range(LATENT):
+        for j in range(LATENT):
+            penalty = penalty + (2.0 * (c[i, i] - 1) ** 2 if i == j else 3.0 * c[i, j] ** 2)
+    loss = -model.decoder(z).log_prob(x).mean() + rate(q).mean() + penalty
+    assert_turn(model, "elbo", x, loss)
