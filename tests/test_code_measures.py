@@ -175,3 +175,18 @@ def test_the_critic_of_factor_vae_finds_the_total_correlation() -> None:
     z = MultivariateNormal(torch.zeros(2), c).sample((20_000,))
     exact = -0.5 * math.log(1 - 0.8**2)  # 0.51
     assert model.critic(z).mean().item() == pytest.approx(exact, abs=0.12)
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_aae_gives_each_player_the_papers_gradient(kind: str) -> None:
+    model, x = made("aae", kind)
+    torch.manual_seed(1)
+    _, z = encoded(model, x)
+    assert_turn(model, "reconstruct_rows", x, -model.decoder(z).log_prob(x).mean())
+    torch.manual_seed(1)
+    z, prior = encoded(model, x)[1].detach(), torch.randn(N, LATENT)
+    loss = -logsigmoid(model.critic(prior)) - logsigmoid(-model.critic(z))
+    assert_turn(model, "measure", x, loss.mean())
+    torch.manual_seed(1)
+    _, z = encoded(model, x)
+    assert_turn(model, "match", x, -logsigmoid(model.critic(z)).mean())
