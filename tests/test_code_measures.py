@@ -190,3 +190,16 @@ def test_aae_gives_each_player_the_papers_gradient(kind: str) -> None:
     torch.manual_seed(1)
     _, z = encoded(model, x)
     assert_turn(model, "match", x, -logsigmoid(model.critic(z)).mean())
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_wae_gan_gives_each_player_the_papers_gradient(kind: str) -> None:
+    model, x = made("wae-gan", kind, weight=7.0)
+    torch.manual_seed(1)
+    z, prior = encoded(model, x)[1].detach(), torch.randn(N, LATENT)
+    loss = -7.0 * (logsigmoid(model.critic(prior)) + logsigmoid(-model.critic(z)))
+    assert_turn(model, "measure", x, loss.mean())
+    torch.manual_seed(1)
+    _, z = encoded(model, x)
+    loss = -model.decoder(z).log_prob(x) - 7.0 * logsigmoid(model.critic(z))
+    assert_turn(model, "reconstruct_and_match", x, loss.mean())
