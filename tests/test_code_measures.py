@@ -203,3 +203,37 @@ def test_wae_gan_gives_each_player_the_papers_gradient(kind: str) -> None:
     _, z = encoded(model, x)
     loss = -model.decoder(z).log_prob(x) - 7.0 * logsigmoid(model.critic(z))
     assert_turn(model, "reconstruct_and_match", x, loss.mean())
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_rae_gives_the_papers_gradient(kind: str) -> None:
+    model, x = made("rae", kind, beta=0.3, decay=0.02)
+    z = model.encoder(x)
+    weights = sum(p.square().sum() for p in model.decoder.trunk.parameters())
+    torch.manual_seed(1)
+    torch.randn(N, LATENT), torch.randn_like(x)  # the noise of a code of no variance, and v
+    loss = -model.decoder(z).log_prob(x).mean() + 0.15 * z.square().sum(1).mean() + 0.02 * weights
+    assert_turn(model, "objective", x, loss)
+
+
+def test_the_slope_of_rae_is_the_norm_of_the_jacobian_in_expectation() -> None:
+    model, x = made("rae", "vector", slope=1.0)
+    z = model.encoder(x).detach()
+    jacobians = [
+        torch.autograd.functional.jacobian(lambda a: model.mean(a[None])[0], row) for row in z
+    ]
+    exact = torch.stack([j.square().sum() for j in jacobians])
+    with torch.no_grad():
+        draws = model.objective(x.repeat(4000, 1), None)["slope"].reshape(4000, N)
+    error = 4 * draws.std(0) / math.sqrt(len(draws))  # four standard errors, for each of six rows
+    assert bool(((draws.mean(0) - exact).abs() < error).all())
+    slope = model.objective(x, None)["slope"].mean()
+    assert any(bool(g.any()) for g in gradients(slope, model, "decoder") if g is not None)
+
+
+def test_rae_draws_new_codes_from_what_is_fitted_to_those_of_rows() -> None:
+    fitted = pf.fit("ring", "rae", budget="20 steps", width=16, latent=2, seed=0)
+    assert fitted.model.source is not fitted.model.prior
+    x = torch.randn(5, 2)
+    q = fitted.model.encode(x)
+    assert torch.equal(q.rsample(), q.mean)
