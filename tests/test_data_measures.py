@@ -1,0 +1,70 @@
+"""Generators with a measure of samples by hand: the gradient that each receives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import geomloss
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import pushforward as pf
+from pushforward.models import all_models
+from test_games import SPACES, N, assert_same, gradients, jittered, received, rows
+
+LATENT = 4
+
+
+def made(name: str, kind: str, **options: Any) -> tuple[Any, Tensor]:
+    """A generator whose weights all matter, and rows."""
+    torch.manual_seed(0)
+    options = {"latent": LATENT, "width": 16} | options
+    return jittered(all_models()[name](SPACES[kind], **options)), rows(SPACES[kind])
+
+
+def generated(model: Any) -> Tensor:
+    """Rows from the noise that the turn draws, flattened."""
+    return torch.as_tensor(model.generator(torch.randn(N, LATENT))).flatten(1)
+
+
+def assert_turn(model: Any, turn: str, x: Tensor, loss: Tensor) -> None:
+    ours = received(model, turn, x)["generator"]
+    assert_same(ours, gradients(loss, model, "generator"), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_gmmn_lowers_the_mmd_that_measures(kind: str) -> None:
+    model, x = made("gmmn", kind)
+    torch.manual_seed(1)
+    fake = generated(model)
+    torch.manual_seed(1)
+    found = model.close_in(x, None)["mmd"]
+    measured = pf.measures.mmd(x.flatten(1), fake.detach(), permutations=0)
+    torch.testing.assert_close(found, torch.full((N,), measured.value), rtol=1e-4, atol=1e-5)
+    k = torch.tensor(0.0)
+    both = torch.cat([x.flatten(1), fake])
+    sign = torch.cat([torch.ones(N), -torch.ones(N)])
+    for i in range(2 * N):
+        for j in range(2 * N):
+            if i != j:
+                weight = 1 / (N * (N - 1)) if sign[i] == sign[j] else -1 / N**2
+                squared = (both[i] - both[j]).square().sum()
+                k = k + weight * sum(
+                    (-squared / (2 * w**2)).exp() for w in measured.extra["bandwidths"]
+                )
+    assert_turn(model, "close_in", x, k / 5)
+
+
+def test_a_measure_of_samples_sees_whether_a_row_is_of_its_class() -> None:
+    """Swapping the classes of two clouds changes nothing but the classes."""
+    model, _ = made("gmmn", "vector")
+    model = all_models()["gmmn"](SPACES["vector"], 2, latent=LATENT, width=16)
+    c = torch.nn.functional.one_hot(torch.arange(40) % 2, 2).float()
+    x = torch.randn(40, 3) + 4 * c[:, :1]
+    torch.manual_seed(1)
+    right = model.close_in(x, c)["mmd"].mean()
+    torch.manual_seed(1)
+    assert abs(right - model.close_in(x.roll(1, 0), c)["mmd"].mean()) > 1e-4
