@@ -68,3 +68,29 @@ def test_a_measure_of_samples_sees_whether_a_row_is_of_its_class() -> None:
     right = model.close_in(x, c)["mmd"].mean()
     torch.manual_seed(1)
     assert abs(right - model.close_in(x.roll(1, 0), c)["mmd"].mean()) > 1e-4
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_the_sliced_wasserstein_generator_lowers_the_mean_over_lines(kind: str) -> None:
+    model, x = made("sliced-wasserstein", kind, lines=5)
+    torch.manual_seed(1)
+    fake, real = generated(model), x.flatten(1)
+    d = real.shape[1]
+    lines = normalize(torch.randn(5, d), dim=1)
+    loss = torch.tensor(0.0)
+    for v in lines:
+        order = (fake @ v).argsort()
+        loss = loss + d / 5 * ((fake @ v)[order] - (real @ v).sort().values).square().mean()
+    assert_turn(model, "close_in", x, loss)
+
+
+def test_a_shift_of_all_rows_costs_its_square_in_all_dimensions() -> None:
+    from pushforward.measures.samples import sliced_wasserstein_statistic
+
+    torch.manual_seed(0)
+    x, shift = torch.randn(50, 20), torch.randn(20)
+    lines = normalize(torch.randn(4000, 20), dim=1)
+    found = 20 * sliced_wasserstein_statistic(x + shift, x, lines)
+    # <v, s>^2 has mean |s|^2 / d and a standard deviation of sqrt(2) that, over 4,000 lines
+    exact = float(shift.square().sum())
+    assert float(found) == pytest.approx(exact, rel=4 * math.sqrt(2 / 4000))
