@@ -94,3 +94,23 @@ def test_a_shift_of_all_rows_costs_its_square_in_all_dimensions() -> None:
     # <v, s>^2 has mean |s|^2 / d and a standard deviation of sqrt(2) that, over 4,000 lines
     exact = float(shift.square().sum())
     assert float(found) == pytest.approx(exact, rel=4 * math.sqrt(2 / 4000))
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_the_sinkhorn_generator_has_the_gradient_of_geomloss(kind: str) -> None:
+    model, x = made("sinkhorn", kind, temperature_share=0.5)
+    torch.manual_seed(1)
+    fake, real = generated(model), x.flatten(1)
+    spread = 2 * float(((real - real.mean(0)) ** 2).sum()) / (N - 1)
+    blur = math.sqrt(0.5 * spread / 2)
+    measure = geomloss.SamplesLoss("sinkhorn", p=2, blur=blur, scaling=0.99, backend="tensorized")
+    loss = 2 * measure(fake, real)
+    ours = received(model, "close_in", x)["generator"]
+    theirs = gradients(loss, model, "generator")
+    norm = torch.cat([g.flatten() for g in theirs if g is not None]).norm()
+    apart = [
+        (a - b).flatten()
+        for a, b in zip(ours, theirs, strict=True)
+        if a is not None and b is not None
+    ]
+    assert float(torch.cat(apart).norm() / norm) < 0.01  # both solve it by iteration
