@@ -114,3 +114,24 @@ def test_the_sinkhorn_generator_has_the_gradient_of_geomloss(kind: str) -> None:
         if a is not None and b is not None
     ]
     assert float(torch.cat(apart).norm() / norm) < 0.01  # both solve it by iteration
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_drifting_moves_rows_along_the_field_of_the_paper(kind: str) -> None:
+    """The gradient is that of |g(z) - sg(g(z) + V)|^2 / 2, V by a double loop."""
+    model, x = made("drifting", kind)
+    torch.manual_seed(1)
+    fake, real = generated(model), x.flatten(1)
+    typical = math.sqrt(2 * float(real.var(0).sum()))
+    field = torch.zeros_like(fake)
+    for sigma in (typical * s for s in (1, 0.5, 0.25, 0.125)):
+        for i in range(N):
+            others = [j for j in range(N) if j != i]
+            for sign, rows_ in ((1, real), (-1, fake.detach()[others])):
+                k = (-(rows_ - fake[i].detach()).square().sum(1).double() / (2 * sigma**2)).softmax(
+                    0
+                )
+                field[i] += sign * (k[:, None] * (rows_ - fake[i].detach())).sum(0).float()
+    target = fake.detach() + field
+    loss = 0.5 * (fake - target).square().sum(1).mean() / typical**2
+    assert_turn(model, "drift", x, loss)
