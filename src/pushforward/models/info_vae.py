@@ -10,7 +10,7 @@ from pushforward.families.codes import beside_class, kl
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
-from pushforward.families.options import Limits
+from pushforward.families.options import at_most
 from pushforward.measures.samples import mmd_statistic
 from pushforward.space import Space
 
@@ -33,7 +33,7 @@ class InfoVAE(WithDecoder, WithEncoder):
         space: Space,
         classes: int = 0,
         *,
-        alpha: Annotated[float, "Weight of what codes tell.", Limits(high=1)] = 0.5,
+        alpha: Annotated[float, "Weight of what codes tell.", at_most(1)] = 0.5,
         lam: Annotated[float, "Weight of the aggregate's distance."] = 1000.0,
         **shared: Any,
     ) -> None:
