@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -92,6 +93,6 @@ def test_the_bound_grows_with_k() -> None:
         with torch.no_grad():
             torch.manual_seed(1)
             values.append(-model.bound(x, None)["bound"])
-    for less, more in zip(values, values[1:], strict=False):
+    for less, more in pairwise(values):
         gain = more - less
         assert float(gain.mean()) > 4 * float(gain.std()) / math.sqrt(len(x))
