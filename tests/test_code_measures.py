@@ -133,7 +133,7 @@ def test_dip_vae_gives_the_papers_gradient(kind: str, with_noise: bool) -> None:
     torch.manual_seed(1)
     q, z = encoded(model, x)
     apart = q.mean - q.mean.mean(0)
-    c = sum(torch.outer(a, a) for a in apart) / N
+    c = torch.stack([torch.outer(a, a) for a in apart]).mean(0)
     c = c + torch.diag(q.variance.mean(0)) if with_noise else c
     penalty = torch.as_tensor(0.0)
     for i in range(LATENT):
@@ -233,7 +233,7 @@ def test_the_slope_of_rae_is_the_norm_of_the_jacobian_in_expectation() -> None:
 
 def test_rae_draws_new_codes_from_what_is_fitted_to_those_of_rows() -> None:
     fitted = pf.fit("ring", "rae", budget="20 steps", width=16, latent=2, seed=0)
-    assert fitted.model.source is not fitted.model.prior
-    x = torch.randn(5, 2)
-    q = fitted.model.encode(x)
+    model: Any = fitted.model
+    assert model.source is not model.prior
+    q = model.encode(torch.randn(5, 2))
     assert torch.equal(q.rsample(), q.mean)

@@ -60,8 +60,8 @@ def test_gmmn_lowers_the_mmd_that_measures(kind: str) -> None:
 
 def test_a_measure_of_samples_sees_whether_a_row_is_of_its_class() -> None:
     """Swapping the classes of two clouds changes nothing but the classes."""
-    model, _ = made("gmmn", "vector")
-    model = all_models()["gmmn"](SPACES["vector"], 2, latent=LATENT, width=16)
+    cls: Any = all_models()["gmmn"]
+    model = cls(SPACES["vector"], 2, latent=LATENT, width=16)
     c = torch.nn.functional.one_hot(torch.arange(40) % 2, 2).float()
     x = torch.randn(40, 3) + 4 * c[:, :1]
     torch.manual_seed(1)

@@ -44,7 +44,7 @@ def test_every_model_stands_at_its_place_in_the_table_of_models() -> None:
     lines = (DOCS / "theory.md").read_text().splitlines()
     columns = ["closed form", "from samples, by hand", "learned by a critic"]
     head = next(i for i, line in enumerate(lines) if line == f"| | {' | '.join(columns)} |")
-    shown = {}
+    shown: dict[str, tuple[str, str]] = {}
     for line in lines[head + 2 : head + 5]:
         row, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         for column, cell in zip(columns, cells, strict=True):

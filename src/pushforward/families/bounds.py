@@ -43,5 +43,5 @@ def doubly_reparametrised(
     _, groups, k = shape
     squared = log_w.detach().softmax(2).square()
     weight = (elbo / k + (1 - elbo) * squared) / groups
-    through = (weight.flatten() * (slope.detach() * e).sum(1)).reshape(shape).sum((1, 2))
+    through: Tensor = (weight.flatten() * (slope.detach() * e).sum(1)).reshape(shape).sum((1, 2))
     return mixed_bound(log_w, elbo) + through - through.detach()
