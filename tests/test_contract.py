@@ -60,12 +60,12 @@ def test_a_new_process_gives_the_same_samples(
 
 
 def priors(name: str) -> list[str]:
-    """The priors that a model takes: a mixture only where a turn moves it."""
+    """The priors that a model takes: one that is learned only where a turn moves it."""
     model = all_models()[name]
     if "prior" not in model.options():
         return []
     moved = {p for turn in model(Vector(2)).turns() for p in turn.players}
-    return ["normal", "uniform", *(["mixture"] if "prior" in moved else [])]
+    return ["normal", "uniform", *(["mixture", "flow"] if "prior" in moved else [])]
 
 
 @pytest.mark.parametrize(("name", "prior"), [(n, p) for n in all_models() for p in priors(n)])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pushforward.measures import Measurement, all_measures
+from pushforward.models.catalogue import builtin_models
 
 DOCS = Path(__file__).parents[1] / "docs"
 MADE: dict[str, Any] = runpy.run_path(str(DOCS / "measure_pages.py"))
@@ -37,3 +38,16 @@ def test_every_module_has_a_title() -> None:
     assert {MADE["_module"](measure) for measure in all_measures().values()} <= MADE[
         "MODULES"
     ].keys()
+
+
+def test_every_model_stands_at_its_place_in_the_table_of_models() -> None:
+    lines = (DOCS / "theory.md").read_text().splitlines()
+    columns = ["closed form", "from samples, by hand", "learned by a critic"]
+    head = next(i for i, line in enumerate(lines) if line == f"| | {' | '.join(columns)} |")
+    shown: dict[str, tuple[str, str]] = {}
+    for line in lines[head + 2 : head + 5]:
+        row, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for column, cell in zip(columns, cells, strict=True):
+            places = (row.strip("*"), column)
+            shown |= {name.strip().strip("`"): places for name in cell.split(",") if name}
+    assert shown == {name: entry.place for name, entry in builtin_models().items()}

@@ -68,14 +68,14 @@ def received(model: Model, name: str, x: Tensor) -> dict[str, list[Tensor | None
     return {player: gradients(loss, model, player) for player in own.players}
 
 
-def assert_same(ours: list[Tensor | None], theirs: list[Tensor | None]) -> None:
+def assert_same(ours: list[Tensor | None], theirs: list[Tensor | None], atol: float = 1e-6) -> None:
     """Equal gradients, one of which at least is not 0; what is not in the graph has gradient 0."""
     assert any(g is not None and bool(g.any()) for g in theirs)
     for a, b in zip(ours, theirs, strict=True):
         if a is None or b is None:
             assert not any(g is not None and bool(g.any()) for g in (a, b))
         else:
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=atol)
 
 
 # --- WGAN-GP

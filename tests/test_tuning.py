@@ -72,7 +72,6 @@ def test_a_range_must_be_of_allowed_numbers(hint: Any) -> None:
 @pytest.mark.parametrize("name", all_models())
 def test_every_model_can_be_tuned_around_its_defaults(name: str) -> None:
     free = free_options(all_models()[name].options(), {})
-    assert free
     for option in free.values():
         assert option.range is not None
         assert 0.2 < option.range.place(option.default) < 0.8, option.name

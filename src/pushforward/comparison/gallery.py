@@ -79,22 +79,22 @@ class Gallery:
 
 @torch.no_grad()
 def interpolations(model: Model, schema: Schema, seed: int) -> Tensors:
-    """Return the images of codes on the ways between two draws of the prior.
+    """Return the images of codes on the ways between two draws of codes.
 
     `ways` (WAYS, STEPS, ...) are encoded rows, those of a way of one class: `way_labels` (WAYS,).
     `arcs` says whether the ways are arcs. Nothing for a prior that is not continuous.
     """
-    if not isinstance(model.prior, ContinuousPrior):
+    if not isinstance(model.source, ContinuousPrior):
         return {}
     with isolated(model.device, derived_seed(seed, Stream.PATHS)):
         labels = labels_of(schema.condition, WAYS)
         c = None if labels is None else one_hot(labels, model.classes, model.device)
-        start, end = (model.prior.draw(WAYS, c) for _ in range(2))
-        z = model.prior.carry(model.prior.between(start, end, STEPS).flatten(0, 1))
+        start, end = (model.source.draw(WAYS, c) for _ in range(2))
+        z = model.source.carry(model.source.between(start, end, STEPS).flatten(0, 1))
         x = model.mean(z, None if c is None else c.repeat_interleave(STEPS, 0))
     ways = schema.quantise(x).cpu().unflatten(0, (WAYS, STEPS))
     known = {} if labels is None else {"way_labels": labels}
-    return {"ways": ways, "arcs": torch.tensor(model.prior.standard)} | known
+    return {"ways": ways, "arcs": torch.tensor(model.source.standard)} | known
 
 
 @torch.no_grad()

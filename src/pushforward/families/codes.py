@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +29,45 @@ class Code:
     log_var: Tensor
     carry: Callable[[Tensor], Tensor] = _identity
 
+    @property
+    def sigma(self) -> Tensor:
+        """The standard deviations (n, latent)."""
+        return (0.5 * self.log_var).exp()
+
+    def draw(self) -> Tensor:
+        """Return the reparametrised draw in normal coordinates: mean + sigma eps, eps ~ N(0, I)."""
+        return self.mean + self.sigma * torch.randn_like(self.mean)
+
     def rsample(self) -> Tensor:
-        """Return the reparametrised draw: mean + sigma * eps, eps ~ N(0, I), carried."""
-        return self.carry(self.mean + (0.5 * self.log_var).exp() * torch.randn_like(self.mean))
+        """Return the reparametrised draw, carried."""
+        return self.carry(self.draw())
+
+    def repeated(self, k: int) -> Code:
+        """Return each row's code k times, one after another."""
+        return self.take(torch.arange(len(self.mean)).repeat_interleave(k))
+
+    def detach(self) -> Code:
+        """Return the codes without gradient."""
+        return Code(self.mean.detach(), self.log_var.detach(), self.carry)
+
+    def take(self, index: Tensor) -> Code:
+        """Return the codes of these rows."""
+        return Code(self.mean[index], self.log_var[index], self.carry)
 
     def log_prob(self, e: Tensor) -> Tensor:
         """Return log q(e), (n,), in nats."""
+        return self.log_prob_by_dimension(e).sum(-1)
+
+    def log_prob_by_dimension(self, e: Tensor) -> Tensor:
+        """Return log q(e_d), (n, latent); of e (n, 1, latent) under every code, (n, n, latent)."""
         squares = (e - self.mean).square() * (-self.log_var).exp()
-        return -0.5 * (squares + self.log_var + math.log(2 * math.pi)).sum(-1)
+        return -0.5 * (squares + self.log_var + math.log(2 * math.pi))
+
+
+def joined(parts: Sequence[Code]) -> Code:
+    """Return the codes of all rows."""
+    mean, log_var = (torch.cat([getattr(q, a) for q in parts]) for a in ("mean", "log_var"))
+    return Code(mean, log_var, parts[0].carry)
 
 
 def kl(q: Code, prior: ContinuousPrior, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -83,6 +114,19 @@ def scaled(vectors: Tensor) -> Tensor:
 def quantise(z_e: Tensor, e: Tensor) -> Tensor:
     """Return z_q: e forward, the gradient straight to z_e (van den Oord et al. 2017)."""
     return straight_through(e, z_e)
+
+
+def beside_class(real: Tensor, fake: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return two batches of rows or codes (n, ...) as vectors, their class c at the end of each.
+
+    So a measure of two samples also sees whether a row belongs to its class. The class is a one-hot
+    vector, as long as the typical distance of the real rows by sqrt(2).
+    """
+    both = real.flatten(1), fake.flatten(1)
+    if c is None:
+        return both
+    spread = both[0].detach().var(0).sum().sqrt()
+    return torch.cat([both[0], spread * c], 1), torch.cat([both[1], spread * c], 1)
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from pushforward.families.panels import Panel
 from pushforward.families.priors import WithPrior
 from pushforward.nn.augment import augmentation
 from pushforward.nn.roles import Critic, together
-from pushforward.space import Space, total_variance
+from pushforward.nn.sizes import size_of
+from pushforward.nn.trunks import Trunks
+from pushforward.space import Space, Vector, total_variance
 
 
 class WithCritic(Model):
@@ -78,6 +80,19 @@ class WithCritic(Model):
                 "50 % means that the learned measure sees no difference.",
             ),
         ]
+
+
+class WithLatentCritic(WithPrior):
+    """A model with a critic D(z) of codes.
+
+    Codes are vectors whatever the rows are, so it has the size of a network of vectors.
+    """
+
+    def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
+        super().__init__(space, classes, **shared)
+        codes = Vector(self.prior.latent)
+        size = size_of(codes)
+        self.critic = Critic(codes, classes, Trunks(size.width, size.depth), pack=1)
 
 
 class WithPenalty(WithCritic):

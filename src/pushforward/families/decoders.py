@@ -111,6 +111,7 @@ class WithDecoder(Model):
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Rake a table's columns."""
+        super().settle(batches)
         raking = getattr(self.decoder.likelihood, "raking", None)
         if raking is not None:
-            rake(raking, self.prior, self.mean, batches)
+            rake(raking, self.source, self.mean, batches)

@@ -1,25 +1,88 @@
-"""The component of models that have an encoder: each row gets a Gaussian code."""
+"""The components of models that have an encoder: each row gets a code, noisy or a point."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from pushforward.families.codes import Code
+from pushforward.families.codes import Code, joined
+from pushforward.families.model import Batch
 from pushforward.families.panels import Panel
 from pushforward.families.priors import WithPrior
+from pushforward.families.samplers import sampler as choose_sampler
 from pushforward.measures.closed_form import gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
 from pushforward.nn.priors import ContinuousPrior
-from pushforward.nn.roles import Encoder
+from pushforward.nn.roles import Encoder, PointEncoder
 from pushforward.space import Space
 
 
-class WithEncoder(WithPrior):
-    """A model with an encoder q(z|x) = N(f1(x), exp f2(x))."""
+class WithCodes(WithPrior):
+    """A model whose rows have codes; from what their density is, new rows can be drawn.
+
+    With a `sampler` the codes of generated rows are drawn from what `settle` fits to those of the
+    training rows, given the condition, in place of the prior.
+    """
 
     averaged: ClassVar[tuple[str, ...]] = ("encoder",)
+    settled: ClassVar[tuple[str, ...]] = ("sampler",)
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        sampler: Annotated[
+            str, "Whence codes of new rows: prior, mixture, flow, second-stage or kernel."
+        ] = "prior",
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.sampler = choose_sampler(sampler, self.prior, classes)
+
+    @abstractmethod
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+        """Return q(z|x)."""
+
+    @property
+    def source(self) -> ContinuousPrior:
+        """The sampler once it is fitted, else the prior."""
+        own = self.sampler
+        return self.prior if own is None or not bool(own.fitted) else own
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Fit the sampler to the codes of the rows."""
+        super().settle(batches)
+        if self.sampler is None:
+            return
+        parts = [(self.encode(x, c), c) for x, c in batches]
+        known = [c for _, c in parts if c is not None]
+        self.sampler.settle(joined([q for q, _ in parts]), torch.cat(known) if known else None)
+
+    def codes(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return codes z ~ q(z|x) of rows, and as many z' ~ p(z), each (n, latent)."""
+        return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z) at the mean of each row's code."""
+        q = self.encode(x, c)
+        return self.mean(q.carry(q.mean), c)
+
+    def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
+        """Return the aggregate posterior beside the prior."""
+        q = self.encode(x, c)
+        enough = len(x) > 2 and bool(q.mean.isfinite().all() & q.sigma.isfinite().all())
+        aggregate = [_aggregate_panel(q, self.prior, c)] if enough else []
+        return [*super().anatomy(x, c), *aggregate]
+
+
+class WithEncoder(WithCodes):
+    """A model with an encoder q(z|x) = N(f1(x), exp f2(x))."""
 
     def __init__(
         self,
@@ -40,21 +103,22 @@ class WithEncoder(WithPrior):
         mean, log_var = self.encoder(x, c)
         return Code(mean, log_var, self.prior.carry)
 
-    def codes(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return codes z ~ q(z|x) of rows, and as many z' ~ p(z), each (n, latent)."""
-        return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
-
-    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the mean of p(x|z) at the mean of each row's code."""
-        q = self.encode(x, c)
-        return self.mean(q.carry(q.mean), c)
-
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
-        q = self.encode(x, c)
-        enough = len(x) > 2 and bool(q.mean.isfinite().all() & q.log_var.isfinite().all())
-        aggregate = [_aggregate_panel(q, self.prior, c)] if enough else []
-        return [*super().anatomy(x, c), *_code_panels(q), *aggregate]
+        return [*_code_panels(self.encode(x, c)), *super().anatomy(x, c)]
+
+
+class WithPoints(WithCodes):
+    """A model with a deterministic encoder: the code of a row is the point f(x)."""
+
+    def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
+        super().__init__(space, classes, **shared)
+        self.encoder = PointEncoder(space, self.prior.latent, classes, self.networks)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+        """Return the point f(x), a Gaussian of variance 0."""
+        mean = self.encoder(x, c)
+        return Code(mean, torch.full_like(mean, -torch.inf), self.prior.carry)
 
 
 def _code_panels(q: Code) -> list[Panel]:

@@ -50,6 +50,7 @@ class WithGenerator(WithPrior):
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Rake a table's columns."""
+        super().settle(batches)
         relaxation = self.generator.relaxation
         if relaxation is None:
             return
@@ -57,4 +58,4 @@ class WithGenerator(WithPrior):
         def shares(z: Tensor, c: Tensor | None) -> Tensor:
             return relaxation.shares(self.generator.trunk(z, c))
 
-        rake(relaxation.raking, self.prior, shares, batches)
+        rake(relaxation.raking, self.source, shares, batches)

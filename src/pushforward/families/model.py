@@ -127,6 +127,8 @@ class Model(nn.Module, ABC):
     reference: ClassVar[str] = ""
     # Players whose moving average generates: those that the class names, and all its bases'.
     averaged: ClassVar[tuple[str, ...]] = ()
+    # What `settle` fits, so that no turn has to move it: named by the class and all its bases.
+    settled: ClassVar[tuple[str, ...]] = ()
     # What chooses its checkpoint: its loss on validation rows, where all turns lower one objective;
     # or, of a game whose measure moves, the energy distance between those rows and generated ones.
     selection: ClassVar[Literal["loss", "distance"]] = "distance"
@@ -144,9 +146,10 @@ class Model(nn.Module, ABC):
         super().__init_subclass__()
         if not vars(cls).get("name"):
             cls.name = cls.__name__
-        lineage = reversed(cls.__mro__)
-        named = (player for base in lineage for player in vars(base).get("averaged", ()))
-        cls.averaged = tuple(dict.fromkeys(named))
+        for names in ("averaged", "settled"):
+            lineage = reversed(cls.__mro__)
+            named = (player for base in lineage for player in vars(base).get(names, ()))
+            setattr(cls, names, tuple(dict.fromkeys(named)))
 
     def __init__(
         self,
@@ -207,9 +210,17 @@ class Model(nn.Module, ABC):
         """How often the term `rate`, if the model has one, counts the nats in a code."""
         return 1.0
 
+    @property
+    def source(self) -> Prior:
+        """Where the codes of generated rows are drawn: the prior, or what `settle` fitted to codes.
+
+        Turns draw from the prior itself.
+        """
+        return self.prior
+
     def imagine(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Return n generated rows: g(Z) with Z drawn from the prior."""
-        return self.generate(self.prior.sample(n, c), c)
+        """Return n generated rows: g(Z) with Z drawn from the source of codes."""
+        return self.generate(self.source.sample(n, c), c)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the loss of rows (n,): the sum of the terms of all turns that take data."""
@@ -220,7 +231,10 @@ class Model(nn.Module, ABC):
         """Do what follows a step of that turn, without gradient: clip weights, say."""
 
     def settle(self, batches: Iterable[Batch]) -> None:
-        """Fit what is fitted once after training, from batches (x, c); by default nothing."""
+        """Fit what is fitted once after training, from batches (x, c); by default nothing.
+
+        The batches may be gone through more than once.
+        """
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
         """Return what the codes of rows x give back, in expanded form; None without an encoder."""
@@ -291,7 +305,8 @@ class Model(nn.Module, ABC):
         moved = {
             id(p) for t in self.turns() for n in t.players for p in self.player(n).parameters()
         }
-        still = {n.split(".")[0] for n, p in self.named_parameters() if id(p) not in moved}
+        named = ((n.split(".")[0], p) for n, p in self.named_parameters())
+        still = {n for n, p in named if id(p) not in moved and n not in self.settled}
         if still:
             msg = (
                 f"no turn of model {self.name!r} moves its {' and '.join(sorted(still))} "

@@ -35,6 +35,8 @@ class Limits:
         return above and below
 
     def __str__(self) -> str:
+        if self.low == -math.inf:
+            return f"{'below' if self.high_open else 'at most'} {self.high:g}"
         if self.high == math.inf:
             return f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
         until = f"{'below' if self.high_open else 'at most'} {self.high:g}"
@@ -44,6 +46,11 @@ class Limits:
 def at_least(low: float) -> Limits:
     """Return the limits low <= value."""
     return Limits(low)
+
+
+def at_most(high: float) -> Limits:
+    """Return the limits value <= high."""
+    return Limits(high=high)
 
 
 def above(low: float) -> Limits:

@@ -23,7 +23,7 @@ class WithPrior(Model):
         classes: int = 0,
         *,
         latent: Annotated[int | None, "Dimension of z. [by kind of data]", at_least(1)] = None,
-        prior: Annotated[str, "p(z): normal, uniform or mixture."] = "normal",
+        prior: Annotated[str, "p(z): normal, uniform, mixture or flow."] = "normal",
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

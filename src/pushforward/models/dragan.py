@@ -34,7 +34,9 @@ class DRAGAN(WithCritic, WithGenerator):
         penalty: Annotated[
             float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
         ] = 10.0,
-        reach: Annotated[float, "Deviation of the noise, in the data's.", at_least(0)] = 0.5,
+        reach: Annotated[
+            float, "Deviation of the noise, in the data's.", at_least(0), log_range(0.1, 2.5)
+        ] = 0.5,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from pushforward.errors import ModelError, nearest
+from pushforward.nn.flows import flow
 from pushforward.nn.likelihoods import Autoregressive, Observation
+from pushforward.random import isolated
 from pushforward.space import Cells
 
 
@@ -152,6 +155,33 @@ class Mixture(ContinuousPrior):
         return each.sum(-1).logsumexp(-1) - math.log(len(self.means))
 
 
+class FlowPrior(ContinuousPrior):
+    """T^-1(eps), eps ~ N(0, I), with a normalising flow T that is learned (Chen et al. 2017).
+
+    A turn that names `prior` among its players moves it.
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__(latent)
+        with isolated(torch.device("cpu"), 0):  # the rest of the model starts as with any prior
+            self.flow = flow(latent, 0)
+
+    @property
+    def standard(self) -> bool:
+        """A flow has no closed-form KL."""
+        return False
+
+    def draw(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Return T^-1(eps)."""
+        del c
+        return cast(Tensor, self.flow(None).transform.inv(self.normal(n)))
+
+    def log_prob(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return log N(T(z); 0, I) + log |det dT/dz|."""
+        del c
+        return cast(Tensor, self.flow(None).log_prob(z.float()))
+
+
 class DiscretePrior(Prior):
     """p(z|c) over tuples z of integers: each given those before it (MADE, Germain et al. 2015).
 
@@ -196,6 +226,7 @@ PRIORS: dict[str, type[ContinuousPrior]] = {
     "normal": Normal,
     "uniform": Uniform,
     "mixture": Mixture,
+    "flow": FlowPrior,
 }
 
 

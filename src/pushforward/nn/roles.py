@@ -38,6 +38,19 @@ class Encoder(nn.Module):
         return self.f1(features).float(), self.f2(second).float()
 
 
+class PointEncoder(nn.Module):
+    """A code f(x) without noise."""
+
+    def __init__(self, space: Space, latent: int, classes: int, networks: Networks) -> None:
+        super().__init__()
+        self.trunk = networks.reader(space, classes)
+        self.f = nn.Linear(networks.width, latent)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return f(x), (n, latent)."""
+        return cast(Tensor, self.f(self.trunk(x, c))).float()
+
+
 class Relaxation(nn.Module):
     """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017)."""
 

@@ -159,7 +159,7 @@ class Fitted:
     def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> LatentDecoder:
         """Return the map from codes to rows (of one class), to measure likelihoods."""
         model, schema = self.network(checkpoint), self.schema
-        if isinstance(schema.space, Cells) or not isinstance(model.prior, ContinuousPrior):
+        if isinstance(schema.space, Cells) or not isinstance(model.source, ContinuousPrior):
             msg = "a likelihood with Gaussian noise needs images or arrays, and a continuous prior"
             raise ModelError(msg)
         if condition is None and schema.condition is not None:
@@ -170,7 +170,7 @@ class Fitted:
         def mean(z: Tensor) -> Any:
             return model.mean(z, None if c is None else c.expand(len(z), -1))
 
-        prior = model.prior
+        prior = model.source
         return LatentDecoder(
             mean, prior.latent, prior=prior, rows=lambda x: schema.expand(schema.encode(x))
         )

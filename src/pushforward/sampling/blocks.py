@@ -54,7 +54,7 @@ def propose(
     See `Model.cells`: a row may be kept with that probability.
     """
     c = None if labels is None else one_hot(labels, model.classes, model.device)
-    return model.cells(model.prior.sample(n, c), c, share)
+    return model.cells(model.source.sample(n, c), c, share)
 
 
 def imagined(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -57,13 +58,15 @@ class Batches:
         self.drawn, self.shuffled = 0, -1
         self.order = torch.empty(0)
 
-    def epoch(self) -> Iterator[Batch]:
-        """Return every row once, in order, a batch at a time; of more than `ENOUGH` a sample."""
+    def epoch(self) -> Iterable[Batch]:
+        """Return every row once, in order, a batch at a time; of more than `ENOUGH` a sample.
+
+        Each time that it is gone through, the batches are the same.
+        """
         index = torch.arange(len(self.rows))
         if len(index) > ENOUGH:
             index = self._random(Stream.SAMPLE, 0, ENOUGH).sort().values
-        for part in index.split(self.size):
-            yield self._batch(part)
+        return Epoch(self._batch, index.split(self.size))
 
     def __call__(self) -> Batch:
         """Return the next batch x (expanded), and its condition c."""
@@ -109,6 +112,18 @@ class Batches:
             return x, None
         labels = self.labels.index_select(0, index.to(self.device)).int()
         return x, self.classes.index_select(0, labels)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Batches that are made when they are asked for."""
+
+    batch: Callable[[Tensor], Batch]
+    parts: Sequence[Tensor]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Make each batch."""
+        return map(self.batch, self.parts)
 
 
 def _compact(data: Dataset) -> Batch:

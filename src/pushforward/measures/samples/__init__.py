@@ -13,6 +13,11 @@ from pushforward.measures.samples.kernels import (
     mmd_statistic,
 )
 from pushforward.measures.samples.scores import inception_score, vendi
+from pushforward.measures.samples.statistics import (
+    drift_statistic,
+    sinkhorn_statistic,
+    sliced_wasserstein_statistic,
+)
 from pushforward.measures.samples.transport import (
     max_sliced_wasserstein,
     sinkhorn,
@@ -20,6 +25,7 @@ from pushforward.measures.samples.transport import (
 )
 
 __all__ = [
+    "drift_statistic",
     "energy",
     "energy_parts",
     "energy_statistic",
@@ -33,6 +39,8 @@ __all__ = [
     "mmd",
     "mmd_statistic",
     "sinkhorn",
+    "sinkhorn_statistic",
     "sliced_wasserstein",
+    "sliced_wasserstein_statistic",
     "vendi",
 ]

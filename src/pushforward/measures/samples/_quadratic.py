@@ -6,6 +6,8 @@ set of functions of the kernel matrix of the pooled rows serves all.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +41,7 @@ def cubic(pooled: Tensor) -> Tensor:
     return (pooled @ pooled.mT / pooled.shape[1] + 1) ** 3
 
 
-def rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
+def rbf(squared: Tensor, bandwidths: Sequence[float | Tensor]) -> Tensor:
     """Return the mean over bandwidths of exp(-d^2 / (2 sigma^2)) for squared distances.
 
     Each bandwidth is half the one before, so its kernel is the fourth power of the last one.
@@ -48,7 +50,7 @@ def rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
     return torch.cat([_rbf(rows, bandwidths) for rows in torch.split(squared, 32)])
 
 
-def _rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
+def _rbf(squared: Tensor, bandwidths: Sequence[float | Tensor]) -> Tensor:
     kernel = torch.exp(squared * (-0.5 / bandwidths[0] ** 2))
     total = kernel
     for _ in bandwidths[1:]:
@@ -58,19 +60,23 @@ def _rbf(squared: Tensor, bandwidths: list[float]) -> Tensor:
 
 
 def around_median(pooled: Tensor, generator: torch.Generator) -> list[float]:
-    """Return bandwidths around the median distance of the pooled rows; [] if all rows are equal.
+    """Return bandwidths around the median distance of the pooled rows; [] if all rows are equal."""
+    scale = float(median_distance(pooled, generator))
+    return [] if math.isnan(scale) else [scale * factor for factor in SCALES]
 
-    The rows are chosen regardless of their sample, so that a permutation test with these bandwidths
+
+def median_distance(pooled: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the median distance of the pooled rows, a scalar without gradient.
+
+    Where more than half of the distances are 0, that of the others; NaN if all rows are equal. The
+    rows are chosen regardless of their sample, so that a permutation test with these bandwidths
     stays exact.
     """
     chosen = torch.randperm(len(pooled), generator=generator)[:MEDIAN_ROWS]
     distances = torch.nn.functional.pdist(pooled.detach()[chosen.to(pooled.device)])
-    positive = distances[distances > 0]
-    if not len(positive):
-        return []
+    apart = torch.where(distances > 0, distances, torch.nan)
     median = distances.median()
-    scale = float(median if median > 0 else positive.median())
-    return [scale * factor for factor in SCALES]
+    return torch.where(median > 0, median, apart.nanmedian())
 
 
 def positive(bandwidth: float) -> float:

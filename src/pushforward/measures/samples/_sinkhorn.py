@@ -95,8 +95,8 @@ def between(
     """
     if not float((_plan(cost, f, g, settings.epsilon).mean(1) - 1).abs().mean()) < WARM_ERROR:
         for epsilon in _cooling(float(cost.mean()), settings.epsilon):
-            f = _softmin(cost, g, epsilon)
-            g = _softmin(cost.mT, f, epsilon)
+            f = softmin(cost, g, epsilon)
+            g = softmin(cost.mT, f, epsilon)
     error, convergence = math.inf, 0.0
     for _ in range(0, settings.iterations, PLAIN + RELAXED):
         u, v, error, convergence = _scaled(
@@ -118,7 +118,7 @@ def _cooling(start: float, end: float) -> list[float]:
     return [end * COOLING**-k for k in range(stages, -1, -1)]
 
 
-def _softmin(cost: Tensor, g: Tensor, epsilon: float) -> Tensor:
+def softmin(cost: Tensor, g: Tensor, epsilon: float | Tensor) -> Tensor:
     """Return the f (n,) for which the plan's rows have the right sums, given g (m,)."""
     return epsilon * (math.log(len(g)) - torch.logsumexp((g - cost) / epsilon, 1))
 

@@ -25,7 +25,10 @@ def mmd_statistic(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tenso
         bandwidth: sigma of the kernel; None for several around the median distance.
     """
     pooled = torch.cat([x, y])
-    widths = _widths(pooled, bandwidth, torch.Generator().manual_seed(0))
+    widths: list[float | Tensor] = [] if bandwidth is None else [_quadratic.positive(bandwidth)]
+    if bandwidth is None:  # stays a tensor: a turn that trains by it looks at no value
+        scale = _quadratic.median_distance(pooled, torch.Generator().manual_seed(0)).nan_to_num(1.0)
+        widths = [scale * factor for factor in _quadratic.SCALES]
     kernel = _quadratic.rbf(_quadratic.squared_distances(pooled, pooled), widths)
     return _quadratic.statistic(kernel - torch.diag(kernel.diagonal()), len(x))
 

@@ -1,0 +1,98 @@
+"""IWAE: its bound and both of its gradients, against the formulas of the papers."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from pushforward.families.bounds import mixed_bound
+from pushforward.models.iwae import IWAE
+from test_games import SPACES, N, assert_same, gradients, jittered, received, rows
+
+LATENT = 4
+
+
+def log_weights(model: IWAE, x: Tensor, k: int, *, still: bool = False) -> tuple[Tensor, Tensor]:
+    """log p(x|z) + log p(z) - log q(z|x) of k codes of each row, (n, k), and the codes."""
+    mu, log_var = model.encoder(x)
+    sigma = (0.5 * log_var).exp()
+    mu, sigma = mu.repeat_interleave(k, 0), sigma.repeat_interleave(k, 0)
+    z = mu + sigma * torch.randn(len(mu), LATENT)
+    q = Normal(mu.detach(), sigma.detach()) if still else Normal(mu, sigma)
+    prior = Normal(0.0, 1.0).log_prob(z).sum(1)
+    likelihood = model.decoder(z).log_prob(x.repeat_interleave(k, 0))
+    return (likelihood + prior - q.log_prob(z).sum(1)).reshape(len(x), k), z
+
+
+@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("k", [1, 3])
+def test_iwae_gives_the_gradient_of_the_papers_bound(kind: str, k: int) -> None:
+    """With k = 1 it is the ELBO, at one draw."""
+    torch.manual_seed(0)
+    model = jittered(IWAE(SPACES[kind], latent=LATENT, k=k, width=16))
+    assert isinstance(model, IWAE)
+    x = rows(SPACES[kind])
+    torch.manual_seed(1)
+    log_w, _ = log_weights(model, x, k)
+    loss = -(log_w.logsumexp(1) - math.log(k))
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.bound(x, None)["bound"], loss, rtol=1e-4, atol=1e-4)
+    ours = received(model, "bound", x)
+    for player in ("encoder", "decoder"):
+        assert_same(ours[player], gradients(loss.mean(), model, player))
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_dreg_gives_the_papers_gradient_to_each_player(kind: str) -> None:
+    torch.manual_seed(0)
+    k = 3
+    model = jittered(IWAE(SPACES[kind], latent=LATENT, k=k, width=16, dreg=True))
+    assert isinstance(model, IWAE)
+    x = rows(SPACES[kind])
+    ours = received(model, "bound", x)
+    torch.manual_seed(1)
+    log_w, z = log_weights(model, x, k, still=True)
+    share = log_w.detach().softmax(1)
+    (slope,) = torch.autograd.grad(log_w.sum(), z, retain_graph=True)
+    encoder = -(share.square().reshape(-1, 1) * slope * z).sum() / N
+    assert_same(ours["encoder"], gradients(encoder, model, "encoder"), atol=1e-5)
+    decoder = -(share * log_w).sum() / N
+    assert_same(ours["decoder"], gradients(decoder, model, "decoder"), atol=1e-5)
+    torch.manual_seed(1)
+    plain = -(log_w.logsumexp(1) - math.log(k))
+    torch.testing.assert_close(model.bound(x, None)["bound"], plain, rtol=1e-4, atol=1e-4)
+
+
+def test_groups_are_averaged_and_mixed_with_the_elbo() -> None:
+    torch.manual_seed(0)
+    log_w = torch.randn(5, 2, 3)
+    w = log_w.double().exp()
+    miwae = w.mean(2).log().mean(1)
+    torch.testing.assert_close(mixed_bound(log_w, 0.0).double(), miwae, rtol=1e-5, atol=1e-6)
+    ciwae = 0.3 * w.log().mean((1, 2)) + 0.7 * miwae
+    torch.testing.assert_close(mixed_bound(log_w, 0.3).double(), ciwae, rtol=1e-5, atol=1e-6)
+    model = IWAE(SPACES["vector"], latent=2, k=3, groups=2, elbo=0.3, width=16).eval()
+    assert model.bound(rows(SPACES["vector"]), None)["bound"].shape == (N,)
+
+
+def test_the_bound_grows_with_k() -> None:
+    """E log mean of k weights grows with k (Burda et al., theorem 1); here over 6,000 rows."""
+    torch.manual_seed(0)
+    space = SPACES["vector"]
+    x = torch.randn(6000, 3)
+    values = []
+    for k in (1, 4, 16):
+        torch.manual_seed(0)
+        model = jittered(IWAE(space, latent=2, k=k, width=16))
+        assert isinstance(model, IWAE)
+        with torch.no_grad():
+            torch.manual_seed(1)
+            values.append(-model.bound(x, None)["bound"])
+    for less, more in pairwise(values):
+        gain = more - less
+        assert float(gain.mean()) > 4 * float(gain.std()) / math.sqrt(len(x))
