@@ -155,7 +155,7 @@ class Workers(Processes):
         """Meet the others, when there is something to exchange for the first time."""
         if self.joined:
             return
-        if torch.cuda.is_available():
+        if self.local_rank < torch.cuda.device_count():  # more of them can share the CPU alone
             torch.cuda.set_device(self.local_rank)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         store = PrefixStore(f"pushforward {self.meetings}", self.store)
@@ -163,7 +163,7 @@ class Workers(Processes):
         self.joined, self.meetings = True, self.meetings + 1
 
     def _leave(self) -> None:
-        self._together(dist.barrier)
+        self._together(lambda: dist.all_reduce(torch.zeros(1)))  # which waits for all
         dist.destroy_process_group()
         self.joined = False
 
