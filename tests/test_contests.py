@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def original(real: Tensor, fake: Tensor) -> Tensor:
 
 
 # For each model: options, the critic's loss without penalty, the generator's.
-GAMES: dict[str, tuple[type[Model], dict[str, object], Loss, Loss]] = {
+GAMES: dict[str, tuple[Any, dict[str, Any], Loss, Loss]] = {
     "gan": (GAN, {}, original, lambda _, f: -log_sigmoid(f).mean()),
     "minimax": (GAN, {"minimax": True}, original, lambda _, f: log_sigmoid(-f).mean()),
     "lsgan": (
@@ -81,7 +82,7 @@ def test_each_player_receives_the_papers_gradient(game: str, kind: str) -> None:
     cls, options, critic_loss, generator_loss = GAMES[game]
     unpenalised = {"gamma": 0.0} if "gamma" in cls.options() else {}
     torch.manual_seed(0)
-    model = jittered(cls(SPACES[kind], latent=LATENT, width=16, **unpenalised, **options))
+    model: Any = jittered(cls(SPACES[kind], latent=LATENT, width=16, **unpenalised, **options))
     x = rows(SPACES[kind])
 
     torch.manual_seed(1)
@@ -95,9 +96,9 @@ def test_each_player_receives_the_papers_gradient(game: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("cls", [LSGAN, HingeGAN, RaGAN, FGAN])
-def test_with_gamma_the_critic_pays_r1(cls: type[Model]) -> None:
+def test_with_gamma_the_critic_pays_r1(cls: Any) -> None:
     torch.manual_seed(0)
-    model = jittered(cls(Vector(3), latent=LATENT, width=16, gamma=0.4))
+    model: Any = jittered(cls(Vector(3), latent=LATENT, width=16, gamma=0.4))
     x = rows(Vector(3)).requires_grad_()
     (slope,) = torch.autograd.grad(model.critic(x).sum(), x)
     r1 = model.measure(x.detach(), None)["r1"]
@@ -106,7 +107,7 @@ def test_with_gamma_the_critic_pays_r1(cls: type[Model]) -> None:
 
 def test_dragan_penalises_slopes_around_real_rows() -> None:
     torch.manual_seed(0)
-    model = jittered(DRAGAN(Vector(3), latent=LATENT, width=16, penalty=7.0, reach=0.5))
+    model: Any = jittered(DRAGAN(Vector(3), latent=LATENT, width=16, penalty=7.0, reach=0.5))
     x = rows(Vector(3))
 
     torch.manual_seed(1)
@@ -143,7 +144,7 @@ def divergence(name: str) -> float:
 
 def best(name: str) -> Tensor:
     """The critic's values v at which the bound is tight: T(v) = f'(p / q)."""
-    u = (P.log_prob(GRID) - Q.log_prob(GRID)).exp()
+    u: Tensor = (P.log_prob(GRID) - Q.log_prob(GRID)).exp()
     return {
         "kl": 1 + u.log(),
         "reverse-kl": u.log(),
@@ -201,7 +202,7 @@ def test_the_weights_of_a_wgan_stay_within_its_clip() -> None:
 
 def test_what_info_gan_cannot_read_is_minus_log_q_of_its_factors() -> None:
     torch.manual_seed(0)
-    model = jittered(InfoGAN(Vector(3), latent=LATENT, width=16, factors=2, information=0.7))
+    model: Any = jittered(InfoGAN(Vector(3), latent=LATENT, width=16, factors=2, information=0.7))
     torch.manual_seed(1)
     unread = model.close_in(N, None)["unread"]
     torch.manual_seed(1)
@@ -225,7 +226,7 @@ def test_the_bound_of_info_gan_becomes_positive_and_less_than_the_information() 
 @pytest.mark.parametrize("kind", SPACES)
 def test_bigan_gives_each_player_the_papers_gradient(kind: str) -> None:
     torch.manual_seed(0)
-    model = jittered(BiGAN(SPACES[kind], latent=LATENT, gamma=0.0, width=16))
+    model: Any = jittered(BiGAN(SPACES[kind], latent=LATENT, gamma=0.0, width=16))
     assert isinstance(model, BiGAN)
     x = rows(SPACES[kind])
     torch.manual_seed(1)
