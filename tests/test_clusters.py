@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -21,10 +22,11 @@ from pushforward.comparison.jobs import find_site
 from pushforward.comparison.jobs.cluster import connected
 from pushforward.comparison.jobs.workers import Answer, Probe, share_folder, versions
 from pushforward.comparison.result import Comparison
-from side_by_side import MODELS, QUICK, assert_same, worker_of
+from pushforward.files import locked
+from side_by_side import MODELS, QUICK, assert_same, wait_until, worker_of
 
 # Both engines leave sockets and loops to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,41 @@ def test_without_a_shared_folder_runs_come_back_to_the_driver(
 
 
 NETWORK = {name: QUICK[name] for name in ("budget", "latent", "width")}
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_an_interrupt_ends_the_runs_on_a_cluster(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Nobody works in the runs' folders any more: their locks are free."""
+    request.getfixturevalue(engine)
+    interrupted: list[str] = []
+
+    def interrupt_once(stage: str, record: Mapping[str, Any]) -> None:
+        if record and not interrupted:
+            interrupted.append(stage)
+            _thread.interrupt_main()
+
+    with parallel_config(backend=engine), pytest.raises(KeyboardInterrupt):
+        pf.compare(
+            "ring",
+            MODELS,
+            seeds=1,
+            out=tmp_path,
+            progress=interrupt_once,
+            **QUICK | {"budget": 20_000},
+        )
+    runs = [path.parent for path in tmp_path.glob("runs/*/history.jsonl")]
+    assert runs
+    wait_until(lambda: all(map(is_free, runs)))
+
+
+def is_free(run: Path) -> bool:
+    try:
+        with locked(run):
+            return True
+    except pf.RunError:
+        return False
 
 
 COMMAND = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,7 +28,7 @@ from pushforward.measures import Measurement
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.testing import example_data
-from side_by_side import MODELS, QUICK, assert_same, config_of, worker_of
+from side_by_side import MODELS, QUICK, assert_same, config_of, wait_until, worker_of
 
 
 @pytest.fixture(scope="module")
@@ -262,14 +261,6 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
             yield process, [worker_of(tmp_path / "out", name) for name in names]
         finally:
             process.kill()
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if true():
-            return
-        time.sleep(0.1)
-    raise AssertionError
 
 
 def gone(process: int) -> bool:
