@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +21,9 @@ from joblib import parallel_config
 import pushforward as pf
 from pushforward.cli.jobs import valid_cluster
 from pushforward.cli.main import run_command
-from pushforward.comparison.jobs import find_site
+from pushforward.comparison.jobs import Site, find_site
 from pushforward.comparison.jobs.cluster import connected
+from pushforward.comparison.jobs.work import Outcome, perform
 from pushforward.comparison.jobs.workers import Answer, Probe, share_folder, versions
 from pushforward.comparison.result import Comparison
 from pushforward.files import locked
@@ -161,6 +165,30 @@ def is_free(run: Path) -> bool:
             return True
     except pf.RunError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("engine", "error"),
+    [
+        ("dask", lambda errors: errors.KilledWorker("task", None, 4)),
+        ("ray", lambda errors: errors.exceptions.WorkerCrashedError()),
+    ],
+)
+def test_a_task_whose_workers_die_again_and_again_is_lost(
+    engine: str, error: Callable[[Any], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = {"dask": "distributed", "ray": "ray"}[engine]
+    errors = pytest.importorskip(package, reason=f"needs pushforward[{engine}]")
+    tasks = import_module(f"pushforward.comparison.jobs.{engine}_tasks")
+    backend = SimpleNamespace(client=None, ray_remote_args=None)
+    own = tasks.Tasks(Site(engine, 2, 1, backend))  # type: ignore[arg-type]  # a Place
+    future, done = Future[list[Outcome]](), Future[list[Outcome]]()
+    done.set_exception(error(errors))
+    task = SimpleNamespace(items=[(perform, ("gan, seed 1",), {})])
+    own._end(task, future, *([None] if engine == "ray" else []), done)
+    (outcome,) = future.result()
+    assert outcome.name == "gan, seed 1"
+    assert "died" in outcome.lost
 
 
 COMMAND = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]

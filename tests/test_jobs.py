@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,9 @@ from joblib import parallel_config
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.jobs import find_site, require_jobs
+from pushforward.comparison.jobs import Job, find_site, require_jobs
 from pushforward.comparison.jobs.parcel import open_folder, pack_folder
+from pushforward.comparison.jobs.work import perform
 from pushforward.comparison.result import Comparison
 from pushforward.errors import LostError
 from pushforward.measures import Measurement
@@ -238,6 +240,41 @@ def test_an_error_in_a_run_is_raised_as_it_is(one_by_one: Comparison, tmp_path: 
     other = QUICK | {"budget": 61}
     with pytest.raises(pf.RunError, match="another run: budget is 60 there and 61 here"):
         pf.compare("ring", MODELS, seeds=2, out=tmp_path / "out", n_jobs=2, **other)
+
+
+class UnsendableError(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} of {two}")
+
+
+def fail(context: str, kind: type[Exception], *arguments: Any) -> None:
+    raise kind(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        ((pf.ModelError, "no such thing"), pf.ModelError, "^no such thing$"),
+        ((ZeroDivisionError, "one by none"), ZeroDivisionError, "^one by none$"),
+        ((UnsendableError, 1, 2), RuntimeError, "^UnsendableError: 1 of 2$"),
+    ],
+)
+def test_what_a_job_raises_is_in_its_outcome(
+    raised: tuple[Any, ...], kind: type[Exception], words: str
+) -> None:
+    outcome = perform("a job", lambda: "context", 1, Job("", fail, raised).pack(), None)
+    assert not outcome.lost
+    assert type(outcome.error) is kind
+    assert outcome.error is not None
+    assert re.search(words, str(outcome.error))
+    assert "in fail" in "".join(outcome.error.__notes__), "where it was raised"
+
+
+def test_a_job_without_enough_memory_is_lost_as_if_its_worker_had_died() -> None:
+    job = Job("", fail, (MemoryError, "too large")).pack()
+    outcome = perform("a job", lambda: "context", 1, job, None)
+    assert outcome.error is None
+    assert outcome.lost == "out of memory (too large)"
 
 
 # The whole comparison ends.
