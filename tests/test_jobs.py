@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from joblib import parallel_config
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.jobs import Job, find_site, require_jobs
+from pushforward.comparison.jobs import Job, Site, find_site, opened, require_jobs
 from pushforward.comparison.jobs.parcel import open_folder, pack_folder
 from pushforward.comparison.jobs.work import perform
 from pushforward.comparison.result import Comparison
@@ -196,6 +197,24 @@ def test_a_killed_worker_costs_nothing_but_time(
     (line,) = (r.getMessage() for r in caplog.records if "died" in r.getMessage())
     assert "SIGKILL" in line
     assert_same(one_by_one, found)
+
+
+def process_of(context: Any) -> int:
+    return os.getpid()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_dies_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
+    context, site = SimpleNamespace(folder=SimpleNamespace(path=tmp_path)), Site("processes", 2, 1)
+    jobs = [Job("one", process_of)]
+    with opened(context, site, progress=lambda *_: None) as engine:
+        ((_, first),) = engine.run(jobs)
+        ((_, same),) = engine.run(jobs)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: gone(first))
+        ((_, other),) = engine.run(jobs)
+    assert first == same != other
+    assert gone(other)
 
 
 DEADLY = """
