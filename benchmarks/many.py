@@ -120,7 +120,7 @@ def compared(data: pf.Dataset, budget: str, seeds: int, n_jobs: int) -> Found:
 
 
 class Memory:
-    """The peaks of the memory of this process and of its workers, looked at ten times a second."""
+    """The peaks of the memory of this process and of its workers, looked at twice a second."""
 
     def __init__(self) -> None:
         self.peak: dict[int, float] = {}
@@ -142,7 +142,7 @@ class Memory:
         return {"driver": round(self.peak.get(os.getpid(), 0.0)), **named}
 
     def _watch(self) -> None:
-        while not self.end.wait(0.1):
+        while not self.end.wait(0.5):
             for pid in [os.getpid(), *children(os.getpid())]:
                 self.peak[pid] = max(self.peak.get(pid, 0.0), proportional(pid))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +44,12 @@ def config_of(config: Path) -> dict[str, Any]:
 def worker_of(out: Path, run: str) -> int:
     """The process that works in a run's folder."""
     return int(json.loads((out / "runs" / run / ".lock").read_text())["pid"])
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something, at most two minutes."""
+    for _ in range(1200):
+        if true():
+            return
+        time.sleep(0.1)
+    raise AssertionError

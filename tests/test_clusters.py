@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,14 +21,16 @@ from joblib import parallel_config
 import pushforward as pf
 from pushforward.cli.jobs import valid_cluster
 from pushforward.cli.main import run_command
-from pushforward.comparison.jobs import find_site
+from pushforward.comparison.jobs import Site, find_site
 from pushforward.comparison.jobs.cluster import connected
+from pushforward.comparison.jobs.work import Outcome, perform
 from pushforward.comparison.jobs.workers import Answer, Probe, share_folder, versions
 from pushforward.comparison.result import Comparison
-from side_by_side import MODELS, QUICK, assert_same, worker_of
+from pushforward.files import locked
+from side_by_side import MODELS, QUICK, assert_same, wait_until, worker_of
 
 # Both engines leave sockets and loops to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +130,65 @@ def test_without_a_shared_folder_runs_come_back_to_the_driver(
 
 
 NETWORK = {name: QUICK[name] for name in ("budget", "latent", "width")}
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_an_interrupt_ends_the_runs_on_a_cluster(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Nobody works in the runs' folders any more: their locks are free."""
+    request.getfixturevalue(engine)
+    interrupted: list[str] = []
+
+    def interrupt_once(stage: str, record: Mapping[str, Any]) -> None:
+        if record and not interrupted:
+            interrupted.append(stage)
+            _thread.interrupt_main()
+
+    with parallel_config(backend=engine), pytest.raises(KeyboardInterrupt):
+        pf.compare(
+            "ring",
+            MODELS,
+            seeds=1,
+            out=tmp_path,
+            progress=interrupt_once,
+            **QUICK | {"budget": 20_000},
+        )
+    runs = [path.parent for path in tmp_path.glob("runs/*/history.jsonl")]
+    assert runs
+    wait_until(lambda: all(map(is_free, runs)))
+
+
+def is_free(run: Path) -> bool:
+    try:
+        with locked(run):
+            return True
+    except pf.RunError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("engine", "error"),
+    [
+        ("dask", lambda errors: errors.KilledWorker("task", None, 4)),
+        ("ray", lambda errors: errors.exceptions.WorkerCrashedError()),
+    ],
+)
+def test_a_task_whose_workers_die_again_and_again_is_lost(
+    engine: str, error: Callable[[Any], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = {"dask": "distributed", "ray": "ray"}[engine]
+    errors = pytest.importorskip(package, reason=f"needs pushforward[{engine}]")
+    tasks = import_module(f"pushforward.comparison.jobs.{engine}_tasks")
+    backend = SimpleNamespace(client=None, ray_remote_args=None)
+    own = tasks.Tasks(Site(engine, 2, 1, backend))  # type: ignore[arg-type]  # a Place
+    future, done = Future[list[Outcome]](), Future[list[Outcome]]()
+    done.set_exception(error(errors))
+    task = SimpleNamespace(items=[(perform, ("gan, seed 1",), {})])
+    own._end(task, future, *([None] if engine == "ray" else []), done)
+    (outcome,) = future.result()
+    assert outcome.name == "gan, seed 1"
+    assert "died" in outcome.lost
 
 
 COMMAND = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,15 +22,16 @@ from joblib import parallel_config
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.comparison.jobs import find_site, require_jobs
+from pushforward.comparison.jobs import Job, Site, find_site, opened, require_jobs
 from pushforward.comparison.jobs.parcel import open_folder, pack_folder
+from pushforward.comparison.jobs.work import perform
 from pushforward.comparison.result import Comparison
 from pushforward.errors import LostError
 from pushforward.measures import Measurement
 from pushforward.models import all_models
 from pushforward.models.gan import GAN
 from pushforward.testing import example_data
-from side_by_side import MODELS, QUICK, assert_same, config_of, worker_of
+from side_by_side import MODELS, QUICK, assert_same, config_of, wait_until, worker_of
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +199,24 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert_same(one_by_one, found)
 
 
+def process_of(context: Any) -> int:
+    return os.getpid()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_dies_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
+    context, site = SimpleNamespace(folder=SimpleNamespace(path=tmp_path)), Site("processes", 2, 1)
+    jobs = [Job("one", process_of)]
+    with opened(context, site, progress=lambda *_: None) as engine:
+        ((_, first),) = engine.run(jobs)
+        ((_, same),) = engine.run(jobs)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: gone(first))
+        ((_, other),) = engine.run(jobs)
+    assert first == same != other
+    assert gone(other)
+
+
 DEADLY = """
 import os
 import signal
@@ -241,6 +261,41 @@ def test_an_error_in_a_run_is_raised_as_it_is(one_by_one: Comparison, tmp_path: 
         pf.compare("ring", MODELS, seeds=2, out=tmp_path / "out", n_jobs=2, **other)
 
 
+class UnsendableError(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} of {two}")
+
+
+def fail(context: str, kind: type[Exception], *arguments: Any) -> None:
+    raise kind(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        ((pf.ModelError, "no such thing"), pf.ModelError, "^no such thing$"),
+        ((ZeroDivisionError, "one by none"), ZeroDivisionError, "^one by none$"),
+        ((UnsendableError, 1, 2), RuntimeError, "^UnsendableError: 1 of 2$"),
+    ],
+)
+def test_what_a_job_raises_is_in_its_outcome(
+    raised: tuple[Any, ...], kind: type[Exception], words: str
+) -> None:
+    outcome = perform("a job", lambda: "context", 1, Job("", fail, raised).pack(), None)
+    assert not outcome.lost
+    assert type(outcome.error) is kind
+    assert outcome.error is not None
+    assert re.search(words, str(outcome.error))
+    assert "in fail" in "".join(outcome.error.__notes__), "where it was raised"
+
+
+def test_a_job_without_enough_memory_is_lost_as_if_its_worker_had_died() -> None:
+    job = Job("", fail, (MemoryError, "too large")).pack()
+    outcome = perform("a job", lambda: "context", 1, job, None)
+    assert outcome.error is None
+    assert outcome.lost == "out of memory (too large)"
+
+
 # The whole comparison ends.
 
 COMMAND = [
@@ -262,14 +317,6 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
             yield process, [worker_of(tmp_path / "out", name) for name in names]
         finally:
             process.kill()
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if true():
-            return
-        time.sleep(0.1)
-    raise AssertionError
 
 
 def gone(process: int) -> bool:

@@ -17,6 +17,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -106,24 +107,36 @@ class Processes(Backend):
         self.free: list[Any] = []
         self.busy: list[Any] = []
         self.closed = False
+        self.lock = threading.RLock()  # of these lists: each pool tells in a thread of its own
 
     def start(self, task: Task, future: Future[list[Outcome]], left: int = ATTEMPTS) -> None:
         """Give a task to a free process, or to a new one."""
-        pool = self.free.pop() if self.free else self._new()
-        self.busy.append(pool)
-        pool.submit(task).add_done_callback(partial(self._end, task, future, pool, left))
+        with self.lock:
+            if self.closed:
+                future.cancel()
+                return
+            pool, begun = self._submit(task)
+            self.busy.append(pool)
+        begun.add_done_callback(partial(self._end, task, future, pool, left))
 
-    def _new(self) -> Any:
-        return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=self.limits)
+    def _submit(self, task: Task) -> tuple[Any, Future[Any]]:
+        while self.free:
+            pool = self.free.pop()
+            with suppress(BrokenProcessPool):  # it died while it had nothing to do
+                return pool, pool.submit(task)
+        own: dict[str, Any] = {"initargs": (os.getpid(),), "env": self.limits}
+        pool = ProcessPoolExecutor(1, initializer=_begin, **own)
+        return pool, pool.submit(task)
 
     def _end(
         self, task: Task, future: Future[list[Outcome]], pool: Any, left: int, done: Future[Any]
     ) -> None:
         """Take what a process returned; what a dead one had is begun again, some times."""
-        self.busy.remove(pool)
         error = done.exception()
+        with self.lock:
+            self.busy.remove(pool)
+            self.free += [pool] if error is None else []
         if error is None:
-            self.free.append(pool)
             future.set_result(done.result())
         elif self.closed or not isinstance(error, BrokenProcessPool):
             future.set_exception(error)
@@ -138,10 +151,12 @@ class Processes(Backend):
 
     def close(self) -> None:
         """Kill all processes."""
-        self.closed = True
-        for pool in [*self.free, *self.busy]:
+        with self.lock:
+            self.closed = True
+            pools = [*self.free, *self.busy]
+            self.free = []
+        for pool in pools:
             pool.shutdown(wait=True, kill_workers=True)
-        self.free, self.busy = [], []
 
 
 def _why(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -44,8 +44,11 @@ class Tasks(Backend):
         """Hand a task to the cluster's scheduler."""
         reference = self.remote.remote(task)
         self.running.add(reference)
-        end = partial(self.thread.submit, self._end, task, future, reference)
-        reference.future().add_done_callback(end)
+        reference.future().add_done_callback(partial(self._later, task, future, reference))
+
+    def _later(self, *ended: Any) -> None:
+        with suppress(RuntimeError):  # where all is over already
+            self.thread.submit(self._end, *ended)
 
     def _end(
         self, task: Task, future: Future[list[Outcome]], reference: Any, done: Future[Any]
