@@ -18,7 +18,7 @@ from pushforward.measures.closed_form import gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.nn.roles import Encoder, PointEncoder
-from pushforward.space import Space
+from pushforward.space import Image, Space
 
 
 class WithCodes(WithPrior):
@@ -37,12 +37,22 @@ class WithCodes(WithPrior):
         classes: int = 0,
         *,
         sampler: Annotated[
-            str, "Whence codes of new rows: prior, mixture, flow, second-stage or kernel."
-        ] = "prior",
+            str | None,
+            "Whence codes of new rows: prior, mixture, flow, second-stage or kernel. [prior; "
+            "mixture for images of models whose measure sits in latent space]",
+        ] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.sampler = choose_sampler(sampler, self.prior, classes)
+        self.sampler = choose_sampler(sampler or self._usual_sampler(), self.prior, classes)
+
+    def _usual_sampler(self) -> str:
+        """Return the sampler that measures best (docs/sampling.md).
+
+        Only a measure in latent space leaves it to the code that draws of the prior can be decoded.
+        """
+        latent = self.place[0] == "latent space"
+        return "mixture" if latent and isinstance(self.space, Image) else "prior"
 
     @abstractmethod
     def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
