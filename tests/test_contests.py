@@ -13,7 +13,6 @@ from torch.distributions import Normal
 
 import pushforward as pf
 from pushforward.errors import ModelError
-from pushforward.families.model import Model
 from pushforward.models.bigan import BiGAN
 from pushforward.models.dragan import DRAGAN
 from pushforward.models.f_gan import FGAN, FORMS
