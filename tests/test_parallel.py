@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,7 @@ def test_what_is_drawn_for_no_row_is_the_same_in_all_processes(shape: tuple[int,
 
 # --- every model can be shared
 
+ROW_BY_ROW = {"vae", "direct-vae", "vq-vae", "gan", "r3gan", "wgan-gp", "vae-gan"}
 KINDS: list[Literal["table", "image", "array"]] = ["table", "image", "array"]
 
 
@@ -110,14 +112,15 @@ def every_option(name: str, kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", all_models())
-def test_a_turn_on_a_shard_is_the_shard_of_the_turn(
+def test_a_turn_on_a_shard_is_the_shard_of_the_turn_or_is_refused(
     name: str, kind: Literal["table", "image", "array"]
 ) -> None:
-    data = example_data(kind, "label")
-    model = build(name, data.schema, every_option(name, kind), 0, CPU)
+    data, options = example_data(kind, "label"), every_option(name, kind)
+    model = build(name, data.schema, options, 0, CPU)
     shares = [Share(rank, 2) for rank in range(2)]
-    joint = Batches(data, 16, 0, CPU, model.classes)
-    shards = [Batches(data, 16, 0, CPU, model.classes, share) for share in shares]
+    joint = Batches(data, 32, 0, CPU, model.classes)
+    shards = [Batches(data, 32, 0, CPU, model.classes, share) for share in shares]
+    same = True
     for made in [made for made in model.turns() for _ in range(2)]:
         for play in filter(None, (made.name, made.between)):
             with isolated(CPU, 3):
@@ -128,7 +131,13 @@ def test_a_turn_on_a_shard_is_the_shard_of_the_turn(
                     parts.append(played(model, own, made.data, play, share))
             for term, value in whole.items():
                 together = torch.cat([part[term] for part in parts])
-                torch.testing.assert_close(together, value, rtol=1e-5, atol=1e-5)
+                scale = float(value.abs().max())
+                same &= torch.allclose(together, value, rtol=1e-5, atol=1e-5 * scale)
+    assert same or name not in ROW_BY_ROW
+    loop = loop_of(name, options, data)
+    with nullcontext() if same else pytest.raises(pf.ModelError, match="cannot be shared"):
+        require_shareable(loop)
+        assert loop.batches.drawn == 0
 
 
 def played(model: Model, batches: Batches, data: bool, play: str, share: Processes) -> Terms:
@@ -143,16 +152,6 @@ def loop_of(model: str | type, options: dict[str, Any], data: Any = "ring") -> L
     network = build(model, data.schema, options, 0, CPU)
     config = new_config(type(network), options, asdict(settings), data)
     return Loop(network, data, settings, None, config, team=Share(0, 2))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", all_models())
-def test_every_model_passes_for_one_that_can_be_shared(
-    name: str, kind: Literal["table", "image", "array"]
-) -> None:
-    loop = loop_of(name, every_option(name, kind), example_data(kind, "label"))
-    require_shareable(loop)
-    assert loop.batches.drawn == 0
 
 
 class Normed(Trunks):

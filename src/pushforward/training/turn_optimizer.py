@@ -84,14 +84,16 @@ class TurnOptimizer:
         """Differentiate the sum of the terms' means by what moves; return the means."""
         rows = x if isinstance(x, int) else len(x)
         with self.team.draws(rows):
-            terms = self.terms(x, c, play)
+            terms = self.terms(x, c, play, self.dtype)
         means = {name: term.mean() for name, term in terms.items()}
         torch.autograd.backward(list(means.values()), inputs=self.parameters)
         return {name: mean.detach() for name, mean in means.items()}
 
-    def terms(self, x: Tensor | int, c: Tensor | None, play: str) -> Terms:
-        """Return the terms of the turn, played on these rows."""
-        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+    def terms(
+        self, x: Tensor | int, c: Tensor | None, play: str, dtype: torch.dtype = torch.float32
+    ) -> Terms:
+        """Return the terms of the turn, played on these rows in this precision."""
+        with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
             terms: Terms = getattr(self.model, play)(x, c)
         self._check(terms, play)
         return terms
