@@ -26,6 +26,7 @@ from pushforward.cli.options import model_options, split_arguments
 from pushforward.cli.parameters import builtin_names, read_seeds
 from pushforward.data import builtin
 from pushforward.errors import ModelError, PushforwardError
+from pushforward.models import all_models
 from pushforward.training.settings import Settings
 
 README = Path(__file__).parents[1] / "README.md"
@@ -413,3 +414,21 @@ def test_a_full_disk_is_one_line(
         assert "No space left" in printed
         assert printed.count("\n") == 1
     assert target.read_text() == "what was there before"
+
+
+def test_models_are_listed_by_place_and_a_named_one_with_its_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command(["models"]) == 0
+    listed = capsys.readouterr().out
+    place = ""
+    where: dict[str, str] = {}
+    for line in filter(None, map(str.rstrip, listed.splitlines()[:-1])):
+        if line.startswith("  "):
+            where[line.split()[0]] = place
+        else:
+            place = line
+    assert where == {name: ": ".join(cls.place) for name, cls in all_models().items()}
+    assert "--beta" not in listed
+    assert run_command(["models", "vae"]) == 0
+    assert "--beta" in capsys.readouterr().out

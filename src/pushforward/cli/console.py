@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -177,6 +177,23 @@ def sanity_table(verdicts: Sequence[Verdict]) -> Table:
     table.add_section()
     table.add_row("passed", "", *(f"{sum(own)} of {len(own)}" for own in passed))
     return table
+
+
+def grid_of_models(models: Iterable[Entry], installed: Mapping[str, str]) -> Group:
+    """Return the models under the places where their measures sit; then those of other packages."""
+    places: dict[tuple[str, str], list[Entry]] = {}
+    for model in models:
+        places.setdefault(model.place, []).append(model)
+    width = max(len(model.name) for group in places.values() for model in group)
+    parts: list[Any] = []
+    for place, group in sorted(places.items(), reverse=True):
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+        table.add_column(min_width=width)
+        for model in group:
+            table.add_row(f"  {model.name}", escape(model.summary))
+        parts += [f"[bold]{place[0]}: {place[1]}[/bold]", table, ""]
+    parts += [f"{name}: an installed model, {value}" for name, value in installed.items()]
+    return Group(*parts, "`pushforward models NAME` shows a model's options.")
 
 
 def options_table(model: Entry) -> Table:

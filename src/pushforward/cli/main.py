@@ -120,12 +120,13 @@ def models(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="Models to describe, your own among them: my_models.py:MyModel. By default all.",
+            help="Models whose options are shown, your own among them: my_models.py:MyModel. "
+            "Without a name, all models are listed.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the models and their options."""
+    """List the models by where their measure sits and what it is, or show a model's options."""
     from pushforward.models.catalogue import builtin_models, describe, installed_models
 
     chosen = {entry.name: entry for entry in map(describe, names or [])} or builtin_models()
@@ -135,15 +136,16 @@ def models(
         print_json(others | {name: entry.to_json() for name, entry in chosen.items()})
         return
 
-    from pushforward.cli.console import options_table, out
+    from pushforward.cli.console import grid_of_models, options_table, out
 
+    if not names:
+        out.print(grid_of_models(chosen.values(), installed))
+        return
     for name, entry in chosen.items():
         out.print(
             f"[bold]{name}[/bold]  {entry.place[1]}, in {entry.place[0]}  ({entry.reference})"
         )
         out.print(options_table(entry))
-    for name, value in installed.items():
-        out.print(f"[bold]{name}[/bold]  an installed model: {value}")
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -38,12 +40,14 @@ class Entry:
         name: its name.
         place: where its measure sits, and the kind of measure.
         reference: the papers that it follows.
+        summary: what it does, in a line.
         options: the keyword arguments of its constructor, by name.
     """
 
     name: str
     place: tuple[str, str]
     reference: str
+    summary: str
     options: Mapping[str, Option]
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +56,8 @@ class Entry:
             name: {"type": o.type.__name__, "default": o.default, "help": o.help}
             for name, o in self.options.items()
         }
-        return {"place": list(self.place), "reference": self.reference, "options": options}
+        plain = {"place": list(self.place), "reference": self.reference, "summary": self.summary}
+        return plain | {"options": options}
 
 
 class _UnreadableError(Exception):
@@ -116,7 +121,13 @@ def _require_source(model: str) -> None:
 
 def _described(cls: Any) -> Entry:
     """Return what a class that is imported says of itself."""
-    return Entry(cls.name, cls.place, cls.reference, cls.options())
+    summary = _summary(inspect.getdoc(sys.modules[cls.__module__]) or inspect.getdoc(cls))
+    return Entry(cls.name, cls.place, cls.reference, summary, cls.options())
+
+
+def _summary(docstring: str | None) -> str:
+    """Return the first line of what the file of a model says of it."""
+    return (docstring or "").partition("\n")[0]
 
 
 def _entries(module: str) -> list[Entry]:
@@ -136,6 +147,7 @@ def _read(module: str) -> Iterator[Entry]:
         if issubclass(skeleton, model):
             yield Entry(
                 options=_options(base for base in skeleton.__mro__ if issubclass(base, model)),
+                summary=_summary(ast.get_docstring(parse(module))),
                 **{key: getattr(skeleton, key) for key in LITERALS},
             )
 
