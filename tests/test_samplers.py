@@ -155,6 +155,16 @@ def test_a_class_without_codes_among_the_centres_has_those_of_all_classes() -> N
         assert abs(float(draws.mean()) - 5) < 1
 
 
+def test_a_mixture_bears_dimensions_that_depend_on_one_another_at_all_scales() -> None:
+    torch.manual_seed(0)
+    e = torch.randn(3000, 4) @ torch.randn(4, 32) * torch.logspace(-1, 2, 32)
+    e[:, 5] = 0
+    own = fitted("mixture", e)
+    assert bool(own.draw(100).isfinite().all())
+    ratio = own.draw(4000).std(0) / e.std(0).clamp(min=1e-9)
+    assert bool((ratio[[0, 15, 31]] - 1).abs().max() < 0.2)
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_codes_that_are_not_finite_leave_the_prior_in_its_place(name: str) -> None:
     own = fitted(name, torch.full((10, 2), torch.nan))

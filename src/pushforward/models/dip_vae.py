@@ -12,10 +12,11 @@ from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
+from pushforward.families.rates import WithRate
 from pushforward.space import Space
 
 
-class DIPVAE(WithDecoder, WithEncoder):
+class DIPVAE(WithRate, WithDecoder, WithEncoder):
     """-ELBO + between sum_(i != j) C_ij^2 + within sum_i (C_ii - 1)^2 (Kumar et al. 2018).
 
     C is the covariance of the codes' means over the batch (DIP-VAE-I), or of the codes themselves,
@@ -55,7 +56,7 @@ class DIPVAE(WithDecoder, WithEncoder):
         apart = covariance.square().sum() - own.square().sum()
         return {
             "distortion": -self.decode(q.carry(e), c).log_prob(x),
-            "rate": kl(q, self.prior, e, c),
+            **self.rate(kl(q, self.prior, e, c)),
             "between": self.between * apart.expand(len(x)),
             "within": self.within * (own - 1).square().sum().expand(len(x)),
         }

@@ -14,10 +14,11 @@ from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
+from pushforward.families.rates import WithRate
 from pushforward.space import Space
 
 
-class FactorVAE(WithLatentCritic, WithDecoder, WithEncoder):
+class FactorVAE(WithRate, WithLatentCritic, WithDecoder, WithEncoder):
     """-ELBO + gamma E_q(z)[D(z)]; critic: -log D'(z) - log(1 - D'(z*)), D' = sigmoid(D).
 
     In z* each dimension is permuted over the batch by itself, so D comes to log q(z) - sum_j log
@@ -45,11 +46,9 @@ class FactorVAE(WithLatentCritic, WithDecoder, WithEncoder):
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Lower distortion and rate, and what the critic sees of dependence."""
         e = (q := self.encode(x, c)).draw()
-        return {
-            "distortion": -self.decode(q.carry(e), c).log_prob(x),
-            "rate": kl(q, self.prior, e, c),
-            "correlation": self.gamma * self.critic(e, c),
-        }
+        distortion = -self.decode(q.carry(e), c).log_prob(x)
+        correlation = {"correlation": self.gamma * self.critic(e, c)}
+        return {"distortion": distortion, **self.rate(kl(q, self.prior, e, c)), **correlation}
 
     @turn("critic", learning_rate=1e-4, betas=(0.5, 0.9))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:

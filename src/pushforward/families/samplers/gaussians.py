@@ -87,7 +87,9 @@ class GaussianMixture(Gaussians):
         e, label = q.draw()[chosen], class_of(c, len(q.mean), q.mean.device)[chosen]
         member = torch.nn.functional.one_hot(label, len(self.weights)).to(e)
         whole = torch.cov(e.T, correction=0).reshape(self.latent, self.latent)
-        whole = whole + 1e-6 * (whole.trace() / self.latent + 1e-6) * torch.eye(self.latent).to(e)
+        whole = _regular(
+            whole + 1e-8 * (whole.trace() / self.latent + 1e-6) * torch.eye(len(whole)).to(e)
+        )
         self.means.copy_(e[torch.arange(len(self.means)) % len(e)])
         self.factors.copy_(torch.linalg.cholesky(whole).expand_as(self.factors))
         share = torch.nn.functional.one_hot(self.log_components(e).argmax(1), len(self.means))
@@ -106,7 +108,17 @@ class GaussianMixture(Gaussians):
         scatter = (share.T[:, :, None] * apart).mT @ apart
         prior = self.latent
         own = (scatter + prior * whole) / (count + prior)[:, None, None]
-        self.factors.copy_(torch.linalg.cholesky(own))
+        self.factors.copy_(torch.linalg.cholesky(_regular(own)))
+
+
+def _regular(covariance: Tensor) -> Tensor:
+    """Return covariances (..., d, d) whose Cholesky factor float32 can find, whatever the scales.
+
+    Each variance is raised by a ten-thousandth: dimensions that depend on one another are so common
+    in codes that rounding alone would make their covariance indefinite.
+    """
+    own = covariance.diagonal(dim1=-2, dim2=-1)
+    return (covariance + covariance.mT) / 2 + 1e-4 * torch.diag_embed(own)
 
 
 class KernelDensity(Gaussians):
