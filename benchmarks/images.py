@@ -1,9 +1,10 @@
 """Both families on images beside a Gaussian fit: digits, MNIST and a CIFAR-10 folder.
 
     python benchmarks/images.py [--data ../shared/data] [--only digits mnist cifar10]
-                                [--seeds 3] [--budget 120s] [--models vae gan]
+                                [--seeds 3] [--budget 120s] [--models vae gan] [--jobs 2]
 
-Each data set is one `compare`, with defaults. For each model:
+Each data set is one `compare`, with defaults; with two jobs on two cores each run has one. For each
+model:
 
 better      measures by which the mean over seeds is nearer to real rows than the Gaussian fit is
 width       of the networks, as the size dial chose it
@@ -44,25 +45,31 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=["vae", "gan"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", help="for every data set, instead of its own")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/images.json"))
     arguments = parser.parse_args()
     known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.only:
         budget = arguments.budget or BUDGETS[name]
-        found = compared(name, arguments.data, arguments.models, arguments.seeds, budget)
+        found = compared(
+            name, arguments.data, arguments.models, arguments.seeds, budget, arguments.jobs
+        )
         known[f"{name}, {budget}"] = found
         show(f"{name}, {budget}", found)
         arguments.out.write_text(json.dumps(known, indent=1) + "\n")
 
 
-def compared(name: str, data: Path, models: list[str], seeds: int, budget: str) -> dict[str, Any]:
+def compared(
+    name: str, data: Path, models: list[str], seeds: int, budget: str, jobs: int
+) -> dict[str, Any]:
     """Return what a comparison on one data set finds, by source."""
     source = {"digits": "digits", "mnist": data / "mnist.npz", "cifar10": data / "cifar10"}[name]
     known = labelled(name, data)
     classifier = None if known is None else trained(*known[:2])
     with tempfile.TemporaryDirectory() as folder:
-        result = pf.compare(source, models, seeds=seeds, budget=budget, out=folder)
+        result = pf.compare(source, models, seeds=seeds, budget=budget, out=folder, n_jobs=jobs)
         found: dict[str, Any] = {"recommendation": result.recommendation.sentence, "seeds": seeds}
+        found["jobs"] = jobs
         for reference in ("ceiling", "floor"):
             found[reference] = values([getattr(result, reference)])
         for model in models:

@@ -185,7 +185,9 @@ def test_nothing_is_logged_unless_asked_for() -> None:
 @pytest.mark.parametrize("name", all_models())
 def test_models_read_from_source_are_those_that_are_imported(name: str) -> None:
     cls, entry = all_models()[name], catalogue.builtin_models()[name]
-    assert entry == Entry(cls.name, cls.place, cls.reference, cls.options())
+    summary = (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0]
+    assert entry == Entry(cls.name, cls.place, cls.reference, summary, cls.options())
+    assert 20 < len(summary) < 100  # a line
     assert list(entry.options) == list(cls.options())  # in the same order
 
 
