@@ -98,7 +98,7 @@ def given_to_compare(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise StopError("that is all")
 
     monkeypatch.setattr(pf, "compare", compare)
-    monkeypatch.setattr("pushforward.report.compare", compare)
+    monkeypatch.setattr("pushforward.report.set_up", compare)
     return found
 
 
