@@ -201,7 +201,8 @@ def options_table(model: Entry) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
     for option in model.options.values():
         default = "" if option.default is None else str(option.default)
-        table.add_row(f"  --{option.name.replace('_', '-')}", default, escape(option.help))
+        tuned = f" With --trials: {option.range}." if option.range else ""
+        table.add_row(f"  --{option.name.replace('_', '-')}", default, escape(option.help + tuned))
     return table
 
 

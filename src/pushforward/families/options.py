@@ -71,6 +71,9 @@ class Range:
     high: float
     log: bool
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{', by order of magnitude' if self.log else ''}"
+
     def place(self, value: float) -> float:
         """Return where a value lies: 0 at the lower end, 1 at the upper one."""
         low, high, at = (
