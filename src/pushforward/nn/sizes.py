@@ -20,7 +20,7 @@ from pushforward.space import Cells, Image, Space, Vector, values
 WIDTHS = (16, 32, 64, 128, 256)
 ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
-REFERENCE_WIDTH = {"loss": 320, "distance": 192}  # where a turn's own learning rate suits images
+REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this

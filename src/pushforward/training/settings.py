@@ -91,7 +91,7 @@ class Settings:
         batch_size: rows in a batch; by kind of data when None.
         ema: decay of the moving average of the players that generate; 0 for none.
         clip_grad_norm: largest norm of a turn's gradient, or None.
-        learning_rate: of every turn; when None each turn's own, for images times 192 / width, or
+        learning_rate: of every turn; when None each turn's own, for images times 96 / width, or
             320 / width where all turns lower one loss.
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
             which takes bfloat16 for tables (whose networks give logits) on machines that are faster
