@@ -1,13 +1,17 @@
-"""The contest of one critic with one generator, whatever the critic's values cost each of them."""
+"""The contests of one critic with one generator: what the critic's values cost each of them."""
 
 from __future__ import annotations
+
+from typing import Annotated, Any
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithPenalty
+from pushforward.families.critics import WithCritic, WithPenalty
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
+from pushforward.families.options import at_least
+from pushforward.space import Space
 
 
 class Contest(WithPenalty, WithGenerator):
@@ -47,3 +51,39 @@ class Contest(WithPenalty, WithGenerator):
     def close_in(self, n: int, c: Tensor | None) -> Terms:
         """Make generated rows look real."""
         return {"fool": self.fool(self.critic(self.imagine(n, c), c))}
+
+
+class Dual(WithCritic, WithGenerator):
+    """The dual of the earth mover's distance: E D(x) - E D(g(z)), over critics of slope 1.
+
+    The critic raises the gap, n_critic times for each time that the generator lowers it. What keeps
+    the critic's slope is the variant's to say: a term of its own, or what follows its steps.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        n_critic: Annotated[int, "Moves of the critic for one of the generator.", at_least(1)] = 5,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.n_critic = n_critic
+
+    @turn("critic", repeat="n_critic", learning_rate=5e-4, betas=(0.0, 0.9))
+    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Widen the gap between real and generated rows."""
+        fake = self.imagine(len(x), c).detach()
+        restraint = self.restrain(x, fake, c)
+        return {"real": -self.critic(x, c), "fake": self.critic(fake, c), **restraint}
+
+    def restrain(self, x: Tensor, fake: Tensor, c: Tensor | None) -> Terms:
+        """Return what the critic pays for its slopes."""
+        del x, fake, c
+        return {}
+
+    @turn("generator", data=False, learning_rate=5e-4, betas=(0.0, 0.9))
+    def close_in(self, n: int, c: Tensor | None) -> Terms:
+        """Raise generated rows by the critic's measure."""
+        return {"fool": -self.critic(self.imagine(n, c), c)}

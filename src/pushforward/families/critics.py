@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
@@ -51,12 +52,7 @@ class WithCritic(Model):
         The squared norm is what R1, R2 and the penalties of Wasserstein critics are made of; it can
         be differentiated in turn. Where images are augmented, x is the image before.
         """
-
-        def total(rows: Tensor) -> tuple[Tensor, Tensor]:
-            values: Tensor = self.critic(rows, c)
-            return values.sum(), values
-
-        slope, values = grad(total, has_aux=True)(x)
+        values, slope = _slopes(lambda rows: self.critic(rows, c), x)
         return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
 
     def unlike(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
@@ -82,6 +78,17 @@ class WithCritic(Model):
         ]
 
 
+def _slopes(critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a critic's values at rows x, and their gradients by x, which have gradients, too."""
+
+    def total(rows: Tensor) -> tuple[Tensor, Tensor]:
+        values = critic(rows)
+        return values.sum(), values
+
+    slope, values = grad(total, has_aux=True)(x)
+    return values, slope
+
+
 class WithLatentCritic(WithPrior):
     """A model with a critic D(z) of codes.
 
@@ -95,8 +102,55 @@ class WithLatentCritic(WithPrior):
         self.critic = Critic(codes, classes, Trunks(size.width, size.depth), pack=1)
 
 
-class WithPenalty(WithCritic):
-    """A model whose critic pays for its slopes: gamma/2 |grad_x D(x)|^2 (Mescheder et al. 2018).
+class WithR1(Model):
+    """A model whose critic pays for its slopes at real rows: gamma/2 |grad_x D|^2 (Mescheder 2018).
+
+    `self.gamma` is in the units of the data, so that one default serves tables, images and points
+    (see `total_variance`).
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        gamma: Annotated[
+            float,
+            "Weight of the gradient penalty, per unit of data variance.",
+            at_least(0),
+            log_range(0.02, 2),
+        ] = 0.2,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.gamma = gamma * total_variance(space)
+
+
+class WithSlope(WithCritic):
+    """A model whose critic pays where its slope is not 1: penalty (|grad_x D(x)| - 1)^2."""
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        penalty: Annotated[
+            float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
+        ] = 10.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.penalty = penalty
+
+    def off_slope(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """Return what the critic pays for its slope at rows x, (n // pack,)."""
+        _, squared = self.judge(x, c)
+        slope = (squared + 1e-12).sqrt()  # whose derivative is finite at 0
+        return self.penalty * (slope - 1).square()
+
+
+class WithPenalty(WithR1, WithCritic):
+    """A model whose critic pays R1, and perhaps R2, as part of its turn.
 
     With `penalty_every` = k it pays in every k-th of its turns alone, k times as much: the same
     on average, for less work (lazy regularisation, Karras et al. 2020). The penalty is part of
@@ -109,20 +163,12 @@ class WithPenalty(WithCritic):
         space: Space,
         classes: int = 0,
         *,
-        gamma: Annotated[
-            float,
-            "Weight of the gradient penalty, per unit of data variance.",
-            at_least(0),
-            log_range(0.02, 2),
-        ] = 0.2,
         penalty_every: Annotated[
             int, "Turns of the critic for one with the penalty, so much heavier.", at_least(1)
         ] = 1,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        # In these units one default serves tables, images and points (see `total_variance`).
-        self.gamma = gamma * total_variance(space)
         self.penalty_every = penalty_every
 
     def penalised(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -131,28 +177,15 @@ class WithPenalty(WithCritic):
         return values, self.penalty_every * self.gamma / 2 * steepness
 
 
-class WithJointCritic(WithPrior):
+class WithJointCritic(WithR1, WithPrior):
     """A model with a critic D(x, z) of rows and their codes together.
 
     The critic reads a code where other critics read a condition: a linear map of it is added to the
     first hidden layer.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        classes: int = 0,
-        *,
-        gamma: Annotated[
-            float,
-            "Weight of the gradient penalty, per unit of data variance.",
-            at_least(0),
-            log_range(0.02, 2),
-        ] = 0.2,
-        **shared: Any,
-    ) -> None:
+    def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
         super().__init__(space, classes, **shared)
-        self.gamma = gamma * total_variance(space)
         self.critic = Critic(space, self.prior.latent + classes, self.networks, pack=1)
 
     def judge(self, x: Tensor, z: Tensor, c: Tensor | None) -> Tensor:
@@ -161,10 +194,5 @@ class WithJointCritic(WithPrior):
 
     def penalised(self, x: Tensor, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x, z), and gamma/2 |grad_x D(x, z)|^2, each (n,)."""
-
-        def total(rows: Tensor) -> tuple[Tensor, Tensor]:
-            values = self.judge(rows, z, c)
-            return values.sum(), values
-
-        slope, values = grad(total, has_aux=True)(x)
+        values, slope = _slopes(lambda rows: self.judge(rows, z, c), x)
         return values, self.gamma / 2 * slope.flatten(1).square().sum(1)

@@ -176,5 +176,6 @@ def _aggregate_panel(q: Code, prior: ContinuousPrior, c: Tensor | None) -> Panel
         x_title=f"z{busiest}, the dimension whose mean varies most",
         y_title="share",
         note=f"Over all dimensions: squared MMD {distance.value:.4f}{p_value}. "
-        "Where they differ, samples from the prior reach codes that the decoder never saw.",
+        "Where they differ, draws of the prior reach codes that the decoder never saw; a sampler "
+        "draws from the aggregate instead.",
     )

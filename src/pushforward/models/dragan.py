@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithCritic
+from pushforward.families.critics import WithSlope
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
-class DRAGAN(WithCritic, WithGenerator):
+class DRAGAN(WithSlope, WithGenerator):
     """The non-saturating game, and E(|grad D(x + e)| - 1)^2 around real rows (Kodali et al. 2017).
 
     e ~ N(0, reach^2 s^2), s^2 the variance of the batch over all its values: penalised is a
@@ -31,25 +31,21 @@ class DRAGAN(WithCritic, WithGenerator):
         space: Space,
         classes: int = 0,
         *,
-        penalty: Annotated[
-            float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
-        ] = 10.0,
         reach: Annotated[
             float, "Deviation of the noise, in the data's.", at_least(0), log_range(0.1, 2.5)
         ] = 0.5,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.penalty, self.reach = penalty, reach
+        self.reach = reach
 
     @turn("critic", betas=(0.5, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell real from generated rows, with a slope of 1 around real ones."""
         fake = self.imagine(len(x), c).detach()
-        _, squared = self.judge(x + self.reach * x.std() * torch.randn_like(x), c)
-        slope = (squared + 1e-12).sqrt()  # whose derivative is finite at 0
+        near = x + self.reach * x.std() * torch.randn_like(x)
         verdict = {"real": softplus(-self.critic(x, c)), "fake": softplus(self.critic(fake, c))}
-        return verdict | {"penalty": self.penalty * (slope - 1).square()}
+        return verdict | {"penalty": self.off_slope(near, c)}
 
     @turn("generator", data=False, betas=(0.5, 0.99))
     def close_in(self, n: int, c: Tensor | None) -> Terms:

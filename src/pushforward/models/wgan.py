@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from torch import Tensor
-
-from pushforward.families.critics import WithCritic
-from pushforward.families.generators import WithGenerator
-from pushforward.families.model import Terms, turn
-from pushforward.families.options import above, at_least, log_range
+from pushforward.families.contests import Dual
+from pushforward.families.options import above, log_range
 from pushforward.space import Space
 
 
-class WGAN(WithCritic, WithGenerator):
+class WGAN(Dual):
     """Critic: -(E D(x) - E D(g(z))), each weight clipped to [-clip, clip]; generator: -E D(g(z)).
 
     Over 1-Lipschitz critics the gap is the Wasserstein distance W1. Clipped weights bound the
@@ -34,22 +30,10 @@ class WGAN(WithCritic, WithGenerator):
         clip: Annotated[
             float, "The largest weight of the critic.", above(0), log_range(0.01, 1)
         ] = 0.1,
-        n_critic: Annotated[int, "Moves of the critic for one of the generator.", at_least(1)] = 5,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.clip, self.n_critic = clip, n_critic
-
-    @turn("critic", repeat="n_critic", learning_rate=5e-4, betas=(0.0, 0.9))
-    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Widen the gap between real and generated rows."""
-        fake = self.imagine(len(x), c).detach()
-        return {"real": -self.critic(x, c), "fake": self.critic(fake, c)}
-
-    @turn("generator", data=False, learning_rate=5e-4, betas=(0.0, 0.9))
-    def close_in(self, n: int, c: Tensor | None) -> Terms:
-        """Raise generated rows by the critic's measure."""
-        return {"fool": -self.critic(self.imagine(n, c), c)}
+        self.clip = clip
 
     def after_step(self, turn: str) -> None:
         """Clip the weights of a critic that has moved."""
