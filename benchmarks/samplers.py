@@ -25,7 +25,8 @@ from pushforward.runs.fitted import Fitted, build
 from pushforward.training.batches import Batches
 
 CPU = torch.device("cpu")
-STEPS = {"ring": 1500, "moons": 1500, "digits": 1500, "mnist": 2000, "adult": 1000, "diamonds": 1000}
+STEPS = dict.fromkeys(("ring", "moons", "digits"), 1500) | {"mnist": 2000}
+STEPS |= dict.fromkeys(("adult", "diamonds"), 1000)
 ROWS = 2000  # that are measured, at most
 TABLE = 5000  # rows of a table that are trained on
 
