@@ -77,9 +77,11 @@ def rows(name: str, data: pf.Dataset, steps: int, seed: int) -> Iterator[dict[st
         }
 
 
-def settled(fitted: pf.Fitted, data: pf.Dataset, sampler: str, seed: int) -> pf.Fitted:
-    """Return the fitted model with another sampler, fitted to its codes."""
-    options = {**fitted.config["identity"]["options"], "sampler": sampler}
+def settled(
+    fitted: pf.Fitted, data: pf.Dataset, sampler: str, seed: int, **changed: Any
+) -> pf.Fitted:
+    """Return the fitted model with another sampler, fitted to its codes, and changed options."""
+    options = {**fitted.config["identity"]["options"], "sampler": sampler, **changed}
     network = build("vae", data.schema, options, 0, CPU)
     network.load_state_dict(fitted.states["best"], strict=False)
     network.eval().requires_grad_(False)
