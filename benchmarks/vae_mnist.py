@@ -337,7 +337,7 @@ def pixels(arguments: argparse.Namespace, name: str) -> np.ndarray:
 
 def peer(python: str, path: Path, hidden: int, latent: int, epochs: int) -> Found:
     script = Path(__file__).with_name("pythae_peer.py")
-    command = [python, script, path, *map(str, (hidden, latent, epochs))]
+    command = [python, *map(str, (script, path, hidden, latent, epochs))]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: Found = json.loads(out.splitlines()[-1])
     return found
@@ -358,7 +358,7 @@ def own(rows: np.ndarray, hidden: int, latent: int, epochs: int) -> Found:
     fitted = pf.fit(data, SquaredVAE, budget=f"{steps} steps", seed=0, device="cpu", **shared)
     seconds = time.perf_counter() - start
     loss = {
-        f"{128 * record['step'] / n:.1f} epochs": sum(record["terms"]["elbo"].values())
+        f"{128 * record['step'] / n:.1f} epochs": sum(record["terms"].values())
         for record in fitted.history
     }
     return {"images a second": steps * 128 / seconds, "loss": loss}

@@ -96,6 +96,14 @@ def test_gaussian_matches_torch_with_a_scale_for_each_column() -> None:
     torch.testing.assert_close(head(mean).log_prob(x), p.log_prob(x).sum(1))
 
 
+def test_a_unit_gaussian_is_the_squared_error_and_learns_no_scale() -> None:
+    head = likelihood("unit-gaussian", Vector(3))
+    mean, x = torch.randn(5, 3), torch.randn(5, 3)
+    squared = 0.5 * (x - mean).square().sum(1) + 1.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(head(mean).log_prob(x), -squared)
+    assert not list(head.parameters())
+
+
 def test_bernoulli_is_the_cross_entropy_of_values_in_0_1() -> None:
     space = Image(1, 8, 8)
     out, x = torch.randn(4, 1, 8, 8), torch.rand(4, 1, 8, 8) * 2 - 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
@@ -145,7 +146,8 @@ def test_annealed_importance_is_the_truth_for_a_linear_decoder() -> None:
 def bounds_and_truth(sigma: float, n: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """The bounds of n simulated rows, and their truth: the same state writes the same rows."""
     decoder, walk = linear(), annealing.Schedule(steps=steps, chains=2, leapfrog=4)
-    lower, upper = annealing.sandwich(decoder, sigma, n, walk, torch.Generator().manual_seed(3))
+    joint = joint_density(decoder, rows(1, seed=0), sigma)
+    lower, upper = annealing.sandwich(joint, n, walk, torch.Generator().manual_seed(3))
     again = torch.Generator().manual_seed(3)
     means = decoder.means(decoder.draw(n, again))
     x = means + sigma * torch.randn(n, 6, generator=again, dtype=torch.float64)
@@ -263,6 +265,70 @@ def test_without_sigma_a_fifth_of_the_rows_chooses_it() -> None:
     assert found.extra["sigma"] == pytest.approx(observation_noise(linear(), x[others]), rel=0.03)
     again = importance_bound(linear(), x[found.extra["rows"]], sigma=found.extra["sigma"])
     assert found.value == pytest.approx(again.value, abs=1e-6)
+
+
+BINARY = LatentDecoder(curved, 1, dtype=torch.float64, binary=True)
+
+
+def binary_rows(n: int, seed: int) -> Tensor:
+    return (noise(n, 3, seed=seed).abs() < curved(noise(n, 1, seed=seed + 1)).sigmoid()).double()
+
+
+def binary_truth(x: Tensor) -> Tensor:
+    """log p(x) by SciPy's quadrature over z of a product of Bernoullis."""
+
+    def density(z: float, row: Tensor) -> float:
+        share = curved(torch.tensor([[z]], dtype=torch.float64)).sigmoid()
+        return float(torch.where(row == 1, share, 1 - share).prod() * math.exp(-z * z / 2))
+
+    found = [quad(density, -8, 8, args=(row,), limit=200)[0] for row in x]
+    return torch.tensor(found).log() - 0.5 * math.log(2 * math.pi)
+
+
+def test_rows_of_0_and_1_agree_with_quadrature() -> None:
+    x = binary_rows(30, seed=41)
+    truth = binary_truth(x)
+    encoder = LatentDecoder(curved, 1, dtype=torch.float64, binary=True, encoder=standard)
+    by_prior = importance_bound(BINARY, x, samples=4000, proposal="prior", each=True)
+    by_encoder = importance_bound(encoder, x, samples=4000, proposal="encoder", each=True)
+    annealed = annealed_importance(BINARY, x, steps=60, leapfrog=3, chains=16, each=True)
+    for found in (by_prior, by_encoder, annealed):
+        error = torch.tensor(found.extra["each"]) - truth
+        # four standard errors of the mean over rows, and half the variance of a weight as bias
+        limit = 4 * float(error.std()) / math.sqrt(30) + float(error.var())
+        assert abs(float(error.mean())) < limit < 0.05
+        assert "sigma" not in found.extra
+    # the simulated rows' bounds: the lower below the upper, but for its own standard error
+    assert -3 * annealed.extra["gap_error"] < annealed.extra["gap"] < 0.1
+
+
+def standard(x: Tensor) -> tuple[Tensor, Tensor]:
+    """N(0.2, 1.5), whatever the row: a poor, but proper proposal."""
+    return 0.2 + 0 * x[:, :1], math.log(1.5) + 0 * x[:, :1]
+
+
+def test_simulated_rows_of_0_and_1_have_the_shares_of_their_codes() -> None:
+    joint = joint_density(BINARY, binary_rows(4, seed=43), 1.0)
+    e = torch.tensor([[0.7]], dtype=torch.float64).expand(20_000, 1)
+    share = joint.simulated(e, BINARY.generator(0)).x.mean(0)
+    # four standard deviations of a share of 20,000 draws
+    assert torch.allclose(share, curved(e[:1]).sigmoid()[0], atol=4 * 0.5 / math.sqrt(20_000))
+
+
+def test_the_constant_decoder_of_0_and_1_has_their_shares() -> None:
+    x = binary_rows(50, seed=44)
+    expected = float(torch.distributions.Bernoulli(x.mean(0)).log_prob(x).sum(1).mean())
+    found = importance_bound(BINARY, x, samples=1, proposal="prior")
+    assert found.extra["constant_decoder"] == pytest.approx(expected)
+
+
+def test_what_does_not_fit_rows_of_0_and_1_is_refused() -> None:
+    x = binary_rows(12, seed=45)
+    refused(annealed_importance, "rows of 0 and 1, and was given other", BINARY, x / 2, sigma=None)
+    refused(importance_bound, "leave sigma out", BINARY, x, sigma=1.0, proposal="prior")
+    refused(importance_bound, 'proposal="encoder" or "prior"', BINARY, x, sigma=None)
+    with pytest.raises(MeasureError, match="leave sigma out"):
+        observation_noise(BINARY, x)
 
 
 def test_the_constant_decoder_is_the_best_gaussian() -> None:

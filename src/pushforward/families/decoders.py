@@ -57,8 +57,8 @@ class WithDecoder(Model):
         *,
         likelihood: Annotated[
             str,
-            "p(x|z): auto, gaussian; images also autoregressive, bernoulli, logistic; tables "
-            "autoregressive, categorical.",
+            "p(x|z): auto, gaussian, unit-gaussian; images also autoregressive, bernoulli, "
+            "logistic; tables autoregressive, categorical.",
         ] = "auto",
         noise: Annotated[
             bool | None,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import MeasureError
-from pushforward.measures.likelihood.decoder import JointDensity, LatentDecoder
+from pushforward.measures.likelihood.decoder import JointDensity
 
 ACCEPTED = 0.65  # the best acceptance rate in many dimensions (Beskos et al. 2013; Neal 2011)
 CHAINS = 4  # of the pilot run, at least: it needs their spread
@@ -196,21 +196,16 @@ def forward(joint: JointDensity, schedule: Schedule, rng: torch.Generator) -> tu
 
 
 def sandwich(
-    decoder: LatentDecoder, sigma: float, n: int, schedule: Schedule, rng: torch.Generator
+    joint: JointDensity, n: int, schedule: Schedule, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return lower and upper bounds (n,) of log p(x) for n rows simulated from the model itself.
 
     Only for a simulated row is an exact posterior draw known: the code that it was generated from.
     The reverse chain from there bounds log p(x) from above (Grosse, Ghahramani & Adams 2015).
     """
-    e = decoder.draw(n, rng)
-    with torch.no_grad():
-        means = decoder.means(e)
-    noise = torch.randn(means.shape, generator=rng, dtype=means.dtype, device=means.device)
+    e = joint.decoder.draw(n, rng)
     bounds = []
-    for part, codes in _with_codes(
-        JointDensity(decoder, means + sigma * noise, sigma), e, schedule.chains
-    ):
+    for part, codes in _with_codes(joint.simulated(e, rng), e, schedule.chains):
         ladder = prepare(part, schedule, rng)
         up, _ = anneal(part, prior_points(part, schedule, rng), ladder, schedule.leapfrog, rng)
         state = codes[:, None].expand(-1, schedule.chains, -1)

@@ -4,6 +4,7 @@ A GAN has no density and that of a VAE is bounded by its own encoder, so they ca
 directly. Both map codes to rows: with Gaussian noise around these, both have the density
 p(x) = E_{z ~ p(z)} N(x; g(z), sigma^2 I), which these measures bound (Wu et al. 2017). sigma
 belongs to the model that is measured: it is given, or chosen for each model on rows of its own.
+Rows of 0 and 1 have Bernoullis in place of N (`LatentDecoder(..., binary=True)`), and no sigma.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pushforward.measures.likelihood._annealing import Schedule, log_mean
 from pushforward.measures.likelihood.decoder import (
     JointDensity,
     LatentDecoder,
-    gaussian,
     joint_density,
 )
 from pushforward.measures.measurement import Measurement
@@ -31,6 +31,7 @@ SIGMA_ROWS = 100  # rows for choosing sigma, at most
 SIGMA_SHARE = 5  # one of five rows is for choosing sigma
 MIN_EFFECTIVE = 5.0  # effective codes per row
 TIGHT_GAP = 1.0  # nats between the bounds
+NO_SIGMA = "rows of a binary decoder have no observation noise: leave sigma out"
 
 
 def observation_noise(decoder: LatentDecoder, x: Any, *, seed: int = 0) -> float:
@@ -57,6 +58,8 @@ def observation_noise(decoder: LatentDecoder, x: Any, *, seed: int = 0) -> float
         Wu et al. 2017, "On the quantitative analysis of decoder-based generative models".
     """
     whole = joint_density(decoder, x, 1.0)
+    if decoder.binary:
+        raise MeasureError(NO_SIGMA)
     rows = _shuffled(whole.n, seed)[:SIGMA_ROWS]
     return _proposals.fitted_sigma(replace(whole, x=whole.x[rows]), seed)
 
@@ -84,7 +87,8 @@ def importance_bound(
         decoder: what is measured: `fitted.decoder()`, or `LatentDecoder(network, latent)`.
         x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
         sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
-            on a random fifth of the rows (at most 100), which are then left out.
+            on a random fifth of the rows (at most 100), which are then left out; a binary decoder
+            has none.
         samples: K, the number of codes drawn for each row.
         proposal: the distribution q of the codes: `"mode"` (a Gaussian around the row's most likely
             code, with the curvature there), `"encoder"` (the model's own q(z|x)) or `"prior"`.
@@ -131,6 +135,8 @@ def importance_bound(
     if proposal not in PROPOSALS:
         raise MeasureError(f"unknown proposal {proposal!r}; {nearest(proposal, PROPOSALS)}")
     given = _rows(decoder, x, sigma, limit, seed)
+    if proposal == "mode" and decoder.binary:
+        raise MeasureError('a binary decoder takes proposal="encoder" or "prior", not "mode"')
     rng = decoder.generator(seed)
     log_w = torch.cat(
         [
@@ -178,7 +184,8 @@ def annealed_importance(
         decoder: what is measured: `fitted.decoder()`, or `LatentDecoder(network, latent)`.
         x: the rows: tensor, array or numeric frame (n, ...); for a fitted model as its data.
         sigma: standard deviation of the observation noise. None: chosen as by `observation_noise`
-            on a random fifth of the rows (at most 100), which are then left out.
+            on a random fifth of the rows (at most 100), which are then left out; a binary decoder
+            has none.
         steps: T, the number of temperatures.
         chains: K, the number of chains per row.
         leapfrog: leapfrog steps per transition.
@@ -258,7 +265,10 @@ def _rows(
     whole = joint_density(decoder, x, 1.0 if sigma is None else sigma)
     rows = _shuffled(whole.n, seed)
     extra: dict[str, Any] = {}
-    if sigma is None:
+    if decoder.binary:
+        if sigma is not None:
+            raise MeasureError(NO_SIGMA)
+    elif sigma is None:
         if whole.n < 2 * SIGMA_SHARE:
             raise MeasureError(
                 f"choosing sigma takes a fifth of at least {2 * SIGMA_SHARE} rows, and {whole.n} "
@@ -270,7 +280,8 @@ def _rows(
     if limit is not None and len(rows) > limit:
         rows, extra = rows[:limit], {**extra, "given": whole.n}
     rows = rows.sort().values
-    return _Given(replace(whole, x=whole.x[rows], sigma=sigma), rows, {"sigma": sigma, **extra})
+    joint = replace(whole, x=whole.x[rows], sigma=whole.sigma if sigma is None else sigma)
+    return _Given(joint, rows, extra if decoder.binary else {"sigma": sigma, **extra})
 
 
 def _shuffled(n: int, seed: int) -> Tensor:
@@ -310,7 +321,7 @@ def _measured(name: str, log_w: Tensor, given: _Given, each: bool) -> Measuremen
     half = _half_width(values)
     per_row = 1 / log_w.softmax(1).square().sum(1)
     excess = (1 / per_row - 1 / k).clamp(min=0)  # not below 0 by rounding
-    floor = _constant(given.joint.x)
+    floor = given.joint.constant()
     listed = {"each": values.tolist(), "rows": given.rows.tolist()} if each else {}
     return Measurement(
         name,
@@ -342,25 +353,17 @@ def _half_width(values: Tensor) -> float | None:
     return float(t.ppf(0.975, n - 1) * values.std() / math.sqrt(n)) if n > 1 else None
 
 
-def _constant(x: Tensor) -> float | None:
-    """Return the mean log-likelihood of rows under their own N(mean, s^2 I), s^2 the best."""
-    x = x.double()
-    sigma = math.sqrt(float((x - x.mean(0)).square().mean()))
-    if sigma == 0:
-        return None  # a single row, or all rows equal: no likelihood is the highest
-    return float(gaussian(x.new_tensor(x.shape[1] * sigma**2), x.shape[1], sigma))
-
-
 def _reading(given: _Given, floor: float | None) -> str:
     rows = "1 row, no interval" if given.joint.n == 1 else f"{given.joint.n:,} rows"
     rows += f" of {given.extra['given']:,}" if "given" in given.extra else ""
     chosen = f", chosen on {n} other rows" if (n := given.extra.get("rows_for_sigma")) else ""
     constant = "" if floor is None else f"; a constant decoder gives {floor:.4g}"
-    return f"log-likelihood of {rows} at sigma {given.joint.sigma:.3g}{chosen}{constant}"
+    noise = "" if given.joint.decoder.binary else f" at sigma {given.joint.sigma:.3g}{chosen}"
+    return f"log-likelihood of {rows}{noise}{constant}"
 
 
 def _gap(joint: JointDensity, n: int, schedule: Schedule, rng: torch.Generator) -> dict[str, Any]:
-    lower, upper = _annealing.sandwich(joint.decoder, joint.sigma, n, schedule, rng)
+    lower, upper = _annealing.sandwich(joint, n, schedule, rng)
     gaps = upper - lower
     return {
         "simulated": n,

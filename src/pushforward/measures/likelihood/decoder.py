@@ -1,8 +1,9 @@
 """A generator or decoder for the measures of likelihood, and its joint density with rows.
 
 However a model was trained, it is measured as p(x, e) = p(e) N(x; g(e), sigma^2 I): with the same
-observation noise for all. The decoder and the residuals keep the decoder's own dtype; sums (over
-columns, over a path) are float64, because a log weight is a small difference of large sums.
+observation noise for all. Rows of 0 and 1 have Bernoullis instead, whose logits are g(e). The
+decoder and the residuals keep the decoder's own dtype; sums (over columns, over a path) are
+float64, because a log weight is a small difference of large sums.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import matrix
@@ -27,8 +29,9 @@ class LatentDecoder:
     """A map from codes to the means of p(x|z), with the prior and encoder that belong to it.
 
     Args:
-        mean: codes z (k, latent) -> means (k, ...): a network in `eval()` mode, or any function of
-            tensors. `annealed_importance` needs its gradient with respect to z.
+        mean: codes z (k, latent) -> means (k, ...), or logits where rows are `binary`: a network in
+            `eval()` mode, or any function of tensors. `annealed_importance` needs its gradient with
+            respect to z.
         latent: the dimension of z.
         prior: p(z); None for N(0, I).
         encoder: rows (n, d) -> mean and log-variance of q(z|x), each (n, latent), in the prior's
@@ -36,6 +39,7 @@ class LatentDecoder:
         rows: maps a user's data to rows as the decoder gives them; None where they are such
             already.
         dtype: what the decoder reads; None for that of its parameters, or of torch's default.
+        binary: whether rows are of 0 and 1, each drawn with the probability sigmoid(g(z)).
 
     Raises:
         MeasureError: for a latent dimension below 1, or another one than that of the prior.
@@ -50,12 +54,14 @@ class LatentDecoder:
         encoder: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
         rows: Callable[[Any], Tensor] | None = None,
         dtype: torch.dtype | None = None,
+        binary: bool = False,
     ) -> None:
         if latent < 1 or (prior is not None and prior.latent != latent):
             known = "" if prior is None else f"; the prior's is {prior.latent}"
             raise MeasureError(f"latent must be at least 1 and the prior's, and is {latent}{known}")
         own = next(mean.parameters(), None) if isinstance(mean, nn.Module) else None
         self.mean, self.latent, self.encoder, self.rows = mean, latent, encoder, rows
+        self.binary = binary
         self.prior = prior or Normal(latent).to(None if own is None else own.device)
         self.dtype = dtype or (torch.get_default_dtype() if own is None else own.dtype)
 
@@ -121,11 +127,47 @@ class JointDensity:
         """Return log p(x|e), (n, k)."""
         return gaussian(self.residuals(e).square().sum(-1, dtype=torch.float64), self.d, self.sigma)
 
+    def constant(self) -> float | None:
+        """Return the mean log p(x) of these rows under their own N(mean, s^2 I), s^2 the best.
+
+        None for a single row or equal ones: no likelihood is the highest.
+        """
+        x = self.x.double()
+        sigma = math.sqrt(float((x - x.mean(0)).square().mean()))
+        return float(gaussian(x.new_tensor(self.d * sigma**2), self.d, sigma)) if sigma else None
+
+    @torch.no_grad()
+    def simulated(self, e: Tensor, rng: torch.Generator) -> JointDensity:
+        """Return this density with the rows (n, d) that the model itself draws at e (n, latent)."""
+        means = self.decoder.means(e)
+        noise = torch.randn(means.shape, generator=rng, dtype=means.dtype, device=means.device)
+        return replace(self, x=means + self.sigma * noise)
+
     def parts(self, copies: int) -> Iterator[JointDensity]:
         """Return the rows in parts for which `copies` codes each can be decoded at once."""
         size = max(1, AT_ONCE // (copies * self.d))
         for start in range(0, self.n, size):
             yield replace(self, x=self.x[start : start + size])
+
+
+class BinaryDensity(JointDensity):
+    """log p(x, e) of rows of 0 and 1 with Bernoullis whose logits the decoder gives; no sigma."""
+
+    def log_likelihood(self, e: Tensor) -> Tensor:
+        """Return log p(x|e), (n, k)."""
+        logits = self.decoder.means(e.flatten(0, 1)).reshape(*e.shape[:2], self.d)
+        return -softplus((1 - 2 * self.x)[:, None] * logits).sum(-1, dtype=torch.float64)
+
+    def constant(self) -> float | None:
+        """Return the mean log p(x) of these rows under their own shares of 1 in each column."""
+        share = self.x.double().mean(0)
+        return -float((torch.special.entr(share) + torch.special.entr(1 - share)).sum())
+
+    @torch.no_grad()
+    def simulated(self, e: Tensor, rng: torch.Generator) -> JointDensity:
+        """Return this density with the rows (n, d) that the model itself draws at e (n, latent)."""
+        share = self.decoder.means(e).sigmoid()
+        return replace(self, x=torch.bernoulli(share, generator=rng))
 
 
 def gaussian(squares: Tensor, d: int, sigma: float) -> Tensor:
@@ -146,7 +188,10 @@ def joint_density(decoder: LatentDecoder, x: Any, sigma: float) -> JointDensity:
     if len(rows) == 0:
         raise MeasureError("a likelihood needs at least 1 row, and was given none")
     _require_deterministic(decoder, rows.shape[1])
-    return JointDensity(decoder, rows.to(decoder.device, decoder.dtype), sigma)
+    if decoder.binary and not ((rows == 0) | (rows == 1)).all():
+        raise MeasureError("a binary decoder needs rows of 0 and 1, and was given other numbers")
+    density = BinaryDensity if decoder.binary else JointDensity
+    return density(decoder, rows.to(decoder.device, decoder.dtype), sigma)
 
 
 @torch.no_grad()

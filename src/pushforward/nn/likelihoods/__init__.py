@@ -43,9 +43,14 @@ def likelihood(name: str, space: Space, *, implicit: bool = False) -> Likelihood
             "bernoulli": lambda: Bernoulli(space),
             "logistic": lambda: DiscretisedLogistic(space),
             "gaussian": lambda: Gaussian(space),
+            "unit-gaussian": lambda: Gaussian(space, unit=True),
         }
     elif isinstance(space, Vector):
-        known = {"auto": lambda: Gaussian(space), "gaussian": lambda: Gaussian(space)}
+        known = {
+            "auto": lambda: Gaussian(space),
+            "gaussian": lambda: Gaussian(space),
+            "unit-gaussian": lambda: Gaussian(space, unit=True),
+        }
     else:
         known = {
             "auto": lambda: Autoregressive(space),

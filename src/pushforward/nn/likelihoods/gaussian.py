@@ -12,18 +12,25 @@ from pushforward.space import Image, Vector
 
 
 class Gaussian(Likelihood):
-    """N(mean, sigma^2) with learned sigma, one for each column of vectors or channel of images.
+    """N(mean, sigma^2), with one sigma for each column of vectors or channel of images.
 
-    sigma is learned (Rybkin et al. 2021), which balances distortion and rate without a weight.
+    sigma is learned (Rybkin et al. 2021), which balances distortion and rate without a weight, or
+    is 1 (`unit`), in units of what networks see: by custom the squared error.
     """
 
     # Adam moves a parameter by about its learning rate a step; log sigma has far to go.
     GAIN = 10.0
     SMALLEST = -7.0
 
-    def __init__(self, space: Vector | Image) -> None:
+    raw: Tensor
+
+    def __init__(self, space: Vector | Image, *, unit: bool = False) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.zeros(space.shape[0], *(1,) * (len(space.shape) - 1)))
+        raw = torch.zeros(space.shape[0], *(1,) * (len(space.shape) - 1))
+        if unit:
+            self.register_buffer("raw", raw)
+        else:
+            self.raw = nn.Parameter(raw)
 
     @property
     def log_sigma(self) -> Tensor:
