@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 demo: .venv/ready
-	$(BIN)/pushforward compare digits --seeds 3 --budget 20s --out runs/digits
+	$(BIN)/pushforward compare digits --seeds 3 --budget 20s --jobs 2 --out runs/digits
 
 test: .venv/ready
 	$(BIN)/ruff check .
