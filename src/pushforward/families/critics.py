@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from pushforward.errors import ModelError
 from pushforward.families.codes import squared_distance
-from pushforward.families.model import Model
-from pushforward.families.options import at_least, between, log_range
+from pushforward.families.generators import WithGenerator
+from pushforward.families.model import Model, Terms
+from pushforward.families.options import above, at_least, between, log_range
 from pushforward.families.panels import Panel
 from pushforward.families.priors import WithPrior
-from pushforward.nn.augment import augmentation
+from pushforward.nn.augment import Augmentation, augmentation
 from pushforward.nn.roles import Critic, together
 from pushforward.nn.sizes import size_of
+from pushforward.nn.spectral import refine, spectrally_normalised
 from pushforward.nn.trunks import Trunks
 from pushforward.space import Space, Vector, total_variance
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a critic has looked at in its turn: real rows x, generated rows y, and D of both.
+
+    Rows are (n, ...), with one condition c (n, classes) or None for both; values (n // pack,).
+    """
+
+    x: Tensor
+    y: Tensor
+    c: Tensor | None
+    of_x: Tensor
+    of_y: Tensor
 
 
 class WithCritic(Model):
     """A model with a critic D(x).
 
     With `augment` the critic sees augmented images in training, real and generated ones alike; what
-    the model generates is never augmented, nor what is shown of the critic afterwards.
+    the model generates is never augmented, nor what is shown of the critic afterwards. With
+    `spectral_norm` no layer of it stretches a vector (Miyato et al. 2018). `critic_pace` gives the
+    players two time scales (Heusel et al. 2017).
     """
+
+    reads_class: ClassVar[bool] = True  # whether D is D(x, c), where there is a condition
+    critic_kind: ClassVar[type[Critic]] = Critic
+    critic_outputs: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -40,11 +64,48 @@ class WithCritic(Model):
         augment_p: Annotated[
             float, "Probability of each augmentation, for each image.", between(0, 1)
         ] = 0.5,
+        spectral_norm: Annotated[bool, "Divide the critic's weights by their norms."] = False,
+        projection: Annotated[
+            bool, "With a condition: the critic reads the class by a product with its features."
+        ] = False,
+        critic_pace: Annotated[float, "Factor of the critic's learning rate.", above(0)] = 1.0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        seen = augmentation(augment, augment_p, space)
-        self.critic = Critic(space, classes, self.networks, pack=pack, augment=seen)
+        self.critic = self.critic_kind(
+            space,
+            classes if self.reads_class else 0,
+            self.networks,
+            pack=pack,
+            augment=augmentation(augment, augment_p, space),
+            projection=projection,
+            outputs=self.critic_outputs,
+        )
+        self.spectral_norm, self.critic_pace = spectral_norm, critic_pace
+        if spectral_norm:
+            spectrally_normalised(self.critic)
+
+    def after_step(self, turn: str) -> None:
+        """Follow the norms of a critic that has moved."""
+        super().after_step(turn)
+        if self.spectral_norm and "critic" in self.movers(turn):
+            refine(self.critic)
+
+    def look(self, x: Tensor, y: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the critic's values of real rows x and of generated ones y, each (n // pack,)."""
+        return self.critic(x, c), self.critic(y, c)
+
+    def restrain(self, seen: Seen) -> Terms:
+        """Return what the critic pays beside its verdict: by default nothing."""
+        del seen
+        return {}
+
+    def policy(self, purpose: str) -> Augmentation:
+        """Return how images are augmented; ModelError where `augment` does not say so."""
+        if self.critic.augment is None:
+            msg = f"{purpose}: say how, as in augment='translation,flip'"
+            raise ModelError(msg)
+        return self.critic.augment
 
     def judge(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x) and |grad_x D(x)|^2, each one value a pack (n // pack,).
@@ -52,7 +113,7 @@ class WithCritic(Model):
         The squared norm is what R1, R2 and the penalties of Wasserstein critics are made of; it can
         be differentiated in turn. Where images are augmented, x is the image before.
         """
-        values, slope = _slopes(lambda rows: self.critic(rows, c), x)
+        values, slope = slopes(lambda rows: self.critic(rows, c), x)
         return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
 
     def unlike(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
@@ -62,7 +123,7 @@ class WithCritic(Model):
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the critic sees on held-out and on generated rows."""
-        real, fake = self.critic(x, c), self.critic(self.imagine(len(x), c), c)
+        real, fake = self.look(x, self.imagine(len(x), c), c)
         above = float((real[:, None] > fake).float().mean())
         return [
             *super().anatomy(x, c),
@@ -78,7 +139,7 @@ class WithCritic(Model):
         ]
 
 
-def _slopes(critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+def slopes(critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """Return a critic's values at rows x, and their gradients by x, which have gradients, too."""
 
     def total(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,6 +161,11 @@ class WithLatentCritic(WithPrior):
         codes = Vector(self.prior.latent)
         size = size_of(codes)
         self.critic = Critic(codes, classes, Trunks(size.width, size.depth), pack=1)
+
+    def judge(self, e: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D(e) and |grad_e D(e)|^2, each (n,)."""
+        values, slope = slopes(lambda codes: self.critic(codes, c), e)
+        return values, slope.square().sum(1)
 
 
 class WithR1(Model):
@@ -127,7 +193,10 @@ class WithR1(Model):
 
 
 class WithSlope(WithCritic):
-    """A model whose critic pays where its slope is not 1: penalty (|grad_x D(x)| - 1)^2."""
+    """A model whose critic pays where its slope is not 1: penalty (|grad_x D(x)| - 1)^2.
+
+    One-sided it pays for slopes above 1 alone (Gulrajani et al. 2017, their section 4).
+    """
 
     def __init__(
         self,
@@ -137,16 +206,17 @@ class WithSlope(WithCritic):
         penalty: Annotated[
             float, "Weight of the gradient penalty.", at_least(0), log_range(1, 100)
         ] = 10.0,
+        one_sided: Annotated[bool, "Only slopes above 1 are paid for."] = False,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.penalty = penalty
+        self.penalty, self.one_sided = penalty, one_sided
 
     def off_slope(self, x: Tensor, c: Tensor | None) -> Tensor:
         """Return what the critic pays for its slope at rows x, (n // pack,)."""
         _, squared = self.judge(x, c)
-        slope = (squared + 1e-12).sqrt()  # whose derivative is finite at 0
-        return self.penalty * (slope - 1).square()
+        off = (squared + 1e-12).sqrt() - 1  # whose derivative is finite at 0
+        return self.penalty * (off.relu() if self.one_sided else off).square()
 
 
 class WithPenalty(WithR1, WithCritic):
@@ -177,7 +247,7 @@ class WithPenalty(WithR1, WithCritic):
         return values, self.penalty_every * self.gamma / 2 * steepness
 
 
-class WithJointCritic(WithR1, WithPrior):
+class WithJointCritic(WithPrior):
     """A model with a critic D(x, z) of rows and their codes together.
 
     The critic reads a code where other critics read a condition: a linear map of it is added to the
@@ -192,7 +262,23 @@ class WithJointCritic(WithR1, WithPrior):
         """Return D(x, z), (n,)."""
         return torch.as_tensor(self.critic(x, z if c is None else torch.cat([z, c], 1)))
 
+
+class WithJointPenalty(WithR1, WithJointCritic):
+    """A model whose critic of rows and codes pays R1 for its slopes by rows."""
+
     def penalised(self, x: Tensor, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x, z), and gamma/2 |grad_x D(x, z)|^2, each (n,)."""
-        values, slope = _slopes(lambda rows: self.judge(rows, z, c), x)
+        values, slope = slopes(lambda rows: self.judge(rows, z, c), x)
         return values, self.gamma / 2 * slope.flatten(1).square().sum(1)
+
+
+class WithFeatures(WithCritic, WithGenerator):
+    """A generator, and a critic whose outputs F(x) are compared by a measure of two samples."""
+
+    critic_outputs: ClassVar[int] = 16
+
+    def look(self, x: Tensor, y: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return F of both, along the line from the mean of y's to that of x's."""
+        of_x, of_y = self.critic(x, c), self.critic(y, c)
+        across = of_x.mean(0) - of_y.mean(0)
+        return of_x @ across, of_y @ across

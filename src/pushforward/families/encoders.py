@@ -17,7 +17,7 @@ from pushforward.families.samplers import sampler as choose_sampler
 from pushforward.measures.closed_form import gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
 from pushforward.nn.priors import ContinuousPrior
-from pushforward.nn.roles import Encoder, PointEncoder
+from pushforward.nn.roles import Encoder, NoisyEncoder, PointEncoder
 from pushforward.space import Image, Space
 
 
@@ -121,14 +121,22 @@ class WithEncoder(WithCodes):
 class WithPoints(WithCodes):
     """A model with a deterministic encoder: the code of a row is the point f(x)."""
 
+    encoder_kind: ClassVar[type[PointEncoder | NoisyEncoder]] = PointEncoder
+
     def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
         super().__init__(space, classes, **shared)
-        self.encoder = PointEncoder(space, self.prior.latent, classes, self.networks)
+        self.encoder = self.encoder_kind(space, self.prior.latent, classes, self.networks)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
         """Return the point f(x), a Gaussian of variance 0."""
         mean = self.encoder(x, c)
         return Code(mean, torch.full_like(mean, -torch.inf), self.prior.carry)
+
+
+class WithDraws(WithPoints):
+    """A model whose encoder draws: the code of a row is f(x, eps), of any distribution."""
+
+    encoder_kind: ClassVar[type[PointEncoder | NoisyEncoder]] = NoisyEncoder
 
 
 def _code_panels(q: Code) -> list[Panel]:

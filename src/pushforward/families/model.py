@@ -42,6 +42,7 @@ class Turn:
         between: the method that is played in the rounds between, by the same players and with the
             same optimizer; None where the turn is then left out.
         learning_rate: Adam's learning rate at its highest.
+        pace: a factor of the learning rate, also of one that the user gives.
         betas: Adam's averaging of gradient and squared gradient.
         start: the share of the steps after which the turn is played, in [0, 1).
         end: the share of the steps until which it is played, in (start, 1].
@@ -54,6 +55,7 @@ class Turn:
     every: int = 1
     between: str | None = None
     learning_rate: float = 1e-3
+    pace: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     start: float = 0.0
     end: float = 1.0
@@ -79,11 +81,12 @@ class _Mark:
 
 def turn(
     *players: str,
-    data: bool = True,
+    data: bool | str = True,
     repeat: int | str = 1,
     every: int | str = 1,
     between: str | None = None,
     learning_rate: float | str = 1e-3,
+    pace: float | str = 1.0,
     betas: tuple[float, float] | str = (0.9, 0.999),
     start: float | str = 0.0,
     end: float | str = 1.0,
@@ -100,6 +103,7 @@ def turn(
         "repeat": repeat,
         "every": every,
         "learning_rate": learning_rate,
+        "pace": pace,
     }
     settings |= {"betas": betas, "start": start, "end": end}
 
@@ -129,6 +133,9 @@ class Model(nn.Module, ABC):
     averaged: ClassVar[tuple[str, ...]] = ()
     # What `settle` fits, so that no turn has to move it: named by the class and all its bases.
     settled: ClassVar[tuple[str, ...]] = ()
+    # What turns return that is no term of a loss: it is recorded beside the terms, nobody lowers
+    # it, and `remember` receives its means. Named by the class and all its bases.
+    noted: ClassVar[tuple[str, ...]] = ()
     # What chooses its checkpoint: its loss on validation rows, where all turns lower one objective;
     # or, of a game whose measure moves, the energy distance between those rows and generated ones.
     selection: ClassVar[Literal["loss", "distance"]] = "distance"
@@ -146,7 +153,7 @@ class Model(nn.Module, ABC):
         super().__init_subclass__()
         if not vars(cls).get("name"):
             cls.name = cls.__name__
-        for names in ("averaged", "settled"):
+        for names in ("averaged", "settled", "noted"):
             lineage = reversed(cls.__mro__)
             named = (player for base in lineage for player in vars(base).get(names, ()))
             setattr(cls, names, tuple(dict.fromkeys(named)))
@@ -225,10 +232,18 @@ class Model(nn.Module, ABC):
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the loss of rows (n,): the sum of the terms of all turns that take data."""
         plays = [getattr(self, turn.name)(x, c) for turn in self.turns() if turn.data]
-        return torch.stack([term for terms in plays for term in terms.values()]).sum(0)
+        terms = [terms[name] for terms in plays for name in terms if name not in self.noted]
+        return torch.stack(terms).sum(0)
 
     def after_step(self, turn: str) -> None:
         """Do what follows a step of that turn, without gradient: clip weights, say."""
+
+    def remember(self, turn: str, noted: Mapping[str, Tensor]) -> None:
+        """Take the means of what that turn has noted into buffers, without gradient.
+
+        A turn itself changes nothing but its players: what outlives it goes this way, before
+        `after_step`. Of several processes the means are over the joint batch.
+        """
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Fit what is fitted once after training, from batches (x, c); by default nothing.
@@ -271,6 +286,10 @@ class Model(nn.Module, ABC):
             )
             raise ModelError(msg)
         return getattr(self, value)
+
+    def movers(self, turn: str) -> tuple[str, ...]:
+        """Return the players that move in the turn of that name."""
+        return _marks(type(self))[turn].players
 
     @classmethod
     def options(cls) -> dict[str, Option]:

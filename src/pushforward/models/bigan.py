@@ -7,13 +7,13 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithJointCritic
+from pushforward.families.critics import WithJointPenalty
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
 
 
-class BiGAN(WithJointCritic, WithGenerator, WithEncoder):
+class BiGAN(WithJointPenalty, WithGenerator, WithEncoder):
     """Rows with their codes, (x, z ~ q(z|x)), against codes with their rows, (g(z), z ~ p(z)).
 
     Critic: E softplus(-D(x, z)) + E softplus(D(g(z), z)) + gamma/2 E|grad_x D(x, z)|^2; encoder and

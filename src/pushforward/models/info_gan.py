@@ -42,13 +42,13 @@ class InfoGAN(Contest):
         self.factors, self.information = min(factors, self.prior.latent), information
         self.reader = nn.Linear(self.networks.width, 2 * self.factors * self.critic.pack)
 
-    @turn("generator", "reader", data=False, betas=(0.0, 0.99))
-    def close_in(self, n: int, c: Tensor | None) -> Terms:
+    @turn("generator", "reader", data="generator_reads", betas=(0.0, 0.99))
+    def close_in(self, x: Tensor | int, c: Tensor | None) -> Terms:
         """Make generated rows look real, and their factors readable."""
-        z = self.prior.sample(n, c)
-        x = self.generate(z, c)
-        unread = -self.read(x, c).log_prob(together(z[:, : self.factors], self.critic.pack))
-        return {"fool": self.fool(self.critic(x, c)), "unread": self.information * unread}
+        z = self.prior.sample(x if isinstance(x, int) else len(x), c)
+        y = self.generate(z, c)
+        unread = -self.read(y, c).log_prob(together(z[:, : self.factors], self.critic.pack))
+        return self.persuade(x, y, c) | {"unread": self.information * unread}
 
     def read(self, x: Tensor, c: Tensor | None) -> Code:
         """Return q(e | x) of the factors of each pack of rows, (n // pack, pack * factors)."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithPenalty
-from pushforward.families.generators import WithGenerator
-from pushforward.families.model import Terms, turn
+from pushforward.families.contests import Relativistic
+from pushforward.families.model import Terms
 
 
-class RaGAN(WithPenalty, WithGenerator):
+class RaGAN(Relativistic):
     """Each row is judged against the mean of the other kind (Jolicoeur-Martineau 2019, RaSGAN).
 
     Critic: E softplus(-(D(x) - E D(g(z)))) + E softplus(D(g(z)) - E D(x)), means over the batch;
@@ -24,24 +24,11 @@ class RaGAN(WithPenalty, WithGenerator):
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Jolicoeur-Martineau 2019"
 
-    @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
-    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Judge real rows above generated ones, by gentle slopes."""
-        fake = self.critic(self.imagine(len(x), c).detach(), c)
-        real, r1 = self.penalised(x, c)
-        return {**_above(real, fake), "r1": r1}
+    def verdict(self, of_x: Tensor, of_y: Tensor) -> Terms:
+        """Return what it costs to judge real rows above the mean generated one, and back."""
+        return {"real": softplus(of_y.mean() - of_x), "fake": softplus(of_y - of_x.mean())}
 
-    def compare(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Judge real rows above generated ones."""
-        return _above(self.critic(x, c), self.critic(self.imagine(len(x), c).detach(), c))
-
-    @turn("generator", betas=(0.0, 0.99))
-    def close_in(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Raise generated rows above real ones."""
-        below = _above(self.critic(self.imagine(len(x), c), c), self.critic(x, c))
-        return {"fake": below["real"], "real": below["fake"]}
-
-
-def _above(real: Tensor, fake: Tensor) -> Terms:
-    """Return what it costs to judge `real` above the mean of `fake`, and `fake` below."""
-    return {"real": softplus(fake.mean() - real), "fake": softplus(fake - real.mean())}
+    def plea(self, of_y: Tensor, of_x: Callable[[], Tensor]) -> Terms:
+        """Return the same with the two exchanged, by the rows' own names."""
+        swapped = super().plea(of_y, of_x)
+        return {"fake": swapped["real"], "real": swapped["fake"]}

@@ -56,7 +56,7 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
         fool = {"y": softplus(-self.critic(y, c)), "new": softplus(-self.critic(new, c))}
         return {"distortion": self.gamma * self.unlike(x, y, c), **fool}
 
-    @turn("critic", betas=(0.5, 0.99))
+    @turn("critic", pace="critic_pace", betas=(0.5, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell real rows from decoded ones."""
         y, new = (softplus(self.critic(self.generate(z, c).detach(), c)) for z in self.codes(x, c))

@@ -37,6 +37,7 @@ class WGAN(Dual):
 
     def after_step(self, turn: str) -> None:
         """Clip the weights of a critic that has moved."""
+        super().after_step(turn)
         if turn == "measure":
             for weight in self.critic.parameters():
                 weight.clamp_(-self.clip, self.clip)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from pushforward.families.contests import Dual
-from pushforward.families.critics import WithSlope
+from pushforward.families.critics import Seen, WithSlope
 from pushforward.families.model import Terms
 
 
@@ -24,7 +23,8 @@ class WGANGP(WithSlope, Dual):
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Gulrajani et al. 2017"
 
-    def restrain(self, x: Tensor, fake: Tensor, c: Tensor | None) -> Terms:
+    def restrain(self, seen: Seen) -> Terms:
         """Ask for a slope of 1 between real and generated rows."""
+        x, y = seen.x, seen.y
         u = torch.rand(len(x), *(1,) * (x.dim() - 1), device=x.device)
-        return {"penalty": self.off_slope(u * x + (1 - u) * fake, c)}
+        return super().restrain(seen) | {"penalty": self.off_slope(u * x + (1 - u) * y, seen.c)}

@@ -105,7 +105,13 @@ class Augmentation(nn.Module):
                 msg = f"augment has no {name!r} (it takes none, or names with commas between)"
                 raise ModelError(f"{msg}: {nearest(name, POLICIES)}")
         self.steps = [step for name in dict.fromkeys(names) for step in POLICIES[name]]
-        self.p = p
+        self.p: float | Tensor = p
+
+    def adapt(self) -> None:
+        """Make p a buffer, which training can move."""
+        p = torch.as_tensor(self.p)
+        del self.p
+        self.register_buffer("p", p)
 
     def draw(self, n: int, device: torch.device) -> Tensor:
         """Return draws u (n, numbers), uniform on [0, 1), of torch's random state."""

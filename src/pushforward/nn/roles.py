@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from pushforward.nn.augment import Augmentation
@@ -49,6 +50,25 @@ class PointEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return f(x), (n, latent)."""
         return cast(Tensor, self.f(self.trunk(x, c))).float()
+
+
+class NoisyEncoder(nn.Module):
+    """A code f(x, eps), eps ~ N(0, I) of the code's dimension: any distribution, and no density.
+
+    The noise is read where a condition is: a linear map of it is added to the first hidden layer.
+    """
+
+    def __init__(self, space: Space, latent: int, classes: int, networks: Networks) -> None:
+        super().__init__()
+        self.latent = latent
+        self.trunk = networks.reader(space, latent + classes)
+        self.f = nn.Linear(networks.width, latent)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return draws f(x, eps), (n, latent)."""
+        eps = torch.randn(len(x), self.latent, device=x.device)
+        given = eps if c is None else torch.cat([eps, c], 1)
+        return cast(Tensor, self.f(self.trunk(x, given))).float()
 
 
 class Relaxation(nn.Module):
@@ -111,7 +131,8 @@ class Critic(nn.Module):
     """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1).
 
     In training it sees every image through `augment` (see `Augmentation`), real and generated ones
-    alike; in evaluation as it is.
+    alike; in evaluation, and where it is `plain`, as it is. With `projection` a class moves no
+    layer, but the value: D(x, c) = h(F(x)) + (V c)^T F(x) with features F (Miyato & Koyama 2018).
     """
 
     def __init__(
@@ -122,11 +143,15 @@ class Critic(nn.Module):
         *,
         pack: int,
         augment: Augmentation | None = None,
+        projection: bool = False,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.pack, self.augment = pack, augment
-        self.trunk = networks.reader(packed(space, pack), classes * pack)
-        self.head = nn.Linear(networks.width, 1)
+        self.pack, self.augment, self.plain = pack, augment, False
+        embedded, projected = (0, classes * pack) if projection else (classes * pack, 0)
+        self.trunk = networks.reader(packed(space, pack), embedded)
+        self.head = nn.Linear(networks.width, outputs)
+        self.projection = nn.Linear(projected, networks.width, bias=False) if projected else None
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return what the last layer sees, (n // pack, width); rows that fill no pack are left.
@@ -138,13 +163,29 @@ class Critic(nn.Module):
         return cast(Tensor, self.trunk(rows, conditions))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the logits (n // pack,); rows that fill no pack are left out."""
+        """Return the logits (n // pack,), or (n // pack, outputs) where they are several.
+
+        Rows that fill no pack are left out.
+        """
         (seen,) = self.seen(x)
-        return cast(Tensor, self.head(self.features(seen, c))).squeeze(-1).float()
+        return self.value(seen, c)
+
+    def value(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the logits of rows that are read as they are."""
+        return self.numbers(x, c).squeeze(-1)
+
+    def numbers(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """Return what the head gives of these rows, (n // pack, outputs)."""
+        features = self.features(x, c)
+        numbers = cast(Tensor, self.head(features))
+        if self.projection is not None and c is not None:
+            likeness = self.projection(together(c, self.pack)) * features
+            numbers = numbers + likeness.sum(-1, keepdim=True)
+        return numbers.float()
 
     def seen(self, *images: Tensor) -> tuple[Tensor, ...]:
         """Return batches of rows (n, ...) as training shows them, row i of each in the same way."""
-        if self.augment is None or not self.training:
+        if self.augment is None or self.plain or not self.training:
             return images
         draws = self.augment.draw(len(images[0]), images[0].device)
         return tuple(self.augment(x, draws) for x in images)

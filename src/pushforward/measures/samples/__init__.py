@@ -11,6 +11,7 @@ from pushforward.measures.samples.kernels import (
     kid,
     mmd,
     mmd_statistic,
+    mmd_witness,
 )
 from pushforward.measures.samples.scores import inception_score, vendi
 from pushforward.measures.samples.statistics import (
@@ -38,6 +39,7 @@ __all__ = [
     "max_sliced_wasserstein",
     "mmd",
     "mmd_statistic",
+    "mmd_witness",
     "sinkhorn",
     "sinkhorn_statistic",
     "sliced_wasserstein",

@@ -25,12 +25,32 @@ def mmd_statistic(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tenso
         bandwidth: sigma of the kernel; None for several around the median distance.
     """
     pooled = torch.cat([x, y])
-    widths: list[float | Tensor] = [] if bandwidth is None else [_quadratic.positive(bandwidth)]
-    if bandwidth is None:  # stays a tensor: a turn that trains by it looks at no value
-        scale = _quadratic.median_distance(pooled, torch.Generator().manual_seed(0)).nan_to_num(1.0)
-        widths = [scale * factor for factor in _quadratic.SCALES]
+    given = None if bandwidth is None else _quadratic.positive(bandwidth)
+    widths = _around_median(pooled) if given is None else [given]
     kernel = _quadratic.rbf(_quadratic.squared_distances(pooled, pooled), widths)
     return _quadratic.statistic(kernel - torch.diag(kernel.diagonal()), len(x))
+
+
+def mmd_witness(points: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return E k(a, x) - E k(a, y) for each point a, (n,): where x lies denser than y it is high.
+
+    The kernel is that of `mmd`; its bandwidths, by x and y, are treated as constants. The mean over
+    x less that over y is the squared MMD with its diagonal. Differentiable, on any device.
+
+    Args:
+        points: where it is looked at (n, d).
+        x: one sample (m, d).
+        y: the other one (k, d).
+    """
+    pooled = torch.cat([x, y])
+    kernel = _quadratic.rbf(_quadratic.squared_distances(points, pooled), _around_median(pooled))
+    return kernel[:, : len(x)].mean(1) - kernel[:, len(x) :].mean(1)
+
+
+def _around_median(pooled: Tensor) -> list[float | Tensor]:
+    """Return the bandwidths as tensors: a turn that trains by them looks at no value."""
+    median = _quadratic.median_distance(pooled, torch.Generator().manual_seed(0)).nan_to_num(1.0)
+    return [median * factor for factor in _quadratic.SCALES]
 
 
 def energy_statistic(x: Tensor, y: Tensor, chunk: int = 4096) -> Tensor:
