@@ -234,4 +234,5 @@ def density(points: Tensor, grid: Tensor) -> Tensor:
     step = float(grid[1] - grid[0])
     h = (points.std(0) * len(points) ** (-1 / 6)).clamp(min=step)
     x, y = (((grid[:, None] - points[:, j]) / h[j]).square().mul(-0.5).exp() for j in (0, 1))
-    return y @ x.T / (len(points) * 2 * math.pi * h.prod())
+    total: Tensor = y @ x.T / (len(points) * 2 * math.pi * h.prod())
+    return total

@@ -89,8 +89,9 @@ class WithCodes(WithPrior):
         if len(x) < 3 or not bool(q.mean.isfinite().all() & q.sigma.isfinite().all()):
             return super().anatomy(x, c)
         e = q.draw()
-        known = isinstance(self, WithDecoder) and not self.implicit
-        distortion = -self.decode(q.carry(e), c).log_prob(x) if known else None
+        distortion = None
+        if isinstance(self, WithDecoder) and not self.implicit:
+            distortion = -self.decode(q.carry(e), c).log_prob(x)
         codes = Anatomy(q, self.prior, c, e, self.prior.draw(len(x), c), distortion)
         return [*codes.panels(), *super().anatomy(x, c)]
 

@@ -18,6 +18,7 @@ from pushforward.errors import ModelError
 from pushforward.families.panels import Panel
 from pushforward.families.rates import WithRate
 from pushforward.models import find
+from pushforward.runs import Fitted
 from pushforward.training.fit import fit
 
 BETAS = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -93,7 +94,8 @@ def rate_distortion(
             trained alike.
 
     Raises:
-        ModelError: for a model whose loss has no rate with a weight, and no weights at all.
+        ModelError: for a model whose loss has no rate with a weight, no weights at all, and fewer
+            than 3 validation rows.
         DataError, RunError, DivergedError: as for `fit`.
 
     """
@@ -109,10 +111,16 @@ def rate_distortion(
     for beta in sorted(map(float, betas)):
         folder = None if out is None else Path(out) / f"beta-{beta:g}"
         fitted = fit(dataset, cls, out=folder, beta=beta, **keywords)
-        facts = {n: value for panel in fitted.panels for n, value in panel.facts.items()}
-        points.append(_point(beta, facts))
+        points.append(_point(beta, fitted))
     return RateDistortion(cls.name, tuple(points))
 
 
-def _point(beta: float, facts: dict[str, float]) -> RatePoint:
+def _point(beta: float, fitted: Fitted) -> RatePoint:
+    facts = {name: value for panel in fitted.panels for name, value in panel.facts.items()}
+    if not {"rate", "distortion", "active"} <= facts.keys():
+        msg = (
+            f"the curve of {fitted.model.name!r} needs codes with noise, a likelihood and at "
+            "least 3 validation rows; what the run tells of itself has no rate or no distortion"
+        )
+        raise ModelError(msg)
     return RatePoint(beta, facts["rate"], facts["distortion"], int(facts["active"]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 GREY_LEVEL = 2 / 255
 PERIODS = (2, 4, 8)  # pixels: what strides of 2, once to three times, leave behind
@@ -79,8 +79,9 @@ def _corner(image: Tensor, s: int) -> Tensor:
 def spots(x: Tensor) -> Tensor:
     """Return the contrast of the spot that stands out most in any channel (n, 1).
 
-    A spot is 3 x 3 pixels that are all brighter, or all darker, than every pixel of the ring around
-    them, three pixels away; of the image, and of its halvings down to 8 pixels a side.
+    A spot is 3 x 3 pixels whose mean is above, or below, that of all 3 x 3 pixels on the ring three
+    pixels away; of the image, and of its halvings down to 8 pixels a side. Means, so that it is not
+    noise that hides spots, nor blur that brings them out.
     """
     found = [_spot(x)]
     while min(x.shape[2:]) >= 2 * SMALLEST:
@@ -90,12 +91,12 @@ def spots(x: Tensor) -> Tensor:
 
 
 def _spot(x: Tensor) -> Tensor:
-    return torch.maximum(_bright(x), _bright(-x)).clamp(min=0)
+    means = avg_pool2d(pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return torch.maximum(_bright(means), _bright(-means)).clamp(min=0)
 
 
-def _bright(x: Tensor) -> Tensor:
-    core = -max_pool2d(-x, 3, 1)[..., 2:-2, 2:-2]
-    rows, columns = max_pool2d(x, (1, 7), 1), max_pool2d(x, (7, 1), 1)
+def _bright(means: Tensor) -> Tensor:
+    rows, columns = max_pool2d(means, (1, 7), 1), max_pool2d(means, (7, 1), 1)
     sides = (rows[..., :-6, :], rows[..., 6:, :], columns[..., :-6], columns[..., 6:])
     ring = torch.stack(sides).amax(0)
-    return (core - ring).flatten(1).amax(1)
+    return (means[..., 3:-3, 3:-3] - ring).flatten(1).amax(1)

@@ -89,8 +89,8 @@ def artefacts(x: Any, y: Any, *, permutations: int = 199, seed: int = 0) -> Scor
       at full size.
     - corner_spots: how much brighter each corner (an eighth of a side) is than what lies beside it
       on both edges; either way.
-    - droplets: the contrast of the spot that stands out most: 3 x 3 pixels beyond every pixel of
-      the ring three pixels around, at full size and at each halving.
+    - droplets: the contrast of the spot that stands out most: 3 x 3 pixels whose mean is beyond
+      that of all 3 x 3 pixels on the ring three pixels around, at full size and at each halving.
 
     Args:
         x: the real images (n, channels, height, width), from -1 to 1.
@@ -114,7 +114,8 @@ def artefacts(x: Any, y: Any, *, permutations: int = 199, seed: int = 0) -> Scor
     Misses:
         what only a few images have, and artefacts of other shapes: grids of other periods, spots
         that are larger than a fifth of the image. A different mix of kinds of images can look like
-        shifted colours; noise hides blur.
+        shifted colours; noise hides blur; a grid is known by its spectrum alone, which sharp spots
+        and edges that real images do not have also change.
 
     Null:
         The mean value of one half of the real images against the other half, over 32 random
