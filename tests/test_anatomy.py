@@ -234,7 +234,7 @@ def test_a_traversal_moves_one_dimension_through_its_range(
 
 def test_a_larger_beta_lowers_the_rate_and_raises_the_distortion(tmp_path: Path) -> None:
     options: dict[str, Any] = {"budget": "150 steps", "latent": 2, "width": 32}
-    curve = pf.rate_distortion("ring", betas=(30, 0.1), out=tmp_path, **options)
+    curve = pf.rate_distortion("ring", "vae", betas=(30, 0.1), out=tmp_path, **options)
     assert [point.beta for point in curve.points] == [0.1, 30]
     cheap, dear = curve.points
     assert cheap.rate > dear.rate + 1
@@ -242,7 +242,7 @@ def test_a_larger_beta_lowers_the_rate_and_raises_the_distortion(tmp_path: Path)
     frame = curve.frame()
     assert frame["bound"][0] == pytest.approx(cheap.rate + cheap.distortion)
     assert {p.name for p in tmp_path.iterdir()} == {"beta-0.1", "beta-30"}
-    again = pf.rate_distortion("ring", betas=(0.1,), out=tmp_path, **options)
+    again = pf.rate_distortion("ring", "vae", betas=(0.1,), out=tmp_path, **options)
     assert again.points == (cheap,), "a finished run is reused"
     assert list(curve.figure().data[0].x) == [cheap.rate, dear.rate]
 
@@ -251,4 +251,4 @@ def test_a_curve_needs_a_rate_and_weights() -> None:
     with pytest.raises(pf.ModelError, match="has no rate that a beta weighs"):
         pf.rate_distortion("ring", "direct-vae", budget=1)
     with pytest.raises(pf.ModelError, match="at least one weight"):
-        pf.rate_distortion("ring", betas=(), budget=1)
+        pf.rate_distortion("ring", "vae", betas=(), budget=1)

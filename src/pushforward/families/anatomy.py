@@ -185,10 +185,11 @@ class Anatomy:
             "map",
             {name: _rounded(values) for name, values in densities.items()},
             [round(place, 4) for place in grid.tolist()],
-            f"first principal axis of the codes' means ({shares[0]:.0%} of their variance)",
+            f"first principal axis ({shares[0]:.0%} of the variance)",
             f"second ({shares[1]:.0%})",
-            "Each line encloses half of the rows of its group, by a smoothed density of the means "
-            "of their codes; the prior's holds half of its draws.",
+            "Lines enclose half of the rows of a class (of rows without classes: from a quarter to "
+            "95 %), by a smoothed density of the means of their codes. The dashed one encloses "
+            "half of the prior's draws.",
         )
 
     def _groups(self) -> dict[str, Tensor]:

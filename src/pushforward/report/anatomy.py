@@ -120,7 +120,8 @@ def _map(panel: Panel) -> list[Json]:
     for name, rows in panel.series.items():
         values = np.array(rows, dtype=float)
         colour = GREY if name == PRIOR else PALETTE[groups.index(name) % len(PALETTE)]
-        line = {"color": colour, "width": 1.5, "dash": "dash" if name == PRIOR else "solid"}
+        style = {"width": 2.5, "dash": "dash"} if name == PRIOR else {"width": 1.5}
+        line = {"color": colour} | style
         shares = HALF if name == PRIOR or len(groups) > 1 else QUARTERS
         traces += [_enclosing(panel, values, share, line) for share in shares]
         traces += [_at_the_top(panel, values, name)] if len(groups) > 1 and name != PRIOR else []
@@ -128,14 +129,17 @@ def _map(panel: Panel) -> list[Json]:
 
 
 def _enclosing(panel: Panel, values: Floats, share: float, line: Json) -> Json:
-    """Return the line that encloses the densest places with this share of the density."""
+    """Return the line that encloses the densest places with this share, which are shaded.
+
+    Of a constraint, plotly shades where it does not hold.
+    """
     return {
         "type": "contour",
         "x": panel.x,
         "y": panel.x,
         "z": values,
-        "contours": {"type": "constraint", "operation": ">", "value": _level(values, share)},
-        "fillcolor": f"rgba({', '.join(map(str, _rgb(line['color'])))}, 0.10)",
+        "contours": {"type": "constraint", "operation": "<", "value": _level(values, share)},
+        "fillcolor": f"rgba({', '.join(map(str, _rgb(line['color'])))}, 0.07)",
         "line": line,
         "hoverinfo": "skip",
         "showscale": False,

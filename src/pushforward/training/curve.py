@@ -75,7 +75,7 @@ class RateDistortion:
 
 def rate_distortion(
     data: Any,
-    model: str | type = "vae",
+    model: str | type,
     *,
     betas: Sequence[float] = BETAS,
     out: str | Path | None = None,
@@ -86,7 +86,7 @@ def rate_distortion(
 
     Args:
         data: as `fit` takes it.
-        model: one that pays for its rate, `vae` for example: by its name, class, or where it is.
+        model: one that pays for its rate, such as `"vae"`: its name, its class, or where it is.
         betas: the weights; each is a fit of its own.
         out: a folder for the runs, `beta-0.1` and so on. Finished ones are reused.
         condition: as for `fit`.
