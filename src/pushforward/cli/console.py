@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pushforward.runs import Fitted
 
 PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
+NOTE_WIDTH = 64  # columns that a panel has at least, for its note
 PIPE_WIDTH = 120  # columns, where no terminal says how many there are
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -227,7 +228,12 @@ def _history_table(history: list[dict[str, Any]]) -> Table:
 
 def _panel_table(panel: Panel) -> Table:
     """Return a panel as numbers: histograms by quartiles, maps by centres, others row by row."""
-    table = Table(title=escape(panel.title), caption=escape(panel.note))
+    table = Table(
+        title=escape(panel.title),
+        caption=escape(panel.note),
+        caption_justify="left",
+        min_width=NOTE_WIDTH,
+    )
     if panel.kind == "map":
         for head in ("", panel.x_title, panel.y_title):
             table.add_column(escape(head))
