@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pushforward.measures import all_measures, prdc, register
+from pushforward.measures import all_measures, artefacts, prdc, register
 
 MeasureFunction = Callable[..., Any]
 
@@ -28,6 +28,7 @@ MODULES = {
     "learned": "Learned by a critic",
     "likelihood": "Likelihood of rows under a decoder",
     "tables": "For tables",
+    "images": "For images",
     "privacy": "Privacy: do the generated rows reveal training rows?",
 }
 
@@ -48,7 +49,7 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Return file name -> text of the index and of every page."""
-    measures: dict[str, MeasureFunction] = {**all_measures(), "prdc": prdc}
+    measures: dict[str, MeasureFunction] = {**all_measures(), "prdc": prdc, "artefacts": artefacts}
     documented = measures | {"register": register}
     each = {f"{name}.md": _page(name, function) for name, function in documented.items()}
     return {"README.md": _index(measures)} | each

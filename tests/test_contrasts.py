@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pushforward.comparison.contrasts import contrast, holm, mean_interval
+from pushforward.comparison.contrasts import contrast, mean_interval
 from pushforward.comparison.losses import Losses, average
+from pushforward.measures._intervals import holm
 
 Draws = tuple[Losses, Losses]
 

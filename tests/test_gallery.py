@@ -301,14 +301,15 @@ def test_real_images_are_kept_only_if_they_were_asked_for(tmp_path: Path) -> Non
     assert "Reconstructions" in text
     assert "Without an encoder there is none: gan" in text
     assert "--example-rows" not in text
-    assert len(images) == 4 + 2 + PAIRS + 3 * PAIRS  # grids, ways, reconstructions, nearest
+    # grids, ways, a traversal, reconstructions, nearest
+    assert len(images) == 4 + 2 + 1 + PAIRS + 3 * PAIRS
     plain = kept(data, tmp_path / "plain", ask=False)
     assert "real" not in plain
     assert not any(REAL_TENSORS & own.keys() for own in plain.values())
     text, images = shown(tmp_path / "plain")
     assert "--example-rows" in text
     assert "Reconstructions" not in text
-    assert len(images) == 3 + 2
+    assert len(images) == 3 + 2 + 1
 
 
 def test_a_sample_is_drawn_again_only_if_something_has_changed(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ PANELS = (
     Panel("Bars", "bars", {"rate": [1.0, 2.0]}, ["z0", "z1"], note="<b>note</b>"),
     Panel("Lines", "lines", {"a": [1.0, 2.0], "b": [2.0, float("nan")]}, [1, 2]),
     Panel("Histogram", "histogram", {"a": [0.0, 1.0, 2.0]}),
+    Panel("Map", "map", {"a": [[0.0, 1.0], [2.0, 1.0]], "prior": [[1.0] * 2] * 2}, [0.0, 1.0]),
     Panel("Table", "table", {"value": [0.12345]}, ["<b>row</b>"], "what"),
 )
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; at run time `_HOMES` sa
     from pushforward.report import compare as compare
     from pushforward.runs.fitted import Fitted as Fitted
     from pushforward.runs.fitted import load as load
+    from pushforward.training.curve import rate_distortion as rate_distortion
     from pushforward.training.fit import fit as fit
 
     __version__: str
@@ -51,6 +52,7 @@ _HOMES = {
     "families.model": ("Model", "turn"),
     "measures": ("Measurement", "Scorecard", "measure"),
     "runs.fitted": ("Fitted", "load"),
+    "training.curve": ("rate_distortion",),
     "training.fit": ("fit",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pushforward.runs import Fitted
 
 PANEL_ROWS = 12  # dimensions of one panel that a terminal shows
+NOTE_WIDTH = 64  # columns that a panel has at least, for its note
 PIPE_WIDTH = 120  # columns, where no terminal says how many there are
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -225,8 +227,19 @@ def _history_table(history: list[dict[str, Any]]) -> Table:
 
 
 def _panel_table(panel: Panel) -> Table:
-    """Return a panel as numbers: a histogram by its quartiles, others row by row."""
-    table = Table(title=escape(panel.title), caption=escape(panel.note))
+    """Return a panel as numbers: histograms by quartiles, maps by centres, others row by row."""
+    table = Table(
+        title=escape(panel.title),
+        caption=escape(panel.note),
+        caption_justify="left",
+        min_width=NOTE_WIDTH,
+    )
+    if panel.kind == "map":
+        for head in ("", panel.x_title, panel.y_title):
+            table.add_column(escape(head))
+        for name, density in panel.series.items():
+            table.add_row(escape(name), *map(number, _centre(density, panel.x)))
+        return table
     if panel.kind == "histogram":
         for head in ("", "5 %", "25 %", "50 %", "75 %", "95 %"):
             table.add_column(head)
@@ -241,3 +254,14 @@ def _panel_table(panel: Panel) -> Table:
     for row in list(zip(*columns, strict=False))[:PANEL_ROWS]:
         table.add_row(*(number(v) if isinstance(v, float) else escape(str(v)) for v in row))
     return table
+
+
+def _centre(density: Sequence[Sequence[float]], places: Sequence[float]) -> tuple[float, float]:
+    """Return the mean place of a density on a grid, along the axis below and that at the left."""
+    columns, rows = [sum(column) for column in zip(*density, strict=True)], list(map(sum, density))
+    return _weighted(places, columns), _weighted(places, rows)
+
+
+def _weighted(values: Sequence[float], weights: Sequence[float]) -> float:
+    total = sum(weights)
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / total if total else math.nan

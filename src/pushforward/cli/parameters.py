@@ -56,7 +56,8 @@ def measure_names() -> set[str]:
     module = "pushforward.measures._registry"
     of_kind = _assigned(module, "MEASURES")
     assert isinstance(of_kind, ast.Dict)
-    nodes = [_assigned(module, "NEIGHBOURS"), _assigned(module, "SHARED"), *of_kind.values]
+    shared = [_assigned(module, name) for name in ("NEIGHBOURS", "ARTEFACTS", "SHARED")]
+    nodes = [*shared, *of_kind.values]
     return {name for node in nodes for name in _names(node)}
 
 

@@ -147,16 +147,6 @@ def _row_variances(first: Losses, second: Losses) -> Iterator[Variance]:
     yield Variance(first.row_variance + second.row_variance, math.inf)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that are corrected, by Holm's method, for how many there are."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
-
-
 def _total(parts: Sequence[Variance] | Iterator[Variance]) -> float:
     return sum(part.value for part in parts)
 

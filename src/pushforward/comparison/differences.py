@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from pushforward.comparison.contrasts import LEVEL, Contrast, contrast, holm
+from pushforward.comparison.contrasts import LEVEL, Contrast, contrast
 from pushforward.comparison.losses import Losses
+from pushforward.measures._intervals import holm
 
 
 @dataclass(frozen=True)

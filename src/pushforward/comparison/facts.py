@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -25,6 +25,7 @@ class RunFacts:
         rate: nats that the code carries, the mean over the last tenth; None for a model without, or
             one that does not weigh them.
         independent: whether columns are independent given the code.
+        anatomy: named numbers that the model tells of itself (see `Panel.facts`).
     """
 
     steps: int
@@ -34,6 +35,7 @@ class RunFacts:
     distances: tuple[float, ...] = ()
     rate: float | None = None
     independent: bool = True
+    anatomy: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""
@@ -59,6 +61,7 @@ def facts_of(fitted: Fitted) -> RunFacts:
         tuple(r["validation"] for r in checks),
         _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),
+        {name: value for panel in fitted.panels for name, value in panel.facts.items()},
     )
 
 

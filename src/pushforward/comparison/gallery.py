@@ -1,7 +1,7 @@
-"""What is kept of images for the eye: interpolations, reconstructions, nearest training rows.
+"""What is kept of images for the eye: ways and traversals, reconstructions, nearest training rows.
 
-Interpolations are generated. The others hold the user's own images, so they are made only where
-the user asks for example rows.
+Interpolations and traversals are generated. The others hold the user's own images, so they are
+made only where the user asks for example rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from pushforward.comparison.references import LabelledRows, first_rows
 from pushforward.data import Schema
 from pushforward.errors import MeasureError
-from pushforward.families.model import Model
+from pushforward.families.encoders import WithCodes
+from pushforward.families.model import Batch, Model
 from pushforward.measures import Scorer
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import Stream, derived_seed, isolated
@@ -24,6 +25,9 @@ from pushforward.sampling.blocks import labels_of, one_hot
 
 WAYS = 4  # from one code to another
 STEPS = 7  # images on each of them
+TRAVERSED = 6  # dimensions of a code, the most active ones
+DEVIATIONS = 2.0  # standard deviations to either side
+ENCODED = 500  # rows whose codes say which these are, at most
 PAIRS = 6  # reconstructions, and nearest training rows
 Tensors = dict[str, Tensor]
 
@@ -47,6 +51,7 @@ class Gallery:
     def of_model(self, model: Model, fake: LabelledRows, seed: int) -> Tensors:
         """Return the pictures of a model, and of rows that it generated."""
         made = interpolations(model, self.schema, seed)
+        made |= traversals(model, self.schema, first_rows(self.test, ENCODED), seed)
         if self.example_rows:
             made |= reconstructions(model, self.schema, first_rows(self.test, PAIRS))
             made |= self.copies(fake)
@@ -98,10 +103,43 @@ def interpolations(model: Model, schema: Schema, seed: int) -> Tensors:
 
 
 @torch.no_grad()
+def traversals(model: Model, schema: Schema, rows: LabelledRows, seed: int) -> Tensors:
+    """Return the images of one code, of which one dimension at a time goes through its range.
+
+    `traversals` (dimensions, STEPS, ...) are encoded rows: from 2 standard deviations of that
+    dimension's aggregate posterior below its mean to as many above. `traversed` (dimensions,) says
+    which they are: those whose mean varies most over the rows. Nothing for a model without codes.
+    """
+    if not isinstance(model, WithCodes) or len(rows[0]) < 2:
+        return {}
+    with isolated(model.device, derived_seed(seed, Stream.PATHS)):
+        q = model.encode(*_batch(model, schema, rows))
+        labels = labels_of(schema.condition, 1)
+        c = None if labels is None else one_hot(labels, model.classes, model.device)
+        start = model.source.draw(1, c)
+        most = q.mean.var(0).argsort(descending=True)[:TRAVERSED]
+        spread = (q.mean.var(0) + q.sigma.square().mean(0)).sqrt()
+        t = torch.linspace(-DEVIATIONS, DEVIATIONS, STEPS, device=model.device)
+        e = start.expand(len(most), STEPS, -1).clone()
+        for row, d in zip(e, most, strict=True):
+            row[:, d] = q.mean[:, d].mean() + t * spread[d]
+        z = model.source.carry(e.flatten(0, 1))
+        x = model.mean(z, None if c is None else c.expand(len(z), -1))
+    images = schema.quantise(x).cpu().unflatten(0, (len(most), STEPS))
+    return {"traversals": images, "traversed": most.cpu()}
+
+
+@torch.no_grad()
 def reconstructions(model: Model, schema: Schema, originals: LabelledRows) -> Tensors:
     """Return rows and what their codes give back, each (k, ...); nothing without an encoder."""
-    rows, labels = originals
-    c = None if labels is None else one_hot(labels, model.classes, model.device)
     with isolated(model.device, 0):
-        x = model.reconstruct(schema.expand(rows.to(model.device)), c)
-    return {} if x is None else {"originals": rows, "reconstructions": schema.quantise(x).cpu()}
+        x = model.reconstruct(*_batch(model, schema, originals))
+    kept = {"originals": originals[0]}
+    return {} if x is None else kept | {"reconstructions": schema.quantise(x).cpu()}
+
+
+def _batch(model: Model, schema: Schema, rows: LabelledRows) -> Batch:
+    """Return rows as the model sees them, and their conditions."""
+    encoded, labels = rows
+    c = None if labels is None else one_hot(labels, model.classes, model.device)
+    return schema.expand(encoded.to(model.device)), c

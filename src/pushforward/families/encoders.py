@@ -9,13 +9,13 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
+from pushforward.families.anatomy import Anatomy
 from pushforward.families.codes import Code, joined
+from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Batch
 from pushforward.families.panels import Panel
 from pushforward.families.priors import WithPrior
 from pushforward.families.samplers import sampler as choose_sampler
-from pushforward.measures.closed_form import gaussian_rate_by_dimension
-from pushforward.measures.samples import mmd
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.nn.roles import Encoder, NoisyEncoder, PointEncoder
 from pushforward.space import Image, Space
@@ -84,11 +84,16 @@ class WithCodes(WithPrior):
         return self.mean(q.carry(q.mean), c)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
-        """Return the aggregate posterior beside the prior."""
+        """Return what the codes tell: see `families.anatomy`."""
         q = self.encode(x, c)
-        enough = len(x) > 2 and bool(q.mean.isfinite().all() & q.sigma.isfinite().all())
-        aggregate = [_aggregate_panel(q, self.prior, c)] if enough else []
-        return [*super().anatomy(x, c), *aggregate]
+        if len(x) < 3 or not bool(q.mean.isfinite().all() & q.sigma.isfinite().all()):
+            return super().anatomy(x, c)
+        e = q.draw()
+        distortion = None
+        if isinstance(self, WithDecoder) and not self.implicit:
+            distortion = -self.decode(q.carry(e), c).log_prob(x)
+        codes = Anatomy(q, self.prior, c, e, self.prior.draw(len(x), c), distortion)
+        return [*codes.panels(), *super().anatomy(x, c)]
 
 
 class WithEncoder(WithCodes):
@@ -113,10 +118,6 @@ class WithEncoder(WithCodes):
         mean, log_var = self.encoder(x, c)
         return Code(mean, log_var, self.prior.carry)
 
-    def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
-        """Return the rate and noise of each latent dimension, and the aggregate posterior."""
-        return [*_code_panels(self.encode(x, c)), *super().anatomy(x, c)]
-
 
 class WithPoints(WithCodes):
     """A model with a deterministic encoder: the code of a row is the point f(x)."""
@@ -137,53 +138,3 @@ class WithDraws(WithPoints):
     """A model whose encoder draws: the code of a row is f(x, eps), of any distribution."""
 
     encoder_kind: ClassVar[type[PointEncoder | NoisyEncoder]] = NoisyEncoder
-
-
-def _code_panels(q: Code) -> list[Panel]:
-    """Return rate and noise level of each latent dimension, busiest first."""
-    rate = gaussian_rate_by_dimension(q.mean, q.log_var).mean(0)
-    order = rate.argsort(descending=True)
-    noise = (0.5 * q.log_var).exp().mean(0)
-    names = [f"z{int(j)}" for j in order]
-    return [
-        Panel(
-            "Rate of each latent dimension",
-            "bars",
-            {"rate": rate[order].tolist()},
-            names,
-            "latent dimension",
-            "rate (nats)",
-            f"KL(q(z|x) || N(0, I)), {float(rate.sum()):.1f} nats in all. "
-            "A dimension at 0 carries nothing.",
-        ),
-        Panel(
-            "Noise level of each latent dimension",
-            "bars",
-            {"sigma": noise[order].tolist()},
-            names,
-            "latent dimension",
-            "mean sigma",
-            "1 is the prior's own noise; near 0 a code is almost a point.",
-        ),
-    ]
-
-
-def _aggregate_panel(q: Code, prior: ContinuousPrior, c: Tensor | None) -> Panel:
-    """Compare the aggregate posterior, sum_x q(z|x) p(x), with the prior."""
-    codes, expected = q.rsample(), prior.sample(len(q.mean), c)
-    distance = mmd(expected, codes, seed=0)
-    p_value = "" if distance.p_value is None else f", p = {distance.p_value:.3f}"
-    busiest = int(q.mean.var(0).argmax())
-    return Panel(
-        "Aggregate posterior against the prior",
-        "histogram",
-        {
-            "prior": expected[:, busiest].tolist(),
-            "aggregate posterior": codes[:, busiest].tolist(),
-        },
-        x_title=f"z{busiest}, the dimension whose mean varies most",
-        y_title="share",
-        note=f"Over all dimensions: squared MMD {distance.value:.4f}{p_value}. "
-        "Where they differ, draws of the prior reach codes that the decoder never saw; a sampler "
-        "draws from the aggregate instead.",
-    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+CLASS = "class {}"  # what a model, which does not know their names, calls the classes
 
 
 @dataclass(frozen=True)
@@ -13,22 +15,30 @@ class Panel:
 
     Args:
         title: what is shown.
-        kind: `"bars"` and `"lines"` draw `series` over `x`; `"histogram"` bins each series; a
-            `"table"` has the series as columns.
+        kind: `"bars"` and `"lines"` draw `series` over `x`; a `"histogram"` bins each series; a
+            `"table"` has the series as columns; a `"map"` has a density a series, on the grid of
+            `x` and `x`: a list of rows, one for each place on the axis at the left.
         series: named lists of numbers (in a table also text).
         x: positions or names, shared by all series; not used by a histogram.
         x_title: the axis below, with its unit.
         y_title: the axis at the left, with its unit.
         note: one or two sentences that say how to read it.
+        facts: named numbers, for findings.
     """
 
     title: str
-    kind: Literal["bars", "lines", "histogram", "table"]
+    kind: Literal["bars", "lines", "histogram", "table", "map"]
     series: Mapping[str, list[Any]]
     x: list[Any] = field(default_factory=list)
     x_title: str = ""
     y_title: str = ""
     note: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+    def with_classes(self, names: list[str]) -> Panel:
+        """Return the panel with series of classes under the classes' own names."""
+        known = {CLASS.format(k): name for k, name in enumerate(names)}
+        return replace(self, series={known.get(n, n): values for n, values in self.series.items()})
 
     def figure(self) -> Any:
         """Return the panel as a plotly figure."""
@@ -46,4 +56,9 @@ class Panel:
     def _trace(self, go: Any, name: str, values: list[Any]) -> Any:
         if self.kind == "histogram":
             return go.Histogram(x=values, name=name, histnorm="probability", opacity=0.6)
+        if self.kind == "map":
+            lines = {"coloring": "lines"}
+            return go.Contour(
+                x=self.x, y=self.x, z=values, name=name, contours=lines, showscale=False
+            )
         return (go.Bar if self.kind == "bars" else go.Scatter)(x=self.x, y=values, name=name)

@@ -25,6 +25,7 @@ from pushforward.measures.features import (
     InceptionV3,
     Standardised,
 )
+from pushforward.measures.images import artefacts
 from pushforward.measures.learned import (
     classifier_test,
     f_divergence,
@@ -92,6 +93,7 @@ __all__ = [
     "Standardised",
     "all_measures",
     "annealed_importance",
+    "artefacts",
     "association",
     "authenticity",
     "classifier_test",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -123,6 +124,20 @@ def verdict(p_value: float) -> str:
     """Return the outcome of a test of "no difference" in words."""
     p = f"p = {p_value:.2g}" if p_value >= 0.001 else "p < 0.001"
     return f"the samples differ ({p})" if p_value <= 0.05 else f"no difference found ({p})"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that are corrected, by Holm's method, for how many there are.
+
+    Reference:
+        Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
 
 
 def bias_remark(value: float, low: float | None, high: float | None) -> str:

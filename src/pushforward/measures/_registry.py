@@ -19,6 +19,7 @@ from pushforward.measures._applied import (
 )
 from pushforward.measures._views import NEIGHBOUR_ROWS, OwnView, Samples, View
 from pushforward.measures.aspects import ASPECTS, OWN, Aspect
+from pushforward.measures.images import artefacts
 from pushforward.measures.learned import (
     classifier_test,
     f_divergence,
@@ -64,11 +65,18 @@ def _prdc(samples: Samples) -> dict[str, Measurement]:
     }
 
 
+def _artefacts(samples: Samples) -> dict[str, Measurement]:
+    expand = samples.real.feature_map.schema.expand
+    real, fake = (expand(s.rows.to(s.feature_map.device)) for s in (samples.real, samples.fake))
+    return dict(artefacts(real, fake, seed=samples.seed))
+
+
 def _by_neighbours(measure: MeasureFunction, view: OwnView = "features") -> Applied:
     return Applied(measure, view, options={"limit": NEIGHBOUR_ROWS})
 
 
 NEIGHBOURS = ("precision", "recall", "density", "coverage")
+ARTEFACTS = ("colour_shift", "grid_pattern", "blur", "corner_spots", "droplets")
 SHARED: dict[str, Apply] = {
     "energy": Applied(energy),
     "mmd": Applied(mmd),
@@ -108,6 +116,7 @@ MEASURES: dict[DataKind, dict[str, Apply]] = {
         "sliced_wasserstein_pixels": Applied(sliced_wasserstein, "values", "_pixels"),
         "mmd_pixels": Applied(mmd, "values", "_pixels"),
         "exact_matches": _by_neighbours(exact_matches, "values"),
+        **dict.fromkeys(ARTEFACTS, _artefacts),
     },
     "array": {
         **SHARED,
@@ -125,6 +134,7 @@ DEFAULT: dict[DataKind, tuple[str, ...]] = {
         *("energy", "mmd", "sliced_wasserstein", "frechet", "classifier_test"),
         *NEIGHBOURS,
         *("energy_pixels", "sliced_wasserstein_pixels"),
+        *ARTEFACTS,
     ),
     "array": ("energy", "mmd", "sliced_wasserstein", "classifier_test", *NEIGHBOURS),
 }
@@ -136,7 +146,8 @@ WHY: dict[DataKind, str] = {
     "table": "Chosen for tables: columns and pairs of columns as they are, what a model learns "
     "from them, and a classifier, kernels and neighbours on ranks and one-hot categories",
     "image": "Chosen for images: kernels, transport, a Gaussian fit, a classifier and neighbours "
-    "on statistics of the images' differences, and pixels for what they may miss",
+    "on statistics of the images' differences, pixels for what they may miss, and artefacts of "
+    "networks",
     "array": "Chosen for arrays: kernels, transport, a classifier and neighbours on z-scores",
 }
 

@@ -6,12 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pushforward.families.panels import Panel
-from pushforward.report.figures import PALETTE, Figure, Json, TextTable, axis, label, layout
+from pushforward.report.figures import (
+    GREY,
+    PALETTE,
+    Figure,
+    Json,
+    TextTable,
+    axis,
+    label,
+    layout,
+)
 from pushforward.report.numbers import significant
 
+Floats = NDArray[np.float64]
+
 BINS = 40
+PRIOR = "prior"  # what panels call the prior
+HALF, QUARTERS = (0.5,), (0.25, 0.5, 0.75, 0.95)  # shares that lines of a map enclose
 
 
 def draw(panel: Panel, model: str) -> Figure | TextTable:
@@ -23,17 +37,25 @@ def draw(panel: Panel, model: str) -> Figure | TextTable:
         "bars": _bars,
         "lines": _lines,
         "histogram": _histogram,
+        "map": _map,
     }
     own = layout(
-        height=270,
+        height=430 if panel.kind == "map" else 270,
         margin={"l": 48, "r": 10, "t": 24, "b": 40},
-        showlegend=len(panel.series) > 1,
+        showlegend=len(panel.series) > 1 and panel.kind != "map",
         barmode="overlay" if panel.kind == "histogram" else "group",
         bargap=0.0 if panel.kind == "histogram" else 0.25,
         xaxis=axis(label(panel.x_title), **({"type": "category"} if _named(panel) else {})),
-        yaxis=axis(label(panel.y_title), rangemode="tozero" if panel.kind == "bars" else "normal"),
+        yaxis=axis(label(panel.y_title), **_scale(panel)),
     )
     return Figure(kinds[panel.kind](panel), own, f"{title}. {panel.note}", title, panel.note)
+
+
+def _scale(panel: Panel) -> Json:
+    """Return how the axis at the left is scaled: that of a map as the one below."""
+    if panel.kind == "map":
+        return {"scaleanchor": "x", "constrain": "domain"}
+    return {"rangemode": "tozero" if panel.kind == "bars" else "normal"}
 
 
 def _named(panel: Panel) -> bool:
@@ -89,3 +111,60 @@ def _histogram(panel: Panel) -> list[Json]:
         }
         for i, (name, values) in enumerate(series.items())
     ]
+
+
+def _map(panel: Panel) -> list[Json]:
+    """Return lines that enclose shares of each density, and its name where it is highest."""
+    traces: list[Json] = []
+    groups = [name for name in panel.series if name != PRIOR]
+    for name, rows in panel.series.items():
+        values = np.array(rows, dtype=float)
+        colour = GREY if name == PRIOR else PALETTE[groups.index(name) % len(PALETTE)]
+        style = {"width": 2.5, "dash": "dash"} if name == PRIOR else {"width": 1.5}
+        line = {"color": colour} | style
+        shares = HALF if name == PRIOR or len(groups) > 1 else QUARTERS
+        traces += [_enclosing(panel, values, share, line) for share in shares]
+        traces += [_at_the_top(panel, values, name)] if len(groups) > 1 and name != PRIOR else []
+    return traces
+
+
+def _enclosing(panel: Panel, values: Floats, share: float, line: Json) -> Json:
+    """Return the line that encloses the densest places with this share, which are shaded.
+
+    Of a constraint, plotly shades where it does not hold.
+    """
+    return {
+        "type": "contour",
+        "x": panel.x,
+        "y": panel.x,
+        "z": values,
+        "contours": {"type": "constraint", "operation": "<", "value": _level(values, share)},
+        "fillcolor": f"rgba({', '.join(map(str, _rgb(line['color'])))}, 0.07)",
+        "line": line,
+        "hoverinfo": "skip",
+        "showscale": False,
+    }
+
+
+def _level(values: Floats, share: float) -> float:
+    """Return the density above which the densest places hold this share of the whole."""
+    ranked = np.sort(values.ravel())[::-1]
+    sums = np.cumsum(ranked)
+    return float(ranked[np.searchsorted(sums, share * sums[-1])])
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
+
+
+def _at_the_top(panel: Panel, values: Floats, name: str) -> Json:
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [panel.x[column]],
+        "y": [panel.x[row]],
+        "text": [label(name, 16)],
+        "hoverinfo": "skip",
+    }

@@ -140,6 +140,7 @@ def _images(contents: FolderContents) -> dict[str, Any]:
         "channels": pictures.channels_shown(contents),
         "interpolations": pictures.interpolations(contents),
         "without_ways": pictures.lacking(contents, "ways"),
+        "traversals": pictures.traversals(contents),
         "reconstructions": pictures.reconstructions(contents),
         "without_encoder": pictures.lacking(contents, "reconstructions"),
         "nearest": pictures.nearest(contents),

@@ -1,4 +1,4 @@
-"""Images: samples in grids, the way between two codes, and pairs of images side by side."""
+"""Images: samples in grids, ways from code to code, and pairs of images side by side."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ def grids(contents: FolderContents) -> list[Picture]:
 def interpolations(contents: FolderContents) -> list[Picture]:
     """Return what each model makes of the codes between two draws of its prior, a row a way."""
     return [_ways(contents, n, s) for n, s in contents.sources() if "ways" in s.tensors]
+
+
+def traversals(contents: FolderContents) -> list[Picture]:
+    """Return one code of each model that encodes, a row for each dimension that is moved."""
+    found = []
+    for name, (moved, dimensions) in _tensors(contents, "traversals", "traversed"):
+        rows, steps = moved.shape[:2]
+        images = enlarged(contents.schema.expand(moved.flatten(0, 1)))
+        places = [range(i * steps, (i + 1) * steps) for i in range(rows)]
+        alt = f"{rows} rows of {steps} images by {name}: one code, another dimension moved in each"
+        found.append(
+            _picture(images, places, alt, name, rows=[f"z{d}" for d in dimensions.tolist()])
+        )
+    return found
 
 
 def reconstructions(contents: FolderContents) -> list[PicturePairs]:

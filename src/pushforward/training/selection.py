@@ -83,7 +83,9 @@ class Validation:
     @torch.no_grad()
     def anatomy(self, model: Model) -> list[Panel]:
         """Return what a model tells about its measure, on the rows."""
-        return model.anatomy(*self._batch(model))
+        condition = self.data.schema.condition
+        names = [] if condition is None else [str(name) for name in condition.classes]
+        return [panel.with_classes(names) for panel in model.anatomy(*self._batch(model))]
 
     def _batch(self, model: Model) -> Batch:
         """Return the rows as the model sees them, and their conditions."""

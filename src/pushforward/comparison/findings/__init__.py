@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from pushforward.comparison.findings import copies, power, quality, training, tuning
+from pushforward.comparison.findings import artefacts, copies, power, quality, training, tuning
 from pushforward.comparison.findings.checks import Evidence, Finding
 from pushforward.errors import ModelError, nearest
 
@@ -31,6 +31,11 @@ CHECKS = {
         tuning.at_the_edge,
         quality.below_floor,
         quality.behind_cart,
+        artefacts.colour_shift,
+        artefacts.grid_pattern,
+        artefacts.blur,
+        artefacts.corner_spots,
+        artefacts.droplets,
         copies.copies_rows,
     )
 }

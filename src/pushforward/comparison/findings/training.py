@@ -79,8 +79,9 @@ def collapsed(evidence: Evidence) -> Iterator[Found]:
         if rate < COLLAPSED:
             yield (
                 model,
-                f"the code of {model} carries {rate:.2g} nats.",
-                "Lower beta, or make the latent space larger.",
+                f"the code of {model} carries {rate:.2g} nats{_active(evidence.facts[model])}.",
+                "Lower beta, or let it rise slowly (--anneal); or choose a likelihood with less "
+                "freedom.",
             )
 
 
@@ -118,8 +119,21 @@ def _gain(run: RunFacts) -> float | None:
 
 
 def _rates(evidence: Evidence, *, independent: bool) -> Iterator[tuple[str, float]]:
-    """Yield the nats in the code of each model that has one, with such a likelihood."""
+    """Yield the nats in the code of each model that has one, with such a likelihood.
+
+    As trained, or where the loss has no rate, of validation rows.
+    """
     for model, runs in evidence.facts.items():
-        rates = [r.rate for r in runs if r.rate is not None and r.independent == independent]
+        known = [(r.anatomy.get("rate") if r.rate is None else r.rate, r) for r in runs]
+        rates = [x for x, r in known if x is not None and r.independent == independent]
         if rates:
             yield model, fmean(rates)
+
+
+def _active(runs: Sequence[RunFacts]) -> str:
+    """Return how many dimensions of a code are active, in words; nothing where it is not known."""
+    known = [run.anatomy for run in runs if "active" in run.anatomy]
+    if not known:
+        return ""
+    mean, all_ = fmean(facts["active"] for facts in known), known[0]["dimensions"]
+    return f", and {mean:.3g} of its {all_:.0f} dimensions are active"
