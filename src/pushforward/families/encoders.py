@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from pushforward.families.codes import Code, joined
+from pushforward.families.codes import Code, Posterior, joined
 from pushforward.families.model import Batch
 from pushforward.families.panels import Panel
-from pushforward.families.priors import WithPrior
+from pushforward.families.priors import WithLatent, WithPrior
 from pushforward.families.samplers import sampler as choose_sampler
 from pushforward.measures.closed_form import gaussian_rate_by_dimension
 from pushforward.measures.samples import mmd
@@ -21,7 +21,7 @@ from pushforward.nn.roles import Encoder, PointEncoder
 from pushforward.space import Image, Space
 
 
-class WithCodes(WithPrior):
+class WithCodes(WithLatent):
     """A model whose rows have codes; from what their density is, new rows can be drawn.
 
     With a `sampler` the codes of generated rows are drawn from what `settle` fits to those of the
@@ -55,7 +55,7 @@ class WithCodes(WithPrior):
         return "mixture" if latent and isinstance(self.space, Image) else "prior"
 
     @abstractmethod
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Posterior:
         """Return q(z|x)."""
 
     @property
@@ -79,19 +79,18 @@ class WithCodes(WithPrior):
         return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the mean of p(x|z) at the mean of each row's code."""
+        """Return the mean of p(x|z) where each row's code is."""
         q = self.encode(x, c)
-        return self.mean(q.carry(q.mean), c)
+        return self.mean(q.carry(q.centre()), c)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the aggregate posterior beside the prior."""
         q = self.encode(x, c)
-        enough = len(x) > 2 and bool(q.mean.isfinite().all() & q.sigma.isfinite().all())
-        aggregate = [_aggregate_panel(q, self.prior, c)] if enough else []
+        aggregate = [_aggregate_panel(q, self.prior, c)] if len(x) > 2 and q.finite else []
         return [*super().anatomy(x, c), *aggregate]
 
 
-class WithEncoder(WithCodes):
+class WithEncoder(WithCodes, WithPrior):
     """A model with an encoder q(z|x) = N(f1(x), exp f2(x))."""
 
     def __init__(
@@ -115,10 +114,10 @@ class WithEncoder(WithCodes):
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return the rate and noise of each latent dimension, and the aggregate posterior."""
-        return [*_code_panels(self.encode(x, c)), *super().anatomy(x, c)]
+        return [*code_panels(self.encode(x, c)), *super().anatomy(x, c)]
 
 
-class WithPoints(WithCodes):
+class WithPoints(WithCodes, WithPrior):
     """A model with a deterministic encoder: the code of a row is the point f(x)."""
 
     def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
@@ -131,7 +130,7 @@ class WithPoints(WithCodes):
         return Code(mean, torch.full_like(mean, -torch.inf), self.prior.carry)
 
 
-def _code_panels(q: Code) -> list[Panel]:
+def code_panels(q: Code) -> list[Panel]:
     """Return rate and noise level of each latent dimension, busiest first."""
     rate = gaussian_rate_by_dimension(q.mean, q.log_var).mean(0)
     order = rate.argsort(descending=True)
@@ -160,12 +159,13 @@ def _code_panels(q: Code) -> list[Panel]:
     ]
 
 
-def _aggregate_panel(q: Code, prior: ContinuousPrior, c: Tensor | None) -> Panel:
+def _aggregate_panel(q: Posterior, prior: ContinuousPrior, c: Tensor | None) -> Panel:
     """Compare the aggregate posterior, sum_x q(z|x) p(x), with the prior."""
-    codes, expected = q.rsample(), prior.sample(len(q.mean), c)
+    codes, centres = q.rsample(), q.carry(q.centre())
+    expected = prior.sample(len(codes), c)
     distance = mmd(expected, codes, seed=0)
     p_value = "" if distance.p_value is None else f", p = {distance.p_value:.3f}"
-    busiest = int(q.mean.var(0).argmax())
+    busiest = int(centres.var(0).argmax())
     return Panel(
         "Aggregate posterior against the prior",
         "histogram",
