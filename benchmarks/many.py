@@ -31,6 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from joblib import parallel_config
 
 import pushforward as pf
 from pushforward.comparison.all_runs import AllRuns
-from pushforward.comparison.bench import Bench, MeasureChoice, Run, silent
+from pushforward.comparison.bench import Bench, MeasureChoice, silent
 from pushforward.comparison.compare import find_models, share_options
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.jobs import Job, find_site, opened
@@ -264,9 +265,9 @@ def measured_times(bench: Bench, scale: float) -> Found:
     classes = find_models(MODELS)
     settings = Settings(budget="20 steps")
     runs = AllRuns.of(bench, classes, [0], settings, share_options(classes, {}, {}))
-    every = [Run(run.model, run.options, run.settings) for run in runs]
+    every = [replace(run, shown=False) for run in runs]
     for run in every:
-        bench.fit(run.model, run.settings, run.options)
+        bench.fit(run)
     _ = bench.scorer
     start = time.perf_counter()
     completed = [bench.complete(run) for run in every]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -78,6 +79,30 @@ def test_groups_are_averaged_and_mixed_with_the_elbo() -> None:
     torch.testing.assert_close(mixed_bound(log_w, 0.3).double(), ciwae, rtol=1e-5, atol=1e-6)
     model = IWAE(SPACES["vector"], latent=2, k=3, groups=2, elbo=0.3, width=16).eval()
     assert model.bound(rows(SPACES["vector"]), None)["bound"].shape == (N,)
+
+
+@pytest.mark.parametrize("dreg", [False, True])
+def test_piwae_moves_the_decoder_by_one_bound_and_the_encoder_by_many(dreg: bool) -> None:
+    """Rainforth et al.: IWAE with all codes for theta, MIWAE with groups of k for phi."""
+    torch.manual_seed(0)
+    groups, k = 2, 3
+    options: dict[str, Any] = {"latent": LATENT, "width": 16, "k": k, "groups": groups}
+    model = jittered(IWAE(SPACES["vector"], partial=True, dreg=dreg, **options))
+    assert isinstance(model, IWAE)
+    x = rows(SPACES["vector"])
+    ours = received(model, "bound", x)
+    torch.manual_seed(1)
+    log_w, _ = log_weights(model, x, groups * k)
+    one = -(log_w.logsumexp(1) - math.log(groups * k))
+    assert_same(ours["decoder"], gradients(one.mean(), model, "decoder"), atol=1e-5)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.bound(x, None)["bound"], one, rtol=1e-4, atol=1e-4)
+    many = IWAE(SPACES["vector"], dreg=dreg, **options).eval()
+    many.load_state_dict(model.state_dict())
+    assert_same(ours["encoder"], received(many, "bound", x)["encoder"], atol=1e-5)
+    if not dreg:
+        own = (log_w.reshape(N, groups, k).logsumexp(2) - math.log(k)).mean(1)
+        assert_same(ours["encoder"], gradients(-own.mean(), model, "encoder"), atol=1e-5)
 
 
 def test_the_bound_grows_with_k() -> None:

@@ -22,7 +22,7 @@ import typer
 import pushforward as pf
 from pushforward.cli.features import FITTED, NAMES, PRETRAINED, check_features, make_features
 from pushforward.cli.main import app, run_command
-from pushforward.cli.options import model_options, split_arguments
+from pushforward.cli.options import label_models, model_options, split_arguments
 from pushforward.cli.parameters import builtin_names, read_seeds
 from pushforward.data import builtin
 from pushforward.errors import ModelError, PushforwardError
@@ -133,10 +133,49 @@ def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_options_are_read_with_their_types() -> None:
     text = ["--latent=8", "--vae.beta=0.5", "--beta=2", "--separate-encoders=yes", "--width=none"]
-    assert model_options(text, ["vae", "gan"]) == {
+    assert model_options(text, label_models(["vae", "gan"])) == {
         "vae": {"latent": 8, "beta": 0.5, "separate_encoders": True, "width": None},
         "gan": {"latent": 8, "width": None},
     }
+
+
+def test_options_go_to_a_label_or_to_all_labels_of_a_model() -> None:
+    models = label_models(["vae", "flow=vae", "gan"])
+    assert models == {"vae": "vae", "flow": "vae", "gan": "gan"}
+    text = ["--vae.beta=2", "--flow.sampler=flow", "--latent=8"]
+    assert model_options(text, models) == {
+        "vae": {"latent": 8, "beta": 2.0},
+        "flow": {"latent": 8, "sampler": "flow"},
+        "gan": {"latent": 8},
+    }
+    both = label_models(["a=vae", "b=vae"])  # none is called vae
+    assert model_options(["--vae.beta=2"], both) == {"a": {"beta": 2.0}, "b": {"beta": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ("vae,vae", "under several options: vae,other=vae"),
+        ("a=vae,a=gan", "once"),
+        ("a=vea", "did you mean 'vae'"),
+        ("a b=vae", "'a b': letters"),
+        ("=vae", "'': letters"),
+        ("floor=vae", "a reference"),
+        ("vae,flow=vae --flow.samplr flow", "--flow.sampler"),
+        ("vae,flow=vae --flw.sampler flow", "did you mean 'flow'"),
+    ],
+)
+def test_wrong_labels_are_refused_in_a_line(
+    models: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named, *options = models.rsplit(" --", 1)
+    given = [f"--{word}" if i == 0 else word for o in options for i, word in enumerate(o.split())]
+    command = ["compare", "ring", "--models", named, *given, "--budget", "4", "--seeds", "1"]
+    assert run_command([*command, "--out", str(tmp_path / "c")]) == 2
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert printed[-1].startswith("error: ")
+    assert words in printed[-1]
+    assert not (tmp_path / "c").exists()
 
 
 def test_options_of_models_may_stand_anywhere() -> None:
@@ -337,7 +376,8 @@ def test_options_of_training_and_of_a_model_do_not_shadow_each_other(tmp_path: P
     flags = {"--device"}
     own, others = split_arguments(["ring", "--device", "cpu", "--Mine.device", "7"], flags)
     assert own == ["ring", "--device", "cpu"]
-    assert model_options(others, [mine, "vae"]) == {"Mine": {"device": 7}, "vae": {}}
+    models = label_models([mine, "vae"])
+    assert model_options(others, models) == {"Mine": {"device": 7}, "vae": {}}
 
 
 def test_a_finished_run_is_trained_on(tmp_path: Path) -> None:

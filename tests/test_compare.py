@@ -204,6 +204,56 @@ def test_a_users_own_class_is_compared(tmp_path: Path) -> None:
     assert f"['gan', '{__name__}:Shifted']" in Page(result.report().read_text()).text
 
 
+LABELLED: dict[str, Any] = {
+    "models": {"plain": "vae", "mixed": "vae"},
+    "options": {"mixed": {"sampler": "mixture"}},
+}
+
+
+def test_one_model_is_compared_under_several_options(tmp_path: Path) -> None:
+    """Labels are what everything is called; the networks of both are the same."""
+    quick: dict[str, Any] = {"seeds": 1, "out": tmp_path, "measures": ["energy"], "trials": 2}
+    seen = stages("ring", **LABELLED, **quick, **QUICK)
+    assert {"plain, seed 0", "mixed, seed 0", "mixed, trial 2 of 2"} <= set(seen)
+    result = Comparison.load(tmp_path)
+    assert result.models == list(result.cards) == ["plain", "mixed"]
+    assert list(result.tuning) == ["plain", "mixed"]
+    assert result.cards["plain"]["best"][0] != result.cards["mixed"]["best"][0]
+    runs = [pf.load(tmp_path / "runs" / f"{label}-0") for label in result.models]
+    assert [run.config["identity"]["model"] for run in runs] == ["vae", "vae"]
+    states = [run.states["final"] for run in runs]
+    for name, weight in states[0].items():
+        assert torch.equal(weight, states[1][name])
+    page = Page(result.report().read_text()).text
+    assert "{'plain': 'vae', 'mixed': 'vae'}" in page
+    assert "--models plain=vae,mixed=vae" in page
+    assert "'mixed': {" in page
+    assert stages("ring", **LABELLED, **quick, **QUICK) == []  # all is kept
+
+
+def test_a_label_stays_with_its_options(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"seeds": 1, "out": tmp_path, "measures": ["energy"], **QUICK}
+    pf.compare("ring", {"mine": "vae"}, **quick)
+    with pytest.raises(pf.RunError, match="another run: model is 'vae' there and 'gan' here"):
+        pf.compare("ring", {"mine": "gan"}, **quick)
+    with pytest.raises(pf.RunError, match="sampler is at its default there and 'kernel' here"):
+        pf.compare("ring", {"mine": "vae"}, options={"mine": {"sampler": "kernel"}}, **quick)
+
+
+@pytest.mark.parametrize("label", ["", "a b", "a/b", "../up", "floor", 3, None])
+def test_what_cannot_name_a_folder_is_no_label(label: Any) -> None:
+    with pytest.raises(pf.ModelError, match="cannot be called"):
+        find_models({label: "vae"})
+
+
+def test_options_of_a_label_are_checked() -> None:
+    classes = find_models({"one": "vae", "two": "vae"})
+    with pytest.raises(pf.ModelError, match="did you mean 'sampler'"):
+        share_options(classes, {}, {"two": {"samplr": "flow"}})
+    with pytest.raises(pf.ModelError, match=r"'vae', which is not compared: .*'one'"):
+        share_options(classes, {}, {"vae": {"sampler": "flow"}})
+
+
 def test_a_reference_is_no_models_name() -> None:
     with pytest.raises(pf.ModelError, match="'floor'"):
         find_models([type("Floor", (Shifted,), {"name": "floor"})])

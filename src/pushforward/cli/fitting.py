@@ -9,7 +9,7 @@ import typer
 
 from pushforward.cli.features import check_features, make_features
 from pushforward.cli.jobs import Cluster, DryRun, Jobs
-from pushforward.cli.options import command_flags, is_given, model_options
+from pushforward.cli.options import command_flags, is_given, label_models, model_options
 from pushforward.cli.parameters import (
     AsJson,
     BatchSize,
@@ -40,6 +40,7 @@ from pushforward.cli.parameters import (
     recorded_model,
     valid_budget,
 )
+from pushforward.models.catalogue import describe
 from pushforward.training.launched import leads
 from pushforward.training.settings import Settings, require_trials
 
@@ -55,7 +56,8 @@ def compare(
         str,
         typer.Option(
             help="Models to compare, separated by commas: names from `pushforward models`, "
-            "my_models.py:MyModel or package.module:MyModel."
+            "my_models.py:MyModel or package.module:MyModel. With LABEL=MODEL one can be compared "
+            "under several options."
         ),
     ] = "vae,gan",
     seeds: Annotated[
@@ -147,17 +149,18 @@ def compare(
 
     All are trained on DATA under equal conditions. The same command continues an interrupted
     comparison. Options of models go by name: --latent 16 for all models that have it, --vae.beta
-    0.5 for one (see `pushforward models`).
+    0.5 for one (see `pushforward models`). One model under several options has labels: --models
+    vae,wide=vae --wide.width 512.
     """
-    names, listed_seeds = listed(models) or [], read_seeds(seeds)
-    options = model_options(context.args, names, command_flags(context.command))
+    labelled, listed_seeds = label_models(listed(models) or []), read_seeds(seeds)
+    options = model_options(context.args, labelled, command_flags(context.command))
     settings: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "ema": ema}
     settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}
     Settings(**settings)
     require_trials(trials)
     overrides = read_overrides(override)
-    own = any(":" in name for name in names)  # whose file may register measures
+    own = any(":" in model for model in labelled.values())  # whose file may register measures
     chosen = listed(measures) if own else known_measures(measures)
 
     from pushforward.cli.console import Display, err, print_note
@@ -178,7 +181,7 @@ def compare(
         display.notes(dataset)
         comparison = set_up(
             dataset,
-            names,
+            labelled,
             seeds=listed_seeds,
             out=out_folder or Path("runs") / Path(data).stem,
             condition=None,
@@ -279,8 +282,8 @@ def fit(
     """
     if more is not None and not is_given(context, "model"):
         model = recorded_model(run)
-    options = model_options(context.args, [model], command_flags(context.command))
-    ((name, own),) = options.items()
+    named = {describe(model).name: model}
+    ((name, own),) = model_options(context.args, named, command_flags(context.command)).items()
     settings: dict[str, Any] = {"budget": budget, "seed": seed, "batch_size": batch_size}
     settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
     settings |= {"precision": precision}

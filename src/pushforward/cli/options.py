@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from pushforward.errors import ModelError, nearest
 from pushforward.families.options import Option, check_value
-from pushforward.models.catalogue import Entry, describe
+from pushforward.models.catalogue import Entry, describe, require_name
 
 Options = dict[str, Any]
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
@@ -68,52 +68,70 @@ def split_arguments(args: Sequence[str], flags: set[str]) -> tuple[list[str], li
     return own, others
 
 
+def label_models(texts: Iterable[str]) -> dict[str, str]:
+    """Return models by label, from LABEL=MODEL; without a label a model has its own name.
+
+    ModelError for an unknown model (the nearest is named), none at all, and a label given twice.
+    """
+    parts = [text.rpartition("=") for text in texts]
+    labels = [label if equals else describe(model).name for label, equals, model in parts]
+    for label in labels:
+        require_name(label)
+    if len(set(labels)) < len(labels) or not labels:
+        msg = f"name each model once, and at least one; got {', '.join(labels) or 'none'}"
+        raise ModelError(f"{msg} (to compare one under several options: vae,other=vae)")
+    return {label: model for label, (_, _, model) in zip(labels, parts, strict=True)}
+
+
 def model_options(
-    arguments: Sequence[str], models: Sequence[str], flags: Sequence[str] = ()
+    arguments: Iterable[str], models: Mapping[str, str], flags: Sequence[str] = ()
 ) -> dict[str, Options]:
-    """Return the options of each model, by its own name.
+    """Return the options of each model, by label.
 
     Args:
-        arguments: `--option=value` for all models that have it, `--model.option=value` for one.
-        models: names of models, or where users' own are.
+        arguments: `--option=value` for all models that have it, `--label.option=value` for one.
+        models: by label, their names, or where users' own are.
         flags: options of the command itself, to suggest from.
 
     Raises:
-        ModelError: a model or an option is unknown (the nearest is named), a model is named twice,
-            or a value does not fit.
+        ModelError: a model or an option is unknown (the nearest is named), or a value does not fit.
     """
-    entries = {model: describe(model) for model in models}
-    own: dict[str, Options] = {entry.name: {} for entry in entries.values()}
-    if len(own) < len(models) or not models:
-        msg = f"name each model once, and at least one; got {', '.join(models) or 'none'}"
-        raise ModelError(msg)
-    shared: dict[str, Options] = {name: {} for name in own}
+    entries = {label: describe(model) for label, model in models.items()}
+    own: dict[str, Options] = {label: {} for label in models}
+    shared: dict[str, Options] = {label: {} for label in models}
     for argument in arguments:
         flag, _, text = argument.removeprefix("--").partition("=")
         prefix, dot, name = flag.rpartition(".")
         name = name.replace("-", "_")
-        addressed = [e for model, e in entries.items() if not dot or _same(prefix, model, e.name)]
-        having = [entry for entry in addressed if name in entry.options]
+        addressed = _addressed(prefix, models) if dot else list(models)
+        having = [label for label in addressed if name in entries[label].options]
         if not having:
-            raise _unknown(flag, addressed, list(own), flags)
-        for entry in having:
-            (own if dot else shared)[entry.name][name] = _value(entry.options[name], text)
-    return {name: shared[name] | own[name] for name in own}
+            raise _unknown(flag, {label: entries[label] for label in addressed}, models, flags)
+        for label in having:
+            (own if dot else shared)[label][name] = _value(entries[label].options[name], text)
+    return {label: shared[label] | own[label] for label in models}
 
 
-def _same(name: str, *others: str) -> bool:
-    """Whether a name is one of the others; a dash is as good as an underscore."""
-    return name.replace("-", "_") in {other.replace("-", "_") for other in others}
+def _addressed(name: str, models: Mapping[str, str]) -> list[str]:
+    """Return the label that is meant, else all labels of the model that is.
+
+    A dash is as good as an underscore.
+    """
+    by_label, by_model = (
+        [label for label, known in pairs if known.replace("-", "_") == name.replace("-", "_")]
+        for pairs in (zip(models, models, strict=True), models.items())
+    )
+    return by_label or by_model
 
 
 def _unknown(
-    flag: str, addressed: Sequence[Entry], models: Sequence[str], flags: Sequence[str]
+    flag: str, addressed: Mapping[str, Entry], models: Iterable[str], flags: Sequence[str]
 ) -> ModelError:
     """Return the error for an option that no addressed model has; it suggests the nearest."""
     prefix, dot, _ = flag.rpartition(".")
     if not addressed:
         return ModelError(f"no model {prefix!r} for --{flag}: {nearest(prefix, models)}")
-    names = {name.replace("_", "-") for entry in addressed for name in entry.options}
+    names = {name.replace("_", "-") for entry in addressed.values() for name in entry.options}
     known = [f"--{prefix}{dot}{name}" for name in names]
     return ModelError(f"no option --{flag}: {nearest(f'--{flag}', {*known, *flags})}")
 

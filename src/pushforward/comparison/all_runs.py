@@ -32,7 +32,7 @@ class AllRuns:
 
     Args:
         bench: that trains and measures them.
-        models: the models' classes and options, by name.
+        models: the models' classes and options, by label.
         seeds: of each model.
         settings: how all are trained.
     """
@@ -71,9 +71,9 @@ class AllRuns:
     def __iter__(self) -> Iterator[Run]:
         """Yield the runs seed by seed, so that the models come equally far."""
         for seed in self.seeds:
-            for model, options in self.models.values():
+            for label, (model, options) in self.models.items():
                 settings = replace(self.settings, seed=seed)
-                yield Run(model, options, settings, shown=seed == self.seeds[0])
+                yield Run(label, model, options, settings, shown=seed == self.seeds[0])
 
     def complete(self, site: Site) -> AllCompleted:
         """Do what is missing where `site` says; return what all runs come to."""
@@ -104,23 +104,21 @@ class AllRuns:
     def _place(self, run: Run) -> str:
         """Return a run's folder within the comparison's."""
         folder = self.bench.folder
-        path = folder.run(run.model.name, run.settings.seed).path
+        path = folder.run(run.label, run.settings.seed).path
         return path.relative_to(folder.path).as_posix()
 
     def _fix_steps(self, engine: Engine, missing: Iterable[Run]) -> None:
         """Give every seed of a model the same steps, if any of its runs is still to be trained."""
         bench, folder = self.bench, self.bench.folder
-        new = [r for r in missing if not folder.run(r.model.name, r.settings.seed).finished]
-        entrants = {run.model.name: (run.model, run.options) for run in new}
+        new = [r for r in missing if not folder.run(r.label, r.settings.seed).finished]
+        entrants = {run.label: (run.model, run.options) for run in new}
         if not new or Budget.parse(self.settings.budget).unit != "seconds":
             return
         equal, settings = equal_steps(bench, engine), replace(self.settings, seed=self.seeds[0])
         steps = equal.find(entrants, settings, lambda new: timed(engine, new, settings))
         for run in new:
-            name = run.model.name
-            equal.fix(
-                folder.run(name, run.settings.seed), entrants[name], run.settings, steps[name]
-            )
+            place, entrant = folder.run(run.label, run.settings.seed), entrants[run.label]
+            equal.fix(place, entrant, run.settings, steps[run.label])
 
 
 def equal_steps(bench: Bench, engine: Engine) -> EqualSteps:
@@ -171,6 +169,6 @@ class AllCompleted:
 
     def _by_model(self) -> dict[str, list[Completed]]:
         return {
-            name: [self.done[r.name] for r in self.runs if r.model is model]
-            for name, (model, _) in self.runs.models.items()
+            label: [self.done[run.name] for run in self.runs if run.label == label]
+            for label in self.runs.models
         }

@@ -92,12 +92,14 @@ class Run:
     """One fit with its measuring: the unit of a comparison's work.
 
     Args:
+        label: what the comparison calls the model.
         model: its class.
         options: of the model.
         settings: how to train it, with the seed.
         shown: whether a sample of it is kept for the report.
     """
 
+    label: str
     model: type[Model]
     options: Mapping[str, Any]
     settings: Settings
@@ -106,7 +108,7 @@ class Run:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"{self.model.name}, seed {self.settings.seed}"
+        return f"{self.label}, seed {self.settings.seed}"
 
 
 class Completed(NamedTuple):
@@ -174,18 +176,18 @@ class Bench:
 
     def complete(self, run: Run) -> Completed:
         """Train and measure a run, or load what of it is there."""
-        fitted = self.fit(run.model, run.settings, run.options)
-        cards = self.score(fitted, run.model.name, run.settings.seed)
+        fitted = self.fit(run)
+        cards = self.score(fitted, run.label, run.settings.seed)
         if run.shown:
-            self.keep_sample(fitted, run.model.name, run.settings.seed)
+            self.keep_sample(fitted, run.label, run.settings.seed)
         last = [dict(record) for record in fitted.history[-2:]]
         return Completed(cards, facts_of(fitted), {k: v for r in last for k, v in r.items()})
 
     def has(self, run: Run) -> bool:
         """Whether a run is trained, and measured by these measures in this version."""
-        model, seed = run.model.name, run.settings.seed
-        path, origin = self.folder.scorecards(model, seed), self._origin()
-        if origin is None or not path.exists() or not self.folder.run(model, seed).finished:
+        label, seed = run.label, run.settings.seed
+        path, origin = self.folder.scorecards(label, seed), self._origin()
+        if origin is None or not path.exists() or not self.folder.run(label, seed).finished:
             return False
         stored = read_json(path).get("origin") or {}
         return {name: stored.get(name) for name in origin} == origin
@@ -199,25 +201,22 @@ class Bench:
         if not all(path.exists() for path in files):
             _ = self.scorer
 
-    def fit(self, model: type[Model], settings: Settings, options: Mapping[str, Any]) -> Fitted:
-        """Train one model on one seed, or load its run; of one that diverged, what was kept."""
-        stage, out = (
-            f"{model.name}, seed {settings.seed}",
-            self.folder.run(model.name, settings.seed).path,
-        )
+    def fit(self, run: Run) -> Fitted:
+        """Train a run, or load it; of one that diverged, what was kept."""
+        out = self.folder.run(run.label, run.settings.seed).path
         try:
             return fit(
                 self.data,
-                model,
+                run.model,
                 out=out,
                 device=self.device,
-                progress=lambda record: self.progress(stage, record),
-                **asdict(settings),
-                **options,
+                progress=lambda record: self.progress(run.name, record),
+                **asdict(run.settings),
+                **run.options,
             )
         except DivergedError:
-            networks = options.get("networks")
-            return load(out, device=self.device, model=model, networks=networks)
+            networks = run.options.get("networks")
+            return load(out, device=self.device, model=run.model, networks=networks)
 
     def score(self, fitted: Fitted, model: str, seed: int) -> dict[Checkpoint, Scorecard]:
         """Return the scorecards of a run's checkpoints, on test rows."""

@@ -30,6 +30,7 @@ from pushforward.files import discard_partial, locked, write_json
 from pushforward.measures._inputs import FeatureFunction
 from pushforward.measures._selection import MeasureSelection, listed
 from pushforward.models import find, is_builtin
+from pushforward.models.catalogue import require_name
 from pushforward.training.launched import launched
 from pushforward.training.settings import (
     Settings,
@@ -39,11 +40,12 @@ from pushforward.training.settings import (
 )
 
 MODELS = ("vae", "gan")
+Models = Sequence[str | type] | Mapping[str, str | type]
 
 
 def compare(
     data: Any,
-    models: Sequence[str | type] = MODELS,
+    models: Models = MODELS,
     *,
     seeds: int | Sequence[int] = 3,
     out: str | Path | None = None,
@@ -66,7 +68,9 @@ def compare(
     Args:
         data: as `fit` takes it.
         models: names from `pushforward models`, subclasses of `Model`, and where one is
-            (`my_models.py:MyModel`), in any mixture.
+            (`my_models.py:MyModel`), in any mixture. A mapping gives them labels, so that one
+            can be compared under several options: `{"vae": "vae", "vae-flow": "vae"}` with
+            `options={"vae-flow": {"sampler": "flow"}}`.
         seeds: how many (0, 1, ... are used), or which ones. Fewer than 3 allow no recommendation.
         out: a folder; finished runs and scorecards in it are reused, so that another seed or model
             costs only its own training. A temporary folder by default.
@@ -82,7 +86,7 @@ def compare(
         progress: called with the stage ("vae, seed 0") and the training loop's record, which is
             empty while measuring. That of a finished run has `finished` runs `of` so many. With
             several jobs it is called from a thread of its own.
-        options: a model's own options, by the model's name.
+        options: a model's own options, by the model's name or label.
         matters: the smallest difference between models that matters to you, as a share of the way
             from the floor to real rows.
         ignore: codes of findings, such as `"PF202"`, that are neither shown nor heeded.
@@ -121,7 +125,7 @@ class SetUp:
         runs: what is trained and measured.
         site: where.
         trials: of each model, before.
-        options: of each model, as they are given.
+        options: of each model by label, as they are given.
         description: what `comparison.json` says about the data and how they are measured.
         matters: see `compare`.
         ignore: see `compare`.
@@ -169,7 +173,7 @@ class SetUp:
 
 def set_up(
     data: Any,
-    models: Sequence[str | type],
+    models: Models,
     *,
     seeds: int | Sequence[int],
     out: str | Path | None,
@@ -210,7 +214,7 @@ def set_up(
         progress or silent,
         example_rows=example_rows,
     )
-    sources = {name: source_of(model) for name, model in zip(classes, models, strict=True)}
+    sources = {label: source_of(model) for label, model in label_models(models).items()}
     description = describe(dataset) | {"sources": sources, "example_rows": example_rows}
     description |= choice.to_json(dataset.schema.kind)
     bench.prepare(list(classes), seeds)
@@ -238,25 +242,41 @@ def list_seeds(seeds: int | Sequence[int]) -> list[int]:
     return listed
 
 
-def find_models(models: Sequence[str | type]) -> dict[str, type[Model]]:
-    """Return the models' classes by their names.
+def find_models(models: Models) -> dict[str, type[Model]]:
+    """Return the models' classes by label; ModelError as `label_models` says."""
+    return {label: find(model) for label, model in label_models(models).items()}
 
-    ModelError for an unknown model, none at all, one that is named twice, and anything but a list.
+
+def label_models(models: Models) -> dict[str, str | type]:
+    """Return models by what the comparison calls them: a mapping's keys, else their own names.
+
+    ModelError for an unknown model, none at all, one name twice, and what is no list or mapping.
     """
     if isinstance(models, str | type) or not isinstance(models, Iterable):
         text = models.__name__ if isinstance(models, type) else str(models)
         example = [name.strip() for name in text.split(",")]
         msg = f"models must be a list, such as {example}, got {models!r}"
         raise ModelError(msg)
-    classes = [find(model) for model in models]
-    names = [cls.name for cls in classes]
-    if len(set(names)) < len(names) or not names:
-        msg = f"name each model once, and at least one; got {', '.join(names) or 'none'}"
-        raise ModelError(msg)
-    if reserved := {REAL, CEILING, FLOOR, CART}.intersection(names):
+    if not isinstance(models, Mapping):
+        models = _by_name(models)
+    for label in models:
+        require_name(label)
+    if not models:
+        raise ModelError("name each model once, and at least one; got none")
+    if reserved := {REAL, CEILING, FLOOR, CART}.intersection(models):
         msg = f"a model cannot be called {min(reserved)!r}: reports use this name for a reference"
         raise ModelError(msg)
-    return dict(zip(names, classes, strict=True))
+    return dict(models)
+
+
+def _by_name(models: Sequence[str | type]) -> dict[str, str | type]:
+    """Return models by their own names; ModelError for one that is named twice."""
+    names = [find(model).name for model in models]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        msg = f"name each model once; got {', '.join(names)} (to compare one under several options"
+        raise ModelError(f"{msg}, label it: {{{twice!r}: {twice!r}, '{twice}-2': {twice!r}}})")
+    return dict(zip(names, models, strict=True))
 
 
 def share_options(
@@ -264,7 +284,7 @@ def share_options(
     shared: Mapping[str, Any],
     own: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Return each model's options, by its name: the shared ones that it has, and its own.
+    """Return each model's options, by its label: the shared ones that it has, and its own.
 
     ModelError when an option fits no model, or belongs to a model that is not compared.
     """

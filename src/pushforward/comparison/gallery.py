@@ -117,12 +117,12 @@ def traversals(model: Model, schema: Schema, rows: LabelledRows, seed: int) -> T
         labels = labels_of(schema.condition, 1)
         c = None if labels is None else one_hot(labels, model.classes, model.device)
         start = model.source.draw(1, c)
-        most = q.mean.var(0).argsort(descending=True)[:TRAVERSED]
-        spread = (q.mean.var(0) + q.sigma.square().mean(0)).sqrt()
+        centre, spread = q.centre(), q.draw().std(0)
+        most = centre.var(0).argsort(descending=True)[:TRAVERSED]
         t = torch.linspace(-DEVIATIONS, DEVIATIONS, STEPS, device=model.device)
         e = start.expand(len(most), STEPS, -1).clone()
         for row, d in zip(e, most, strict=True):
-            row[:, d] = q.mean[:, d].mean() + t * spread[d]
+            row[:, d] = centre[:, d].mean() + t * spread[d]
         z = model.source.carry(e.flatten(0, 1))
         x = model.mean(z, None if c is None else c.expand(len(z), -1))
     images = schema.quantise(x).cpu().unflatten(0, (len(most), STEPS))

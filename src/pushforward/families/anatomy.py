@@ -34,7 +34,8 @@ class Anatomy:
     """The codes of rows, beside draws of the prior.
 
     Args:
-        q: the codes' distributions.
+        centre: where each row's code is (n, latent).
+        code: the codes' distributions where they are Gaussians, else None.
         prior: from which they are to be.
         c: the rows' conditions, one-hot, or None.
         e: a draw of each code (n, latent).
@@ -42,22 +43,18 @@ class Anatomy:
         distortion: -log p(x|e) of each row (n,), in nats; None for a model without a decoder.
     """
 
-    q: Code
+    centre: Tensor
+    code: Code | None
     prior: ContinuousPrior
     c: Tensor | None
     e: Tensor
     expected: Tensor
     distortion: Tensor | None = None
 
-    @property
-    def noisy(self) -> bool:
-        """Whether codes have noise: those of a deterministic encoder are points."""
-        return bool((self.q.log_var > -torch.inf).all())
-
     def panels(self) -> list[Panel]:
         """Return all panels, the numbers first."""
         distance = mmd(self.expected, self.e, seed=0)
-        noise = [self._rates(), self._noise()] if self.noisy else []
+        noise = [] if self.code is None else [_rates(self.code), _noise(self.code)]
         return [
             self._numbers(distance),
             *noise,
@@ -68,10 +65,10 @@ class Anatomy:
     def _numbers(self, distance: Measurement) -> Panel:
         """Return the totals; findings read them."""
         facts = {"dimensions": float(self.prior.latent), "mmd": distance.value}
-        if self.noisy:
-            rate = kl(self.q, self.prior, self.e, self.c)
-            facts |= {"rate": float(rate.mean()), "active": float(self._active.sum())}
-            facts |= {"sigma": float(self.q.sigma.mean())}
+        if self.code is not None:
+            rate = kl(self.code, self.prior, self.e, self.c)
+            facts |= {"rate": float(rate.mean()), "active": float(active(self.code).sum())}
+            facts |= {"sigma": float(self.code.sigma.mean())}
         if self.distortion is not None:
             facts |= {"distortion": float(self.distortion.mean())}
         if distance.p_value is not None:
@@ -82,50 +79,6 @@ class Anatomy:
             "The code in numbers", "table", {"value": list(rows.values())}, list(rows), "what",
             note=note if {"rate", "distortion"} <= facts.keys() else "", facts=facts,
         )  # fmt: skip
-
-    @property
-    def _active(self) -> Tensor:
-        return self.q.mean.var(0) > ACTIVE
-
-    @property
-    def _order(self) -> Tensor:
-        """The dimensions, busiest first."""
-        return self._rate.argsort(descending=True)
-
-    @property
-    def _rate(self) -> Tensor:
-        return gaussian_rate_by_dimension(self.q.mean, self.q.log_var).mean(0)
-
-    def _rates(self) -> Panel:
-        rate, order = self._rate, self._order
-        active, known = int(self._active.sum()), len(order)
-        return Panel(
-            "Rate of each latent dimension",
-            "bars",
-            {"rate": rate[order].tolist()},
-            _names(order),
-            "latent dimension",
-            "rate (nats)",
-            f"KL(q(z|x) || N(0, I)), {float(rate.sum()):.1f} nats in all. {active} of {known} "
-            f"dimensions are active: the variance of their mean over the rows is above {ACTIVE}. "
-            "A dimension at 0 carries nothing.",
-        )
-
-    def _noise(self) -> Panel:
-        sigma, order = self.q.sigma[:, self._order], self._order
-        shares = torch.tensor([0.05, 0.95], dtype=sigma.dtype, device=sigma.device)
-        low, high = sigma.quantile(shares, 0).tolist()
-        return Panel(
-            "Noise level of each latent dimension",
-            "lines",
-            {"mean of sigma": sigma.mean(0).tolist(), "5 % of rows": low, "95 % of rows": high},
-            _names(order),
-            "latent dimension",
-            "sigma",
-            "1 is the prior's own noise; near 0 a code is almost a point. What keeps it up is what "
-            "the loss pays for little noise, the KL's -log sigma^2: without it noise only harms "
-            "reconstruction, and sigma goes to 0.",
-        )
 
     def _aggregate(self) -> list[Panel]:
         """Return the aggregate posterior beside the prior, dimension by dimension and in one."""
@@ -168,14 +121,14 @@ class Anatomy:
     @property
     def _has_a_plane(self) -> bool:
         """Whether the means lie in a plane at least, and are no single point."""
-        n, latent = self.q.mean.shape
-        return latent > 1 and n >= FEWEST and float(self.q.mean.var(0).sum()) > 1e-9
+        n, latent = self.centre.shape
+        return latent > 1 and n >= FEWEST and float(self.centre.var(0).sum()) > 1e-9
 
     def _map(self) -> Panel:
         """Return the density of the means on their first two principal axes, class by class."""
-        _, sizes, axes = torch.linalg.svd(self.q.mean - self.q.mean.mean(0), full_matrices=False)
+        _, sizes, axes = torch.linalg.svd(self.centre - self.centre.mean(0), full_matrices=False)
         shares = (sizes.square() / sizes.square().sum()).tolist()
-        flat, expected = self.q.mean @ axes[:2].T, self.expected @ axes[:2].T
+        flat, expected = self.centre @ axes[:2].T, self.expected @ axes[:2].T
         half = 1.1 * float(torch.cat([flat, expected]).abs().flatten().quantile(0.995))
         grid = torch.linspace(-half, half, GRID, dtype=flat.dtype, device=flat.device)
         densities = {name: density(flat[own], grid) for name, own in self._groups().items()}
@@ -200,6 +153,49 @@ class Anatomy:
         counts = of_class.sum(0)
         largest = counts.argsort(descending=True, stable=True)[:CLASSES].sort().values.tolist()
         return {CLASS.format(k): of_class[:, k] for k in largest if counts[k] >= FEWEST}
+
+
+def active(code: Code) -> Tensor:
+    """Return which dimensions say something of the row, (latent,)."""
+    return code.mean.var(0) > ACTIVE
+
+
+def _by_rate(code: Code) -> tuple[Tensor, Tensor]:
+    """Return the rate of each dimension, busiest first, and the order that this is."""
+    return gaussian_rate_by_dimension(code.mean, code.log_var).mean(0).sort(descending=True)
+
+
+def _rates(code: Code) -> Panel:
+    rate, order = _by_rate(code)
+    return Panel(
+        "Rate of each latent dimension",
+        "bars",
+        {"rate": rate.tolist()},
+        _names(order),
+        "latent dimension",
+        "rate (nats)",
+        f"KL(q(z|x) || N(0, I)), {float(rate.sum()):.1f} nats in all. {int(active(code).sum())} of "
+        f"{len(order)} dimensions are active: the variance of their mean over the rows is above "
+        f"{ACTIVE}. A dimension at 0 carries nothing.",
+    )
+
+
+def _noise(code: Code) -> Panel:
+    _, order = _by_rate(code)
+    sigma = code.sigma[:, order]
+    shares = torch.tensor([0.05, 0.95], dtype=sigma.dtype, device=sigma.device)
+    low, high = sigma.quantile(shares, 0).tolist()
+    return Panel(
+        "Noise level of each latent dimension",
+        "lines",
+        {"mean of sigma": sigma.mean(0).tolist(), "5 % of rows": low, "95 % of rows": high},
+        _names(order),
+        "latent dimension",
+        "sigma",
+        "1 is the prior's own noise; near 0 a code is almost a point. What keeps it up is what the "
+        "loss pays for little noise, the KL's -log sigma^2: without it noise only harms "
+        "reconstruction, and sigma goes to 0.",
+    )
 
 
 TEXTS = {

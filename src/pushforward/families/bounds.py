@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.func import grad
+
+Given = tuple[Tensor, ...]  # from the encoder: codes, and the parameters of their density
 
 
 def mixed_bound(log_w: Tensor, elbo: float) -> Tensor:
@@ -19,29 +22,61 @@ def mixed_bound(log_w: Tensor, elbo: float) -> Tensor:
     return torch.lerp(tight, log_w.mean((1, 2)), elbo)
 
 
-def doubly_reparametrised(
-    log_weight: Callable[[Tensor], Tensor], e: Tensor, shape: tuple[int, int, int], elbo: float
-) -> Tensor:
-    """Return `mixed_bound` with the encoder's gradient of Tucker et al. (2019).
+@dataclass(frozen=True)
+class Bound:
+    """Which bound the decoder raises, and by which weights of the codes the encoder moves.
 
-    A group's codes move the encoder by sum_j s_j^2 (d log w_j / d e_j) (d e_j / d phi), with the
-    normalised weights s; all other parameters by sum_j s_j (d log w_j / d theta), as always.
+    A row's codes j lie in `groups` of k, with normalised weights s_j in each. The encoder is moved
+    by sum_j a_j d log w_j / d phi with a_j = s_j / groups, the mean of the groups' bounds (MIWAE).
 
     Args:
-        log_weight: from codes e to their log weights, (codes,), in which the encoder stands still.
-        e: the codes (n groups k, latent), as the encoder's reparametrised draws.
-        shape: (n, groups, k).
-        elbo: the weight of the ELBO, in which every s_j counts as 1 / k.
+        groups: how many.
+        k: codes in each.
+        elbo: the weight of the ELBO, in which s_j counts as 1 / k (CIWAE).
+        partial: whether all codes are one group for all but the encoder (PIWAE).
+        dreg: whether s_j^2 stands for s_j, where log w_j is given a code's own path alone (Tucker
+            et al. 2019): an unbiased gradient, too.
     """
 
-    def total(points: Tensor) -> tuple[Tensor, Tensor]:
+    groups: int
+    k: int
+    elbo: float
+    partial: bool
+    dreg: bool
+
+    def __call__(self, log_weight: Callable[[Given], Tensor], given: Given) -> Tensor:
+        """Return the bound of each row (n,).
+
+        Args:
+            log_weight: from what comes from the encoder to log weights, (n groups k,); of nothing
+                else may gradients reach the encoder.
+            given: the codes as reparametrised draws (n groups k, latent), and what else there is.
+        """
+        if not (self.partial or self.dreg):
+            return self.of(log_weight(given))
+        slopes, log_w = slopes_of(log_weight, given)
+        each = sum((slope * own).sum(1) for slope, own in zip(slopes, given, strict=True))
+        through = (self.shares(log_w.detach()) * each).reshape(-1, self.groups * self.k).sum(1)
+        return self.of(log_w) + through - through.detach()
+
+    def of(self, log_w: Tensor) -> Tensor:
+        """Return the bound of log weights (n groups k,)."""
+        shape = (1, self.groups * self.k) if self.partial else (self.groups, self.k)
+        return mixed_bound(log_w.reshape(-1, *shape), self.elbo)
+
+    def shares(self, log_w: Tensor) -> Tensor:
+        """Return a_j for log weights (n groups k,)."""
+        share = log_w.reshape(-1, self.k).softmax(1)
+        tight = share.square() if self.dreg else share
+        return ((1 - self.elbo) * tight + self.elbo / self.k).flatten() / self.groups
+
+
+def slopes_of(log_weight: Callable[[Given], Tensor], given: Given) -> tuple[Given, Tensor]:
+    """Return d log w_j by what is given, and log w_j, which no longer depends on it."""
+
+    def total(points: Given) -> tuple[Tensor, Tensor]:
         values = log_weight(points)
         return values.sum(), values
 
-    slope, values = grad(total, has_aux=True)(e.detach())
-    log_w = values.reshape(shape)
-    _, groups, k = shape
-    squared = log_w.detach().softmax(2).square()
-    weight = (elbo / k + (1 - elbo) * squared) / groups
-    through: Tensor = (weight.flatten() * (slope.detach() * e).sum(1)).reshape(shape).sum((1, 2))
-    return mixed_bound(log_w, elbo) + through - through.detach()
+    slopes, values = grad(total, has_aux=True)(tuple(t.detach() for t in given))
+    return tuple(slope.detach() for slope in slopes), values

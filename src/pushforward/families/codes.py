@@ -1,10 +1,12 @@
-"""Codes: what an encoder says of a row. Gaussian ones, and those of a codebook."""
+"""Codes: what an encoder says of a row. Distributions q(z|x), and the vectors of a codebook."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +20,73 @@ def _identity(e: Tensor) -> Tensor:
     return e
 
 
-@dataclass(frozen=True)
-class Code:
-    """q(z|x) = N(mean, exp(log_var)), each (n, latent), in the prior's normal coordinates.
+class Posterior(ABC):
+    """q(z|x) of n rows, in the prior's normal coordinates: a data class of tensors (n, ...).
 
     `carry` is the prior's map from these to the codes that a decoder reads.
     """
+
+    carry: Callable[[Tensor], Tensor]
+
+    @abstractmethod
+    def centre(self) -> Tensor:
+        """Return where the codes are, (n, latent)."""
+
+    @abstractmethod
+    def draw(self) -> Tensor:
+        """Return the reparametrised draw in normal coordinates, (n, latent)."""
+
+    def drawn(self) -> tuple[Tensor, Code | None]:
+        """Return a draw, and the Gaussian with independent dimensions that it is from, if any."""
+        return self.draw(), None
+
+    @property
+    def finite(self) -> bool:
+        """Whether draws are finite."""
+        return bool(self.centre().isfinite().all())
+
+    def rsample(self) -> Tensor:
+        """Return the reparametrised draw, carried."""
+        return self.carry(self.draw())
+
+    def repeated(self, k: int) -> Self:
+        """Return each row's code k times, one after another."""
+        return self.take(torch.arange(len(self.centre())).repeat_interleave(k))
+
+    def detach(self) -> Self:
+        """Return the codes without gradient."""
+        return changed(Tensor.detach, self)
+
+    def take(self, index: Tensor) -> Self:
+        """Return the codes of these rows."""
+        return changed(lambda t: t[index], self)
+
+
+Q = TypeVar("Q", bound=Posterior)
+
+
+def joined(parts: Sequence[Q]) -> Q:
+    """Return the codes of all rows."""
+    return changed(lambda *tensors: torch.cat(tensors), *parts)
+
+
+def changed(change: Callable[..., Tensor], *parts: Q) -> Q:
+    """Return codes with what becomes of each of their tensors, of all parts' together."""
+    inner: dict[str, Any] = {}
+    first: Any = parts[0]  # a data class
+    for name in (field.name for field in fields(first)):
+        values = [getattr(part, name) for part in parts]
+        if isinstance(values[0], Tensor):
+            inner[name] = change(*values)
+        elif isinstance(values[0], Posterior):
+            inner[name] = changed(change, *values)
+    made: Q = replace(first, **inner)
+    return made
+
+
+@dataclass(frozen=True)
+class Code(Posterior):
+    """q(z|x) = N(mean, exp(log_var)), each (n, latent)."""
 
     mean: Tensor
     log_var: Tensor
@@ -34,25 +97,22 @@ class Code:
         """The standard deviations (n, latent)."""
         return (0.5 * self.log_var).exp()
 
+    def centre(self) -> Tensor:
+        """Return the means."""
+        return self.mean
+
+    @property
+    def finite(self) -> bool:
+        """Whether draws are finite."""
+        return super().finite and bool(self.sigma.isfinite().all())
+
     def draw(self) -> Tensor:
         """Return the reparametrised draw in normal coordinates: mean + sigma eps, eps ~ N(0, I)."""
         return self.mean + self.sigma * torch.randn_like(self.mean)
 
-    def rsample(self) -> Tensor:
-        """Return the reparametrised draw, carried."""
-        return self.carry(self.draw())
-
-    def repeated(self, k: int) -> Code:
-        """Return each row's code k times, one after another."""
-        return self.take(torch.arange(len(self.mean)).repeat_interleave(k))
-
-    def detach(self) -> Code:
-        """Return the codes without gradient."""
-        return Code(self.mean.detach(), self.log_var.detach(), self.carry)
-
-    def take(self, index: Tensor) -> Code:
-        """Return the codes of these rows."""
-        return Code(self.mean[index], self.log_var[index], self.carry)
+    def drawn(self) -> tuple[Tensor, Code | None]:
+        """Return a draw, and this; a point, which has no noise, is no Gaussian."""
+        return self.draw(), self if bool((self.log_var > -torch.inf).all()) else None
 
     def log_prob(self, e: Tensor) -> Tensor:
         """Return log q(e), (n,), in nats."""
@@ -62,12 +122,6 @@ class Code:
         """Return log q(e_d), (n, latent); of e (n, 1, latent) under every code, (n, n, latent)."""
         squares = (e - self.mean).square() * (-self.log_var).exp()
         return -0.5 * (squares + self.log_var + math.log(2 * math.pi))
-
-
-def joined(parts: Sequence[Code]) -> Code:
-    """Return the codes of all rows."""
-    mean, log_var = (torch.cat([getattr(q, a) for q in parts]) for a in ("mean", "log_var"))
-    return Code(mean, log_var, parts[0].carry)
 
 
 def kl(q: Code, prior: ContinuousPrior, z: Tensor, c: Tensor | None = None) -> Tensor:

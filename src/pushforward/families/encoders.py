@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from pushforward.families.anatomy import Anatomy
-from pushforward.families.codes import Code, joined
+from pushforward.families.codes import Code, Posterior, joined
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Batch
 from pushforward.families.panels import Panel
-from pushforward.families.priors import WithPrior
+from pushforward.families.priors import WithLatent, WithPrior
 from pushforward.families.samplers import sampler as choose_sampler
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.nn.roles import Encoder, NoisyEncoder, PointEncoder
 from pushforward.space import Image, Space
 
 
-class WithCodes(WithPrior):
+class WithCodes(WithLatent):
     """A model whose rows have codes; from what their density is, new rows can be drawn.
 
     With a `sampler` the codes of generated rows are drawn from what `settle` fits to those of the
@@ -55,7 +55,7 @@ class WithCodes(WithPrior):
         return "mixture" if latent and isinstance(self.space, Image) else "prior"
 
     @abstractmethod
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Posterior:
         """Return q(z|x)."""
 
     @property
@@ -79,24 +79,25 @@ class WithCodes(WithPrior):
         return self.encode(x, c).rsample(), self.prior.sample(len(x), c)
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the mean of p(x|z) at the mean of each row's code."""
+        """Return the mean of p(x|z) where each row's code is."""
         q = self.encode(x, c)
-        return self.mean(q.carry(q.mean), c)
+        return self.mean(q.carry(q.centre()), c)
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the codes tell: see `families.anatomy`."""
         q = self.encode(x, c)
-        if len(x) < 3 or not bool(q.mean.isfinite().all() & q.sigma.isfinite().all()):
+        if len(x) < 3 or not q.finite:
             return super().anatomy(x, c)
-        e = q.draw()
+        e, gaussian = q.drawn()
         distortion = None
         if isinstance(self, WithDecoder) and not self.implicit:
             distortion = -self.decode(q.carry(e), c).log_prob(x)
-        codes = Anatomy(q, self.prior, c, e, self.prior.draw(len(x), c), distortion)
+        expected = self.prior.draw(len(x), c)
+        codes = Anatomy(q.centre(), gaussian, self.prior, c, e, expected, distortion)
         return [*codes.panels(), *super().anatomy(x, c)]
 
 
-class WithEncoder(WithCodes):
+class WithEncoder(WithCodes, WithPrior):
     """A model with an encoder q(z|x) = N(f1(x), exp f2(x))."""
 
     def __init__(
@@ -119,7 +120,7 @@ class WithEncoder(WithCodes):
         return Code(mean, log_var, self.prior.carry)
 
 
-class WithPoints(WithCodes):
+class WithPoints(WithCodes, WithPrior):
     """A model with a deterministic encoder: the code of a row is the point f(x)."""
 
     encoder_kind: ClassVar[type[PointEncoder | NoisyEncoder]] = PointEncoder

@@ -235,6 +235,13 @@ class Model(nn.Module, ABC):
         terms = [terms[name] for terms in plays for name in terms if name not in self.noted]
         return torch.stack(terms).sum(0)
 
+    def before_round(self, share: float) -> None:
+        """Do what depends on the share of the steps that have been played; by default nothing.
+
+        A run of so many seconds knows its steps after at most a quarter of them: until then it is
+        0. Of a run that is trained on it is 1.
+        """
+
     def after_step(self, turn: str) -> None:
         """Do what follows a step of that turn, without gradient: clip weights, say."""
 

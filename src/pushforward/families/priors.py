@@ -1,4 +1,4 @@
-"""The component of models whose codes are points of R^latent: a continuous prior."""
+"""The components of models whose codes are points of R^latent: a continuous prior."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pushforward.nn.sizes import size_of
 from pushforward.space import Space
 
 
-class WithPrior(Model):
-    """A model with a continuous prior p(z) on R^latent."""
+class WithLatent(Model):
+    """A model with codes in R^latent; which prior they have is said by what inherits from it."""
 
     averaged: ClassVar[tuple[str, ...]] = ("prior",)
     prior: ContinuousPrior
@@ -23,9 +23,22 @@ class WithPrior(Model):
         classes: int = 0,
         *,
         latent: Annotated[int | None, "Dimension of z. [by kind of data]", at_least(1)] = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        self.code_shape: tuple[int, ...] = (latent or size_of(space).latent,)
+
+
+class WithPrior(WithLatent):
+    """A model with a continuous prior p(z) on R^latent."""
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
         prior: Annotated[str, "p(z): normal, uniform, mixture or flow."] = "normal",
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.prior = continuous_prior(prior, latent or size_of(space).latent)
-        self.code_shape: tuple[int, ...] = (self.prior.latent,)
+        self.prior = continuous_prior(prior, *self.code_shape)

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pushforward.families.model import Model, Terms
 from pushforward.families.options import at_least, log_range
-from pushforward.space import Space
+from pushforward.space import Space, Vector
+
+FREE = 4.0  # nats, for arrays
 
 
 class WithRate(Model):
@@ -17,10 +19,18 @@ class WithRate(Model):
 
     Over the first `anneal` steps beta rises from 0 (Bowman et al. 2016), so that codes are used
     before they are paid for; where a `capacity` is given, C rises to it from 0 instead (Burgess et
-    al. 2018, whose gamma is beta here). Validation sees what comes at the end.
+    al. 2018, whose gamma is beta here).
+
+    Of a row's nats, `free` ones cost nothing for a quarter of the steps, then ever fewer until
+    half-way (Kingma et al. 2016, who leave them free for good). Arrays need them: their columns
+    have variance 1, and so has the noise of p(x|z) at the start. All is noise then, and a code
+    saves nothing unless columns are correlated (the linear VAE uses a direction whose variance
+    exceeds the noise's, Lucas et al. 2019): the rate closes the code before the noise has fallen.
+    Codes that carry more are left alone. Validation sees what comes at the end.
     """
 
     played: Tensor | None
+    still_free: Tensor
 
     def __init__(
         self,
@@ -32,10 +42,20 @@ class WithRate(Model):
         capacity: Annotated[
             float | None, "Nats that the rate is held at; none: it is lowered.", at_least(0)
         ] = None,
+        free: Annotated[
+            float | None,
+            "Nats of a row that cost nothing at first; until half-way they fall to 0. [4 for "
+            "arrays, else 0]",
+            at_least(0),
+        ] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
         self.beta, self.anneal, self.capacity = beta, anneal, capacity
+        usual = FREE if isinstance(space, Vector) else 0.0
+        self.free = usual if free is None else free
+        # The loop says anew in each round how far it has come, so this need not be saved.
+        self.register_buffer("still_free", torch.zeros(()), persistent=False)
         # Steps are counted where they are saved; without annealing there is nothing to save.
         self.register_buffer("played", torch.zeros(()) if anneal else None)
 
@@ -48,15 +68,27 @@ class WithRate(Model):
         """Return the terms by which the KL of each row (n,) is paid for."""
         risen = self._risen(kl)
         if self.capacity is None:
-            return {"rate": self.beta * risen * kl}
+            return {"rate": self.beta * risen * (kl - self._unpaid(kl))}
         beyond = (kl.mean() - risen * self.capacity).abs()
         return {"beyond_capacity": self.beta * beyond.expand(len(kl))}
+
+    def _unpaid(self, kl: Tensor) -> Tensor | float:
+        """Return how many of each row's nats are free, (n,); none in evaluation."""
+        if not self.free or not self.training:
+            return 0.0
+        return kl.clamp(min=0).minimum(self.still_free)  # an estimate may lie below 0
 
     def _risen(self, kl: Tensor) -> Tensor:
         """Return how far the annealing has come, a scalar in [0, 1]; 1 in evaluation."""
         if self.played is None or not self.training:
             return kl.new_ones(())
         return (self.played / self.anneal).clamp(max=1)
+
+    def before_round(self, share: float) -> None:
+        """Say how many nats are still free."""
+        super().before_round(share)
+        if self.free:
+            self.still_free.fill_(self.free * min(max(2 - 4 * share, 0.0), 1.0))
 
     def after_step(self, turn: str) -> None:
         """Count the step."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pushforward.families.options import Option, read_option
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).parents[1]
 GROUP = "pushforward.models"  # the entry points by which an installed package offers its models
+NAME = re.compile(r"\w[\w.+-]*")  # of a model, and of the folders of its runs
 HELPERS = ("registry", "catalogue")
 LITERALS = ("name", "place", "reference")
 # What the annotation of an option may consist of: types, and bounds such as `at_least(0)`.
@@ -98,6 +100,13 @@ def describe(model: str) -> Entry:
     from pushforward.models.registry import find
 
     return _described(find(model))
+
+
+def require_name(name: Any) -> None:
+    """Raise ModelError for what a model cannot be called."""
+    if not isinstance(name, str) or NAME.fullmatch(name) is None:
+        msg = f"a model cannot be called {name!r}: letters, digits and . + - _ make a name"
+        raise ModelError(msg)
 
 
 def unknown(model: str, known: Iterable[str]) -> ModelError:

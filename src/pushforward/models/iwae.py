@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from pushforward.families.bounds import doubly_reparametrised, mixed_bound
+from pushforward.families.bounds import Bound, Given
+from pushforward.families.codes import Code
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
@@ -17,8 +18,9 @@ from pushforward.space import Space
 class IWAE(WithDecoder, WithEncoder):
     """-log 1/k sum_j w_j, w_j = p(x|z_j) p(z_j) / q(z_j|x), z_j ~ q(z|x) (Burda et al. 2016).
 
-    The mean of `groups` bounds is MIWAE, mixed with the ELBO CIWAE (Rainforth et al. 2018). `dreg`:
-    the encoder's gradient is that by z_j alone, by normalised weights squared (Tucker et al. 2019).
+    The mean of `groups` bounds is MIWAE, mixed with the ELBO CIWAE; where it moves the encoder
+    alone, and the decoder has one bound over all codes, PIWAE (Rainforth et al. 2018). `dreg`: the
+    encoder's gradient is that by z_j alone, by normalised weights squared (Tucker et al. 2019).
     """
 
     name: ClassVar[str] = "iwae"
@@ -34,23 +36,25 @@ class IWAE(WithDecoder, WithEncoder):
         k: Annotated[int, "Codes in each bound.", at_least(1)] = 8,
         groups: Annotated[int, "Bounds that are averaged.", at_least(1)] = 1,
         elbo: Annotated[float, "Weight of the ELBO beside them.", between(0, 1)] = 0.0,
+        partial: Annotated[bool, "The decoder has one bound over the codes of all."] = False,
         dreg: Annotated[bool, "Doubly reparametrised gradients of the encoder."] = False,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.k, self.groups, self.elbo, self.dreg = k, groups, elbo, dreg
+        self.objective = Bound(groups, k, elbo, partial, dreg)
 
     @turn("encoder", "decoder", "prior")
     def bound(self, x: Tensor, c: Tensor | None) -> Terms:
         """Raise the bound on log p(x)."""
-        shape, times = (len(x), self.groups, self.k), self.groups * self.k
+        times, dreg = self.objective.groups * self.objective.k, self.objective.dreg
         q = self.encode(x, c).repeated(times)
         x, c = x.repeat_interleave(times, 0), None if c is None else c.repeat_interleave(times, 0)
 
-        def log_weight(e: Tensor) -> Tensor:
-            p, own = self.decode(q.carry(e), c), q.detach() if self.dreg else q
+        def log_weight(given: Given) -> Tensor:
+            e, *density = given
+            own = Code(density[0], density[1]) if density else q.detach()
+            p = self.decode(q.carry(e), c)
             return p.log_prob(x) + self.prior.log_prob(e, c) - own.log_prob(e)
 
-        if self.dreg:
-            return {"bound": -doubly_reparametrised(log_weight, q.draw(), shape, self.elbo)}
-        return {"bound": -mixed_bound(log_weight(q.draw()).reshape(shape), self.elbo)}
+        given = (q.draw(),) if dreg else (q.draw(), q.mean, q.log_var)
+        return {"bound": -self.objective(log_weight, given)}

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import logging
 import pkgutil
-import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 
@@ -14,7 +13,7 @@ import pushforward.models
 from pushforward.errors import ModelError
 from pushforward.families.lookup import resolve
 from pushforward.families.model import Model
-from pushforward.models.catalogue import GROUP, HELPERS, unknown
+from pushforward.models.catalogue import GROUP, HELPERS, require_name, unknown
 
 
 def all_models() -> dict[str, type[Model]]:
@@ -45,9 +44,7 @@ def find(model: str | type) -> type[Model]:
     if not (isinstance(cls, type) and issubclass(cls, Model)) or inspect.isabstract(cls):
         msg = f"{cls.__name__} is not a model: inherit from pushforward.Model and define `generate`"
         raise ModelError(msg)
-    if re.fullmatch(r"\w[\w.+-]*", cls.name) is None:
-        msg = f"{cls.__name__} is named {cls.name!r}: letters, digits and . + - _ make a name"
-        raise ModelError(msg)
+    require_name(cls.name)
     return cls
 
 

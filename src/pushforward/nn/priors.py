@@ -16,7 +16,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import normalize, one_hot
 
 from pushforward.errors import ModelError, nearest
 from pushforward.nn.flows import flow
@@ -121,6 +121,14 @@ class Uniform(Normal):
     def carry(self, e: Tensor) -> Tensor:
         """Return sqrt(3) (2 Phi(e) - 1) = sqrt(3) erf(e / sqrt 2)."""
         return math.sqrt(3) * torch.erf(e * math.sqrt(0.5))
+
+
+class Sphere(Normal):
+    """Uniform on the sphere of radius sqrt(latent): z = sqrt(latent) e / |e|."""
+
+    def carry(self, e: Tensor) -> Tensor:
+        """Return sqrt(latent) e / |e|."""
+        return math.sqrt(self.latent) * normalize(e, dim=-1)
 
 
 class Mixture(ContinuousPrior):

@@ -20,20 +20,28 @@ from pushforward.space import Cells, Image, Space, Vector, values
 class Encoder(nn.Module):
     """The two encoders of the theory: f1 gives a code's mean, f2 its log-variance.
 
-    Two heads on one trunk, or two networks that share nothing when `separate`.
+    Two heads on one trunk, or two networks that share nothing when `separate`. There are as many
+    `noises` as dimensions, unless their number is given.
     """
 
     def __init__(
-        self, space: Space, latent: int, classes: int, networks: Networks, *, separate: bool
+        self,
+        space: Space,
+        latent: int,
+        classes: int,
+        networks: Networks,
+        *,
+        separate: bool,
+        noises: int | None = None,
     ) -> None:
         super().__init__()
         self.trunk = networks.reader(space, classes)
         self.second_trunk = networks.reader(space, classes) if separate else None
         self.f1 = nn.Linear(networks.width, latent)
-        self.f2 = nn.Linear(networks.width, latent)
+        self.f2 = nn.Linear(networks.width, noises or latent)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the mean f1(x) and the log-variance f2(x), each (n, latent)."""
+        """Return the mean f1(x) (n, latent) and the log-variance f2(x) (n, noises)."""
         features = self.trunk(x, c)
         second = features if self.second_trunk is None else self.second_trunk(x, c)
         return self.f1(features).float(), self.f2(second).float()

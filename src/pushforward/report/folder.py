@@ -22,7 +22,7 @@ from pushforward.runs.folder import Json
 
 @dataclass(frozen=True)
 class Run:
-    """One model's training on one seed."""
+    """One model's training on one seed; `model` is what the comparison calls it."""
 
     model: str
     seed: int
@@ -45,6 +45,11 @@ class Run:
         """How it was trained."""
         settings: Json = self.config["identity"]["settings"]
         return settings
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the comparison calls the model by its own name."""
+        return bool(self.config["identity"]["model"] == self.model)
 
     @property
     def options(self) -> Json:

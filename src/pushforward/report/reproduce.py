@@ -63,7 +63,7 @@ def command(contents: FolderContents) -> str:
     if only_python:
         return f"# No command line repeats {only_python}: the Python lines below do."
     flags: Json = {
-        "models": ",".join(_sources(contents)),
+        "models": ",".join(_labelled(contents)),
         "seeds": _seeds(contents.comparison.seeds),
     }
     flags |= _arguments(contents)
@@ -90,7 +90,7 @@ def script(contents: FolderContents) -> str:
     features = contents.description.get("features")
     lines = [f"    {name}={value!r}," for name, value in given.items()]
     lines += [f"    features={features['name']},"] if features else []
-    call = [f"result = pf.compare(\n    {_data(contents)},", f"    {_sources(contents)!r},"]
+    call = [f"result = pf.compare(\n    {_data(contents)},", f"    {_models(contents)!r},"]
     return "\n".join(["import pushforward as pf", "", *call, *lines, ")"])
 
 
@@ -171,9 +171,17 @@ def _spelled(name: str, value: Any) -> list[str]:
     return [str(item) for item in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _sources(contents: FolderContents) -> list[str]:
-    """Return what names each model in a command."""
-    return [contents.description["sources"][model] for model in contents.models]
+def _models(contents: FolderContents) -> list[str] | dict[str, str]:
+    """Return the models as `compare` takes them: by label, if one was given."""
+    sources = {label: contents.description["sources"][label] for label in contents.models}
+    plain = all(contents.runs[label][0].has_own_name for label in sources)
+    return list(sources.values()) if plain else sources
+
+
+def _labelled(contents: FolderContents) -> list[str]:
+    """Return the models as the command line takes them."""
+    models = _models(contents)
+    return models if isinstance(models, list) else [f"{k}={v}" for k, v in models.items()]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -115,6 +115,7 @@ class Loop:
         """Play every turn that is due, in order, then move the averages."""
         position = self.position
         length = self.plan.length(position)
+        self.model.before_round(1.0 if self.first else position / length if length else 0.0)
         for optimizer in self.optimizers:
             turn = optimizer.turn
             begin, end = phase(turn, length)

@@ -4,8 +4,8 @@ The unit of work is a `Job`: a plain function that is found by its name, and its
 called with the bench of the comparison, which every worker gets once (`parcel`), and works in the
 bench's folder:
 
-    def trial(bench, model, settings, options):
-        fitted = bench.fit(model, settings, options)
+    def trial(bench, run):
+        fitted = bench.fit(run)
         return fitted.history[-2]["chosen_by"]
 
     site = find_site(n_jobs, fits=20)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from pushforward.families.codes import Code
+from pushforward.families.codes import Posterior
 from pushforward.families.samplers.sampler import Sampler, class_of
 from pushforward.nn.priors import ContinuousPrior
 
@@ -81,10 +81,11 @@ class GaussianMixture(Gaussians):
         super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
 
     @torch.no_grad()
-    def fit(self, q: Code, c: Tensor | None) -> None:
+    def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Fit by EM, from Gaussians around codes chosen at random."""
-        chosen = torch.randperm(len(q.mean), device=q.mean.device)[: self.MOST]
-        e, label = q.draw()[chosen], class_of(c, len(q.mean), q.mean.device)[chosen]
+        n = len(centre := q.centre())
+        chosen = torch.randperm(n, device=centre.device)[: self.MOST]
+        e, label = q.draw()[chosen], class_of(c, n, centre.device)[chosen]
         member = torch.nn.functional.one_hot(label, len(self.weights)).to(e)
         whole = torch.cov(e.T, correction=0).reshape(self.latent, self.latent)
         whole = _regular(
@@ -137,10 +138,10 @@ class KernelDensity(Gaussians):
         super().__init__(prior, classes, self.CENTRES)
 
     @torch.no_grad()
-    def fit(self, q: Code, c: Tensor | None) -> None:
+    def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Put kernels around codes, and choose h by codes of other rows."""
-        n = len(q.mean)
-        order = torch.randperm(n, device=q.mean.device)
+        n = len(centre := q.centre())
+        order = torch.randperm(n, device=centre.device)
         held, rest = order.split([min(self.HELD_OUT, n // 4), n - min(self.HELD_OUT, n // 4)])
         centres = rest[torch.arange(self.CENTRES, device=order.device) % len(rest)]
         label = class_of(c, n, order.device)

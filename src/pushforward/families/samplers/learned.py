@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.families.codes import Code
+from pushforward.families.codes import Code, Posterior
 from pushforward.families.samplers.sampler import Sampler
 from pushforward.measures.closed_form import gaussian_rate
 from pushforward.nn.flows import flow
@@ -39,7 +39,7 @@ class Learned(Sampler):
         return (e.to(self.shift.dtype) - self.shift) / self.scale
 
     @torch.no_grad()
-    def fit(self, q: Code, c: Tensor | None) -> None:
+    def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Train the network by `loss`, on codes that are drawn anew in every step."""
         codes = q.draw()
         self.shift.copy_(codes.mean(0))

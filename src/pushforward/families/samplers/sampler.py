@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from pushforward.families.codes import Code
+from pushforward.families.codes import Posterior
 from pushforward.nn.priors import ContinuousPrior
 
 
@@ -35,17 +35,17 @@ class Sampler(ContinuousPrior):
         """Return the codes z of points e in normal coordinates: the prior's own map."""
         return self.carried(e)
 
-    def settle(self, q: Code, c: Tensor | None) -> None:
+    def settle(self, q: Posterior, c: Tensor | None) -> None:
         """Fit to the codes q (n, latent) of rows and their conditions c (n, classes).
 
         Codes that are not finite teach nothing: then the prior stays in its place.
         """
-        if bool(q.mean.isfinite().all()) and bool(q.sigma.isfinite().all()):
+        if q.finite:
             self.fit(q, c)
             self.fitted.fill_(True)
 
     @abstractmethod
-    def fit(self, q: Code, c: Tensor | None) -> None:
+    def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Fit to finite codes."""
 
 
