@@ -105,20 +105,21 @@ def test_the_ends_of_a_way_are_the_images_of_the_two_codes(
 ) -> None:
     data = example_data("image", condition)
     model = tiny(name, data)
-    if not isinstance(model.prior, ContinuousPrior):
+    source = model.source
+    if not isinstance(source, ContinuousPrior):
         assert interpolations(model, data.schema, seed=0) == {}
         return
     codes = [draws(WAYS, 4, seed) for seed in (0, 1)]
     given = iter(codes)
-    monkeypatch.setattr(model.prior, "draw", lambda *_: next(given))
+    monkeypatch.setattr(source, "draw", lambda *_: next(given))
     made = interpolations(model, data.schema, seed=0)
     assert made["ways"].shape == (WAYS, STEPS, 3, 8, 9)
-    assert bool(made["arcs"]) == model.prior.standard
+    assert bool(made["arcs"]) == source.standard
     labels = made.get("way_labels")
     assert (labels is None) == (condition is None)
     c = None if labels is None else one_hot(labels, 2, CPU)
     for end, e in zip((0, -1), codes, strict=True):
-        expected = data.schema.quantise(model.mean(model.prior.carry(e), c))
+        expected = data.schema.quantise(model.mean(source.carry(e), c))
         # one grey level: a batch of another size rounds otherwise
         assert (made["ways"][:, end].int() - expected.int()).abs().max() <= 1
 
