@@ -109,7 +109,7 @@ def test_the_ends_of_a_way_are_the_images_of_the_two_codes(
     if not isinstance(source, ContinuousPrior):
         assert interpolations(model, data.schema, seed=0) == {}
         return
-    codes = [draws(WAYS, 4, seed) for seed in (0, 1)]
+    codes = [draws(WAYS, source.latent, seed) for seed in (0, 1)]
     given = iter(codes)
     monkeypatch.setattr(source, "draw", lambda *_: next(given))
     made = interpolations(model, data.schema, seed=0)
