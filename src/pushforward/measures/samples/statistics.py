@@ -40,7 +40,7 @@ def sinkhorn_statistic(x: Tensor, y: Tensor, epsilon: Tensor, iterations: int = 
     """
     xs, ys = x.chunk(2), y.chunk(2)
     across = [transport_cost(a, b, epsilon, iterations) for a in xs for b in ys]
-    within = [transport_cost(*halves, epsilon, iterations) for halves in (xs, ys)]
+    within = [transport_cost(a, b, epsilon, iterations) for a, b in (xs, ys)]
     return torch.stack(across).mean() - torch.stack(within).mean()
 
 
