@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import geomloss
+import numpy as np
 import ot
 import pytest
 import torch
@@ -16,6 +17,7 @@ from pushforward.measures.samples import (
     mmd_statistic,
     sinkhorn_statistic,
     sliced_wasserstein_statistic,
+    transport_cost,
 )
 
 
@@ -43,29 +45,70 @@ def plan(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
-def test_the_sinkhorn_divergence_has_geomlosss_value_and_the_plans_gradient(epsilon: float) -> None:
+def test_the_cost_of_transport_has_geomlosss_value_and_the_plans_gradient(epsilon: float) -> None:
     """geomloss has half the squared distance and blur^2 as temperature.
 
-    A row's gradient is 2 (x_i - where the plan carries it), less that of the plan of x and itself.
+    A row's gradient is 2 (x_i - where the plan carries it) times its weight; y's likewise.
     """
     x, y = two()
     blur = math.sqrt(epsilon / 2)
-    loss = geomloss.SamplesLoss("sinkhorn", p=2, blur=blur, scaling=0.99, backend="tensorized")
-    theirs = 2 * loss(x, y)
-    to_y, to_x = plan(x, y, epsilon), plan(x, x, epsilon)
-    exact = 2 * (to_x @ x - to_y @ y) + 2 * (to_y.sum(1) - to_x.sum(1))[:, None] * x
+    loss = geomloss.SamplesLoss(
+        "sinkhorn", p=2, blur=blur, scaling=0.99, debias=False, backend="tensorized"
+    )
+    theirs, to_y = 2 * loss(x, y), plan(x, y, epsilon)
+    exact_x = 2 * (x / len(x) - to_y @ y)
+    exact_y = 2 * (y / len(y) - to_y.T @ x)
     x.requires_grad_()
-    ours = sinkhorn_statistic(x, y, torch.tensor(epsilon, dtype=torch.float64), iterations=200)
-    assert ours.mean().item() == pytest.approx(theirs.item(), rel=1e-3)
-    (slope,) = torch.autograd.grad(ours.mean(), x)
-    torch.testing.assert_close(slope, exact, rtol=1e-3, atol=1e-5)
+    y.requires_grad_()
+    temperature = torch.tensor(epsilon, dtype=torch.float64)
+    ours = transport_cost(x, y, temperature, iterations=200)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-3)
+    slopes = torch.autograd.grad(ours, (x, y))
+    torch.testing.assert_close(slopes[0], exact_x, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(slopes[1], exact_y, rtol=1e-3, atol=1e-5)
 
 
 def test_few_steps_are_enough_at_the_temperature_of_training() -> None:
     x, y = two(64, 64)
     epsilon = 0.05 * torch.cdist(y, y).square().mean()
-    exact = sinkhorn_statistic(x, y, epsilon, iterations=500).mean()
-    assert float(sinkhorn_statistic(x, y, epsilon).mean()) == pytest.approx(float(exact), rel=0.02)
+    exact = transport_cost(x, y, epsilon, iterations=500)
+    assert float(transport_cost(x, y, epsilon)) == pytest.approx(float(exact), rel=0.02)
+
+
+def test_the_sinkhorn_divergence_compares_halves() -> None:
+    x, y = two(40, 40)
+    epsilon = torch.tensor(0.5, dtype=torch.float64)
+    known = {"method": "sinkhorn_log", "numItermax": 3000, "stopThr": 1e-9}
+
+    def cost(a: Tensor, b: Tensor) -> float:
+        """By POT, which counts the KL from 1 in place of the weights' product."""
+        weight = np.full(len(a), 1 / len(a))
+        pi = ot.sinkhorn(weight, weight, torch.cdist(a, b).square().numpy(), 0.5, **known)
+        divergence = (pi * np.log(pi * len(a) * len(b))).sum()
+        return float((pi * torch.cdist(a, b).square().numpy()).sum() + 0.5 * divergence)
+
+    xs, ys = x.chunk(2), y.chunk(2)
+    theirs = np.mean([cost(a, b) for a in xs for b in ys]) - (cost(*xs) + cost(*ys)) / 2
+    assert float(sinkhorn_statistic(x, y, epsilon, 200)) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_the_sinkhorn_divergence_of_small_batches_is_least_for_the_datas_own_spread() -> None:
+    """Of rows s y, y ~ N(0, I), in 20 dimensions.
+
+    With OT of a batch and itself it is least at s = 0.5 (20 batches of 64).
+    """
+    torch.manual_seed(0)
+    scales = (0.7, 1.0, 1.4)
+    batches = [(torch.randn(32, 20), torch.randn(32, 20)) for _ in range(40)]
+    epsilon = torch.tensor(0.05 * 2 * 20)
+    found = torch.tensor(
+        [[float(sinkhorn_statistic(s * x, y, epsilon)) for x, y in batches] for s in scales]
+    )
+    mean, error = found.mean(1), found.std(1) / math.sqrt(len(batches))
+    assert abs(float(mean[1])) < 4 * float(error[1])  # unbiased: 0 where both are the same
+    for other in (0, 2):
+        apart = found[other] - found[1]
+        assert float(apart.mean()) > 4 * float(apart.std()) / math.sqrt(len(batches))
 
 
 def naive_field(x: Tensor, y: Tensor, sigma: float) -> Tensor:

@@ -17,13 +17,14 @@ from pushforward.space import Space
 class Sinkhorn(WithGenerator):
     """The Sinkhorn divergence of x and g(z), for the squared distance (Genevay et al. 2018).
 
-    `measures.sinkhorn` in the units of the data; the temperature is a share of the mean squared
-    distance of real rows.
+    Where `measures.sinkhorn` compares a large sample with itself, this compares a batch's halves
+    with each other: so small batches have no bias, too. The temperature is a share of the mean
+    squared distance of real rows.
     """
 
     name: ClassVar[str] = "sinkhorn"
     place: ClassVar[tuple[str, str]] = ("data space", "from samples, by hand")
-    reference: ClassVar[str] = "Genevay et al. 2018; Feydy et al. 2019"
+    reference: ClassVar[str] = "Genevay et al. 2018; Salimans et al. 2018; Feydy et al. 2019"
 
     def __init__(
         self,
@@ -43,4 +44,4 @@ class Sinkhorn(WithGenerator):
         """Lower the cost of carrying generated rows to real ones, beside their classes."""
         real, fake = beside_class(x, self.imagine(len(x), c), c)
         epsilon = self.temperature_share * 2 * real.var(0).sum().clamp(min=1e-6)
-        return {"transport": sinkhorn_statistic(fake, real, epsilon)}
+        return {"transport": sinkhorn_statistic(fake, real, epsilon).expand(len(x))}

@@ -18,6 +18,7 @@ from pushforward.measures.samples.statistics import (
     drift_statistic,
     sinkhorn_statistic,
     sliced_wasserstein_statistic,
+    transport_cost,
 )
 from pushforward.measures.samples.transport import (
     max_sliced_wasserstein,
@@ -44,5 +45,6 @@ __all__ = [
     "sinkhorn_statistic",
     "sliced_wasserstein",
     "sliced_wasserstein_statistic",
+    "transport_cost",
     "vendi",
 ]
