@@ -104,16 +104,23 @@ def test_with_gamma_the_critic_pays_r1(cls: Any) -> None:
     torch.testing.assert_close(r1, 0.4 * 3 / 2 * slope.square().sum(1))  # a variance of 1 a value
 
 
-def test_dragan_penalises_slopes_around_real_rows() -> None:
+@pytest.mark.parametrize("one_sided", [True, False])
+def test_dragan_penalises_slopes_around_real_rows(one_sided: bool) -> None:
     torch.manual_seed(0)
-    model: Any = jittered(DRAGAN(Vector(3), latent=LATENT, width=16, penalty=7.0, reach=0.5))
+    options = {"latent": LATENT, "width": 16, "penalty": 7.0, "reach": 0.5}
+    model: Any = jittered(DRAGAN(Vector(3), one_sided=one_sided, **options))
+    with torch.no_grad():
+        model.critic.head.weight.mul_(4)  # slopes on both sides of 1
     x = rows(Vector(3))
 
     torch.manual_seed(1)
     fake = model.generator(torch.randn(N, LATENT)).detach()
     near = (x + 0.5 * x.std() * torch.randn_like(x)).requires_grad_()
     (slope,) = torch.autograd.grad(model.critic(near).sum(), near, create_graph=True)
-    penalty = 7.0 * ((slope.norm(dim=1) - 1) ** 2).mean()
+    off = slope.norm(dim=1) - 1
+    assert bool((off > 0).any())
+    assert bool((off < 0).any())
+    penalty = 7.0 * (off.clamp(min=0) if one_sided else off).square().mean()
     loss = original(model.critic(x), model.critic(fake)) + penalty
     assert_same(received(model, "measure", x)["critic"], gradients(loss, model, "critic"))
 

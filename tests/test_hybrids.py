@@ -121,7 +121,7 @@ def test_intro_vae_gives_each_player_the_papers_gradient(kind: str) -> None:
         return 2 * off, rate(mu, log_var) / n
 
     torch.manual_seed(1)
-    y = shown(torch.randn(N, LATENT)).detach()
+    y = model.generate(torch.randn(N, LATENT)).detach()
     off_y, rate_y = parts(y)
     off, nats = parts(x)
     loss = (off + nats + 0.5 * torch.exp(-2 * (off_y + 1.5 * rate_y))).mean()

@@ -18,6 +18,7 @@ from pushforward.families.options import at_least, between
 from pushforward.space import Space
 
 FORGOTTEN = 0.01  # of the levels that LeCam regularisation follows, a turn; the paper's
+COMPARED = "consistency compares images with augmented ones"
 ADAPTED = 1e-3  # by how much p adapts a turn: 0 to 1 in 1,000 of them
 
 
@@ -44,14 +45,15 @@ class WithConsistency(WithCritic):
         super().__init__(space, classes, **shared)
         self.consistency = consistency
         if consistency > 0:
-            self.policy("consistency compares images with augmented ones")
+            self.policy(COMPARED)
             self.critic.plain = True
 
     def restrain(self, seen: Seen) -> Terms:
         """Add what inconsistent values cost."""
-        terms, augment = super().restrain(seen), self.critic.augment
-        if self.consistency == 0 or augment is None:
+        terms = super().restrain(seen)
+        if self.consistency == 0:
             return terms
+        augment = self.policy(COMPARED)
         off = sum(
             (
                 value - self.critic(augment(rows, augment.draw(len(rows), rows.device)), seen.c)

@@ -14,10 +14,12 @@ from pushforward.space import Space
 
 
 class DRAGAN(WithSlope, Rivalry):
-    """The non-saturating game, and E(|grad D(x + e)| - 1)^2 around real rows (Kodali et al. 2017).
+    """The non-saturating game, and E max(0, |grad D(x + e)| - 1)^2 around real rows.
 
     e ~ N(0, reach^2 s^2), s^2 the variance of the batch over all its values: penalised is a
-    neighbourhood of the data, where `wgan-gp` penalises between data and generated rows.
+    neighbourhood of the data, where `wgan-gp` penalises between data and generated rows. Two-sided,
+    E(|grad D| - 1)^2, as in Kodali et al. (2017), the critic keeps a slope where the two kinds of
+    rows agree already, and the game never comes to rest.
     """
 
     name: ClassVar[str] = "dragan"
@@ -32,9 +34,10 @@ class DRAGAN(WithSlope, Rivalry):
         reach: Annotated[
             float, "Deviation of the noise, in the data's.", at_least(0), log_range(0.1, 2.5)
         ] = 0.5,
+        one_sided: Annotated[bool, "Only slopes above 1 are paid for."] = True,
         **shared: Any,
     ) -> None:
-        super().__init__(space, classes, **shared)
+        super().__init__(space, classes, one_sided=one_sided, **shared)
         self.reach = reach
 
     def restrain(self, seen: Seen) -> Terms:

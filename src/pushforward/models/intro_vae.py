@@ -32,8 +32,8 @@ class IntroVAE(WithDecoder, WithEncoder):
         classes: int = 0,
         *,
         likeness: Annotated[
-            float, "Weight of the distortion beside the rate.", at_least(0), log_range(1, 100)
-        ] = 10.0,
+            float, "Weight of the distortion beside the rate.", at_least(0), log_range(0.3, 30)
+        ] = 3.0,
         rejection: Annotated[
             float, "Weight of generated rows' rate.", at_least(0), log_range(0.3, 30)
         ] = 3.0,
@@ -43,30 +43,22 @@ class IntroVAE(WithDecoder, WithEncoder):
         self.likeness, self.rejection = likeness, rejection
         self.variance, self.size = total_variance(space) / values(space), values(space)
 
-    @property
-    def rate_weight(self) -> float:
-        """The rate is a mean over values."""
-        return 1 / self.size
-
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Return the two parts of L(x)."""
         z = (q := self.encode(x, c)).rsample()
         off = mean_square(x, self.decode(z, c).mean()) / self.variance
-        return {"distortion": self.likeness * off, "rate": kl(q, self.prior, z, c) / self.size}
+        return {"distortion": self.likeness * off, "nats": kl(q, self.prior, z, c) / self.size}
 
     @turn("encoder", betas=(0.5, 0.99))
     def infer(self, x: Tensor, c: Tensor | None) -> Terms:
         """Give rows codes that the prior knows, and generated ones codes that it does not."""
-        y = self.elbo(self.made(len(x), c).detach(), c)
-        fit = y["distortion"] + self.rejection * y["rate"]
+        y = self.elbo(self.imagine(len(x), c).detach(), c)
+        fit = y["distortion"] + self.rejection * y["nats"]
         return {**self.elbo(x, c), "fit": (-2 * fit).exp() / 2}
 
     @turn("decoder", "prior", betas=(0.5, 0.99))
     def close_in(self, x: Tensor, c: Tensor | None) -> Terms:
         """Restore rows, and generate some that the encoder takes for real."""
-        z = (q := self.encode(self.made(len(x), c), c)).rsample()
+        y = self.show(self.decode(self.prior.sample(len(x), c), c))
+        z = (q := self.encode(y, c)).rsample()
         return {**self.elbo(x, c), "fool": kl(q, self.prior, z, c) / self.size}
-
-    def made(self, n: int, c: Tensor | None) -> Tensor:
-        """Return generated rows through which gradients flow."""
-        return self.show(self.decode(self.prior.sample(n, c), c))

@@ -35,8 +35,8 @@ class VEEGAN(WithJointPenalty, WithGenerator, WithEncoder):
         classes: int = 0,
         *,
         reconstruction: Annotated[
-            float, "Weight of reading codes from rows.", at_least(0), log_range(0.1, 10)
-        ] = 1.0,
+            float, "Weight of reading codes from rows.", at_least(0), log_range(0.01, 1)
+        ] = 0.1,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
