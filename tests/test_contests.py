@@ -65,6 +65,18 @@ GAMES: dict[str, tuple[Any, dict[str, Any], Loss, Loss]] = {
         lambda r, f: -(r.mean() - torch.exp(f - 1).mean()),
         lambda _, f: -f.mean(),
     ),
+    "f-gan, reverse-kl": (
+        FGAN,
+        {"divergence": "reverse-kl"},
+        lambda r, f: torch.exp(-r).mean() + f.mean() - 1,
+        lambda _, f: 1 - f.mean(),
+    ),
+    "f-gan, reverse-kl, not minimax": (
+        FGAN,
+        {"divergence": "reverse-kl", "minimax": False},
+        lambda r, f: torch.exp(-r).mean() + f.mean() - 1,
+        lambda _, f: torch.exp(-f).mean(),
+    ),
     "f-gan, pearson, minimax": (
         FGAN,
         {"divergence": "pearson", "minimax": True},
