@@ -119,7 +119,7 @@ def test_with_gamma_the_critic_pays_r1(cls: Any) -> None:
 @pytest.mark.parametrize("one_sided", [True, False])
 def test_dragan_penalises_slopes_around_real_rows(one_sided: bool) -> None:
     torch.manual_seed(0)
-    options = {"latent": LATENT, "width": 16, "penalty": 7.0, "reach": 0.5}
+    options: dict[str, Any] = {"latent": LATENT, "width": 16, "penalty": 7.0, "reach": 0.5}
     model: Any = jittered(DRAGAN(Vector(3), one_sided=one_sided, **options))
     with torch.no_grad():
         model.critic.head.weight.mul_(4)  # slopes on both sides of 1

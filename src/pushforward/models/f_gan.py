@@ -27,9 +27,9 @@ FORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] 
 class FGAN(Contest):
     """D_f(p_data || p_model) >= E T(D(x)) - E f*(T(D(g(z)))), for every critic D.
 
-    The critic raises the bound, tight at T = f'(p_data / p_model); the generator lowers -E T(D(g(z)))
-    (their section 3.2), or with `minimax` the bound: by default for "reverse-kl", where T = -exp(-D)
-    explodes. "js" is twice the Jensen-Shannon divergence, "hellinger" the squared distance.
+    The critic raises the bound, tight at T = f'(p_data / p_model); the generator lowers
+    -E T(D(g(z))) (their section 3.2), or with `minimax` the bound: by default for "reverse-kl", of
+    which T = -exp(-D) explodes. "js" is twice the Jensen-Shannon divergence, "hellinger" squared.
     """
 
     name: ClassVar[str] = "f-gan"
