@@ -30,8 +30,10 @@ def test_a_model_keeps_the_contract(name: str, kind: Literal["table", "image", "
 
 @pytest.mark.parametrize("name", [n for n, m in all_models().items() if "augment" in m.options()])
 def test_a_critic_keeps_the_contract_with_all_its_options(name: str) -> None:
-    lazy = small(name, penalty_every=3, pack=2)
-    check_model(name, ("image",), augment="color,translation,cutout,flip", augment_p=0.5, **lazy)
+    given = small(name, penalty_every=3, pack=2, consistency=1, lecam=1, unroll=1)
+    given |= small(name, feature_matching=1, spectral_norm=True, projection=True, transport=1)
+    given |= {"augment_target": 0.6} if "augment_target" in all_models()[name].options() else {}
+    check_model(name, ("image",), augment="color,translation,cutout,flip", augment_p=0.5, **given)
 
 
 SAMPLE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -10,13 +11,13 @@ from pushforward.families.contests import Rivalry
 from pushforward.families.critics import Seen, WithSlope
 from pushforward.families.model import Terms
 from pushforward.families.options import at_least, log_range
-from pushforward.space import Space
+from pushforward.space import Space, total_variance, values
 
 
 class DRAGAN(WithSlope, Rivalry):
     """The non-saturating game, and E max(0, |grad D(x + e)| - 1)^2 around real rows.
 
-    e ~ N(0, reach^2 s^2), s^2 the variance of the batch over all its values: penalised is a
+    e ~ N(0, reach^2 s^2), s^2 the variance of a value (the paper: in the batch): penalised is a
     neighbourhood of the data, where `wgan-gp` penalises between data and generated rows. Two-sided,
     E(|grad D| - 1)^2, as in Kodali et al. (2017), the critic keeps a slope where the two kinds of
     rows agree already, and the game never comes to rest.
@@ -38,9 +39,9 @@ class DRAGAN(WithSlope, Rivalry):
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, one_sided=one_sided, **shared)
-        self.reach = reach
+        self.reach = reach * math.sqrt(total_variance(space) / values(space))
 
     def restrain(self, seen: Seen) -> Terms:
         """Ask for a slope of 1 around real rows."""
-        near = seen.x + self.reach * seen.x.std() * torch.randn_like(seen.x)
+        near = seen.x + self.reach * torch.randn_like(seen.x)
         return super().restrain(seen) | {"penalty": self.off_slope(near, seen.c)}

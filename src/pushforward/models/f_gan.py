@@ -28,8 +28,8 @@ class FGAN(Contest):
     """D_f(p_data || p_model) >= E T(D(x)) - E f*(T(D(g(z)))), for every critic D.
 
     The critic raises the bound, tight at T = f'(p_data / p_model); the generator lowers
-    -E T(D(g(z))) (their section 3.2), or with `minimax` the bound, -E f*(T(D(g(z)))).
-    "js" is twice the Jensen-Shannon divergence, "hellinger" the squared distance.
+    -E T(D(g(z))) (their section 3.2), or with `minimax` the bound: by default for "reverse-kl", of
+    which T = -exp(-D) explodes. "js" is twice the Jensen-Shannon divergence, "hellinger" squared.
     """
 
     name: ClassVar[str] = "f-gan"
@@ -42,13 +42,14 @@ class FGAN(Contest):
         classes: int = 0,
         *,
         divergence: Annotated[str, "kl, reverse-kl, pearson, hellinger or js."] = "js",
-        minimax: Annotated[bool, "The generator lowers what the critic raises."] = False,
+        minimax: Annotated[bool | None, "Lower what the critic raises. [reverse-kl: yes]"] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
         if divergence not in FORMS:
             raise ModelError(f"no divergence {divergence!r}: {nearest(divergence, FORMS)}")
-        self.divergence, self.minimax = divergence, minimax
+        self.divergence = divergence
+        self.minimax = divergence == "reverse-kl" if minimax is None else minimax
 
     def real(self, d: Tensor) -> Tensor:
         """Return -T(d)."""
