@@ -56,8 +56,16 @@ def out_of_memory(error: BaseException) -> bool:
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return a question that suggests the known name nearest to `name`, or a list of some."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f"did you mean {quoted(close[0])}?" if close else f"known: {listed(names)}"
+    close = difflib.get_close_matches(str(name), names)
+    if not close:
+        return f"known: {listed(names)}"
+
+    def likeness(other: str) -> tuple[float, bool]:
+        """Of names that are as near, two letters that were exchanged are the likelier slip."""
+        ratio = difflib.SequenceMatcher(None, other, str(name)).ratio()
+        return ratio, sorted(other) == sorted(str(name))
+
+    return f"did you mean {quoted(max(close, key=likeness))}?"
 
 
 def listed(names: Iterable[object]) -> str:
