@@ -10,7 +10,6 @@ Several processes may play one game together (see `parallel`).
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,14 +19,15 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.errors import DivergedError, ModelError, RunError
+from pushforward.errors import DivergedError, ModelError
 from pushforward.families.model import Model, Turn
-from pushforward.files import read_tensors, write_json, write_tensors
+from pushforward.files import write_json, write_tensors
 from pushforward.nn.sizes import pace
 from pushforward.random import isolated
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.threads import threads, training_threads
+from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
@@ -96,7 +96,7 @@ class Loop:
         with isolated(self.device, self.settings.seed), threads(self.config["threads"]):
             if self.team.size > 1:
                 require_shareable(self)
-            self._resume()
+            state.resume(self)
             try:
                 self._play()
                 return self._finish()
@@ -218,7 +218,7 @@ class Loop:
         if checked or saved or record_due(position, length):
             self._record(self.team.first(self.check) if checked else None)
         if saved and self.folder is not None:
-            self.save(self.folder)
+            state.save(self, self.folder)
         if length is None:
             self._calibrate()
         else:
@@ -290,63 +290,6 @@ class Loop:
             return "no checkpoint was good, so the weights are those of the start"
         return f"the last good checkpoint, of step {self.best_step}, is kept"
 
-    def save(self, folder: Folder) -> None:
-        """Write everything that an interrupted run needs to go on."""
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"average.{n}": t for n, t in self.average.weights().items()}
-        tensors |= {f"best.{n}": t for n, t in self.best.items()}
-        for optimizer in self.optimizers:
-            name = optimizer.turn.name
-            tensors |= {f"turn {name}.{n}": t for n, t in optimizer.state().items()}
-        tensors["lowest"] = self.lowest.parts
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        position = {
-            "step": self.step,
-            "drawn": self.batches.drawn,
-            "plays": self.plays,
-            "seconds": self.seconds(),
-            "spent": self.elapsed(),
-            "lowest": self.lowest.value,
-            "best step": self.best_step,
-        }
-        write_tensors(folder.state, tensors, json.dumps(position))
-        write_json(folder.state.with_suffix(".json"), position)
-
-    def _resume(self) -> None:
-        """Go on from the saved state, if there is one; it says itself where it stands."""
-        saved = self.team.first(self._saved)
-        if saved is None:
-            if self.first > 0:
-                msg = "this run has no saved state (it was saved from memory), so it cannot go on"
-                raise RunError(msg)
-            return
-        tensors, position, self.history = saved
-        self.model.load_state_dict(_under("model.", tensors))
-        self.average.model.load_state_dict(_under("average.", tensors))
-        self.best = {n: t.to(self.device) for n, t in _under("best.", tensors).items()}
-        for optimizer in self.optimizers:
-            optimizer.restore(_under(f"turn {optimizer.turn.name}.", tensors))
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self.step, self.batches.drawn = position["step"], position["drawn"]
-        self.plays |= position["plays"]
-        self.before, self.best_step = position["seconds"], position["best step"]
-        self.lowest = Reading(position["lowest"], tensors["lowest"])
-        self.spent = position["spent"] if self.step > self.first else 0.0
-
-    def _saved(self) -> tuple[State, Json, list[Json]] | None:
-        """Return the state of an earlier start, where it stood, and the records until then."""
-        if self.folder is None or not self.folder.state.exists():
-            return None
-        tensors, text = read_tensors(self.folder.state)
-        position = json.loads(text)
-        history = self.folder.read_history(until=position["step"])
-        self.folder.write_history(history)
-        return tensors, position, history
-
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
         self._check_finite_weights()
@@ -384,8 +327,3 @@ class Loop:
         model.load_state_dict(weights)
         model.settle(self.batches.epoch())
         return {name: t.clone() for name, t in model.state_dict().items()}
-
-
-def _under(prefix: str, tensors: State) -> State:
-    """Return the tensors whose names begin with a prefix, without it."""
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
