@@ -57,6 +57,7 @@ class Display:
             disable=quiet or not console.is_terminal,
             transient=True,
         )
+        self.alarmed: set[tuple[str, str]] = set()  # runs, and the codes that were said of them
         self.bars: dict[str, TaskID] = {}  # of runs in flight, by name
         self.passing: TaskID | None = None  # of a stage that is over when the next one begins
         self.total: TaskID | None = None  # of all runs
@@ -96,6 +97,7 @@ class Display:
             self.passing = None
 
     def _train(self, run: str, record: Mapping[str, Any]) -> None:
+        self._warn(run, record)
         if run not in self.bars:
             self.bars[run] = self.progress.add_task(escape(run), total=None, terms="")
         self.progress.update(
@@ -104,6 +106,13 @@ class Display:
             completed=record["step"],
             terms=escape(_speed_and_terms(record)),
         )
+
+    def _warn(self, run: str, record: Mapping[str, Any]) -> None:
+        """Say what alarms a run, each kind once."""
+        for code, seen in record.get("alarms", {}).items():
+            if (run, code) not in self.alarmed and not self.quiet:
+                print_note(f"{code}, {run}, step {record['step']:,}: {seen}", self.console)
+            self.alarmed.add((run, code))
 
     def _finish(self, run: str, record: Mapping[str, Any]) -> None:
         """Take a run's bar away, and move that of all runs; in a pipe say that it is finished."""

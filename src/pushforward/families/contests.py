@@ -33,6 +33,10 @@ class Contest(WithPenalty, WithGenerator):
         """Return what values d (n,) on generated rows cost the generator: -log sigmoid(d)."""
         return softplus(-d)
 
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return -E real(D(x)) - E fake(D(g(z))), which the critic raises."""
+        return -self.real(real).mean() - self.fake(fake).mean()
+
     @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell real from generated rows, by gentle slopes."""
@@ -70,6 +74,10 @@ class Dual(WithCritic, WithGenerator):
     ) -> None:
         super().__init__(space, classes, **shared)
         self.n_critic = n_critic
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return E D(x) - E D(g(z))."""
+        return real.mean() - fake.mean()
 
     @turn("critic", repeat="n_critic", learning_rate=5e-4, betas=(0.0, 0.9))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:

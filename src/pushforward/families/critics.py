@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.nn.functional import softplus
 
 from pushforward.families.codes import squared_distance
 from pushforward.families.model import Model
@@ -55,6 +57,17 @@ class WithCritic(Model):
         values, slope = _slopes(lambda rows: self.critic(rows, c), x)
         return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
 
+    def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D(x), and D of as many generated rows, each (n // pack,)."""
+        return self.critic(x, c), self.critic(self.imagine(len(x), c), c)
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return 2 log 2 - E softplus(-D(x)) - E softplus(D(y)), at most twice the JS divergence.
+
+        In nats; that of critics that tell real from generated rows by a logistic loss.
+        """
+        return 2 * math.log(2) - softplus(-real).mean() - softplus(fake).mean()
+
     def unlike(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
         """Return 1/2 |F(x) - F(y)|^2 of the critic's features F: -log N(F(x); F(y), I) + const."""
         x, y = self.critic.seen(x, y)
@@ -62,7 +75,7 @@ class WithCritic(Model):
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the critic sees on held-out and on generated rows."""
-        real, fake = self.critic(x, c), self.critic(self.imagine(len(x), c), c)
+        real, fake = self.scores(x, c)
         above = float((real[:, None] > fake).float().mean())
         return [
             *super().anatomy(x, c),

@@ -26,6 +26,15 @@ class BiGAN(WithJointCritic, WithGenerator, WithEncoder):
     place: ClassVar[tuple[str, str]] = ("joint (x, z)", "learned by a critic")
     reference: ClassVar[str] = "Donahue et al. 2017; Dumoulin et al. 2017"
 
+    def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D of rows with their codes, and of codes with their rows, each (n,)."""
+        inferred, z = self.codes(x, c)
+        return self.judge(x, inferred, c), self.judge(self.generate(z, c), z, c)
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the critic raises."""
+        return -softplus(-real).mean() - softplus(fake).mean()
+
     @turn("critic", betas=(0.5, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell rows with their codes from codes with their rows."""

@@ -23,6 +23,10 @@ class R3GAN(WithPenalty, WithGenerator):
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Huang et al. 2024"
 
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return -E softplus(D(g(z)) - D(x)), of pairs."""
+        return -softplus(fake - real).mean()
+
     @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Judge each real row above its generated partner, by gentle slopes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -23,6 +24,10 @@ class RaGAN(WithPenalty, WithGenerator):
     name: ClassVar[str] = "ra-gan"
     place: ClassVar[tuple[str, str]] = ("data space", "learned by a critic")
     reference: ClassVar[str] = "Jolicoeur-Martineau 2019"
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the critic raises: both terms, with the sign changed."""
+        return -torch.stack([term.mean() for term in _above(real, fake).values()]).sum()
 
     @turn("critic", every="penalty_every", between="compare", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:

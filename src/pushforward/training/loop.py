@@ -24,11 +24,13 @@ from pushforward.families.model import Model, Turn
 from pushforward.files import write_json, write_tensors
 from pushforward.nn.sizes import pace
 from pushforward.random import isolated
+from pushforward.runs.course import alarms, panels
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.threads import threads, training_threads
 from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
+from pushforward.training.learned import Learned
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import APART, Pace, Watch
@@ -85,7 +87,10 @@ class Loop:
         self.lowest = Reading(math.inf, torch.zeros(1, 1))
         self.best, self.best_step = self.average.weights(), 0
         self.history: list[Json] = []
-        self.validation = Validation(data, settings.seed)
+        self.validation, self.learned = (
+            Validation(data, settings.seed),
+            Learned(data, settings.seed),
+        )
         self.memory = PeakMemory(self.device)
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
@@ -232,14 +237,29 @@ class Loop:
             terms |= optimizer.take_means()
         drawn = max((self.plays[o.turn.name] for o in self.optimizers if o.turn.data), default=0)
         record: Json = {"step": self.step, "samples": drawn * self.batches.size}
-        record |= {"seconds": round(self.seconds(), 3), "terms": terms}
+        record |= {"seconds": round(self.seconds(), 3), "terms": terms, **self._moves()}
         if validation is not None:
-            record |= {"validation": validation.value, **self._choose(validation)}
+            record |= {"validation": validation.value, "error": self.validation.error(validation)}
+            record |= self._choose(validation) | self.team.first(self.judge)
+            record |= alarms([*self.history, record], self.model)
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
         if self.progress is not None:
             self.progress(record | {"total": self.total})
+
+    def _moves(self) -> Json:
+        """Return the norm of the gradient that reached each turn's players, and their update."""
+        moves = {o.turn.name: o.take_move() for o in self.optimizers}
+        made = {name: move for name, move in moves.items() if move is not None}
+        return {
+            "gradients": {name: gradient for name, (gradient, _) in made.items()},
+            "updates": {name: update for name, (_, update) in made.items()},
+        }
+
+    def judge(self) -> Json:
+        """Return what the model's learned measure says, if it has one."""
+        return self.learned.verdict(self.model)
 
     def check(self) -> Reading:
         """Return the energy distance between validation rows and as many generated ones."""
@@ -316,7 +336,7 @@ class Loop:
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = self.validation.anatomy(fitted.model)
+        fitted.panels = [*self.validation.anatomy(fitted.model), *panels(self.history)]
         if self.folder is not None:
             fitted.write(self.folder)
         return fitted

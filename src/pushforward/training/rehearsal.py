@@ -29,6 +29,7 @@ def costs(loop: Loop, step: float) -> Costs:
     with isolated(loop.device, loop.settings.seed):
         step *= _later_steps(loop)
         check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
+        check += _seconds(loop, loop.judge)
         settled = _seconds(loop, lambda: loop.settled(weights))  # of two checkpoints
         after = 2 * settled + _seconds(loop, lambda: loop.validation.anatomy(model))
     model.load_state_dict(weights)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
+from pushforward.data.schema import SplitName
 from pushforward.families.model import Batch, Model
 from pushforward.families.panels import Panel
 from pushforward.measures.features import beside_class, spread_of
@@ -61,13 +62,28 @@ class Reading:
         return float(((self.parts - other.parts).double().var(1) / n).sum().sqrt())
 
 
+class Sample:
+    """The first rows of a split, which are a random sample of it."""
+
+    def __init__(self, data: Dataset, split: SplitName, n: int) -> None:
+        rows, labels = data.subset(split)
+        self.schema, self.rows = data.schema, rows[:n]
+        self.labels = None if labels is None else labels[:n]
+
+    def batch(self, model: Model) -> Batch:
+        """Return the rows as the model sees them, and their conditions."""
+        x = self.schema.expand(self.rows.to(model.device))
+        labels = self.labels
+        return x, None if labels is None else one_hot(labels, model.classes, model.device)
+
+
 class Validation:
     """Reads the same rows with the same noise each time: a change of a value is the model's."""
 
     def __init__(self, data: Dataset, seed: int) -> None:
-        rows, labels = data.subset("validation")
         self.data, self.seed = data, seed
-        self.rows, self.labels = rows[:ROWS], None if labels is None else labels[:ROWS]
+        self.sample = Sample(data, "validation", ROWS)
+        self.rows, self.labels = self.sample.rows, self.sample.labels
 
     def choice(self, model: Model, distance: Reading) -> Reading:
         """Return what the choice of a checkpoint goes by; `distance` is the model's, as read."""
@@ -77,19 +93,13 @@ class Validation:
     def loss(self, model: Model) -> Reading:
         """Return the mean of a model's loss over the rows."""
         with isolated(model.device, self.seed):
-            loss = model.loss(*self._batch(model))
+            loss = model.loss(*self.sample.batch(model))
         return Reading.of(loss.mean(), loss[None])
 
     @torch.no_grad()
     def anatomy(self, model: Model) -> list[Panel]:
         """Return what a model tells about its measure, on the rows."""
-        return model.anatomy(*self._batch(model))
-
-    def _batch(self, model: Model) -> Batch:
-        """Return the rows as the model sees them, and their conditions."""
-        x = self.data.schema.expand(self.rows.to(model.device))
-        labels = self.labels
-        return x, None if labels is None else one_hot(labels, model.classes, model.device)
+        return model.anatomy(*self.sample.batch(model))
 
     def distance(self, model: Model) -> Reading:
         """Return the energy distance to generated rows; infinite where those are not finite."""
@@ -99,6 +109,18 @@ class Validation:
         parts = torch.stack(energy_parts(real, seen))
         value = parts.mean(1).sum() if bool(seen.isfinite().all()) else torch.tensor(math.inf)
         return Reading.of(value, 2 * parts)
+
+    def error(self, distance: Reading) -> float:
+        """Return a standard error of a distance, of other rows and other noise.
+
+        To first order that of its parts. These vanish where the samples are of one distribution;
+        there the distance still varies by E|x - x'| / n, which is no more than 2 spreads / n.
+        """
+        n = distance.parts.shape[1]
+        if n < 2 or not math.isfinite(distance.value):
+            return 0.0
+        first = float((distance.parts.double().var(1) / n).sum())
+        return math.hypot(math.sqrt(first), 2 * self._spread / n)
 
     @cached_property
     def _spread(self) -> float:
