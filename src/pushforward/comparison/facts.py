@@ -19,7 +19,8 @@ class RunFacts(Course):
 
     Args:
         steps: that were played.
-        foreseen_steps: that the budget was foreseen to be worth.
+        foreseen_steps: that the budget was foreseen to be worth; those played where training ended
+            because nothing became better.
         diverged: why training ended early; empty where it did not.
         rate: nats that the code carries, the mean over the last tenth; None for a model without, or
             one that does not weigh them.
@@ -49,7 +50,7 @@ def facts_of(fitted: Fitted) -> RunFacts:
     likelihood = getattr(getattr(fitted.model, "decoder", None), "likelihood", None)
     return RunFacts(
         steps,
-        fitted.foreseen_steps,
+        steps if fitted.stopped else fitted.foreseen_steps,
         fitted.diverged or "",
         _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),

@@ -222,7 +222,10 @@ class Loop:
         saved = length is not None and due(position, length, self.saves)
         if checked or saved or record_due(position, length):
             self._record(self.team.first(self.check) if checked else None)
-        if saved and self.folder is not None:
+        if checked and self._in_vain():
+            self.plan.stop(position)
+            self._write_config()
+        if (saved or self.step == self.total) and self.folder is not None:
             state.save(self, self.folder)
         if length is None:
             self._calibrate()
@@ -247,6 +250,12 @@ class Loop:
             self.folder.append_history(record)
         if self.progress is not None:
             self.progress(record | {"total": self.total})
+
+    def _in_vain(self) -> bool:
+        """Whether as many checks in a row as patience allows kept no weights."""
+        kept = [r["kept"] for r in self.history if "kept" in r and r["step"] > self.first]
+        patience = self.settings.patience
+        return patience is not None and len(kept) >= patience and not any(kept[-patience:])
 
     def _moves(self) -> Json:
         """Return the norm of the gradient that reached each turn's players, and their update."""
