@@ -46,7 +46,7 @@ class Course:
     Args:
         checks: the steps at which validation rows were looked at.
         distances: the energy distance to validation rows at these steps.
-        errors: its standard errors.
+        errors: its standard errors; empty for a run of an earlier version, which had none.
         training: the chance that the critic ranks a training row above a generated one; empty for a
             model without a critic, as what follows.
         held_out: that of a validation row.
@@ -111,7 +111,7 @@ def overfitted(course: Course) -> str | None:
 
 def oscillated(course: Course) -> str | None:
     """The distance rose and fell again, late in training."""
-    n = len(course.checks)
+    n = len(course.errors)
     later = range(n // 2, n) if n >= FEWEST else range(0)
     peaks = [j for j in later if _rises(course, [i for i in later if i < j], j)]
     peaks = [j for j in peaks if _rises(course, [k for k in later if k > j], j)]
@@ -134,7 +134,7 @@ def _rises(course: Course, others: Iterable[int], top: int) -> bool:
 
 def degraded(course: Course) -> str | None:
     """The last check is much worse than the one whose weights are kept."""
-    if course.kept not in course.checks:
+    if course.kept not in course.checks or not course.errors:
         return None
     best = course.checks.index(course.kept)
     last, then = course.distances[-1], course.distances[best]
