@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.cli.console import Display, anatomy_tables
+from pushforward.cli.console import Display, anatomy_tables, print_alarms
 from pushforward.comparison.decide import decide
 from pushforward.comparison.facts import facts_of
 from pushforward.families.model import Terms, turn
@@ -27,7 +27,8 @@ from pushforward.random import isolated
 from pushforward.runs import Fitted
 from pushforward.runs.course import ALARMS, Course, panels
 from pushforward.runs.folder import Folder, repeating
-from pushforward.training.learned import Learned
+from pushforward.training.learned import ROWS, Learned
+from pushforward.training.variety import recognised, support
 
 SMALL: dict[str, Any] = {"width": 16, "batch_size": 32}
 
@@ -115,7 +116,7 @@ def test_a_critic_of_few_rows_learns_them_by_heart(rows: int, found: set[str]) -
     """
     fitted = ideal(rows)
     assert alarmed(fitted) == found
-    n = min(500, 2 * rows // 5)
+    n = min(ROWS, 2 * rows // 5)
     error = math.sqrt((2 * n + 1) / (12 * n * n))
     assert fitted.history[-2]["critic"]["held_out"] == pytest.approx(0.5, abs=3 * error)
 
@@ -246,7 +247,7 @@ def test_the_verdict_is_the_area_under_the_curve_and_the_models_estimate() -> No
     told = Learned(data, seed).verdict(fitted.model)["critic"]
     model = fitted.model
     for split, name in (("train", "training"), ("validation", "held_out")):
-        rows = data.schema.expand(data.subset(split)[0][:500])  # type: ignore[arg-type]
+        rows = data.schema.expand(data.subset(split)[0][:ROWS])  # type: ignore[arg-type]
         with isolated(torch.device("cpu"), seed), torch.no_grad():
             real, fake = model.critic(rows), model.critic(model.imagine(len(rows)))  # type: ignore[operator]
         labels = [1] * len(real) + [0] * len(fake)
@@ -300,7 +301,12 @@ def test_a_game_is_drawn_over_its_checks_and_inspected() -> None:
     shown = Console(file=io.StringIO(), width=120, record=True)
     for table in anatomy_tables(healthy()):
         shown.print(table)
-    assert "The critic's ranking" in shown.export_text()
+    print_alarms(healthy(), shown)
+    text = shown.export_text()
+    assert "The critic's ranking" in text
+    assert "note:" not in text
+    print_alarms(saturated(), shown)
+    assert shown.export_text().startswith("note: PF210: the critic ranks")
     assert panels(pf.fit("ring", "vae", budget=2, **SMALL).history) == []
 
 
@@ -362,3 +368,44 @@ def test_a_run_in_vain_that_is_interrupted_ends_at_the_same_step(tmp_path: Path)
 def test_a_run_with_patience_that_need_not_wait_plays_on() -> None:
     patient = pf.fit("ring", "gan", budget=30, patience=10, **SMALL)
     assert (patient.steps, patient.stopped, patient.notes) == (30, False, [])
+
+
+# --- variety
+
+
+def test_the_birthday_estimate_is_that_of_rows_drawn_from_a_few() -> None:
+    """Held-out rows are distinct; generated ones are drawn from 50: estimated within 3 errors.
+
+    Of n = 500 draws, n (n - 1) / 2 N = 2,495 pairs are equal on average. Their number has the
+    variance of that of pairs of equal draws, n (n - 1) / 2 p (1 - p) with p = 1 / N.
+    """
+    rng = np.random.default_rng(0)
+    real, few = (torch.from_numpy(rng.normal(size=(n, 3))) for n in (500, 50))
+    (panel,) = support(real, few[torch.from_numpy(rng.integers(50, size=500))])
+    _, pairs = panel.series["pairs that are alike"]
+    expected, error = 500 * 499 / 100, math.sqrt(500 * 499 / 2 * 0.02 * 0.98)
+    assert pairs == pytest.approx(expected, abs=3 * error + 5)  # 5: of neighbours that are close
+    assert panel.series["pairs that are alike"][0] == 20
+    sizes = panel.series["distinct rows, estimated"]
+    assert sizes == [f"{500 * 499 / 40:,.0f}", f"{500 * 499 / 2 / pairs:,.0f}"]
+
+
+def test_classes_are_those_of_the_nearest_training_rows() -> None:
+    """Three classes far apart; of the rows that were asked for the third, none is of it."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 60)
+    x = rng.normal(size=(180, 2)) + 20 * labels[:, None]
+    data = pf.read(x.astype(np.float32), labels=labels)
+    schema = data.schema
+    (known, of_known), (real, asked) = (data.subset(s) for s in ("train", "validation"))  # type: ignore[arg-type]
+    assert of_known is not None
+    assert asked is not None
+    fake = real.clone()
+    fake[asked == 2] = known[of_known == 0][0]
+    features = schema.features(known), of_known
+    (panel,) = recognised(features, schema.features(real), schema.features(fake), asked, schema)
+    shares = np.bincount(asked.numpy(), minlength=3) / len(asked)
+    assert panel.series["held-out, recognised"] == pytest.approx(shares)
+    moved = [shares[0] + shares[2], shares[1], 0.0]
+    assert panel.series["generated, recognised"] == pytest.approx(moved)
+    assert f"{1 - shares[2]:.0%} are recognised" in panel.note

@@ -215,6 +215,16 @@ def options_table(model: Entry) -> Table:
     return table
 
 
+def print_alarms(fitted: Fitted, console: Console = out) -> None:
+    """Print what alarms of a run, by code."""
+    from pushforward.runs.course import ALARMS, Course
+
+    course = Course.of(fitted.history, fitted.model)
+    for code, alarm in ALARMS.items():
+        if (seen := alarm(course)) is not None:
+            print_note(f"{code}: {seen}", console)
+
+
 def anatomy_tables(fitted: Fitted) -> Iterator[Table]:
     """Yield a run's terms through training, then each panel of its model's anatomy."""
     yield _history_table(fitted.history)

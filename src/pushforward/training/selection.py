@@ -27,8 +27,10 @@ from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy_parts
 from pushforward.random import isolated
 from pushforward.sampling.blocks import imagine, one_hot
+from pushforward.training import variety
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
+NEIGHBOURS = 5000  # training rows among which the nearest ones are sought
 SLACK = 1.645  # standard errors by which a later checkpoint may be worse: one-sided 5 %
 
 
@@ -98,8 +100,21 @@ class Validation:
 
     @torch.no_grad()
     def anatomy(self, model: Model) -> list[Panel]:
-        """Return what a model tells about its measure, on the rows."""
-        return model.anatomy(*self.sample.batch(model))
+        """Return what a model tells about its measure, on the rows; and how various its own are."""
+        return [*model.anatomy(*self.sample.batch(model)), *self._variety(model)]
+
+    def _variety(self, model: Model) -> list[Panel]:
+        """Return what generated rows have of the data's variety."""
+        schema = self.data.schema
+        with isolated(model.device, self.seed):
+            fake = imagine(model, schema, len(self.rows), self.labels)
+        real, seen = schema.features(self.rows), schema.features(fake)
+        alike = variety.support(real, seen)
+        if self.labels is None or schema.kind == "table":  # a table's rows have their class
+            return alike
+        known = Sample(self.data, "train", NEIGHBOURS)
+        training = schema.features(known.rows), torch.as_tensor(known.labels)
+        return [*variety.recognised(training, real, seen, self.labels, schema), *alike]
 
     def distance(self, model: Model) -> Reading:
         """Return the energy distance to generated rows; infinite where those are not finite."""
