@@ -53,7 +53,8 @@ class Ideal(GAN):
         return super().measure(x, c)
 
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        return z + 0 * self.generator(z, c)
+        moved: Tensor = z + 0 * self.generator(z, c)
+        return moved
 
 
 def alarmed(fitted: Fitted) -> set[str]:
@@ -215,10 +216,10 @@ def test_what_is_worse_in_the_end(end: float, found: bool) -> None:
     assert ALARMS["PF214"](replace(course, kept=0)) is None  # nothing is chosen yet
 
 
-def mode(rows: np.ndarray, share: float) -> np.ndarray:
-    """Rows of the ring, of which all are of the first modes, a share of the eight."""
-    angle = np.arctan2(rows[:, 1], rows[:, 0]) % (2 * math.pi)
-    return rows[(angle + math.pi / 8) % (2 * math.pi) < share * 2 * math.pi]
+def first_modes(rows: Any, share: float) -> Any:
+    """Rows of the ring that lie on the first modes, a share of the eight."""
+    angle = np.arctan2(rows[:, 1], rows[:, 0]) + math.pi / 8
+    return rows[angle % (2 * math.pi) < share * 2 * math.pi]
 
 
 @pytest.mark.parametrize(("share", "lost_modes"), [(0.25, True), (1.0, False)])
@@ -234,7 +235,7 @@ def test_missing_modes_are_found_where_rows_look_real(share: float, lost_modes: 
 
     noise = np.random.default_rng(0).normal(size=(len(test), 2)).astype(np.float32)
     references = {"ceiling": card(real), "floor": card(noise * real.std())}
-    found = decide({"game": [card(mode(real, share))] * 3}, references).findings
+    found = decide({"game": [card(first_modes(real, share))] * 3}, references).findings
     assert ("PF212" in {f.code for f in found}) is lost_modes
 
 
@@ -341,8 +342,8 @@ def test_a_run_that_is_in_vain_ends_and_can_be_repeated(tmp_path: Path) -> None:
     assert again == f"300 steps, {end} from {end}"
     repeat = pf.fit("ring", "gan", budget=again, **game)
     for checkpoint in ("best", "final"):
-        for name, weight in stopped.states[checkpoint].items():  # type: ignore[index]
-            assert torch.equal(weight, repeat.states[checkpoint][name])  # type: ignore[index]
+        for name, weight in stopped.states[checkpoint].items():
+            assert torch.equal(weight, repeat.states[checkpoint][name])
     # trained on, it is as patient: a check comes every 2 of 20 steps, and 4 mend nothing
     assert pf.fit("ring", out=tmp_path / "run", more="20 steps").steps == end + 4
 
@@ -397,7 +398,7 @@ def test_classes_are_those_of_the_nearest_training_rows() -> None:
     x = rng.normal(size=(180, 2)) + 20 * labels[:, None]
     data = pf.read(x.astype(np.float32), labels=labels)
     schema = data.schema
-    (known, of_known), (real, asked) = (data.subset(s) for s in ("train", "validation"))  # type: ignore[arg-type]
+    (known, of_known), (real, asked) = data.subset("train"), data.subset("validation")
     assert of_known is not None
     assert asked is not None
     fake = real.clone()

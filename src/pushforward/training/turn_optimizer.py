@@ -186,8 +186,8 @@ class Move:
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
     """Return the Euclidean norm of all values together."""
-    norms: list[Tensor] = torch._foreach_norm(list(tensors))
-    return torch.linalg.vector_norm(torch.stack(norms))
+    norms = torch.stack(list(torch._foreach_norm(list(tensors))))
+    return norms.square().sum().sqrt()
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:

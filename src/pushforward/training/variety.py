@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -38,7 +40,10 @@ def support(real: Tensor, fake: Tensor) -> list[Panel]:
     alike = own.kthvalue(PAIRS).values + ROUNDING * own.mean()
     counts = [int((distances <= alike).sum()) for distances in (own, others)]
     sizes = [f"{len(own) / n:,.0f}" if n else f"over {len(own):,}" for n in counts]
-    series = {"pairs that are alike": counts, "distinct rows, estimated": sizes}
+    series: dict[str, list[Any]] = {
+        "pairs that are alike": counts,
+        "distinct rows, estimated": sizes,
+    }
     rows = ["held-out rows", "generated rows"]
     note = ALIKE.format(pairs=PAIRS)
     return [Panel("How many rows are alike", "table", series, rows, "", "", note)]

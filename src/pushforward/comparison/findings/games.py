@@ -71,7 +71,8 @@ def collapsed(evidence: Evidence) -> Iterator[Found]:
 def _is_lost(pair: tuple[Measurement, Measurement], cover: Measurement, real: Measurement) -> bool:
     """Whether rows are as precise as real ones, and cover far less, whatever the sampling error."""
     covered, precision = pair
-    return covered.high <= COVERED * cover.value and precision.value >= REAL * real.value
+    most = covered.value if covered.high is None else covered.high
+    return most <= COVERED * cover.value and precision.value >= REAL * real.value
 
 
 oscillated = _alarm(
