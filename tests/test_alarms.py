@@ -297,7 +297,7 @@ def test_gradients_and_updates_are_those_of_the_first_step_since_the_last_record
         player.step(x, None, 1.0, 0.01)
         torch.manual_seed(step)
         optimizer.zero_grad()
-        theirs.loss(x).mean().backward()  # type: ignore[no-untyped-call]
+        theirs.loss(x).mean().backward()
         gradient, before = flat(p.grad for p in theirs.parameters()), flat(theirs.parameters())
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.01)
         optimizer.step()
