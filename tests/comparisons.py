@@ -122,7 +122,8 @@ def fabricate_run(
 def facts_of_history() -> RunFacts:
     """What the made-up history tells: nothing to warn of."""
     checks = {10 * i: abs(10 * i - 60) / 100 + 0.01 for i in range(1, 11)}
-    return RunFacts(100, 100, "", tuple(checks), tuple(checks.values()), rate=0.95)
+    steps, distances = tuple(checks), tuple(checks.values())
+    return RunFacts(100, 100, rate=0.95, checks=steps, distances=distances)
 
 
 def history() -> list[dict[str, object]]:

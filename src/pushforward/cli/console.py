@@ -59,6 +59,7 @@ class Display:
             disable=quiet or not console.is_terminal,
             transient=True,
         )
+        self.alarmed: set[tuple[str, str]] = set()  # runs, and the codes that were said of them
         self.bars: dict[str, TaskID] = {}  # of runs in flight, by name
         self.passing: TaskID | None = None  # of a stage that is over when the next one begins
         self.total: TaskID | None = None  # of all runs
@@ -98,6 +99,7 @@ class Display:
             self.passing = None
 
     def _train(self, run: str, record: Mapping[str, Any]) -> None:
+        self._warn(run, record)
         if run not in self.bars:
             self.bars[run] = self.progress.add_task(escape(run), total=None, terms="")
         self.progress.update(
@@ -106,6 +108,13 @@ class Display:
             completed=record["step"],
             terms=escape(_speed_and_terms(record)),
         )
+
+    def _warn(self, run: str, record: Mapping[str, Any]) -> None:
+        """Say what alarms a run, each kind once."""
+        for code, seen in record.get("alarms", {}).items():
+            if (run, code) not in self.alarmed and not self.quiet:
+                print_note(f"{code}, {run}, step {record['step']:,}: {seen}", self.console)
+            self.alarmed.add((run, code))
 
     def _finish(self, run: str, record: Mapping[str, Any]) -> None:
         """Take a run's bar away, and move that of all runs; in a pipe say that it is finished."""
@@ -206,6 +215,16 @@ def options_table(model: Entry) -> Table:
         tuned = f" With --trials: {option.range}." if option.range else ""
         table.add_row(f"  --{option.name.replace('_', '-')}", default, escape(option.help + tuned))
     return table
+
+
+def print_alarms(fitted: Fitted, console: Console = out) -> None:
+    """Print what alarms of a run, by code."""
+    from pushforward.runs.course import ALARMS, Course
+
+    course = Course.of(fitted.history, fitted.model)
+    for code, alarm in ALARMS.items():
+        if (seen := alarm(course)) is not None:
+            print_note(f"{code}: {seen}", console)
 
 
 def anatomy_tables(fitted: Fitted) -> Iterator[Table]:

@@ -28,6 +28,7 @@ from pushforward.cli.parameters import (
     NoHeader,
     NoRelations,
     Override,
+    Patience,
     PixelRange,
     Precision,
     Rare,
@@ -111,6 +112,7 @@ def compare(
     clip_grad_norm: ClipGradNorm = None,
     learning_rate: LearningRate = None,
     precision: Precision = "auto",
+    patience: Patience = None,
     example_rows: Annotated[
         bool,
         typer.Option(
@@ -156,7 +158,7 @@ def compare(
     options = model_options(context.args, labelled, command_flags(context.command))
     settings: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "ema": ema}
     settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
-    settings |= {"precision": precision}
+    settings |= {"precision": precision, "patience": patience}
     Settings(**settings)
     require_trials(trials)
     overrides = read_overrides(override)
@@ -273,6 +275,7 @@ def fit(
     clip_grad_norm: ClipGradNorm = None,
     learning_rate: LearningRate = None,
     precision: Precision = "auto",
+    patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one model on DATA.
@@ -286,7 +289,7 @@ def fit(
     ((name, own),) = model_options(context.args, named, command_flags(context.command)).items()
     settings: dict[str, Any] = {"budget": budget, "seed": seed, "batch_size": batch_size}
     settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
-    settings |= {"precision": precision}
+    settings |= {"precision": precision, "patience": patience}
     Settings(**settings)
     overrides = read_overrides(override)
     if more is not None:

@@ -82,11 +82,13 @@ def report(
 @app.command()
 def inspect(run: Run, model: OwnModel = None, networks: OwnNetworks = None) -> None:
     """Show a run's training, and what its model has learned."""
-    from pushforward.cli.console import anatomy_tables, out
+    from pushforward.cli.console import anatomy_tables, out, print_alarms
     from pushforward.runs import load
 
-    for table in anatomy_tables(load(run, model=model, networks=networks)):
+    fitted = load(run, model=model, networks=networks)
+    for table in anatomy_tables(fitted):
         out.print(table)
+    print_alarms(fitted)
 
 
 @app.command()

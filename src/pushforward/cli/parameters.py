@@ -332,6 +332,13 @@ LearningRate = Annotated[
 Precision = Annotated[
     str, typer.Option(help="Numbers that networks are trained with: auto, float32 or bfloat16.")
 ]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        help="End a run after so many checks in a row (of the ten on validation rows) that were no "
+        "better. By default never."
+    ),
+]
 OwnModel = Annotated[
     str | None,
     typer.Option(

@@ -8,20 +8,20 @@ from statistics import fmean
 from typing import Any
 
 from pushforward.runs import Fitted
+from pushforward.runs.course import Course
 
 LAST = 0.1  # share of the steps over which a term of the loss is averaged
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """How one run went.
+class RunFacts(Course):
+    """How one run went, beside its course.
 
     Args:
         steps: that were played.
-        foreseen_steps: that the budget was foreseen to be worth.
+        foreseen_steps: that the budget was foreseen to be worth; those played where training ended
+            because nothing became better.
         diverged: why training ended early; empty where it did not.
-        checks: the steps at which validation rows were looked at.
-        distances: the energy distance to validation rows at these steps.
         rate: nats that the code carries, the mean over the last tenth; None for a model without, or
             one that does not weigh them.
         independent: whether columns are independent given the code.
@@ -31,8 +31,6 @@ class RunFacts:
     steps: int
     foreseen_steps: int
     diverged: str = ""
-    checks: tuple[int, ...] = ()
-    distances: tuple[float, ...] = ()
     rate: float | None = None
     independent: bool = True
     anatomy: Mapping[str, float] = field(default_factory=dict)
@@ -44,24 +42,22 @@ class RunFacts:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:
         """Rebuild the facts from `to_json`."""
-        lists = {name: tuple(stored[name]) for name in ("checks", "distances")}
+        lists = {k: tuple(v) for k, v in stored.items() if isinstance(v, list)}
         return cls(**{**stored, **lists})
 
 
 def facts_of(fitted: Fitted) -> RunFacts:
     """Return what a run's history and configuration tell."""
-    checks = [r for r in fitted.history if "validation" in r]
     steps = fitted.steps
     likelihood = getattr(getattr(fitted.model, "decoder", None), "likelihood", None)
     return RunFacts(
         steps,
-        fitted.foreseen_steps,
+        steps if fitted.stopped else fitted.foreseen_steps,
         fitted.diverged or "",
-        tuple(r["step"] for r in checks),
-        tuple(r["validation"] for r in checks),
         _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),
-        {name: value for panel in fitted.panels for name, value in panel.facts.items()},
+        anatomy={name: value for panel in fitted.panels for name, value in panel.facts.items()},
+        **vars(Course.of(fitted.history, fitted.model)),
     )
 
 

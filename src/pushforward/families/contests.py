@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.func import functional_call, grad
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import Seen, WithPenalty
+from pushforward.families.critics import Seen, WithJointPenalty, WithPenalty
+from pushforward.families.encoders import WithEncoder
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import above, at_least
@@ -68,6 +69,10 @@ class Rivalry(WithRestraints, WithGenerator):
     def verdict(self, of_x: Tensor, of_y: Tensor) -> Terms:
         """Return what the critic pays for its values."""
         return {"real": self.real(of_x), "fake": self.fake(of_y)}
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the critic raises: its verdict, with the sign changed."""
+        return -torch.stack([term.mean() for term in self.verdict(real, fake).values()]).sum()
 
     def plea(self, of_y: Tensor, of_x: Callable[[], Tensor]) -> Terms:
         """Return what the generator pays for the critic's values; of real rows on request."""
@@ -228,3 +233,27 @@ class Dual(Rivalry):
     def close_in(self, x: Tensor | int, c: Tensor | None) -> Terms:
         """Raise generated rows by the critic's measure."""
         return super().close_in(x, c)
+
+
+class PairContest(WithJointPenalty, WithGenerator, WithEncoder):
+    """Rows with their codes, (x, z ~ q(z|x)), against codes with their rows, (g(z), z ~ p(z)).
+
+    Critic: E softplus(-D(x, z)) + E softplus(D(g(z), z)) + gamma/2 E|grad_x D(x, z)|^2.
+    """
+
+    def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return D of rows with their codes, and of codes with their rows, each (n,)."""
+        inferred, z = self.codes(x, c)
+        return self.judge(x, inferred, c), self.judge(self.generate(z, c), z, c)
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the critic raises, but for the penalty."""
+        return -softplus(-real).mean() - softplus(fake).mean()
+
+    @turn("critic", betas=(0.5, 0.99))
+    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
+        """Tell rows with their codes from codes with their rows."""
+        inferred, z = (codes.detach() for codes in self.codes(x, c))
+        real, r1 = self.penalised(x, inferred, c)
+        fake = self.judge(self.generate(z, c).detach(), z, c)
+        return {"inferred": softplus(-real), "generated": softplus(fake), "r1": r1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.nn.functional import softplus
 
 from pushforward.errors import ModelError
 from pushforward.families.codes import squared_distance
@@ -116,6 +118,17 @@ class WithCritic(Model):
         values, slope = slopes(lambda rows: self.critic(rows, c), x)
         return values, together(slope, self.critic.pack).flatten(1).square().sum(1)
 
+    def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the critic's values of rows and of as many generated ones, each (n // pack,)."""
+        return self.look(x, self.imagine(len(x), c), c)
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return 2 log 2 - E softplus(-D(x)) - E softplus(D(y)), at most twice the JS divergence.
+
+        In nats; that of critics that tell real from generated rows by a logistic loss.
+        """
+        return 2 * math.log(2) - softplus(-real).mean() - softplus(fake).mean()
+
     def unlike(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
         """Return 1/2 |F(x) - F(y)|^2 of the critic's features F: -log N(F(x); F(y), I) + const."""
         x, y = self.critic.seen(x, y)
@@ -123,7 +136,7 @@ class WithCritic(Model):
 
     def anatomy(self, x: Tensor, c: Tensor | None) -> list[Panel]:
         """Return what the critic sees on held-out and on generated rows."""
-        real, fake = self.look(x, self.imagine(len(x), c), c)
+        real, fake = self.scores(x, c)
         above = float((real[:, None] > fake).float().mean())
         return [
             *super().anatomy(x, c),
@@ -282,3 +295,7 @@ class WithFeatures(WithCritic, WithGenerator):
         of_x, of_y = self.critic(x, c), self.critic(y, c)
         across = of_x.mean(0) - of_y.mean(0)
         return of_x @ across, of_y @ across
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return |E F(x) - E F(y)|^2, the difference of means along the line between them."""
+        return real.mean() - fake.mean()

@@ -139,6 +139,8 @@ class Model(nn.Module, ABC):
     # What chooses its checkpoint: its loss on validation rows, where all turns lower one objective;
     # or, of a game whose measure moves, the energy distance between those rows and generated ones.
     selection: ClassVar[Literal["loss", "distance"]] = "distance"
+    # Players that are its learned measure, if it has one.
+    critics: ClassVar[tuple[str, ...]] = ("critic",)
 
     prior: Prior
     given: Mapping[str, Any] = {}  # the options that were given
@@ -257,6 +259,18 @@ class Model(nn.Module, ABC):
 
         The batches may be gone through more than once.
         """
+
+    def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Return the values that a learned measure gives rows x, and as many that it tells apart.
+
+        None for a model that learns no measure. The first are to be the higher ones.
+        """
+        del x, c
+        return None
+
+    def estimate(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the learned measure's estimate of its divergence, from its `scores`."""
+        return real.mean() - fake.mean()
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
         """Return what the codes of rows x give back, in expanded form; None without an encoder."""

@@ -7,13 +7,11 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pushforward.families.critics import WithJointPenalty
-from pushforward.families.encoders import WithEncoder
-from pushforward.families.generators import WithGenerator
+from pushforward.families.contests import PairContest
 from pushforward.families.model import Terms, turn
 
 
-class BiGAN(WithJointPenalty, WithGenerator, WithEncoder):
+class BiGAN(PairContest):
     """Rows with their codes, (x, z ~ q(z|x)), against codes with their rows, (g(z), z ~ p(z)).
 
     Critic: E softplus(-D(x, z)) + E softplus(D(g(z), z)) + gamma/2 E|grad_x D(x, z)|^2; encoder and
@@ -25,14 +23,6 @@ class BiGAN(WithJointPenalty, WithGenerator, WithEncoder):
     name: ClassVar[str] = "bigan"
     place: ClassVar[tuple[str, str]] = ("joint (x, z)", "learned by a critic")
     reference: ClassVar[str] = "Donahue et al. 2017; Dumoulin et al. 2017"
-
-    @turn("critic", betas=(0.5, 0.99))
-    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Tell rows with their codes from codes with their rows."""
-        inferred, z = (codes.detach() for codes in self.codes(x, c))
-        real, r1 = self.penalised(x, inferred, c)
-        fake = self.judge(self.generate(z, c).detach(), z, c)
-        return {"inferred": softplus(-real), "generated": softplus(fake), "r1": r1}
 
     @turn("encoder", "generator", "prior", betas=(0.5, 0.99))
     def close_in(self, x: Tensor, c: Tensor | None) -> Terms:

@@ -6,18 +6,15 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from pushforward.families.codes import Code
-from pushforward.families.critics import WithJointPenalty
-from pushforward.families.encoders import WithEncoder
-from pushforward.families.generators import WithGenerator
+from pushforward.families.contests import PairContest
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
 from pushforward.space import Space
 
 
-class VEEGAN(WithJointPenalty, WithGenerator, WithEncoder):
+class VEEGAN(PairContest):
     """Rows with their codes, (x, z ~ q(z|x)), against codes with their rows, (g(z), z ~ p(z)).
 
     Critic: as in `bigan`; generator: -E D(g(z), z), which comes to KL(generated || inferred), and
@@ -46,14 +43,6 @@ class VEEGAN(WithJointPenalty, WithGenerator, WithEncoder):
         """Return q(z|x), its log-variances within -4 and 4: what g carries can be read exactly."""
         q = super().encode(x, c)
         return Code(q.mean, torch.tanh(q.log_var / 4) * 4, q.carry)
-
-    @turn("critic", betas=(0.5, 0.99))
-    def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Tell rows with their codes from codes with their rows."""
-        inferred, z = (codes.detach() for codes in self.codes(x, c))
-        real, r1 = self.penalised(x, inferred, c)
-        fake = self.judge(self.generate(z, c).detach(), z, c)
-        return {"inferred": softplus(-real), "generated": softplus(fake), "r1": r1}
 
     @turn("encoder", "generator", "prior", data=False, betas=(0.5, 0.99))
     def close_in(self, n: int, c: Tensor | None) -> Terms:

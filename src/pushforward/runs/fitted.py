@@ -32,6 +32,7 @@ from pushforward.runs.folder import (
     diverged,
     schema_digest,
     steps_of,
+    stopped,
 )
 from pushforward.sampling.blocks import chosen_labels, one_hot
 from pushforward.sampling.request import CHUNK, SampleInfo, SampleRequest
@@ -195,9 +196,20 @@ class Fitted:
         return diverged(self.config)
 
     @property
+    def stopped(self) -> bool:
+        """Whether training ended before its time because nothing became better (`patience`)."""
+        return stopped(self.config)
+
+    @property
     def notes(self) -> list[str]:
         """What was noticed in training."""
         steps, foreseen = self.steps, self.foreseen_steps
+        if self.stopped:
+            kept = max((r["step"] for r in self.history if r.get("kept")), default=0)
+            return [
+                f"training ended at step {steps:,} of {foreseen:,}, as the checks were no better "
+                f"than that at step {kept:,}, whose weights are kept"
+            ]
         if self.diverged is not None or 2 * steps >= foreseen:
             return []
         return [

@@ -188,6 +188,11 @@ def diverged(config: Mapping[str, Any]) -> str | None:
     return None if reason is None else str(reason)
 
 
+def stopped(config: Mapping[str, Any]) -> bool:
+    """Return whether a run ended before its time because training was in vain (`patience`)."""
+    return any(at == steps for at, steps in config["schedule"][-1].get("shortened", []))
+
+
 def repeating(stage: Json) -> str:
     """Return the budget that repeats a stage: the steps that were foreseen, and each change."""
     changes = [f"{steps} from {position}" for position, steps in stage.get("shortened", [])]

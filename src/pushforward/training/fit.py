@@ -75,8 +75,8 @@ def fit(
         progress: called with each record.
         tracker: receives parameters, metrics and figures, see `Tracker`.
         **keywords: how to train (`budget="60s"`, `seed=0`, `batch_size`, `ema`, `clip_grad_norm`,
-            `learning_rate`, `precision`: see `Settings`), and the options of the model (`latent`,
-            `beta`, `gamma`, ...).
+            `learning_rate`, `precision`, `patience`: see `Settings`), and the options of the
+            model (`latent`, `beta`, `gamma`, ...).
 
     Raises:
         DataError, ModelError: the data, the model or an option do not fit.
@@ -171,6 +171,8 @@ def _observer(progress: Progress | None, tracker: Tracker | None) -> Progress | 
     def tell(record: Mapping[str, Any]) -> None:
         metrics = dict(record["terms"])
         metrics |= {k: record[k] for k in ("validation", "chosen_by") if k in record}
+        for group in ("critic", "gradients", "updates"):
+            metrics |= {f"{group}.{name}": v for name, v in record.get(group, {}).items()}
         tracker.log_metrics(metrics, record["step"])
         if progress is not None:
             progress(record)

@@ -10,7 +10,6 @@ Several processes may play one game together (see `parallel`).
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,15 +19,18 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
-from pushforward.errors import DivergedError, ModelError, RunError
+from pushforward.errors import DivergedError, ModelError
 from pushforward.families.model import Model, Turn
-from pushforward.files import read_tensors, write_json, write_tensors
+from pushforward.files import write_json, write_tensors
 from pushforward.nn.sizes import pace
 from pushforward.random import isolated
+from pushforward.runs.course import alarms, panels
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.threads import threads, training_threads
+from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
+from pushforward.training.learned import Learned
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import APART, Pace, Watch
@@ -85,7 +87,10 @@ class Loop:
         self.lowest = Reading(math.inf, torch.zeros(1, 1))
         self.best, self.best_step = self.average.weights(), 0
         self.history: list[Json] = []
-        self.validation = Validation(data, settings.seed)
+        self.validation, self.learned = (
+            Validation(data, settings.seed),
+            Learned(data, settings.seed),
+        )
         self.memory = PeakMemory(self.device)
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
@@ -96,7 +101,7 @@ class Loop:
         with isolated(self.device, self.settings.seed), threads(self.config["threads"]):
             if self.team.size > 1:
                 require_shareable(self)
-            self._resume()
+            state.resume(self)
             try:
                 self._play()
                 return self._finish()
@@ -218,8 +223,11 @@ class Loop:
         saved = length is not None and due(position, length, self.saves)
         if checked or saved or record_due(position, length):
             self._record(self.team.first(self.check) if checked else None)
-        if saved and self.folder is not None:
-            self.save(self.folder)
+        if checked and self._in_vain():
+            self.plan.stop(position)
+            self._write_config()
+        if (saved or self.step == self.total) and self.folder is not None:
+            state.save(self, self.folder)
         if length is None:
             self._calibrate()
         else:
@@ -233,14 +241,35 @@ class Loop:
             terms |= optimizer.take_means()
         drawn = max((self.plays[o.turn.name] for o in self.optimizers if o.turn.data), default=0)
         record: Json = {"step": self.step, "samples": drawn * self.batches.size}
-        record |= {"seconds": round(self.seconds(), 3), "terms": terms}
+        record |= {"seconds": round(self.seconds(), 3), "terms": terms, **self._moves()}
         if validation is not None:
-            record |= {"validation": validation.value, **self._choose(validation)}
+            record |= {"validation": validation.value, "error": self.validation.error(validation)}
+            record |= self._choose(validation) | self.team.first(self.judge)
+            record |= alarms([*self.history, record], self.model)
         self.history.append(record)
         if self.folder is not None:
             self.folder.append_history(record)
         if self.progress is not None:
             self.progress(record | {"total": self.total})
+
+    def _in_vain(self) -> bool:
+        """Whether as many checks in a row as patience allows kept no weights."""
+        kept = [r["kept"] for r in self.history if "kept" in r and r["step"] > self.first]
+        patience = self.settings.patience
+        return patience is not None and len(kept) >= patience and not any(kept[-patience:])
+
+    def _moves(self) -> Json:
+        """Return the norm of the gradient that reached each turn's players, and their update."""
+        moves = {o.turn.name: o.take_move() for o in self.optimizers}
+        made = {name: move for name, move in moves.items() if move is not None}
+        return {
+            "gradients": {name: gradient for name, (gradient, _) in made.items()},
+            "updates": {name: update for name, (_, update) in made.items()},
+        }
+
+    def judge(self) -> Json:
+        """Return what the model's learned measure says, if it has one."""
+        return self.learned.verdict(self.model)
 
     def check(self) -> Reading:
         """Return the energy distance between validation rows and as many generated ones."""
@@ -291,63 +320,6 @@ class Loop:
             return "no checkpoint was good, so the weights are those of the start"
         return f"the last good checkpoint, of step {self.best_step}, is kept"
 
-    def save(self, folder: Folder) -> None:
-        """Write everything that an interrupted run needs to go on."""
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"average.{n}": t for n, t in self.average.weights().items()}
-        tensors |= {f"best.{n}": t for n, t in self.best.items()}
-        for optimizer in self.optimizers:
-            name = optimizer.turn.name
-            tensors |= {f"turn {name}.{n}": t for n, t in optimizer.state().items()}
-        tensors["lowest"] = self.lowest.parts
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        position = {
-            "step": self.step,
-            "drawn": self.batches.drawn,
-            "plays": self.plays,
-            "seconds": self.seconds(),
-            "spent": self.elapsed(),
-            "lowest": self.lowest.value,
-            "best step": self.best_step,
-        }
-        write_tensors(folder.state, tensors, json.dumps(position))
-        write_json(folder.state.with_suffix(".json"), position)
-
-    def _resume(self) -> None:
-        """Go on from the saved state, if there is one; it says itself where it stands."""
-        saved = self.team.first(self._saved)
-        if saved is None:
-            if self.first > 0:
-                msg = "this run has no saved state (it was saved from memory), so it cannot go on"
-                raise RunError(msg)
-            return
-        tensors, position, self.history = saved
-        self.model.load_state_dict(_under("model.", tensors))
-        self.average.model.load_state_dict(_under("average.", tensors))
-        self.best = {n: t.to(self.device) for n, t in _under("best.", tensors).items()}
-        for optimizer in self.optimizers:
-            optimizer.restore(_under(f"turn {optimizer.turn.name}.", tensors))
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self.step, self.batches.drawn = position["step"], position["drawn"]
-        self.plays |= position["plays"]
-        self.before, self.best_step = position["seconds"], position["best step"]
-        self.lowest = Reading(position["lowest"], tensors["lowest"])
-        self.spent = position["spent"] if self.step > self.first else 0.0
-
-    def _saved(self) -> tuple[State, Json, list[Json]] | None:
-        """Return the state of an earlier start, where it stood, and the records until then."""
-        if self.folder is None or not self.folder.state.exists():
-            return None
-        tensors, text = read_tensors(self.folder.state)
-        position = json.loads(text)
-        history = self.folder.read_history(until=position["step"])
-        self.folder.write_history(history)
-        return tensors, position, history
-
     def _finish(self) -> Fitted:
         """Settle both checkpoints, look at the model's anatomy, write the results."""
         self._check_finite_weights()
@@ -374,7 +346,7 @@ class Loop:
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         self.history.append({"step": self.step, "terms": {}, "cost": cost})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = self.validation.anatomy(fitted.model)
+        fitted.panels = [*self.validation.anatomy(fitted.model), *panels(self.history)]
         if self.folder is not None:
             fitted.write(self.folder)
         return fitted
@@ -385,8 +357,3 @@ class Loop:
         model.load_state_dict(weights)
         model.settle(self.batches.epoch())
         return {name: t.clone() for name, t in model.state_dict().items()}
-
-
-def _under(prefix: str, tensors: State) -> State:
-    """Return the tensors whose names begin with a prefix, without it."""
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -76,6 +76,11 @@ class Plan:
         self.stage["steps"] = steps
         self.lengths.append((position, steps))
 
+    def stop(self, position: int) -> None:
+        """Record that the stage ends at a position, if it has not been recorded already."""
+        if self.length(position) != position:
+            self.shorten(position, position)
+
     def length(self, position: int) -> int | None:
         """Return the steps of the stage as they are planned at a position; None before they are."""
         return next((n for at, n in reversed(self.lengths) if at <= position), None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pushforward.random import isolated
 from pushforward.training.pace import FEWEST, Costs, Pace, synchronise
 from pushforward.training.plan import saves
+from pushforward.training.state import save
 from pushforward.training.turn_optimizer import TurnOptimizer
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ def costs(loop: Loop, step: float) -> Costs:
     """
     drawn, weights, model = loop.batches.drawn, loop.average.weights(), loop.average.model
     folder = loop.folder
-    save = 0.0 if folder is None else _seconds(loop, lambda: loop.save(folder))
-    written = save * saves(loop.plan.budget)
+    saved = 0.0 if folder is None else _seconds(loop, lambda: save(loop, folder))
+    written = saved * saves(loop.plan.budget)
     with isolated(loop.device, loop.settings.seed):
         step *= _later_steps(loop)
         check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
+        check += _seconds(loop, loop.judge)
         settled = _seconds(loop, lambda: loop.settled(weights))  # of two checkpoints
         after = 2 * settled + _seconds(loop, lambda: loop.validation.anatomy(model))
     model.load_state_dict(weights)

@@ -20,14 +20,17 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Dataset
+from pushforward.data.schema import SplitName
 from pushforward.families.model import Batch, Model
 from pushforward.families.panels import Panel
 from pushforward.measures.features import beside_class, spread_of
 from pushforward.measures.samples import energy_parts
 from pushforward.random import isolated
 from pushforward.sampling.blocks import imagine, one_hot
+from pushforward.training import variety
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
+NEIGHBOURS = 5000  # training rows among which the nearest ones are sought
 SLACK = 1.645  # standard errors by which a later checkpoint may be worse: one-sided 5 %
 
 
@@ -61,13 +64,28 @@ class Reading:
         return float(((self.parts - other.parts).double().var(1) / n).sum().sqrt())
 
 
+class Sample:
+    """The first rows of a split, which are a random sample of it."""
+
+    def __init__(self, data: Dataset, split: SplitName, n: int) -> None:
+        rows, labels = data.subset(split)
+        self.schema, self.rows = data.schema, rows[:n]
+        self.labels = None if labels is None else labels[:n]
+
+    def batch(self, model: Model) -> Batch:
+        """Return the rows as the model sees them, and their conditions."""
+        x = self.schema.expand(self.rows.to(model.device))
+        labels = self.labels
+        return x, None if labels is None else one_hot(labels, model.classes, model.device)
+
+
 class Validation:
     """Reads the same rows with the same noise each time: a change of a value is the model's."""
 
     def __init__(self, data: Dataset, seed: int) -> None:
-        rows, labels = data.subset("validation")
         self.data, self.seed = data, seed
-        self.rows, self.labels = rows[:ROWS], None if labels is None else labels[:ROWS]
+        self.sample = Sample(data, "validation", ROWS)
+        self.rows, self.labels = self.sample.rows, self.sample.labels
 
     def choice(self, model: Model, distance: Reading) -> Reading:
         """Return what the choice of a checkpoint goes by; `distance` is the model's, as read."""
@@ -77,21 +95,29 @@ class Validation:
     def loss(self, model: Model) -> Reading:
         """Return the mean of a model's loss over the rows."""
         with isolated(model.device, self.seed):
-            loss = model.loss(*self._batch(model))
+            loss = model.loss(*self.sample.batch(model))
         return Reading.of(loss.mean(), loss[None])
 
     @torch.no_grad()
     def anatomy(self, model: Model) -> list[Panel]:
-        """Return what a model tells about its measure, on the rows."""
+        """Return what a model tells about its measure, on the rows; and how various its own are."""
         condition = self.data.schema.condition
         names = [] if condition is None else [str(name) for name in condition.classes]
-        return [panel.with_classes(names) for panel in model.anatomy(*self._batch(model))]
+        panels = [*model.anatomy(*self.sample.batch(model)), *self._variety(model)]
+        return [panel.with_classes(names) for panel in panels]
 
-    def _batch(self, model: Model) -> Batch:
-        """Return the rows as the model sees them, and their conditions."""
-        x = self.data.schema.expand(self.rows.to(model.device))
-        labels = self.labels
-        return x, None if labels is None else one_hot(labels, model.classes, model.device)
+    def _variety(self, model: Model) -> list[Panel]:
+        """Return what generated rows have of the data's variety."""
+        schema = self.data.schema
+        with isolated(model.device, self.seed):
+            fake = imagine(model, schema, len(self.rows), self.labels)
+        real, seen = schema.features(self.rows), schema.features(fake)
+        alike = variety.support(real, seen)
+        if self.labels is None or schema.kind == "table":  # a table's rows have their class
+            return alike
+        known = Sample(self.data, "train", NEIGHBOURS)
+        training = schema.features(known.rows), torch.as_tensor(known.labels)
+        return [*variety.recognised(training, real, seen, self.labels, schema), *alike]
 
     def distance(self, model: Model) -> Reading:
         """Return the energy distance to generated rows; infinite where those are not finite."""
@@ -101,6 +127,18 @@ class Validation:
         parts = torch.stack(energy_parts(real, seen))
         value = parts.mean(1).sum() if bool(seen.isfinite().all()) else torch.tensor(math.inf)
         return Reading.of(value, 2 * parts)
+
+    def error(self, distance: Reading) -> float:
+        """Return a standard error of a distance, of other rows and other noise.
+
+        To first order that of its parts. These vanish where the samples are of one distribution;
+        there the distance still varies by E|x - x'| / n, which is no more than 2 spreads / n.
+        """
+        n = distance.parts.shape[1]
+        if n < 2 or not math.isfinite(distance.value):
+            return 0.0
+        first = float((distance.parts.double().var(1) / n).sum())
+        return math.hypot(math.sqrt(first), 2 * self._spread / n)
 
     @cached_property
     def _spread(self) -> float:

@@ -70,13 +70,13 @@ class Budget:
 
     @property
     def possible(self) -> bool:
-        """Whether it is positive and finite, and each change shortens what is left."""
+        """Whether it is positive and finite, and each change shortens what is left, or ends it."""
         if not 0 < self.amount < math.inf or (self.changes and self.unit != "steps"):
             return False
         lengths = [math.ceil(self.amount), *(steps for _, steps in self.changes)]
         at = [position for position, _ in self.changes]
         return at == sorted(set(at)) and all(
-            position < steps < before
+            position <= steps < before
             for before, (position, steps) in zip(lengths, self.changes, strict=False)
         )
 
@@ -96,6 +96,8 @@ class Settings:
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
             which takes bfloat16 for tables (whose networks give logits) on machines that are faster
             at it.
+        patience: the run ends after so many checks in a row whose weights were worse than those
+            that are kept (see `Reading.as_good_as`); None for never.
     """
 
     budget: str | int = "60s"
@@ -105,6 +107,7 @@ class Settings:
     clip_grad_norm: float | None = None
     learning_rate: float | None = None
     precision: str = "auto"
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
@@ -122,6 +125,7 @@ OPTIONS = (
     Option("clip_grad_norm", float, None, True, "", above(0)),
     Option("learning_rate", float, None, True, "", above(0)),
     Option("precision", str, "auto", False, ""),
+    Option("patience", int, None, True, "", at_least(1)),
 )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -48,6 +51,7 @@ class TurnOptimizer:
             self.parameters, self.learning_rate, turn.betas, fused=True
         )
         self.means: list[dict[str, Tensor]] = []  # by term, of each play since the last record
+        self.move: Move | None = None  # the first since then
 
     def step(
         self,
@@ -65,6 +69,7 @@ class TurnOptimizer:
         means = self._gradients(x, c, play or self.turn.name)
         found = (p.grad for p in self.parameters if p.grad is not None)
         self.team.average([*found, *means.values()])
+        move = None if self.means else Move.begin(self.parameters)
         if clip_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, clip_grad_norm, foreach=True)
         for group in self.optimizer.param_groups:
@@ -76,6 +81,7 @@ class TurnOptimizer:
                 self.turn.name, {n: m for n, m in means.items() if n in self.model.noted}
             )
             self.model.after_step(self.turn.name)
+            self.move = self.move if move is None else move.end(self.parameters)
         self.means.append(means)
 
     def rehearse(self, x: Tensor | int, c: Tensor | None, play: str) -> None:
@@ -138,6 +144,15 @@ class TurnOptimizer:
         sums = {n: torch.stack([m[n] for m in played if n in m]).double().sum() for n in terms}
         return {f"{self.turn.name}.{n}": float(total) / len(played) for n, total in sums.items()}
 
+    def take_move(self) -> tuple[float, float] | None:
+        """Return the gradient's norm in the first step since the last record, and its update.
+
+        The norm is that before clipping, the update |change of weights| / |weights|. None where no
+        step was made.
+        """
+        taken, self.move = self.move, None
+        return None if taken is None else (float(taken.gradient), float(taken.update))
+
     def state(self) -> State:
         """Return the optimizer's tensors by name."""
         state = self.optimizer.state_dict()["state"]
@@ -151,6 +166,32 @@ class TurnOptimizer:
             state.setdefault(int(index), {})[key] = _laid_out(value, self.parameters[int(index)])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far one step moved a turn's players: on the device, so that nobody waits for it."""
+
+    gradient: Tensor  # its norm
+    before: Sequence[Tensor]  # the weights; none once the step is made
+    update: Tensor
+
+    @classmethod
+    def begin(cls, parameters: Sequence[Tensor]) -> Move:
+        """Look at the gradients, before they are clipped, and remember the weights."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        return cls(_norm(gradients), [p.detach().clone() for p in parameters], torch.zeros(()))
+
+    def end(self, parameters: Sequence[Tensor]) -> Move:
+        """Compare the weights with those before the step."""
+        change = _norm(torch._foreach_sub([p.detach() for p in parameters], list(self.before)))
+        return Move(self.gradient, (), change / _norm(self.before))
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean norm of all values together."""
+    norms = torch.stack(list(torch._foreach_norm(list(tensors))))
+    return norms.square().sum().sqrt()
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from pushforward.comparison.findings import artefacts, copies, power, quality, training, tuning
+from pushforward.comparison.findings import (
+    artefacts,
+    copies,
+    games,
+    power,
+    quality,
+    training,
+    tuning,
+)
 from pushforward.comparison.findings.checks import Evidence, Finding
 from pushforward.errors import ModelError, nearest
 
@@ -29,6 +37,11 @@ CHECKS = {
         training.collapsed,
         training.likelihood_does_it,
         tuning.at_the_edge,
+        games.saturated,
+        games.overfitted,
+        games.collapsed,
+        games.oscillated,
+        games.degraded,
         quality.below_floor,
         quality.behind_cart,
         artefacts.colour_shift,
