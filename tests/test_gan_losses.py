@@ -134,14 +134,17 @@ def test_sinkhorn_gan_moves_both_players_by_the_same_divergence(kind: str) -> No
 
     def transport(a: Tensor, b: Tensor) -> Tensor:
         cost = 2 - 2 * a @ b.T
-        g, weight = torch.zeros(N), torch.tensor(float(N)).log()
+        g, weight = torch.zeros(len(b)), torch.tensor(float(len(b))).log()
         for _ in range(300):
             f = -epsilon * ((g - cost) / epsilon - weight).logsumexp(1)
             g = -epsilon * ((f[:, None] - cost) / epsilon - weight).logsumexp(0)
         return f.mean() + g.mean()
 
     def divergence(a: Tensor, b: Tensor) -> Tensor:
-        return transport(a, b) - transport(a, a) / 2 - transport(b, b) / 2
+        """That of OT-GAN: a sample's own transport is from one half to the other."""
+        (a1, a2), (b1, b2) = a.chunk(2), b.chunk(2)
+        across = transport(a1, b1) + transport(a1, b2) + transport(a2, b1) + transport(a2, b2)
+        return across / 4 - transport(a1, a2) / 2 - transport(b1, b2) / 2
 
     of_x, of_y = (torch.nn.functional.normalize(model.critic(v), dim=1) for v in (x, y))
     s = divergence(of_y, of_x)

@@ -44,21 +44,16 @@ class SinkhornGAN(WithFeatures):
 
     @turn("critic", pace="critic_pace", betas=(0.5, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Raise the cost."""
-        of_x, of_y = self.directions(x, c), self.directions(self.imagine(len(x), c).detach(), c)
-        by_x = self.cost(of_x, of_y)  # whose value is that of the other, and its gradient by F(x)
-        return {"gap": -(self.cost(of_y, of_x) + by_x - by_x.detach())}
+        """Raise the divergence."""
+        return {"gap": -self.divergence(x, self.imagine(len(x), c).detach(), c)}
 
     @turn("generator", repeat="n_generator", betas=(0.5, 0.99))
     def close_in(self, x: Tensor, c: Tensor | None) -> Terms:
-        """Lower the cost."""
-        y = self.imagine(len(x), c)
-        return {"transport": self.cost(self.directions(y, c), self.directions(x, c))}
+        """Lower the divergence."""
+        return {"transport": self.divergence(x, self.imagine(len(x), c), c)}
 
-    def directions(self, x: Tensor, c: Tensor | None) -> Tensor:
-        """Return F(x), of length 1, (n // pack, outputs)."""
-        return normalize(self.critic(x, c), dim=1)
-
-    def cost(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the divergence, a value for each a_i, with gradients for a alone."""
-        return sinkhorn_statistic(a, b, b.new_tensor(2 * self.temperature_share))
+    def divergence(self, x: Tensor, y: Tensor, c: Tensor | None) -> Tensor:
+        """Return S(F(x), F(y)), the same for each row, (n // pack,)."""
+        of_x, of_y = (normalize(self.critic(rows, c), dim=1) for rows in (x, y))
+        epsilon = of_x.new_tensor(2 * self.temperature_share)
+        return sinkhorn_statistic(of_x, of_y, epsilon).expand(len(of_x))
