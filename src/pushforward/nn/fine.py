@@ -1,0 +1,53 @@
+"""Fine digits of a table's cells: what the cell before them says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.nn.segments import Segments
+from pushforward.space import Cells
+
+LEAST = 1e-12  # share of a digit that a cell does not have: its logit is finite
+
+
+class WithinCells(nn.Module):
+    """Numbers for the fine digits of a table's columns that depend on the cell before each digit.
+
+    Args:
+        space: whose fine digits they are.
+        tables: for each of `space.fine`, (cells, digits).
+    """
+
+    def __init__(self, space: Cells, tables: Sequence[Tensor]) -> None:
+        super().__init__()
+        segments = Segments(space.sizes)
+        self.first, self.end = segments.first.tolist(), segments.end.tolist()
+        self.columns = [fine.at for fine in space.fine]
+        for column, table in zip(self.columns, tables, strict=True):
+            self.register_buffer(f"table_{column}", table.float(), persistent=False)
+
+    def table(self, column: int) -> Tensor | None:
+        """Return the numbers of a column, (cells, digits); None if it holds no digits."""
+        table: Tensor | None = getattr(self, f"table_{column}", None)
+        return table
+
+    def forward(self, x: Tensor, numbers: Tensor) -> Tensor:
+        """Return numbers (n, cells) of rows x, to which those of their digits are added."""
+        parts, done = [], 0
+        with torch.autocast(x.device.type, enabled=False):
+            for column in self.columns:
+                cells = x[:, self.first[column - 1] : self.end[column - 1]]
+                own = slice(self.first[column], self.end[column])
+                within = cells @ self.table(column)
+                parts += [numbers[:, done : own.start], numbers[:, own] + within]
+                done = own.stop
+            return torch.cat([*parts, numbers[:, done:]], 1) if parts else numbers
+
+
+def fine_logits(space: Cells) -> WithinCells:
+    """Return log p(digit | cell), as the values of the training rows are spread within cells."""
+    shares = [torch.tensor(fine.shares, dtype=torch.float64) for fine in space.fine]
+    return WithinCells(space, [share.clamp_min(LEAST).log() for share in shares])
