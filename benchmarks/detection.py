@@ -1,16 +1,17 @@
 """How well XGBoost tells generated rows from training rows, on tables of several kinds.
 
     python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
-                                   [--fits vae=1500steps] [--seeds 1] [--importance]
+                                   [--fits vae=1500steps] [--seeds 1] [--parts]
 
 detection    ROC AUC of XGBoost with its defaults, 3-fold, telling all training rows from as many
              generated ones (the protocol of TabPC, 2026); text as ordinal codes, times as numbers;
 information  sum w |NMI(real) - NMI(generated)| over pairs of columns, w in proportion to NMI(real),
              with numbers in 20 quantile bins.
 
-Beside each fit: real rows (`holdout`: the test file, against as many training rows); training rows
-redrawn within their cells (`redrawn`), which is the best that any model of the cells can reach; and
-the cells themselves, real against generated (`cells`), which is what the model loses among them.
+Beside the fits: real rows (the test file, against as many training rows). With `--parts` also where
+it is lost: training rows redrawn within their cells (`redrawn`), which is the best that any model
+of the cells can reach; the cells themselves, real against generated (`cells`); and the gain of each
+column in one booster.
 `swirl` and `chain` are made up: noisy nonlinear relations of continuous columns, and columns that
 nearly follow from one another.
 """
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", default=[*FILES, "swirl", "chain"])
     parser.add_argument("--fits", nargs="*", default=["vae=1500steps"])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--importance", action="store_true", help="which columns tell")
+    parser.add_argument("--parts", action="store_true", help="where detection is lost")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
     arguments = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -58,7 +59,7 @@ def main() -> None:
         say(table, "holdout", {"detection": detection(train.head(len(holdout)), holdout)})
         for fit in arguments.fits:
             for seed in range(arguments.seeds):
-                row = measured(train, fit, seed, importance=arguments.importance)
+                row = measured(train, fit, seed, parts=arguments.parts)
                 say(table, fit, row)
                 found.setdefault(f"{table} {fit}", []).append(row)
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ def chain(rng: np.random.Generator, n: int) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def measured(train: pl.DataFrame, fit: str, seed: int, *, importance: bool) -> dict[str, Any]:
+def measured(train: pl.DataFrame, fit: str, seed: int, *, parts: bool) -> dict[str, Any]:
     """Fit MODEL=BUDGET and measure as many generated rows as there are training rows."""
     model, _, budget = fit.partition("=")
     data = pf.read(train, split=SPLIT)
@@ -112,23 +113,26 @@ def measured(train: pl.DataFrame, fit: str, seed: int, *, importance: bool) -> d
     start = time.perf_counter()
     fake = fitted.sample(len(train), seed=seed)
     rate = len(train) / (time.perf_counter() - start)
-    schema = data.schema
-    place = torch.Generator().manual_seed(seed)
-    redrawn = schema.decode(schema.quantise(schema.expand(data.rows), place), data.labels, place)
-    cells = [schema.cells(schema.encode(rows)).numpy() for rows in (train, fake)]
-    told = told_apart(*matrices(train, fake))
-    row = {
-        "detection": told,
-        "redrawn": detection(train, redrawn),
-        "cells": told_apart(*cells),
+    found: dict[str, Any] = {
+        "detection": detection(train, fake),
         "information": information(train, fake),
         "seconds": seconds,
         "steps": fitted.steps,
         "rows a second": rate,
     }
-    if importance:
-        row["importance"] = importances(train, fake)
-    return row
+    return found | lost(data, train, fake) if parts else found
+
+
+def lost(data: pf.Dataset, train: pl.DataFrame, fake: pl.DataFrame) -> dict[str, Any]:
+    """Return where detection is lost: within cells, among them, and in which columns."""
+    schema, place = data.schema, torch.Generator().manual_seed(0)
+    redrawn = schema.decode(schema.quantise(schema.expand(data.rows), place), data.labels, place)
+    cells = [schema.compact(schema.encode(rows)).numpy() for rows in (train, fake)]
+    return {
+        "redrawn": detection(train, redrawn),
+        "cells": told_apart(*cells),
+        "gain": gains(train, fake),
+    }
 
 
 def matrices(*frames: pl.DataFrame) -> list[Floats]:
@@ -153,8 +157,8 @@ def told_apart(real: Any, fake: Any) -> float:
     return float(roc_auc_score(is_real, chance[:, 1]))
 
 
-def importances(real: pl.DataFrame, fake: pl.DataFrame) -> dict[str, float]:
-    """Return the gain of each column in one booster, and the AUC of each pair's worst ones."""
+def gains(real: pl.DataFrame, fake: pl.DataFrame) -> dict[str, float]:
+    """Return the share of each column in the gain of one booster."""
     sides = matrices(real, fake)
     is_real = np.repeat([1, 0], [len(side) for side in sides])
     booster = XGBClassifier(n_jobs=1, importance_type="total_gain")

@@ -54,11 +54,13 @@ class FineDigit:
         shares: (cells, digits) how the values of each of those cells are spread over its digits.
         ranks: (cells, digits) the share of the column's values below the middle of each of them;
             None for a missing value.
+        places: (cells, digits) the mean of their values, the column's standardised; likewise.
     """
 
     at: int
     shares: tuple[tuple[float, ...], ...]
     ranks: tuple[tuple[float | None, ...], ...]
+    places: tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ class Cells:
         sizes: the cells of each column.
         ranks: for each cell of all columns, the share of the column's values below its middle; None
             where cells have no order, or () where none have.
+        places: for each of them, the mean of its values, the column's standardised; likewise.
         fine: the columns that are fine digits of the column before them.
     """
 
     sizes: tuple[int, ...]
     ranks: tuple[float | None, ...] = ()
+    places: tuple[float | None, ...] = ()
     fine: tuple[FineDigit, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells
 
-LEAST = 1e-12  # share of a digit that a cell does not have: its logit is finite
+NEVER = -1e4  # the logit of a digit that a cell does not have
 
 
 class WithinCells(nn.Module):
@@ -50,4 +50,4 @@ class WithinCells(nn.Module):
 def fine_logits(space: Cells) -> WithinCells:
     """Return log p(digit | cell), as the values of the training rows are spread within cells."""
     shares = [torch.tensor(fine.shares, dtype=torch.float64) for fine in space.fine]
-    return WithinCells(space, [share.clamp_min(LEAST).log() for share in shares])
+    return WithinCells(space, [share.log().clamp_min(NEVER) for share in shares])

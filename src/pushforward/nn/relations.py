@@ -1,16 +1,19 @@
-"""Numbers that nearly follow from the numbers before them in a row.
+"""Numbers that nearly follow from what is before them in a row.
 
-Where one column nearly follows from others (a length from a width, a balance from the last one),
-categoricals over hundreds of cells learn slowly where within those the value lies. A line says it
-in a few numbers. With t the normal score of a value (see `ordered`), exact to its fine digit, the
-logit of a cell or a digit of number j with score t moves by
+Where one column nearly follows from others (a length from a width, a balance from the last one, a
+date from month and day), categoricals over hundreds of cells learn slowly where within those the
+value lies. A line says it in a few numbers. With t a coordinate of the number's values, exact to
+its fine digit, the logit of a cell or a digit of number j at t moves by
 
-    - kappa_j log(1 + ((t - m_j) / s_j)^2),    m_j = sum_{i<j} A_ij t_i + h^T B_j,
-                                               log s_j = b_j + h^T C_j,
+    - kappa_j log(1 + ((t - m_j) / s_j)^2),
+    m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h^T B_j,     log s_j = b_j + h^T C_j,
 
-i over the numbers before j, and h the hidden units that have read no more than the columns before
-j. It is the kernel of Student's t: a few rows off the line do not widen it. It starts so wide that
-it says nothing.
+i over the numbers and k over all columns before j, G a number for each of their cells, and h the
+hidden units that have read no more than the columns before j. It is the kernel of Student's t: a
+few rows off the line do not widen it. It starts so wide that it says little.
+
+There are two coordinates. In normal scores (see `ordered`) what rises with something else is near a
+line whatever its distribution; in the values themselves sums and differences are.
 """
 
 from __future__ import annotations
@@ -29,35 +32,59 @@ from pushforward.space import Cells
 WIDE, NARROWEST = 3.0, 1e-4  # the widths s at first, and at least
 FARTHEST = 1e-4  # the ranks of scores lie between this and 1 - this
 # how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps
-LINE, WIDTH, UNITS, TAIL = 6.0, 12.0, 3.0, 3.0
+LINE, WIDTH, OTHERS = 6.0, 12.0, 3.0
+
+Numbers = Sequence[float | None]
 
 
-def exact_scores(ranks: Sequence[float | None]) -> Tensor:
+def scores(ranks: Numbers) -> Tensor:
     """Return the normal scores of ranks, 0 where there is none."""
     known = [0.5 if rank is None else rank for rank in ranks]
     t = torch.tensor(known, dtype=torch.float64).clamp(FARTHEST, 1 - FARTHEST)
     return torch.special.ndtri(t).float()
 
 
+def _filled(places: Numbers) -> Tensor:
+    """Return standardised values, 0 where there is none."""
+    return torch.tensor([0.0 if place is None else place for place in places])
+
+
+def relations(space: Cells, last: Tensor) -> nn.ModuleList:
+    """Return the relations of a table's numbers in each coordinate that the space tells."""
+    told = (
+        (scores, space.ranks, [digit.ranks for digit in space.fine]),
+        (_filled, space.places, [digit.places for digit in space.fine]),
+    )
+    return nn.ModuleList(
+        Relations(space, last, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
+        for of, cells, digits in told
+        if any(cell is not None for cell in cells)
+    )
+
+
 class Relations(nn.Module):
-    """Logits of a table's numbers that say how near they are to a line.
+    """Logits of a table's numbers that say how near they are to lines in one coordinate.
 
     Args:
         space: whose columns, or columns and fine digits, they are.
         last: (units,) the last column that each hidden unit reads.
+        of_cells: (cells,) the coordinate of each cell; those of digits do not count.
+        of_digits: for each of `space.fine`, (its cells, digits).
 
     Attributes:
         number: by the position of a column that holds a number's cells or digits: which number.
     """
 
-    scores: Tensor
-    owner: Tensor
-    ranked: Tensor
-    exact: Tensor
+    cells: Tensor
+    spread: Tensor
+    alone: Tensor
     before: Tensor
+    earlier: Tensor
     heard: Tensor
 
-    def __init__(self, space: Cells, last: Tensor) -> None:
+    def __init__(
+        self, space: Cells, last: Tensor, of_cells: Tensor, of_digits: Sequence[Tensor]
+    ) -> None:
         super().__init__()
         segments = Segments(space.sizes)
         self.first, self.end = segments.first.tolist(), segments.end.tolist()
@@ -72,63 +99,80 @@ class Relations(nn.Module):
         self.number |= {at: self.number[at - 1] for at in digits}
         column = segments.segment_ids.tolist()
         is_digit = torch.tensor([at in digits for at in column])
-        tells = torch.tensor([at in self.number and at + 1 not in digits for at in column])
         owner = torch.tensor([self.number.get(at, 0) for at in column])
-        exact = torch.zeros(len(column), len(holding))
-        exact[torch.arange(len(column)), owner] = tells.float()
+        positions = torch.tensor(holding)
+        spread = torch.zeros(len(holding), len(column))
+        spread[owner, torch.arange(len(column))] = ranked.float()
+        alone = torch.tensor([at + 1 not in digits for at in column])
         buffers = {
-            "scores": exact_scores(space.ranks) * ~is_digit,
-            "owner": owner,
-            "ranked": ranked.float(),
-            "exact": exact,
-            "before": torch.ones(len(holding), len(holding)).triu(1),
-            "heard": (last[:, None] < torch.tensor(holding)).float(),
+            "cells": of_cells * ~is_digit,
+            "spread": spread,  # from numbers to their cells and digits
+            "alone": spread.T * (alone & ~is_digit)[:, None] * of_cells[:, None],
+            "before": (positions[:, None] < positions).float(),
+            "earlier": (segments.segment_ids[:, None] < positions).float(),
+            "heard": (last[:, None] < positions).float(),
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
-        tables = [torch.stack([exact_scores(row) for row in digit.ranks]) for digit in space.fine]
-        self.digit_scores = WithinCells(space, tables)
-        self.slope = nn.Parameter(torch.zeros(len(holding), len(holding)))
-        self.shift = nn.Parameter(torch.zeros(len(last), len(holding)))
-        self.width = nn.Parameter(torch.full((len(holding),), math.log(WIDE) / WIDTH))
-        self.widen = nn.Parameter(torch.zeros(len(last), len(holding)))
-        self.tail = nn.Parameter(torch.zeros(len(holding)))
+        self.digits = WithinCells(space, of_digits)
+        self.divided = [self.number[at] for at in self.digits.columns]
+        n = len(holding)
+        self.slope = nn.Parameter(torch.zeros(n, n))
+        self.step = nn.Parameter(torch.zeros(len(column), n))
+        self.shift = nn.Parameter(torch.zeros(len(last), n))
+        self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
+        self.widen = nn.Parameter(torch.zeros(len(last), n))
+        self.tail = nn.Parameter(torch.zeros(n))
 
     def forward(self, x: Tensor, units: Tensor) -> Tensor:
         """Return the logits (n, cells) of all columns of rows x, given the hidden units."""
         with torch.autocast(x.device.type, enabled=False):
-            t = self.digit_scores(x, self.scores.expand(len(x), -1))
-            m, log_s = self._lines((x * t) @ self.exact, units.float())
-            m, log_s = (of.index_select(1, self.owner) for of in (m, log_s))
-            return self._nearness(t, m, log_s, self._kappa[self.owner] * self.ranked)
+            t, slopes = self.digits(x, self.cells.expand(len(x), -1)), self.slopes()
+            told = x @ (self.steps() + self.alone @ slopes)
+            if self.digits.columns:
+                exact = [
+                    (x[:, own] * t[:, own]).sum(1) for own in map(self._cells, self.digits.columns)
+                ]
+                told = told + torch.stack(exact, 1) @ slopes[self.divided]
+            m, s = self._lines(told, units.float(), slice(None))
+            return self._nearness(t, m, s, self.spread, slice(None))
 
-    def column(self, at: int, t: Tensor, known: Tensor, units: Tensor) -> Tensor:
+    def column(self, at: int, t: Tensor, told: Tensor, units: Tensor) -> Tensor:
         """Return the logits (n, size) of the column at a position.
 
         Args:
             at: a position in `number`.
-            t: the scores of its cells, (size,) or (n, size).
-            known: (n, numbers) the scores of the numbers so far, whatever the others.
+            t: the coordinates of its cells, (size,) or (n, size).
+            told: (n,) what the columns before say of m.
             units: (n, some) those hidden units that have read the columns before.
         """
-        k, cells = self.number[at], slice(self.first[at], self.end[at])
-        m, log_s = self._lines(known, units, slice(k, k + 1))
-        return self._nearness(t, m, log_s, self._kappa[k] * self.ranked[cells])
+        k = self.number[at]
+        own = slice(k, k + 1)
+        m, s = self._lines(told[:, None], units, own)
+        return self._nearness(t, m, s, self.spread[own, self._cells(at)], own)
 
-    def _lines(
-        self, known: Tensor, units: Tensor, which: slice = slice(None)
-    ) -> tuple[Tensor, Tensor]:
-        """Return m and log s of some numbers, each (n, some)."""
+    def _cells(self, at: int) -> slice:
+        """Return where the cells of a column lie in a row."""
+        return slice(self.first[at], self.end[at])
+
+    def slopes(self) -> Tensor:
+        """Return A, (numbers, numbers)."""
+        return LINE * self.slope * self.before
+
+    def steps(self) -> Tensor:
+        """Return G, (cells, numbers)."""
+        return OTHERS * self.step * self.earlier
+
+    def _lines(self, told: Tensor, units: Tensor, which: slice) -> tuple[Tensor, Tensor]:
+        """Return m and s of some numbers, each (n, some)."""
         ready = units.shape[1]
-        heard = UNITS * self.heard[:ready, which]
-        m = known @ (LINE * self.slope * self.before)[:, which]
+        heard = OTHERS * self.heard[:ready, which]
         log_s = WIDTH * self.width[which] + units @ (self.widen[:ready, which] * heard)
-        return m + units @ (self.shift[:ready, which] * heard), log_s.clamp_min(math.log(NARROWEST))
+        m = told + units @ (self.shift[:ready, which] * heard)
+        return m, log_s.clamp_min(math.log(NARROWEST)).exp()
 
-    @property
-    def _kappa(self) -> Tensor:
-        return softplus(1 + TAIL * self.tail)
-
-    @staticmethod
-    def _nearness(t: Tensor, m: Tensor, log_s: Tensor, kappa: Tensor) -> Tensor:
-        return -kappa * ((t - m) * (-log_s).exp()).square().log1p()
+    def _nearness(self, t: Tensor, m: Tensor, s: Tensor, spread: Tensor, which: slice) -> Tensor:
+        """Return the logits of cells at t. A product spreads numbers: so does its gradient."""
+        apart = t * (1 / s @ spread) - m / s @ spread
+        kappa = softplus(1 + OTHERS * self.tail[which])
+        return -(kappa @ spread) * apart.square().log1p()

@@ -154,7 +154,7 @@ def packed(space: Space, pack: int) -> Space:
     if isinstance(space, Image):
         return replace(space, channels=space.channels * pack)
     if isinstance(space, Cells):
-        return Cells(space.sizes * pack, space.ranks * pack)
+        return Cells(space.sizes * pack, space.ranks * pack, space.places * pack)
     return Vector(space.shape[0] * pack)
 
 

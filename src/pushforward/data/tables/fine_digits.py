@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.column_codec import ColumnCodec
-from pushforward.data.tables.partition import Partition
+from pushforward.data.tables.partition import MIN_MAGNITUDE, Partition
 from pushforward.space import Cells, FineDigit
 
 MAX_DIGITS = 8  # of one bin
@@ -137,18 +137,51 @@ class FineTable:
 def space_of(columns: Sequence[ColumnCodec], partitions: Sequence[FinePartition]) -> Cells:
     """Return one categorical for each column, and one for each fine digit, right after it.
 
-    The cells of numbers, and digits, have ranks.
+    The cells of numbers, and digits, have ranks and places.
     """
     sizes: list[int] = []
     ranks: list[list[float | None]] = []
+    places: list[list[float | None]] = []
     fine: list[FineDigit] = []
     for column, p in zip(columns, partitions, strict=True):
         sizes.append(p.coarse.n_cells)
-        ranks.append(p.coarse.ranks if column.kind == "numeric" else [None] * sizes[-1])
+        unordered: list[float | None] = [None] * sizes[-1]
+        is_number = column.kind == "numeric"
+        ranks.append(p.coarse.ranks if is_number else unordered)
+        places.append(_places(p.coarse) if is_number else unordered)
         if p.digits > 1:
-            own = p.partition.ranks
-            of_pairs = tuple(tuple(own[cell] for cell in digits) for digits in p.cell.tolist())
-            fine.append(FineDigit(len(sizes), tuple(map(tuple, p.shares.tolist())), of_pairs))
+            fine.append(_fine_digit(len(sizes), p))
             sizes.append(p.digits)
             ranks.append([(k + 0.5) / p.digits for k in range(p.digits)])
-    return Cells(tuple(sizes), tuple(chain.from_iterable(ranks)), tuple(fine))
+            places.append(ranks[-1])
+    return Cells(
+        tuple(sizes),
+        tuple(chain.from_iterable(ranks)),
+        tuple(chain.from_iterable(places)),
+        tuple(fine),
+    )
+
+
+def _fine_digit(at: int, p: FinePartition) -> FineDigit:
+    """Return what a digit says of a value, for each cell before it."""
+    ranks, places = (
+        tuple(tuple(own[cell] for cell in digits) for digits in p.cell.tolist())
+        for own in (p.partition.ranks, _places(p.partition))
+    )
+    return FineDigit(at, tuple(map(tuple, p.shares.tolist())), ranks, places)
+
+
+def _places(p: Partition) -> list[float | None]:
+    """Return the mean of each cell's values, of mean 0 and variance 1 over all; None for missing.
+
+    The values themselves are first divided by the largest, as squares may overflow.
+    """
+    middle = np.where(np.isnan(p.atom), p.bounds[:-1] / 2 + p.bounds[1:] / 2, p.atom)
+    middle = middle / max(float(np.abs(middle).max(initial=0)), MIN_MAGNITUDE)
+    mass = np.bincount(p.cell, p.mass, p.n_cells)
+    total = max(float(mass.sum()), MIN_MAGNITUDE)
+    mean = np.bincount(p.cell, p.mass * middle, p.n_cells) / np.where(mass > 0, mass, 1.0)
+    centred = mean - float(mass @ mean) / total
+    spread = max(float(np.sqrt(mass @ centred**2 / total)), MIN_MAGNITUDE)
+    placed = (centred / spread).tolist()
+    return [place if own > 0 else None for place, own in zip(placed, mass, strict=True)]

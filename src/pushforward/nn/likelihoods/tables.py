@@ -10,7 +10,7 @@ from pushforward.nn.fine import fine_logits
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.ordered import CellWeights
 from pushforward.nn.raking import Raking
-from pushforward.nn.relations import Relations
+from pushforward.nn.relations import Relations, relations
 from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.nn.trunks import SLOPE
@@ -117,8 +117,7 @@ class Autoregressive(Likelihood):
         self.write = CellWeights(space, last[:, None] < owner, self.GAIN, self.PACE)
         self.write.zero_()
         self.fine = fine_logits(space)
-        has_numbers = any(rank is not None for rank in space.ranks)
-        self.relations = Relations(space, last) if has_numbers else None
+        self.relations = relations(space, last)
         self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
 
     def context(self, x: Tensor) -> Tensor:
@@ -126,7 +125,7 @@ class Autoregressive(Likelihood):
         units = leaky_relu(linear(x, self.read()), SLOPE)
         context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
         logits = self.fine(x, context.float())
-        return logits if self.relations is None else logits + self.relations(x, units)
+        return sum((lines(x, units) for lines in self.relations), logits)
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
@@ -181,12 +180,10 @@ class _Walk:
         self.chain, self.outputs, self.at = chain, outputs, 0
         self.read, self.tell = chain.read().T.contiguous(), chain.write()
         self.heard = outputs.new_zeros(len(outputs), chain.units)
-        numbers = 0 if chain.relations is None else len(chain.relations.before)
-        self.known = list(outputs.new_zeros(numbers, len(outputs)))
-        self.scores: Tensor | None = None
+        self.lines = [_Told(relations, len(outputs)) for relations in chain.relations]
         self.before: Tensor | None = None
         first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
-        self.bounds = [*map(slice, first, end), slice(0, 0)]
+        self.bounds = list(map(slice, first, end))
 
     @property
     def cells(self) -> slice:
@@ -200,24 +197,43 @@ class _Walk:
         logits = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
         within = self.chain.fine.table(self.at)
         logits = logits if within is None else logits + _entries(within, self.before)
-        relations = self.chain.relations
-        if relations is None or self.at not in relations.number:
-            self.scores = None
-            return logits
-        table = relations.digit_scores.table(self.at)
-        own = relations.scores[self.cells] if table is None else _entries(table, self.before)
-        self.scores = own
-        return logits + relations.column(self.at, own, torch.stack(self.known, 1), units)
+        return sum((told.logits(self.at, self.before, units) for told in self.lines), logits)
 
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
         later = slice(self.chain.ready[self.at], None)
-        heard = self.heard.clone()
-        heard[:, later] += _entries(self.read[self.cells, later], cell)
-        if self.scores is not None and self.chain.relations is not None:
-            number = self.chain.relations.number[self.at]
-            self.known[number] = _entry(self.scores, cell)
-        self.heard, self.before, self.at = heard, cell, self.at + 1
+        self.heard = self.heard.clone()
+        self.heard[:, later] += _entries(self.read[self.cells, later], cell)
+        for told in self.lines:
+            told.take(self.cells, cell)
+        self.before, self.at = cell, self.at + 1
+
+
+class _Told:
+    """What the columns of a walk have said so far about where the numbers after them lie."""
+
+    def __init__(self, relations: Relations, n: int) -> None:
+        self.relations = relations
+        self.slopes, self.steps = relations.slopes(), relations.steps()
+        self.m = self.steps.new_zeros(n, len(self.slopes))
+        self.own: Tensor | None = None
+
+    def logits(self, at: int, before: Tensor | None, units: Tensor) -> Tensor | float:
+        """Return what a column's logits move by, (n, size); 0 if it holds no number."""
+        relations, self.own = self.relations, None
+        if at not in relations.number:
+            return 0.0
+        cells, table = slice(relations.first[at], relations.end[at]), relations.digits.table(at)
+        self.own = relations.cells[cells] if table is None else _entries(table, before)
+        self.ends = at + 1 not in relations.digits.columns
+        self.number = relations.number[at]
+        return relations.column(at, self.own, self.m[:, self.number], units)
+
+    def take(self, cells: slice, cell: Tensor) -> None:
+        """Hear a column's cell, and by its last digit a number."""
+        self.m = self.m + _entries(self.steps[cells], cell)
+        if self.own is not None and self.ends:
+            self.m = self.m + _entry(self.own, cell)[:, None] * self.slopes[self.number]
 
 
 def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
@@ -226,8 +242,8 @@ def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
     return cell @ table if cell.is_floating_point() else table[cell]
 
 
-def _entry(scores: Tensor, cell: Tensor) -> Tensor:
-    """Return the score (n,) of cells (n,), or of one-hot rows (n, size)."""
+def _entry(coordinates: Tensor, cell: Tensor) -> Tensor:
+    """Return the coordinate (n,) of cells (n,), or of one-hot rows (n, size)."""
     if cell.is_floating_point():
-        return (cell * scores).sum(1)
-    return scores.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]
+        return (cell * coordinates).sum(1)
+    return coordinates.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]
