@@ -1,7 +1,7 @@
 """How well XGBoost tells generated rows from training rows, on tables of several kinds.
 
     python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
-                                   [--fits vae=1500steps] [--seeds 1] [--parts]
+                                   [--fits vae=1500steps] [--seeds 1] [--rows ROWS] [--parts]
 
 detection    ROC AUC of XGBoost with its defaults, 3-fold, telling all training rows from as many
              generated ones (the protocol of TabPC, 2026); text as ordinal codes, times as numbers;
@@ -50,12 +50,13 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", default=[*FILES, "swirl", "chain"])
     parser.add_argument("--fits", nargs="*", default=["vae=1500steps"])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rows", type=int, help="take only so many of either part of a table")
     parser.add_argument("--parts", action="store_true", help="where detection is lost")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
     arguments = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
     for table in arguments.tables:
-        train, holdout = load(table, arguments.data)
+        train, holdout = (part[: arguments.rows] for part in load(table, arguments.data))
         say(table, "holdout", {"detection": detection(train.head(len(holdout)), holdout)})
         for fit in arguments.fits:
             for seed in range(arguments.seeds):

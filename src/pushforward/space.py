@@ -80,8 +80,8 @@ class Cells:
 
     sizes: tuple[int, ...]
     ranks: tuple[float | None, ...] = ()
-    places: tuple[float | None, ...] = ()
-    fine: tuple[FineDigit, ...] = ()
+    places: tuple[float | None, ...] = field(default=(), repr=False)
+    fine: tuple[FineDigit, ...] = field(default=(), repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ line whatever its distribution; in the values themselves sums and differences ar
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ from pushforward.nn.fine import WithinCells
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells
 
+MOST = 128  # numbers of a table
 WIDE, NARROWEST = 3.0, 1e-4  # the widths s at first, and at least
 FARTHEST = 1e-4  # the ranks of scores lie between this and 1 - this
 # how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps
@@ -50,16 +52,33 @@ def _filled(places: Numbers) -> Tensor:
 
 
 def relations(space: Cells, last: Tensor) -> nn.ModuleList:
-    """Return the relations of a table's numbers in each coordinate that the space tells."""
+    """Return the relations of a table's numbers in each coordinate that the space tells.
+
+    None of more than `MOST` numbers: each of them has a weight for every cell of the table.
+    """
     told = (
         (scores, space.ranks, [digit.ranks for digit in space.fine]),
         (_filled, space.places, [digit.places for digit in space.fine]),
     )
+    if len(_numbers(space)) > MOST:
+        return nn.ModuleList()
     return nn.ModuleList(
         Relations(space, last, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
         for of, cells, digits in told
         if any(cell is not None for cell in cells)
     )
+
+
+def _numbers(space: Cells) -> list[int]:
+    """Return the positions of the columns that hold the cells of numbers."""
+    starts = itertools.accumulate(space.sizes, initial=0)
+    ends = itertools.pairwise(starts)
+    digits = {digit.at for digit in space.fine}
+    return [
+        at
+        for at, cells in enumerate(ends)
+        if at not in digits and any(rank is not None for rank in space.ranks[slice(*cells)])
+    ]
 
 
 class Relations(nn.Module):
@@ -90,11 +109,7 @@ class Relations(nn.Module):
         self.first, self.end = segments.first.tolist(), segments.end.tolist()
         digits = {digit.at for digit in space.fine}
         ranked = torch.tensor([rank is not None for rank in space.ranks])
-        holding = [
-            at
-            for at, ends in enumerate(zip(self.first, self.end, strict=True))
-            if at not in digits and bool(ranked[slice(*ends)].any())
-        ]
+        holding = _numbers(space)
         self.number = {at: k for k, at in enumerate(holding)}
         self.number |= {at: self.number[at - 1] for at in digits}
         column = segments.segment_ids.tolist()

@@ -147,14 +147,15 @@ class Autoregressive(Likelihood):
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
         """Draw column after column, straight through: later columns pass their gradient back."""
-        walk = _Walk(self, outputs)
         columns = []
-        for _ in self.ready:
-            logits = walk.logits()
-            soft = (logits + gumbel_like(logits)).softmax(1)
-            hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
-            columns.append(straight_through(hard, soft))
-            walk.take(columns[-1])
+        with torch.autocast(outputs.device.type, enabled=False):  # narrow lines need all digits
+            walk = _Walk(self, outputs)
+            for _ in self.ready:
+                logits = walk.logits()
+                soft = (logits + gumbel_like(logits)).softmax(1)
+                hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
+                columns.append(straight_through(hard, soft))
+                walk.take(columns[-1])
         return torch.cat(columns, 1)
 
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -202,7 +203,8 @@ class _Walk:
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
         later = slice(self.chain.ready[self.at], None)
-        self.heard = self.heard.clone()
+        if cell.is_floating_point():  # a gradient needs what was heard before
+            self.heard = self.heard.clone()
         self.heard[:, later] += _entries(self.read[self.cells, later], cell)
         for told in self.lines:
             told.take(self.cells, cell)
