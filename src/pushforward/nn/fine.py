@@ -19,12 +19,15 @@ class WithinCells(nn.Module):
     Args:
         space: whose fine digits they are.
         tables: for each of `space.fine`, (cells, digits).
+
+    Attributes:
+        columns: the positions of the columns of digits.
     """
 
     def __init__(self, space: Cells, tables: Sequence[Tensor]) -> None:
         super().__init__()
         segments = Segments(space.sizes)
-        self.first, self.end = segments.first.tolist(), segments.end.tolist()
+        self.bounds = list(map(slice, segments.first.tolist(), segments.end.tolist()))
         self.columns = [fine.at for fine in space.fine]
         for column, table in zip(self.columns, tables, strict=True):
             self.register_buffer(f"table_{column}", table.float(), persistent=False)
@@ -34,17 +37,20 @@ class WithinCells(nn.Module):
         table: Tensor | None = getattr(self, f"table_{column}", None)
         return table
 
-    def forward(self, x: Tensor, numbers: Tensor) -> Tensor:
-        """Return numbers (n, cells) of rows x, to which those of their digits are added."""
-        parts, done = [], 0
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the numbers of the digits of rows x, one column after another, (n, digits)."""
         with torch.autocast(x.device.type, enabled=False):
-            for column in self.columns:
-                cells = x[:, self.first[column - 1] : self.end[column - 1]]
-                own = slice(self.first[column], self.end[column])
-                within = cells @ self.table(column)
-                parts += [numbers[:, done : own.start], numbers[:, own] + within]
-                done = own.stop
-            return torch.cat([*parts, numbers[:, done:]], 1) if parts else numbers
+            parts = [x[:, self.bounds[at - 1]] @ self.table(at) for at in self.columns]
+            return torch.cat(parts, 1) if parts else x[:, :0]
+
+    def added(self, logits: Tensor, digits: Tensor) -> Tensor:
+        """Return logits (n, cells) to which those of digits (n, digits) are added."""
+        parts, done, used = [], 0, 0
+        for own in (self.bounds[at] for at in self.columns):
+            size = own.stop - own.start
+            parts += [logits[:, done : own.start], logits[:, own] + digits[:, used : used + size]]
+            done, used = own.stop, used + size
+        return torch.cat([*parts, logits[:, done:]], 1) if parts else logits
 
 
 def fine_logits(space: Cells) -> WithinCells:

@@ -5,7 +5,7 @@ date from month and day), categoricals over hundreds of cells learn slowly where
 value lies. A line says it in a few numbers. With t a coordinate of the number's values, exact to
 its fine digit, the logit of a cell or a digit of number j at t moves by
 
-    - kappa_j log(1 + ((t - m_j) / s_j)^2),
+    - kappa log(1 + ((t - m_j) / s_j)^2),
     m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h^T B_j,     log s_j = b_j + h^T C_j,
 
 i over the numbers and k over all columns before j, G a number for each of their cells, and h the
@@ -24,13 +24,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from pushforward.nn.fine import WithinCells
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells
 
 MOST = 128  # numbers of a table
+KAPPA = 1.5  # that of Student's t with 2 degrees of freedom
 WIDE, NARROWEST = 3.0, 1e-4  # the widths s at first, and at least
 FARTHEST = 1e-4  # the ranks of scores lie between this and 1 - this
 # how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps
@@ -95,8 +95,11 @@ class Relations(nn.Module):
     """
 
     cells: Tensor
-    spread: Tensor
+    ranked: Tensor
+    ahead: Tensor
     alone: Tensor
+    spread: Tensor
+    digit_cells: Tensor
     before: Tensor
     earlier: Tensor
     heard: Tensor
@@ -105,52 +108,51 @@ class Relations(nn.Module):
         self, space: Cells, last: Tensor, of_cells: Tensor, of_digits: Sequence[Tensor]
     ) -> None:
         super().__init__()
-        segments = Segments(space.sizes)
-        self.first, self.end = segments.first.tolist(), segments.end.tolist()
-        digits = {digit.at for digit in space.fine}
-        ranked = torch.tensor([rank is not None for rank in space.ranks])
-        holding = _numbers(space)
+        holding, column = _numbers(space), Segments(space.sizes).segment_ids
+        self.digits = WithinCells(space, of_digits)
         self.number = {at: k for k, at in enumerate(holding)}
-        self.number |= {at: self.number[at - 1] for at in digits}
-        column = segments.segment_ids.tolist()
-        is_digit = torch.tensor([at in digits for at in column])
-        owner = torch.tensor([self.number.get(at, 0) for at in column])
+        self.number |= {at: self.number[at - 1] for at in self.digits.columns}
+        owner = torch.tensor([self.number.get(at, 0) for at in column.tolist()])
+        ranked = torch.tensor([rank is not None for rank in space.ranks])
+        is_digit = torch.isin(column, torch.tensor(self.digits.columns, dtype=torch.int64))
+        divided = torch.isin(column + 1, torch.tensor(self.digits.columns, dtype=torch.int64))
+        member = torch.nn.functional.one_hot(owner, len(holding)).float() * ranked[:, None]
+        coarse = (member * ~is_digit[:, None]).T
         positions = torch.tensor(holding)
-        spread = torch.zeros(len(holding), len(column))
-        spread[owner, torch.arange(len(column))] = ranked.float()
-        alone = torch.tensor([at + 1 not in digits for at in column])
         buffers = {
-            "cells": of_cells * ~is_digit,
-            "spread": spread,  # from numbers to their cells and digits
-            "alone": spread.T * (alone & ~is_digit)[:, None] * of_cells[:, None],
+            "cells": of_cells,
+            "ranked": ranked.float(),
+            # from (1 / s, - m / s) of numbers to (t - m) / s of their cells
+            "ahead": torch.cat([coarse * of_cells, coarse]),
+            "alone": (coarse * of_cells * ~divided).T,
+            "spread": member[is_digit].T,
+            "digit_cells": is_digit.nonzero()[:, 0],
             "before": (positions[:, None] < positions).float(),
-            "earlier": (segments.segment_ids[:, None] < positions).float(),
+            "earlier": (column[:, None] < positions).float(),
             "heard": (last[:, None] < positions).float(),
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
-        self.digits = WithinCells(space, of_digits)
-        self.divided = [self.number[at] for at in self.digits.columns]
         n = len(holding)
         self.slope = nn.Parameter(torch.zeros(n, n))
         self.step = nn.Parameter(torch.zeros(len(column), n))
         self.shift = nn.Parameter(torch.zeros(len(last), n))
         self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
         self.widen = nn.Parameter(torch.zeros(len(last), n))
-        self.tail = nn.Parameter(torch.zeros(n))
 
-    def forward(self, x: Tensor, units: Tensor) -> Tensor:
-        """Return the logits (n, cells) of all columns of rows x, given the hidden units."""
+    def forward(self, x: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of all cells (n, cells) and digits (n, digits) of rows x, given h.
+
+        Products spread what is told of numbers over their cells: so do their gradients.
+        """
         with torch.autocast(x.device.type, enabled=False):
-            t, slopes = self.digits(x, self.cells.expand(len(x), -1)), self.slopes()
-            told = x @ (self.steps() + self.alone @ slopes)
-            if self.digits.columns:
-                exact = [
-                    (x[:, own] * t[:, own]).sum(1) for own in map(self._cells, self.digits.columns)
-                ]
-                told = told + torch.stack(exact, 1) @ slopes[self.divided]
+            t, slopes = self.digits(x), self.slopes()
+            exact = (x.index_select(1, self.digit_cells) * t) @ self.spread.T
+            told = x @ (self.steps() + self.alone @ slopes) + exact @ slopes
             m, s = self._lines(told, units.float(), slice(None))
-            return self._nearness(t, m, s, self.spread, slice(None))
+            of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
+            of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
+            return _nearness(of_cells), _nearness(of_digits)
 
     def column(self, at: int, t: Tensor, told: Tensor, units: Tensor) -> Tensor:
         """Return the logits (n, size) of the column at a position.
@@ -162,13 +164,8 @@ class Relations(nn.Module):
             units: (n, some) those hidden units that have read the columns before.
         """
         k = self.number[at]
-        own = slice(k, k + 1)
-        m, s = self._lines(told[:, None], units, own)
-        return self._nearness(t, m, s, self.spread[own, self._cells(at)], own)
-
-    def _cells(self, at: int) -> slice:
-        """Return where the cells of a column lie in a row."""
-        return slice(self.first[at], self.end[at])
+        m, s = self._lines(told[:, None], units, slice(k, k + 1))
+        return _nearness((t - m) / s * self.ranked[self.digits.bounds[at]])
 
     def slopes(self) -> Tensor:
         """Return A, (numbers, numbers)."""
@@ -186,8 +183,7 @@ class Relations(nn.Module):
         m = told + units @ (self.shift[:ready, which] * heard)
         return m, log_s.clamp_min(math.log(NARROWEST)).exp()
 
-    def _nearness(self, t: Tensor, m: Tensor, s: Tensor, spread: Tensor, which: slice) -> Tensor:
-        """Return the logits of cells at t. A product spreads numbers: so does its gradient."""
-        apart = t * (1 / s @ spread) - m / s @ spread
-        kappa = softplus(1 + OTHERS * self.tail[which])
-        return -(kappa @ spread) * apart.square().log1p()
+
+def _nearness(apart: Tensor) -> Tensor:
+    """Return the logits of what lies so many widths from a line."""
+    return -KAPPA * apart.square().log1p()

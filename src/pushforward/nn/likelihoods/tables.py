@@ -37,7 +37,7 @@ class Categorical(Likelihood):
             return columns.draw(outputs, share)
 
         return Observation(
-            lambda x: _chosen(columns.segments, x, columns.fine(x, outputs)),
+            lambda x: _chosen(columns.segments, x, columns.of_rows(outputs, x)),
             lambda: columns.segments.one_hot(cells(None)[0]),
             lambda: columns.relaxed(outputs),
             lambda: columns.shares(outputs),
@@ -53,12 +53,16 @@ class IndependentColumns(nn.Module):
         self.segments = Segments(space.sizes)
         self.fine = fine_logits(space)
 
+    def of_rows(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Return the logits (n, cells) of rows x, given their cells."""
+        return self.fine.added(logits, self.fine(x))
+
     def draw(self, logits: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Draw rows under a condition, see `Segments.draw`; digits after their cells."""
         cells, chance = self.segments.draw(logits, share)
         if not self.fine.columns:
             return cells, chance
-        digits, _ = self.segments.draw(self.fine(self.segments.one_hot(cells), logits))
+        digits, _ = self.segments.draw(self.of_rows(logits, self.segments.one_hot(cells)))
         cells[:, self.fine.columns] = digits[:, self.fine.columns]
         return cells, chance
 
@@ -71,14 +75,14 @@ class IndependentColumns(nn.Module):
         noisy = logits + gumbel_like(logits)
         if self.fine.columns:
             _, cells = self.segments.soft_and_hard(noisy.detach())
-            noisy = self.fine(cells, noisy)
+            noisy = self.of_rows(noisy, cells)
         soft, hard = self.segments.soft_and_hard(noisy / temperature)
         return straight_through(hard, soft)
 
     def shares(self, logits: Tensor) -> Tensor:
         """Return the probabilities (n, cells) of each column's cells, of digits given a cell."""
         if self.fine.columns:
-            logits = self.fine(self.segments.one_hot(self.draw(logits)[0]), logits)
+            logits = self.of_rows(logits, self.segments.one_hot(self.draw(logits)[0]))
         return self.segments.softmax(logits)
 
 
@@ -124,8 +128,11 @@ class Autoregressive(Likelihood):
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = leaky_relu(linear(x, self.read()), SLOPE)
         context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
-        logits = self.fine(x, context.float())
-        return sum((lines(x, units) for lines in self.relations), logits)
+        logits, digits = context.float(), self.fine(x)
+        for lines in self.relations:
+            of_cells, of_digits = lines(x, units)
+            logits, digits = logits + of_cells, digits + of_digits
+        return self.fine.added(logits, digits)
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
@@ -225,7 +232,7 @@ class _Told:
         relations, self.own = self.relations, None
         if at not in relations.number:
             return 0.0
-        cells, table = slice(relations.first[at], relations.end[at]), relations.digits.table(at)
+        cells, table = relations.digits.bounds[at], relations.digits.table(at)
         self.own = relations.cells[cells] if table is None else _entries(table, before)
         self.ends = at + 1 not in relations.digits.columns
         self.number = relations.number[at]
