@@ -181,13 +181,13 @@ def information(real: pl.DataFrame, fake: pl.DataFrame) -> float:
 def binned(real: Floats, fake: Floats) -> Iterable[Floats]:
     """Return numbers in the quantile bins of the real ones; few distinct ones as they are."""
     for side in (real, fake):
-        binned = np.nan_to_num(side, nan=np.inf)
+        filled = np.nan_to_num(side, nan=np.inf)
         for i, column in enumerate(real.T):
             known = column[~np.isnan(column)]
             if len(np.unique(known)) > BINS:
                 inner = np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
-                binned[:, i] = np.searchsorted(inner, binned[:, i], "right")
-        yield binned
+                filled[:, i] = np.searchsorted(inner, filled[:, i], "right")
+        yield filled
 
 
 def say(table: str, fit: str, row: dict[str, Any]) -> None:

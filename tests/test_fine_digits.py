@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -152,7 +153,10 @@ def table_of(head: Likelihood) -> Tensor:
     return scores.detach().double().exp()
 
 
-HEADS = {"chain": Autoregressive, "independent": Categorical}
+HEADS: dict[str, Callable[[Cells], Likelihood]] = {
+    "chain": Autoregressive,
+    "independent": Categorical,
+}
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -34,18 +34,20 @@ class WithinCells(nn.Module):
 
     def table(self, column: int) -> Tensor | None:
         """Return the numbers of a column, (cells, digits); None if it holds no digits."""
-        table: Tensor | None = getattr(self, f"table_{column}", None)
-        return table
+        return self.get_buffer(f"table_{column}") if column in self.columns else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the numbers of the digits of rows x, one column after another, (n, digits)."""
         with torch.autocast(x.device.type, enabled=False):
-            parts = [x[:, self.bounds[at - 1]] @ self.table(at) for at in self.columns]
+            parts = [
+                x[:, self.bounds[at - 1]] @ self.get_buffer(f"table_{at}") for at in self.columns
+            ]
             return torch.cat(parts, 1) if parts else x[:, :0]
 
     def added(self, logits: Tensor, digits: Tensor) -> Tensor:
         """Return logits (n, cells) to which those of digits (n, digits) are added."""
-        parts, done, used = [], 0, 0
+        parts: list[Tensor] = []
+        done, used = 0, 0
         for own in (self.bounds[at] for at in self.columns):
             size = own.stop - own.start
             parts += [logits[:, done : own.start], logits[:, own] + digits[:, used : used + size]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear
@@ -188,7 +190,7 @@ class _Walk:
         self.chain, self.outputs, self.at = chain, outputs, 0
         self.read, self.tell = chain.read().T.contiguous(), chain.write()
         self.heard = outputs.new_zeros(len(outputs), chain.units)
-        self.lines = [_Told(relations, len(outputs)) for relations in chain.relations]
+        self.lines = [_Told(cast(Relations, own), len(outputs)) for own in chain.relations]
         self.before: Tensor | None = None
         first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
         self.bounds = list(map(slice, first, end))
@@ -205,7 +207,9 @@ class _Walk:
         logits = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
         within = self.chain.fine.table(self.at)
         logits = logits if within is None else logits + _entries(within, self.before)
-        return sum((told.logits(self.at, self.before, units) for told in self.lines), logits)
+        for told in self.lines:
+            logits = logits + told.logits(self.at, self.before, units)
+        return logits
 
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
