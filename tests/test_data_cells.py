@@ -72,7 +72,7 @@ def test_no_piece_of_a_bin_pools_fewer_than_twenty_rows() -> None:
     assert np.isnan(cells.atom).all()
     # a skewed segment is cut in two at its mean, which adds nothing that is not pooled
     assert np.add.reduceat(pieces, np.arange(0, len(pieces) - 1, 2)).min() > 19.9
-    assert schema.space.sizes == (64,)
+    assert schema.space.sizes == (64, 4)  # and of up to four pieces, cut ones among them
     assert cells.shares.min() * train > 40
 
 
@@ -207,6 +207,8 @@ FRAMES = {
 def test_cells_are_those_of_each_partition(name: str) -> None:
     schema, dataset = read_table(FRAMES[name])
     cells = schema.cells(dataset.rows).numpy()
+    fine = {digit.at for digit in schema.space.fine}
+    cells = cells[:, [at for at in range(cells.shape[1]) if at not in fine]]
     for j, column in enumerate(schema.columns):
         p, values = column.partition, dataset.rows[:, j].numpy()
         piece = (np.searchsorted(p.bounds, values, side="right") - 1).clip(0, len(p.cell) - 1)
@@ -217,15 +219,15 @@ def test_cells_are_those_of_each_partition(name: str) -> None:
 @pytest.mark.parametrize("name", FRAMES)
 def test_values_are_drawn_by_the_quantile_function_of_each_partition(name: str) -> None:
     schema, dataset = read_table(FRAMES[name])
-    cells = schema.cells(dataset.rows)
-    drawn = schema.draw_in_cells(cells, torch.Generator().manual_seed(0)).numpy()
+    drawn = schema.draw_in_cells(schema.cells(dataset.rows), torch.Generator().manual_seed(0))
+    cells = schema.fine_cells(schema.cells(dataset.rows))
     uniform = torch.rand(cells.mT.shape, generator=torch.Generator().manual_seed(0)).double()
     for j, column in enumerate(schema.columns):
-        p = column.partition
+        p = schema.fine_partitions[j].partition
         for i in range(0, len(cells), 10):
             cell, u = int(cells[i, j]), float(uniform[j, i]) + 2.0**-25
             if p.missing is not None and cell == 0:
-                assert np.isnan(drawn[i, j])
+                assert bool(drawn[i, j].isnan())
                 continue
             own = np.flatnonzero((p.cell == cell) & (p.mass > 0))
             total = np.cumsum(p.mass[own]) / p.mass[own].sum()
@@ -235,7 +237,9 @@ def test_values_are_drawn_by_the_quantile_function_of_each_partition(name: str) 
             exact = low + within * (high - low) if np.isnan(p.atom[own[k]]) else p.atom[own[k]]
             if column.decimals is not None:
                 exact = np.round(exact * 10**column.decimals) / 10**column.decimals
-            assert drawn[i, j] == pytest.approx(np.clip(exact, *p.extent), rel=1e-9, abs=1e-9)
+            assert float(drawn[i, j]) == pytest.approx(
+                np.clip(exact, *p.extent), rel=1e-9, abs=1e-9
+            )
 
 
 def test_lookup_tables_grow_with_the_pieces_alone() -> None:

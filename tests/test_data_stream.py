@@ -299,7 +299,7 @@ def test_compact_rows_expand_as_the_encoded_ones(levels: int) -> None:
     sizes = {3: torch.uint8, 256: torch.uint8, 257: torch.int16, 40_000: torch.int32}
     codes = data.schema.compact(data.rows)
     assert codes.dtype == sizes[levels]
-    assert codes.shape == (n, 2)
+    assert codes.shape == (n, 3)  # cell and digit of v, cell of w
     some = slice(0, 600)
     assert torch.equal(data.schema.expand(codes[some]), data.schema.expand(data.rows[some]))
 

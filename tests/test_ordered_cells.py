@@ -63,14 +63,14 @@ def test_ranks_of_a_table_are_those_of_its_values() -> None:
     rank = np.full(len(values), np.nan)
     rank[~np.isnan(values)] = (ends[0] + ends[1]) / 2 / len(present)
     assert space.ranks[0] is None
-    assert space.ranks[space.sizes[0] :] == (None, None)
+    assert space.ranks[sum(space.sizes) - 2 :] == (None, None)
     for cell in range(1, space.sizes[0]):
         # the ends of pieces are rounded by a 16th of their width, and bins hold 1/64 of the rows
         assert space.ranks[cell] == pytest.approx(rank[cells == cell].mean(), abs=0.002)
 
 
 def test_a_narrow_relation_is_learnt_from_few_rows() -> None:
-    """100 steps on 2,000 pairs of correlation 0.95, 64 bins each; without ranks it stays under."""
+    """33 steps on 2,000 pairs of correlation 0.95, 64 bins each; without ranks it stays under."""
     g = np.random.default_rng(0)
     x = g.normal(size=2000)
     y = 0.95 * x + math.sqrt(1 - 0.95**2) * g.normal(size=2000)
@@ -86,7 +86,7 @@ def rank_correlation(space: Cells, bins: torch.Tensor) -> float:
     chain = Autoregressive(space)
     rows = chain.segments.one_hot(bins)
     optimizer = torch.optim.Adam(chain.parameters(), 1e-3)
-    for _ in range(100):
+    for _ in range(33):
         loss = -chain(torch.zeros(512, 128)).log_prob(rows[torch.randint(2000, (512,))]).mean()
         optimizer.zero_grad()
         loss.backward()

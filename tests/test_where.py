@@ -102,13 +102,65 @@ COLUMNS = {c.name: c for c in TABLE.columns}
 
 
 def chances(fitted: Fitted, where: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
-    """P(where | mode, class), and of each column P(cell, what is allowed of it | mode, class)."""
+    """P(where | mode, class), and of each column P(fine cell, what is allowed of it | ...)."""
+    parts = [chance * share for chance, share in zip(*by_fine_cell(fitted, where), strict=True)]
+    return torch.stack([p.sum(-1) for p in parts]).prod(0), parts
+
+
+def by_fine_cell(fitted: Fitted, where: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each column P(fine cell | mode, class), and how much of each fine cell is allowed.
+
+    A digit is drawn independently of its cell here; one that its cell does not have counts as the
+    nearest.
+    """
     model, schema = fitted.model, fitted.schema
     assert isinstance(schema, TableSchema)
     assert isinstance(model, Modes)
-    share = restrict(schema, where).share
-    parts = list(torch.split(model.table * share, list(schema.space.sizes), -1))
-    return torch.stack([p.sum(-1) for p in parts]).prod(0), parts
+    restriction = restrict(schema, where)
+    within, at, chances, shares = dict(restriction.within), 0, [], []
+    columns = torch.split(model.table, list(schema.space.sizes), -1)
+    allowed = torch.split(restriction.share, list(schema.space.sizes))
+    for j, p in enumerate(schema.fine_partitions):
+        pairs = columns[at][..., None]
+        if p.digits > 1:
+            pairs = pairs * columns[at + 1][..., None, :]
+        cell = torch.from_numpy(p.cell).flatten()
+        chance = torch.zeros(*pairs.shape[:2], int(cell.max()) + 1, dtype=pairs.dtype)
+        chances.append(chance.index_add_(2, cell, pairs.flatten(2)))
+        shares.append(within.get(j, allowed[at] if p.digits == 1 else torch.ones(chance.shape[2])))
+        at += 1 + (p.digits > 1)
+    return chances, shares
+
+
+def spread_of_chances(fitted: Fitted, where: dict[str, Any]) -> float:
+    """The standard deviation of w, over the modes and the digits drawn of cells that are allowed.
+
+    Where a column has digits, w is the chance of the cells of which some is allowed, times the
+    allowed share of the fine cell drawn.
+    """
+    schema = fitted.schema
+    assert isinstance(schema, TableSchema)
+    mean, square = torch.ones(()), torch.ones(())
+    within = dict(restrict(schema, where).within)
+    for j, (chance, share) in enumerate(zip(*by_fine_cell(fitted, where), strict=True)):
+        own = (chance * share).sum(-1)
+        if j in within:
+            p = schema.fine_partitions[j]
+            some = np.zeros(int(p.cell.max()) + 1)
+            for cells in p.cell:
+                some[cells] = bool((share[np.unique(cells)] > 0).any())
+            possible = (chance * torch.from_numpy(some)).sum(-1)
+            square = square * possible * (chance * share**2).sum(-1)
+        else:
+            square = square * own**2
+        mean = mean * own
+    return math.sqrt(float(square.mean() - mean.mean() ** 2))
+
+
+def first_cell(name: str) -> int:
+    """Where the cells of a column of the table begin in a row."""
+    j = [c.name for c in TABLE.columns].index(name)
+    return sum(TABLE.space.sizes[: j + sum(p.digits > 1 for p in TABLE.fine_partitions[:j])])
 
 
 def level_shares(values: pl.Series, levels: list[Any]) -> np.ndarray[Any, Any]:
@@ -145,8 +197,7 @@ def test_rows_follow_the_conditional_distribution(where: dict[str, Any]) -> None
     assert_conditional(FITTED, where, found, "city")
     assert found.effective == 6000
     assert abs(found.hit_rate - float(chance.mean())) < SIGMAS * found.error
-    # w takes one value a mode: its spread, and so the error, is known
-    spread = float(chance.std(correction=0)) / math.sqrt(found.draws)
+    spread = spread_of_chances(FITTED, where) / math.sqrt(found.draws)
     assert abs(found.error / spread - 1) < 0.1
     restriction = restrict(TABLE, where)
     assert bool(restriction.allows(TABLE.encode(found.frame)).all())
@@ -182,13 +233,13 @@ def test_a_range_gives_what_filtering_gives(many: pl.DataFrame) -> None:
 
 
 def test_without_a_condition_every_column_has_its_marginal(many: pl.DataFrame) -> None:
-    parts = torch.split(FITTED.model.table, list(TABLE.space.sizes), -1)  # type: ignore[arg-type]
-    cells = TABLE.cells(TABLE.encode(many))
+    parts, _ = by_fine_cell(FITTED, {})
+    cells = TABLE.fine_cells(TABLE.cells(TABLE.encode(many)))
     for j, part in enumerate(parts):
         truth = part.mean((0, 1)).double()
         shares = torch.bincount(cells[:, j], minlength=len(truth)).double() / len(cells)
         sigma = (truth * (1 - truth) / len(cells)).sqrt()
-        # 250 cells: one in 10^4 strays further than this
+        # 600 fine cells: one in 3,000 strays further than this
         assert bool(((shares - truth).abs() < 5 * sigma).all())
 
 
@@ -219,8 +270,7 @@ def test_few_independent_rows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def sample(n: int, c: Tensor | None = None) -> Tensor:  # the second mode is rare
         return torch.where(torch.rand(n, 1) < 2e-4, 1.0, -1.0)
 
-    at = TABLE.space.sizes
-    first = sum(at[: [c.name for c in TABLE.columns].index("income")])
+    first = first_cell("income")
     model.table[0, :, first : first + 2] = torch.tensor([1.0, 0.0])
     fitted.model.prior.sample = sample  # type: ignore[method-assign]
     with pytest.warns(UserWarning, match="worth .* independent ones"):
@@ -290,7 +340,7 @@ def test_what_is_never_generated_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(conditional, "FEWEST_DRAWS", 2**14)
     fitted = made()
     assert isinstance(fitted.model, Modes)
-    first = sum(TABLE.space.sizes[: [c.name for c in TABLE.columns].index("income")])
+    first = first_cell("income")
     fitted.model.table[:, :, first : first + 2] = torch.tensor([1.0, 0.0])
     with pytest.raises(pf.ModelError, match="never generated in 16384 draws"):
         fitted.sample(5, where={"income": ">50K", "age": 30}, seed=0)
@@ -353,20 +403,16 @@ def test_a_cut_column_gives_nothing_but_what_is_allowed(
         restriction = restrict(schema, {"v": (min(ends), max(ends))})
     except pf.DataError:
         return
-    allowed, left = restrict_partition(column.partition, restriction.allowed[0]), restriction.share
+    p = schema.fine_partitions[0].partition
+    allowed = restrict_partition(p, restriction.allowed[0])
+    left = dict(restriction.within).get(0, restriction.share)
     assert bool(((left >= 0) & (left <= 1)).all())
-    assert np.isclose(
-        allowed[0].mass.sum(), column.partition.mass @ allowed_pieces(allowed[1], column), atol=1e-9
-    )
+    assert np.isclose(allowed[0].mass.sum(), p.mass @ allowed[1][p.cell], atol=1e-9)
     cells = left.nonzero()[:, 0].repeat_interleave(50)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rows = restriction.quantile_table.draw_in_cells(cells[:, None])
     assert float(restriction.allows(rows).double().mean()) > 0.99  # rounding may carry one out
-
-
-def allowed_pieces(share: Any, column: Any) -> Any:
-    return share[column.partition.cell]
 
 
 # --- balance

@@ -46,6 +46,24 @@ class Image:
 
 
 @dataclass(frozen=True)
+class FineDigit:
+    """A column of a row of cells that says where within its cell the value before it lies.
+
+    Args:
+        at: its position among the columns; that of the cells that it divides is `at - 1`.
+        shares: (cells, digits) how the values of each of those cells are spread over its digits.
+        ranks: (cells, digits) the share of the column's values below the middle of each of them;
+            None for a missing value.
+        places: (cells, digits) the mean of their values, the column's standardised; likewise.
+    """
+
+    at: int
+    shares: tuple[tuple[float, ...], ...]
+    ranks: tuple[tuple[float | None, ...], ...]
+    places: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
 class Cells:
     """A table's row: one categorical a column, column j with `sizes[j]` cells.
 
@@ -56,10 +74,14 @@ class Cells:
         sizes: the cells of each column.
         ranks: for each cell of all columns, the share of the column's values below its middle; None
             where cells have no order, or () where none have.
+        places: for each of them, the mean of its values, the column's standardised; likewise.
+        fine: the columns that are fine digits of the column before them.
     """
 
     sizes: tuple[int, ...]
     ranks: tuple[float | None, ...] = ()
+    places: tuple[float | None, ...] = field(default=(), repr=False)
+    fine: tuple[FineDigit, ...] = field(default=(), repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -45,14 +45,16 @@ class CellWeights(nn.Module):
         space: whose cells they are.
         mask: (units, cells), True where a weight counts.
         gain: of the shared weights: how fast they learn.
+        pace: of all weights: how much faster they learn than those of other layers.
     """
 
     mask: Tensor
     owner: Tensor
     scores: Tensor
 
-    def __init__(self, space: Cells, mask: Tensor, gain: float) -> None:
+    def __init__(self, space: Cells, mask: Tensor, gain: float, pace: float = 1.0) -> None:
         super().__init__()
+        self.pace = pace
         self.register_buffer("mask", mask.float(), persistent=False)
         self.weight = nn.Parameter(torch.empty(mask.shape))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as nn.Linear
@@ -63,6 +65,9 @@ class CellWeights(nn.Module):
             self.slopes = nn.Parameter(torch.randn(shape) / math.sqrt(DEGREE * len(space.sizes)))
             self.register_buffer("owner", Segments(space.sizes).segment_ids, persistent=False)
             self.register_buffer("scores", gain * scores, persistent=False)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.div_(pace)
 
     def zero_(self) -> None:
         """Set all weights to 0."""
@@ -72,6 +77,6 @@ class CellWeights(nn.Module):
     def forward(self) -> Tensor:
         """Return the weights (units, cells)."""
         if self.slopes is None:
-            return self.weight * self.mask
+            return self.pace * self.weight * self.mask
         shared = (self.slopes.index_select(2, self.owner) * self.scores[:, None]).sum(0)
-        return (self.weight + shared) * self.mask
+        return self.pace * (self.weight + shared) * self.mask

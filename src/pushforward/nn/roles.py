@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
-from pushforward.nn.likelihoods import relaxed
+from pushforward.nn.likelihoods import IndependentColumns
 from pushforward.nn.raking import Raking
-from pushforward.nn.segments import Segments
 from pushforward.nn.trunks import Networks
 from pushforward.space import Cells, Image, Space, Vector, values
 
@@ -84,21 +83,21 @@ class Relaxation(nn.Module):
 
     def __init__(self, space: Cells, temperature: float) -> None:
         super().__init__()
-        self.segments = Segments(space.sizes)
+        self.columns = IndependentColumns(space)
         self.raking = Raking(values(space))
         self.temperature = temperature
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return rows (n, cells) that are one-hot in each column."""
-        return relaxed(self.segments, self.raking(logits), self.temperature)
+        return self.columns.relaxed(self.raking(logits), self.temperature)
 
     def cells(self, logits: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw cells under a condition; see `Segments.draw`."""
-        return self.segments.draw(self.raking(logits), share)
+        return self.columns.draw(self.raking(logits), share)
 
     def shares(self, logits: Tensor) -> Tensor:
         """Return the probabilities (n, cells) of each column's cells."""
-        return self.segments.softmax(self.raking(logits))
+        return self.columns.shares(self.raking(logits))
 
 
 class Clip(nn.Module):
@@ -204,7 +203,7 @@ def packed(space: Space, pack: int) -> Space:
     if isinstance(space, Image):
         return replace(space, channels=space.channels * pack)
     if isinstance(space, Cells):
-        return Cells(space.sizes * pack, space.ranks * pack)
+        return Cells(space.sizes * pack, space.ranks * pack, space.places * pack)
     return Vector(space.shape[0] * pack)
 
 

@@ -101,8 +101,11 @@ class Segments(nn.Module):
 
     def gumbel_softmax(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Return softmax((logits + Gumbel noise) / temperature), and its one-hot draw."""
-        noisy = (logits + gumbel_like(logits)) / temperature
-        shifted = self._shifted(noisy, self.maxima(noisy))
+        return self.soft_and_hard((logits + gumbel_like(logits)) / temperature)
+
+    def soft_and_hard(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the softmax over each segment, and one-hot rows of the largest entries."""
+        shifted = self._shifted(logits, self.maxima(logits))
         weight = shifted.exp()
         soft = weight / self.broadcast(self.sums(weight))
         return soft, (shifted >= 0).to(soft.dtype)

@@ -4,7 +4,10 @@ A model of tables draws each column's cell from a categorical, given its code z 
 maybe the columns before. A draw that is kept to what is allowed of each cell (see `data.where`),
 column by column, comes with the probability of what was allowed,
 
-    w = prod_j P(what is allowed of column j | z, c, columns before j).
+    w = prod_j P(what is allowed of column j | z, c, columns before j),
+
+where a cell is divided into fine digits: that of the cells that are allowed in part, times the
+allowed share of the fine cell that was drawn.
 
 Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
 draws, with the noise of the restricted columns summed over and not drawn (rejection after
@@ -126,7 +129,7 @@ class _Draws:
     """Draws that keep to the condition.
 
     Args:
-        cells: (n, columns) the cell of each column.
+        cells: (n, columns) the fine cell of each column.
         labels: the codes of the classes (n,), or None.
         chance: (n,) w.
         rows: the encoded rows, where they had to be drawn to know whether they are allowed: w is 0
@@ -263,7 +266,9 @@ class Conditioner:
         )
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
-        draws = self._kept_by_rows(_Draws(cells, labels, chance))
+        fine = self.schema.fine_cells(cells)
+        chance = chance * own.chance_within(fine)
+        draws = self._kept_by_rows(_Draws(fine, labels, chance))
         self.tally.add(draws.chance)
         return draws
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.fine_digits import FinePartition
 from pushforward.data.tables.partition import Partition
 
 MISSING_CODE = 2.0**53  # larger than any code
@@ -31,11 +32,13 @@ class CellTable:
         first: (C, 1) the number of each column's first piece.
         count: (C, 1) how many pieces each column has: the number of the one for missing values.
         cell: (P + C,) the cell of each piece.
+        digit: (P + C,) its fine digit.
+        fine: (F,) the positions of the columns that have fine digits.
+        order: (C + F,) where each column of the space lies among all cells, then all digits.
         low: (P + C,) the lower bound of a piece; for an atom, its value.
         width: (P + C,) the width of a piece, 0 for an atom.
         below: (P + C,) the mass of the column's pieces below.
         mass: (P + C,) the mass of a piece, among the values that are not missing.
-        offset: (C, 1) the first position of each column in an expanded row.
     """
 
     categorical: Tensor
@@ -44,11 +47,13 @@ class CellTable:
     first: Tensor
     count: Tensor
     cell: Tensor
+    digit: Tensor
+    fine: Tensor
+    order: Tensor
     low: Tensor
     width: Tensor
     below: Tensor
     mass: Tensor
-    offset: Tensor
 
     @classmethod
     def of(cls, columns: Sequence[ColumnCodec]) -> CellTable:
@@ -56,6 +61,9 @@ class CellTable:
         partitions = [column.partition for column in columns]
         is_numeric = np.array([column.kind == "numeric" for column in columns])
         counts = np.array([len(p.cell) for p in partitions])
+        fine = [FinePartition.of(p) for p in partitions]
+        has_fine = np.flatnonzero([p.digits > 1 for p in fine])
+        position = np.concatenate([np.arange(len(columns)), has_fine])
         return cls(
             categorical=torch.from_numpy(np.flatnonzero(~is_numeric)),
             numeric=torch.from_numpy(np.flatnonzero(is_numeric)),
@@ -63,11 +71,13 @@ class CellTable:
             first=torch.from_numpy(np.cumsum(counts + 1) - (counts + 1))[:, None],
             count=torch.from_numpy(counts)[:, None],
             cell=_flat([p.cell.astype(np.float64) for p in partitions]).long(),
+            digit=_flat([p.digit.astype(np.float64) for p in fine]).long(),
+            fine=torch.from_numpy(has_fine),
+            order=torch.from_numpy(np.argsort(position, kind="stable")),
             low=_flat([np.where(np.isnan(p.atom), p.bounds[:-1], p.atom) for p in partitions]),
             width=_flat([np.where(np.isnan(p.atom), np.diff(p.bounds), 0) for p in partitions]),
             below=_flat([_present(p).cumsum() - _present(p) for p in partitions]),
             mass=_flat([_present(p) for p in partitions]),
-            offset=torch.tensor([0, *(p.n_cells for p in partitions[:-1])]).cumsum(0)[:, None],
         )
 
     def to(self, device: torch.device) -> CellTable:
@@ -86,6 +96,11 @@ class CellTable:
     def cells(self, rows: Tensor) -> Tensor:
         """Return the cell (C, n) of each value."""
         return self.cell[self.pieces(rows)]
+
+    def rows(self, rows: Tensor) -> Tensor:
+        """Return encoded rows as rows of the space (columns of the space, n)."""
+        piece = self.pieces(rows)
+        return torch.cat([self.cell[piece], self.digit[piece[self.fine]]])[self.order]
 
     def ranks(self, rows: Tensor) -> Tensor:
         """Return the share (C, n) of training rows below each value, and half of those equal."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec, column_from_json
 from pushforward.data.tables.constraints import ConstraintSet
+from pushforward.data.tables.fine_digits import FinePartition, FineTable, space_of
 from pushforward.data.tables.frames import FrameFormat, by_name, to_polars
 from pushforward.data.tables.identifiers import Identifier
 from pushforward.data.tables.partition import PLAIN_COMB
@@ -86,10 +86,20 @@ class TableSchema(Schema):
         )
 
     @cached_property
+    def fine_partitions(self) -> list[FinePartition]:
+        """The partitions of the modelled columns, and the fine digits of their bins."""
+        return [FinePartition.of(column.partition) for column in self.columns]
+
+    @cached_property
     def space(self) -> Cells:
-        """One categorical for each column; the cells of numbers have ranks."""
-        sizes = tuple(column.partition.n_cells for column in self.columns)
-        return Cells(sizes, tuple(chain.from_iterable(map(_cell_ranks, self.columns))))
+        """One categorical for each column, and one for each fine digit, right after it."""
+        return space_of(self.columns, self.fine_partitions)
+
+    @cached_property
+    def _offsets(self) -> Tensor:
+        """The first position of each column of the space in an expanded row."""
+        sizes = torch.tensor(self.space.sizes)
+        return sizes.cumsum(0) - sizes
 
     @cached_property
     def _codecs(self) -> dict[str, ColumnCodec]:
@@ -115,8 +125,16 @@ class TableSchema(Schema):
         return rows[:, list(self.numeric_columns)]
 
     def cells(self, rows: Tensor) -> Tensor:
-        """Return the cell (n, columns) of each value."""
-        return self._cell_table(rows.device).cells(rows).mT
+        """Return the cell of each value and its fine digits, (n, columns of the space)."""
+        return self._cell_table(rows.device).rows(rows).mT
+
+    def fine_cells(self, cells: Tensor) -> Tensor:
+        """Return the fine cells (n, columns) of rows (n, columns of the space)."""
+        return self._fine_table.to(cells.device).cells(cells)
+
+    @cached_property
+    def _fine_table(self) -> FineTable:
+        return FineTable.of(self.fine_partitions)
 
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
@@ -147,7 +165,7 @@ class TableSchema(Schema):
         return codes.nan_to_num(len(column.levels)).long()
 
     def compact(self, rows: Tensor) -> Tensor:
-        """Return the cell (n, columns) of each value, in the smallest integer type."""
+        """Return what `cells` returns in the smallest integer type."""
         largest = max(self.space.sizes) - 1
         fitting = (t for t in (torch.uint8, torch.int16) if largest <= torch.iinfo(t).max)
         return self.cells(rows).to(next(fitting, torch.int32)).contiguous()
@@ -155,7 +173,7 @@ class TableSchema(Schema):
     def expand(self, rows: Tensor) -> Tensor:
         """Return float32 (n, sum of cells): encoded or compact rows as one-hot, by one scatter."""
         cells = self.cells(rows) if rows.is_floating_point() else rows
-        position = cells + self._cell_table(rows.device).offset.mT
+        position = cells + self._offsets.to(rows.device)
         x = rows.new_zeros((len(rows), *self.space.shape), dtype=torch.float32)
         return x.scatter_(1, position, 1.0)
 
@@ -166,8 +184,9 @@ class TableSchema(Schema):
         return self.draw_in_cells(most_probable.mT, generator)
 
     def draw_in_cells(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return encoded rows, each value a draw from within its cell (n, columns)."""
-        return self._quantile_table(cells.device).draw_in_cells(cells, generator)
+        """Return encoded rows, each a draw from within its cells (n, columns of the space)."""
+        table = self._quantile_table(cells.device)
+        return table.draw_in_cells(self.fine_cells(cells), generator)
 
     def decode(
         self,
@@ -211,7 +230,8 @@ class TableSchema(Schema):
         numeric = set(self.numeric_columns)
         with_missing = [i for i in numeric if self.columns[i].partition.missing is not None]
         by_column = torch.split(self.expand(rows), list(self.space.sizes), dim=1)
-        onehot = [cells for i, cells in enumerate(by_column) if i not in numeric]
+        coarse = self._fine_table.coarse.tolist()
+        onehot = [by_column[at] for i, at in enumerate(coarse) if i not in numeric]
         flags = rows[:, sorted(with_missing)].isnan()
         off = [_off_comb(rows[:, [i]], *comb) for i, comb in self.combs.items()]
         scaled = [ranks.mT * math.sqrt(6), *(cells / math.sqrt(2) for cells in onehot), flags, *off]
@@ -269,7 +289,7 @@ class TableSchema(Schema):
     def _quantile_table(self, device: torch.device) -> QuantileTable:
         """Return the lookup tables from cells to numbers, on a device."""
         if device not in self._quantile_tables:
-            partitions = [column.partition for column in self.columns]
+            partitions = [p.partition for p in self.fine_partitions]
             table = QuantileTable.of(partitions, [column.decimals for column in self.columns])
             self._quantile_tables[device] = table.to(device)
         return self._quantile_tables[device]
@@ -279,12 +299,6 @@ def _off_comb(values: Tensor, step: int, offset: int, scale: float) -> Tensor:
     """Return which values do not lie on a comb; a missing one does."""
     steps = (values * scale - offset) / step
     return (steps - steps.round()).abs() * step > OFF_GRID
-
-
-def _cell_ranks(column: ColumnCodec) -> list[float | None]:
-    """Return the ranks of a column's cells; the codes of categories have no order."""
-    p = column.partition
-    return p.ranks if column.kind == "numeric" else [None] * p.n_cells
 
 
 def _column_codes(column: CategoricalCodec, labels: Tensor | None) -> Floats:

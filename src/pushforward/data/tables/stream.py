@@ -244,7 +244,7 @@ def _encode(
             rows.append(encoded[torch.from_numpy(roles.in_memory[at])])
             batch_labels = schema.labels(frame)
             labels += [] if batch_labels is None else [batch_labels.to(torch.uint8)]
-        shape = (len(roles.splits["train"]), len(schema.columns))
+        shape = (len(roles.splits["train"]), len(schema.space.sizes))
         mapped = _memory_mapped(file, codes.dtype, shape)
     all_labels = torch.cat(labels) if labels else None
     _hash_labels_and_split(sha, all_labels, roles)

@@ -1,9 +1,9 @@
 """Conditions on a table's columns: the allowed share of each cell, and the values within it.
 
-Given its code z a model draws each column on its own: a cell, then a position within the cell. So
-a condition on a column determines, for every cell, which share of it is allowed, and where within
-it the allowed values lie. Both follow from the column's partition, cut at the ends of the allowed
-intervals: no row of the data is needed.
+Given its code z a model draws each column: a cell, maybe a fine digit, then a position within the
+fine cell. So a condition on a column determines, for every fine cell, which share of it is allowed,
+and where within it the allowed values lie. Both follow from the column's partition, cut at the ends
+of the allowed intervals: no row of the data is needed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pushforward.data.numeric import Floats
 from pushforward.data.schema import ClassCondition
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.fine_digits import FinePartition
 from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals, describe_values
 from pushforward.data.tables.partition import Partition
 from pushforward.data.tables.quantile_table import QuantileTable
@@ -38,7 +39,10 @@ class Restriction:
     Args:
         columns: the positions of the restricted columns among the modelled ones.
         allowed: the allowed values of each of them.
-        share: (sum of cells,) the allowed share of each cell; 1 in every other column.
+        share: (sum of the space's cells,) the allowed share of each cell, or 1 where some of a cell
+            with fine digits is allowed; 1 in every other column.
+        within: the restricted columns that have fine digits: the position among the modelled ones,
+            and the allowed share of each fine cell.
         quantile_table: quantile functions of the allowed values only.
         class_frequencies: (K,) of the allowed classes of the condition, 0 for the others.
         checked: the conditions that must be checked on decoded rows, by column: its codec, and what
@@ -49,6 +53,7 @@ class Restriction:
     columns: tuple[int, ...]
     allowed: tuple[IntervalSet, ...]
     share: Tensor
+    within: tuple[tuple[int, Tensor], ...]
     quantile_table: QuantileTable
     class_frequencies: Tensor | None
     checked: Mapping[str, tuple[ColumnCodec, IntervalSet]]
@@ -57,7 +62,15 @@ class Restriction:
     def to(self, device: torch.device) -> Restriction:
         """Return the same restriction on a device; the classes stay where labels are drawn."""
         table = self.quantile_table.to(device)
-        return replace(self, share=self.share.to(device), quantile_table=table)
+        within = tuple((column, share.to(device)) for column, share in self.within)
+        return replace(self, share=self.share.to(device), within=within, quantile_table=table)
+
+    def chance_within(self, fine_cells: Tensor) -> Tensor:
+        """Return how much of rows' fine cells (n, columns) is allowed, given their cells, (n,)."""
+        chance = torch.ones(len(fine_cells), dtype=torch.float64, device=fine_cells.device)
+        for column, share in self.within:
+            chance *= share[fine_cells[:, column]]
+        return chance
 
     def allows(self, rows: Tensor) -> Tensor:
         """Return which encoded rows (n, columns) are allowed."""
@@ -82,7 +95,8 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
             another type, or the conditions contradict each other.
     """
     positions = {column.name: i for i, column in enumerate(schema.columns)}
-    columns, partitions = list(schema.columns), [c.partition for c in schema.columns]
+    columns, fine = list(schema.columns), schema.fine_partitions
+    partitions = [p.partition for p in fine]
     shares = [np.ones(p.n_cells) for p in partitions]
     class_frequencies, independent = _class_frequencies(schema.condition), 1.0
     allowed: dict[int, IntervalSet] = {}
@@ -97,9 +111,9 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
             intervals = allowed_intervals(step.column, values)
             # the coarsest part narrows the draws, the check on decoded rows does the rest
             checked[name], allowed[at] = (step.column, intervals), step.coarsest(intervals)
-            partitions[at], shares[at] = restrict_partition(columns[at].partition, allowed[at])
+            partitions[at], shares[at] = restrict_partition(partitions[at], allowed[at])
             _, share = restrict_partition(step.column.partition, intervals)
-            occurrence = _occurrence(step.column, share)
+            occurrence = _occurrence(step.column, step.column.partition, share)
         elif name in schema.constraint_set.codecs:
             # the modelled table lacks this column: its codec's partition does not apply
             codec = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
@@ -108,14 +122,15 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
         else:
             at = positions[_find_column(schema, name).name]
             allowed[at] = allowed_intervals(columns[at], values)
-            partitions[at], shares[at] = restrict_partition(columns[at].partition, allowed[at])
-            occurrence = _occurrence(columns[at], shares[at])
+            partitions[at], shares[at] = restrict_partition(partitions[at], allowed[at])
+            occurrence = _occurrence(columns[at], fine[at].partition, shares[at])
             checked |= {name: (columns[at], allowed[at])} if schema.constraint_set else {}
         independent *= occurrence
     return Restriction(
         tuple(allowed),
         tuple(allowed.values()),
-        torch.from_numpy(np.concatenate(shares)),
+        torch.from_numpy(np.concatenate(list(map(_share_in_space, fine, shares)))),
+        tuple((at, torch.from_numpy(shares[at])) for at in allowed if fine[at].digits > 1),
         QuantileTable.of(partitions, [column.decimals for column in columns]),
         class_frequencies,
         checked,
@@ -199,7 +214,15 @@ def restrict_partition(p: Partition, allowed: IntervalSet) -> tuple[Partition, F
     return replace(p, bounds=bounds, cell=cells, mass=kept, atom=atom), share.clip(0, 1)
 
 
-def _occurrence(column: ColumnCodec, share: Floats) -> float:
+def _share_in_space(p: FinePartition, share: Floats) -> Floats:
+    """Return how much of each cell may be drawn, and of each digit, given how much of fine ones."""
+    if p.digits == 1:
+        return share
+    some = (share[p.cell] > 0) & (p.shares > 0)
+    return np.concatenate([some.any(1).astype(np.float64), np.ones(p.digits)])
+
+
+def _occurrence(column: ColumnCodec, p: Partition, share: Floats) -> float:
     """Return the share of training rows that are allowed; DataError where no value can be."""
     if not share.any():
         msg = (
@@ -207,7 +230,7 @@ def _occurrence(column: ColumnCodec, share: Floats) -> float:
             f"as (low, high), within {describe_values(column)}"
         )
         raise DataError(msg)
-    return float(share @ column.partition.shares)
+    return float(share @ p.shares)
 
 
 def _class_frequencies(condition: ClassCondition | None) -> Tensor | None:

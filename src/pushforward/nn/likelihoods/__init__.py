@@ -12,7 +12,11 @@ from pushforward.errors import ModelError, nearest
 from pushforward.nn.likelihoods.gaussian import Gaussian
 from pushforward.nn.likelihoods.images import Bernoulli, DiscretisedLogistic, PixelChain
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
-from pushforward.nn.likelihoods.tables import Autoregressive, Categorical, relaxed
+from pushforward.nn.likelihoods.tables import (
+    Autoregressive,
+    Categorical,
+    IndependentColumns,
+)
 from pushforward.space import Image, Space, Vector
 
 __all__ = [
@@ -21,11 +25,11 @@ __all__ = [
     "Categorical",
     "DiscretisedLogistic",
     "Gaussian",
+    "IndependentColumns",
     "Likelihood",
     "Observation",
     "PixelChain",
     "likelihood",
-    "relaxed",
 ]
 
 

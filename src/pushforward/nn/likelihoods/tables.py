@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, linear
 
+from pushforward.nn.fine import fine_logits
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.ordered import CellWeights
 from pushforward.nn.raking import Raking
+from pushforward.nn.relations import Relations, relations
 from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.nn.trunks import SLOPE
@@ -18,38 +22,70 @@ from pushforward.space import Cells, values
 class Categorical(Likelihood):
     """One categorical a column of a table, over its atoms and quantile bins, independent given z.
 
-    For a one-hot row x the log-likelihood is <x, logits> - sum_j logsumexp_j(logits).
+    For a one-hot row x the log-likelihood is <x, logits> - sum_j logsumexp_j(logits). A fine digit
+    depends on its own cell, too.
     """
 
     def __init__(self, space: Cells) -> None:
         super().__init__()
-        self.segments = Segments(space.sizes)
+        self.columns = IndependentColumns(space)
         self.raking = Raking(values(space))
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return independent columns, column j with softmax(outputs_j)."""
-        outputs = self.raking(outputs)
+        outputs, columns = self.raking(outputs), self.columns
 
         def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
-            return self.segments.draw(outputs, share)
+            return columns.draw(outputs, share)
 
         return Observation(
-            lambda x: _chosen(self.segments, x, outputs),
-            lambda: self.segments.one_hot(cells(None)[0]),
-            lambda: relaxed(self.segments, outputs),
-            lambda: self.segments.softmax(outputs),
+            lambda x: _chosen(columns.segments, x, columns.of_rows(outputs, x)),
+            lambda: columns.segments.one_hot(cells(None)[0]),
+            lambda: columns.relaxed(outputs),
+            lambda: columns.shares(outputs),
             cells,
         )
 
 
-def relaxed(segments: Segments, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return one-hot rows from softmax(logits), straight through the Gumbel-softmax.
+class IndependentColumns(nn.Module):
+    """Columns of a table that are independent given their logits, but for their fine digits."""
 
-    Forward, each column is a draw; backward, softmax((logits + Gumbel noise) / temperature) (Jang
-    et al. 2017).
-    """
-    soft, hard = segments.gumbel_softmax(logits, temperature)
-    return straight_through(hard, soft)
+    def __init__(self, space: Cells) -> None:
+        super().__init__()
+        self.segments = Segments(space.sizes)
+        self.fine = fine_logits(space)
+
+    def of_rows(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Return the logits (n, cells) of rows x, given their cells."""
+        return self.fine.added(logits, self.fine(x))
+
+    def draw(self, logits: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draw rows under a condition, see `Segments.draw`; digits after their cells."""
+        cells, chance = self.segments.draw(logits, share)
+        if not self.fine.columns:
+            return cells, chance
+        digits, _ = self.segments.draw(self.of_rows(logits, self.segments.one_hot(cells)))
+        cells[:, self.fine.columns] = digits[:, self.fine.columns]
+        return cells, chance
+
+    def relaxed(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
+        """Return one-hot rows from softmax(logits), straight through the Gumbel-softmax.
+
+        Forward, each column is a draw; backward, softmax((logits + Gumbel noise) / temperature)
+        (Jang et al. 2017). A digit knows its cell, but passes no gradient back to it.
+        """
+        noisy = logits + gumbel_like(logits)
+        if self.fine.columns:
+            _, cells = self.segments.soft_and_hard(noisy.detach())
+            noisy = self.of_rows(noisy, cells)
+        soft, hard = self.segments.soft_and_hard(noisy / temperature)
+        return straight_through(hard, soft)
+
+    def shares(self, logits: Tensor) -> Tensor:
+        """Return the probabilities (n, cells) of each column's cells, of digits given a cell."""
+        if self.fine.columns:
+            logits = self.of_rows(logits, self.segments.one_hot(self.draw(logits)[0]))
+        return self.segments.softmax(logits)
 
 
 def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
@@ -60,18 +96,20 @@ def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
 class Autoregressive(Likelihood):
     """Each column of a table given z and the columns before it.
 
-    p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(W x_<j)): one hidden layer whose units read
-    the columns up to their own and write to those after it (MADE, Germain et al. 2015), beside a
-    decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column says about
+    p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(W x_<j) + ...): one hidden layer whose units
+    read the columns up to their own and write to those after it (MADE, Germain et al. 2015), beside
+    a decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column says about
     the next needs no code then, so that the codes that are left are close to their prior. `write`
     starts at 0, where the columns are independent given z. Of more columns than units, a column may
-    not see the last few before it. Cells of numbers share weights (see `ordered`).
+    not see the last few before it. Cells of numbers share weights (see `ordered`), numbers are near
+    lines (see `relations`), and a fine digit begins with what its cell says (see `fine`).
     """
 
     independent = False
     UNITS = 128
     DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
     GAIN = 3.0  # of what is said about the order of a column: a narrow relation has large logits
+    PACE = 3.0  # of the layer: logits of one-hot rows are long ways from 0, and rarely moved
 
     def __init__(self, space: Cells, units: int = UNITS) -> None:
         super().__init__()
@@ -81,16 +119,22 @@ class Autoregressive(Likelihood):
         owner = self.segments.segment_ids
         # unit i reads the columns up to last[i]; in ascending order
         last = torch.arange(units) * max(len(space.sizes) - 1, 1) // units
-        self.read = CellWeights(space, owner <= last[:, None], gain=1.0)
-        self.write = CellWeights(space, last[:, None] < owner, gain=self.GAIN)
+        self.read = CellWeights(space, owner <= last[:, None], 1.0, self.PACE)
+        self.write = CellWeights(space, last[:, None] < owner, self.GAIN, self.PACE)
         self.write.zero_()
+        self.fine = fine_logits(space)
+        self.relations = relations(space, last)
         self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
 
     def context(self, x: Tensor) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = leaky_relu(linear(x, self.read()), SLOPE)
         context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
-        return context.float()
+        logits, digits = context.float(), self.fine(x)
+        for lines in self.relations:
+            of_cells, of_digits = lines(x, units)
+            logits, digits = logits + of_cells, digits + of_digits
+        return self.fine.added(logits, digits)
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
@@ -112,29 +156,107 @@ class Autoregressive(Likelihood):
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
         """Draw column after column, straight through: later columns pass their gradient back."""
-        read, tell = self.read(), self.write()
-        heard = outputs.new_zeros(len(outputs), self.units)
         columns = []
-        bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
-        for first, end in bounds:
-            logits = outputs[:, first:end] + leaky_relu(heard, SLOPE) @ tell[:, first:end]
-            soft = (logits + gumbel_like(logits)).softmax(1)
-            hard = torch.nn.functional.one_hot(soft.argmax(1), end - first).to(soft)
-            columns.append(straight_through(hard, soft))
-            heard = heard + columns[-1] @ read[:, first:end].T
+        with torch.autocast(outputs.device.type, enabled=False):  # narrow lines need all digits
+            walk = _Walk(self, outputs)
+            for _ in self.ready:
+                logits = walk.logits()
+                soft = (logits + gumbel_like(logits)).softmax(1)
+                hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
+                columns.append(straight_through(hard, soft))
+                walk.take(columns[-1])
         return torch.cat(columns, 1)
 
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Draw column after column; the first `ready[j]` units have read all they need for j."""
-        read, tell = self.read().T.contiguous(), self.write()
-        heard = outputs.new_zeros(len(outputs), self.units)
+        """Draw column after column."""
+        walk = _Walk(self, outputs)
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
-        bounds = zip(self.segments.first.tolist(), self.segments.end.tolist(), strict=True)
-        for ready, (first, end) in zip(self.ready, bounds, strict=True):
-            units = leaky_relu(heard[:, :ready], SLOPE)
-            logits = outputs[:, first:end] + units @ tell[:ready, first:end]
-            cell, allowed = draw(logits, None if share is None else share[first:end])
-            heard[:, ready:] += read[first + cell, ready:]
+        for _ in self.ready:
+            own = walk.cells
+            cell, allowed = draw(walk.logits(), None if share is None else share[own])
+            walk.take(cell)
             drawn.append(cell)
             chance *= allowed
         return torch.stack(drawn, 1), chance
+
+
+class _Walk:
+    """One pass through the columns of rows, each of which is told before the next is asked for.
+
+    The first `ready[j]` units have read all they need for column j.
+    """
+
+    def __init__(self, chain: Autoregressive, outputs: Tensor) -> None:
+        self.chain, self.outputs, self.at = chain, outputs, 0
+        self.read, self.tell = chain.read().T.contiguous(), chain.write()
+        self.heard = outputs.new_zeros(len(outputs), chain.units)
+        self.lines = [_Told(cast(Relations, own), len(outputs)) for own in chain.relations]
+        self.before: Tensor | None = None
+        first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
+        self.bounds = list(map(slice, first, end))
+
+    @property
+    def cells(self) -> slice:
+        """The next column's cells among those of all columns."""
+        return self.bounds[self.at]
+
+    def logits(self) -> Tensor:
+        """Return the logits (n, size) of the next column."""
+        ready = self.chain.ready[self.at]
+        units = leaky_relu(self.heard[:, :ready], SLOPE)
+        logits = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
+        within = self.chain.fine.table(self.at)
+        logits = logits if within is None else logits + _entries(within, self.before)
+        for told in self.lines:
+            logits = logits + told.logits(self.at, self.before, units)
+        return logits
+
+    def take(self, cell: Tensor) -> None:
+        """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
+        later = slice(self.chain.ready[self.at], None)
+        if cell.is_floating_point():  # a gradient needs what was heard before
+            self.heard = self.heard.clone()
+        self.heard[:, later] += _entries(self.read[self.cells, later], cell)
+        for told in self.lines:
+            told.take(self.cells, cell)
+        self.before, self.at = cell, self.at + 1
+
+
+class _Told:
+    """What the columns of a walk have said so far about where the numbers after them lie."""
+
+    def __init__(self, relations: Relations, n: int) -> None:
+        self.relations = relations
+        self.slopes, self.steps = relations.slopes(), relations.steps()
+        self.m = self.steps.new_zeros(n, len(self.slopes))
+        self.own: Tensor | None = None
+
+    def logits(self, at: int, before: Tensor | None, units: Tensor) -> Tensor | float:
+        """Return what a column's logits move by, (n, size); 0 if it holds no number."""
+        relations, self.own = self.relations, None
+        if at not in relations.number:
+            return 0.0
+        cells, table = relations.digits.bounds[at], relations.digits.table(at)
+        self.own = relations.cells[cells] if table is None else _entries(table, before)
+        self.ends = at + 1 not in relations.digits.columns
+        self.number = relations.number[at]
+        return relations.column(at, self.own, self.m[:, self.number], units)
+
+    def take(self, cells: slice, cell: Tensor) -> None:
+        """Hear a column's cell, and by its last digit a number."""
+        self.m = self.m + _entries(self.steps[cells], cell)
+        if self.own is not None and self.ends:
+            self.m = self.m + _entry(self.own, cell)[:, None] * self.slopes[self.number]
+
+
+def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
+    """Return the rows of a table (size, m) at cells (n,), or of one-hot rows (n, size); (n, m)."""
+    assert cell is not None
+    return cell @ table if cell.is_floating_point() else table[cell]
+
+
+def _entry(coordinates: Tensor, cell: Tensor) -> Tensor:
+    """Return the coordinate (n,) of cells (n,), or of one-hot rows (n, size)."""
+    if cell.is_floating_point():
+        return (cell * coordinates).sum(1)
+    return coordinates.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]

@@ -1,0 +1,202 @@
+"""How well XGBoost tells generated rows from training rows, on tables of several kinds.
+
+    python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
+                                   [--fits vae=1500steps] [--seeds 1] [--rows ROWS] [--parts]
+
+detection    ROC AUC of XGBoost with its defaults, 3-fold, telling all training rows from as many
+             generated ones (the protocol of TabPC, 2026); text as ordinal codes, times as numbers;
+information  sum w |NMI(real) - NMI(generated)| over pairs of columns, w in proportion to NMI(real),
+             with numbers in 20 quantile bins.
+
+Beside the fits: real rows (the test file, against as many training rows). With `--parts` also where
+it is lost: training rows redrawn within their cells (`redrawn`), which is the best that any model
+of the cells can reach; the cells themselves, real against generated (`cells`); and the gain of each
+column in one booster.
+`swirl` and `chain` are made up: noisy nonlinear relations of continuous columns, and columns that
+nearly follow from one another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from xgboost import XGBClassifier
+
+import pushforward as pf
+
+SPLIT = (0.96, 0.03, 0.01)
+ROWS = 20_000  # of a table that is made up
+BINS = 20
+FILES = ("adult", "diamonds", "flights")
+
+Floats = NDArray[np.float64]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--tables", nargs="*", default=[*FILES, "swirl", "chain"])
+    parser.add_argument("--fits", nargs="*", default=["vae=1500steps"])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rows", type=int, help="take only so many of either part of a table")
+    parser.add_argument("--parts", action="store_true", help="where detection is lost")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in arguments.tables:
+        train, holdout = (part[: arguments.rows] for part in load(table, arguments.data))
+        say(table, "holdout", {"detection": detection(train.head(len(holdout)), holdout)})
+        for fit in arguments.fits:
+            for seed in range(arguments.seeds):
+                row = measured(train, fit, seed, parts=arguments.parts)
+                say(table, fit, row)
+                found.setdefault(f"{table} {fit}", []).append(row)
+                arguments.out.parent.mkdir(parents=True, exist_ok=True)
+                arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def load(table: str, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return training rows and others."""
+    if table in FILES:
+        train, holdout = (pl.read_csv(folder / f"{table}-{part}.csv") for part in ("train", "test"))
+        return train, holdout
+    made = {"swirl": swirl, "chain": chain}[table](np.random.default_rng(0), ROWS + ROWS // 10)
+    return made.head(ROWS), made.tail(ROWS // 10)
+
+
+def swirl(rng: np.random.Generator, n: int) -> pl.DataFrame:
+    """Return continuous columns with noisy nonlinear relations, and a class."""
+    kind, turn = rng.integers(0, 3, n), rng.gamma(2.0, 1.0, n)
+    angle = turn + 2.0 * kind + rng.normal(0, 0.1, n)
+    x, y = turn * np.cos(angle), turn * np.sin(angle)
+    width = rng.lognormal(0.3 * x, 0.4)
+    length = width * (1.5 + 0.3 * np.tanh(y)) + rng.normal(0, 0.02, n)
+    area = width * length * rng.normal(1, 0.01, n)
+    energy = np.log1p(area) + 0.3 * np.sin(3 * x) + rng.standard_t(4, n) * 0.1
+    label = np.array(["a", "b", "c"])[kind]
+    columns = {"x": x, "y": y, "width": width, "length": length, "area": area, "energy": energy}
+    return pl.DataFrame({**columns, "label": label})
+
+
+def chain(rng: np.random.Generator, n: int) -> pl.DataFrame:
+    """Return monthly balances that follow from those before, with zeros, and what was paid."""
+    limit = rng.choice([10, 20, 50, 80, 100, 200, 300, 500], n) * 1000
+    use = rng.beta(0.5, 1.0, n)
+    bill = np.round(limit * use * rng.lognormal(0, 0.1, n)) * (rng.random(n) > 0.1)
+    columns = {"limit": limit}
+    for month in range(1, 5):
+        full = rng.random(n) < 0.2
+        paid = np.where(full, bill, np.round(bill * rng.beta(1, 8, n), -2))
+        columns |= {f"bill_{month}": bill.astype(int), f"paid_{month}": paid.astype(int)}
+        bill = np.round((bill - paid) * 1.015 + limit * 0.05 * rng.gamma(1, 1, n) * (use > 0.02))
+    return pl.DataFrame(columns)
+
+
+def measured(train: pl.DataFrame, fit: str, seed: int, *, parts: bool) -> dict[str, Any]:
+    """Fit MODEL=BUDGET and measure as many generated rows as there are training rows."""
+    model, _, budget = fit.partition("=")
+    data = pf.read(train, split=SPLIT)
+    start = time.perf_counter()
+    fitted = pf.fit(data, model, budget=budget.replace("steps", " steps"), seed=seed)
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    fake = fitted.sample(len(train), seed=seed)
+    rate = len(train) / (time.perf_counter() - start)
+    found: dict[str, Any] = {
+        "detection": detection(train, fake),
+        "information": information(train, fake),
+        "seconds": seconds,
+        "steps": fitted.steps,
+        "rows a second": rate,
+    }
+    return found | lost(data, train, fake) if parts else found
+
+
+def lost(data: pf.Dataset, train: pl.DataFrame, fake: pl.DataFrame) -> dict[str, Any]:
+    """Return where detection is lost: within cells, among them, and in which columns."""
+    schema, place = data.schema, torch.Generator().manual_seed(0)
+    redrawn = schema.decode(schema.quantise(schema.expand(data.rows), place), data.labels, place)
+    cells = [schema.compact(schema.encode(rows)).numpy() for rows in (train, fake)]
+    return {
+        "redrawn": detection(train, redrawn),
+        "cells": told_apart(*cells),
+        "gain": gains(train, fake),
+    }
+
+
+def matrices(*frames: pl.DataFrame) -> list[Floats]:
+    """Return tables as matrices: text as the rank of its spelling, times as numbers."""
+    whole = pl.concat([frame.select(frames[0].columns) for frame in frames])
+    coded = whole.with_columns(pl.col(pl.String, pl.Boolean).rank("dense").cast(pl.Float64))
+    coded = coded.with_columns(pl.selectors.temporal().to_physical()).cast(pl.Float64)
+    ends = np.cumsum([len(frame) for frame in frames])[:-1]
+    return np.split(coded.to_numpy().astype(np.float64), ends)
+
+
+def detection(real: pl.DataFrame, fake: pl.DataFrame) -> float:
+    return told_apart(*matrices(real, fake))
+
+
+def told_apart(real: Any, fake: Any) -> float:
+    """Return the ROC AUC of XGBoost with its defaults, out of three folds."""
+    is_real = np.repeat([1, 0], [len(real), len(fake)])
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    x, booster = np.concatenate([real, fake]), XGBClassifier(n_jobs=1)
+    chance = cross_val_predict(booster, x, is_real, cv=folds, method="predict_proba")
+    return float(roc_auc_score(is_real, chance[:, 1]))
+
+
+def gains(real: pl.DataFrame, fake: pl.DataFrame) -> dict[str, float]:
+    """Return the share of each column in the gain of one booster."""
+    sides = matrices(real, fake)
+    is_real = np.repeat([1, 0], [len(side) for side in sides])
+    booster = XGBClassifier(n_jobs=1, importance_type="total_gain")
+    gain = booster.fit(np.concatenate(sides), is_real).feature_importances_
+    return dict(sorted(zip(real.columns, map(float, gain), strict=True), key=lambda item: -item[1]))
+
+
+def information(real: pl.DataFrame, fake: pl.DataFrame) -> float:
+    """Return the weighted error of normalised mutual information over pairs of columns."""
+    sides = binned(*matrices(real, fake))
+    pairs = [(i, j) for j in range(len(real.columns)) for i in range(j)]
+    known, found = (
+        np.array([normalized_mutual_info_score(side[:, i], side[:, j]) for i, j in pairs])
+        for side in sides
+    )
+    return float((known * np.abs(known - found)).sum() / known.sum())
+
+
+def binned(real: Floats, fake: Floats) -> Iterable[Floats]:
+    """Return numbers in the quantile bins of the real ones; few distinct ones as they are."""
+    for side in (real, fake):
+        filled = np.nan_to_num(side, nan=np.inf)
+        for i, column in enumerate(real.T):
+            known = column[~np.isnan(column)]
+            if len(np.unique(known)) > BINS:
+                inner = np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
+                filled[:, i] = np.searchsorted(inner, filled[:, i], "right")
+        yield filled
+
+
+def say(table: str, fit: str, row: dict[str, Any]) -> None:
+    shown = "  ".join(
+        f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in row.items()
+    )
+    print(f"{table}, {fit}: {shown}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

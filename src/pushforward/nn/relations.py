@@ -1,0 +1,189 @@
+"""Numbers that nearly follow from what is before them in a row.
+
+Where one column nearly follows from others (a length from a width, a balance from the last one, a
+date from month and day), categoricals over hundreds of cells learn slowly where within those the
+value lies. A line says it in a few numbers. With t a coordinate of the number's values, exact to
+its fine digit, the logit of a cell or a digit of number j at t moves by
+
+    - kappa log(1 + ((t - m_j) / s_j)^2),
+    m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h^T B_j,     log s_j = b_j + h^T C_j,
+
+i over the numbers and k over all columns before j, G a number for each of their cells, and h the
+hidden units that have read no more than the columns before j. It is the kernel of Student's t: a
+few rows off the line do not widen it. It starts so wide that it says little.
+
+There are two coordinates. In normal scores (see `ordered`) what rises with something else is near a
+line whatever its distribution; in the values themselves sums and differences are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.nn.fine import WithinCells
+from pushforward.nn.segments import Segments
+from pushforward.space import Cells
+
+MOST = 128  # numbers of a table
+KAPPA = 1.5  # that of Student's t with 2 degrees of freedom
+WIDE, NARROWEST = 3.0, 1e-4  # the widths s at first, and at least
+FARTHEST = 1e-4  # the ranks of scores lie between this and 1 - this
+# how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps
+LINE, WIDTH, OTHERS = 6.0, 12.0, 3.0
+
+Numbers = Sequence[float | None]
+
+
+def scores(ranks: Numbers) -> Tensor:
+    """Return the normal scores of ranks, 0 where there is none."""
+    known = [0.5 if rank is None else rank for rank in ranks]
+    t = torch.tensor(known, dtype=torch.float64).clamp(FARTHEST, 1 - FARTHEST)
+    return torch.special.ndtri(t).float()
+
+
+def _filled(places: Numbers) -> Tensor:
+    """Return standardised values, 0 where there is none."""
+    return torch.tensor([0.0 if place is None else place for place in places])
+
+
+def relations(space: Cells, last: Tensor) -> nn.ModuleList:
+    """Return the relations of a table's numbers in each coordinate that the space tells.
+
+    None of more than `MOST` numbers: each of them has a weight for every cell of the table.
+    """
+    told = (
+        (scores, space.ranks, [digit.ranks for digit in space.fine]),
+        (_filled, space.places, [digit.places for digit in space.fine]),
+    )
+    if len(_numbers(space)) > MOST:
+        return nn.ModuleList()
+    return nn.ModuleList(
+        Relations(space, last, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
+        for of, cells, digits in told
+        if any(cell is not None for cell in cells)
+    )
+
+
+def _numbers(space: Cells) -> list[int]:
+    """Return the positions of the columns that hold the cells of numbers."""
+    starts = itertools.accumulate(space.sizes, initial=0)
+    ends = itertools.pairwise(starts)
+    digits = {digit.at for digit in space.fine}
+    return [
+        at
+        for at, cells in enumerate(ends)
+        if at not in digits and any(rank is not None for rank in space.ranks[slice(*cells)])
+    ]
+
+
+class Relations(nn.Module):
+    """Logits of a table's numbers that say how near they are to lines in one coordinate.
+
+    Args:
+        space: whose columns, or columns and fine digits, they are.
+        last: (units,) the last column that each hidden unit reads.
+        of_cells: (cells,) the coordinate of each cell; those of digits do not count.
+        of_digits: for each of `space.fine`, (its cells, digits).
+
+    Attributes:
+        number: by the position of a column that holds a number's cells or digits: which number.
+    """
+
+    cells: Tensor
+    ranked: Tensor
+    ahead: Tensor
+    alone: Tensor
+    spread: Tensor
+    digit_cells: Tensor
+    before: Tensor
+    earlier: Tensor
+    heard: Tensor
+
+    def __init__(
+        self, space: Cells, last: Tensor, of_cells: Tensor, of_digits: Sequence[Tensor]
+    ) -> None:
+        super().__init__()
+        holding, column = _numbers(space), Segments(space.sizes).segment_ids
+        self.digits = WithinCells(space, of_digits)
+        self.number = {at: k for k, at in enumerate(holding)}
+        self.number |= {at: self.number[at - 1] for at in self.digits.columns}
+        owner = torch.tensor([self.number.get(at, 0) for at in column.tolist()])
+        ranked = torch.tensor([rank is not None for rank in space.ranks])
+        is_digit = torch.isin(column, torch.tensor(self.digits.columns, dtype=torch.int64))
+        divided = torch.isin(column + 1, torch.tensor(self.digits.columns, dtype=torch.int64))
+        member = torch.nn.functional.one_hot(owner, len(holding)).float() * ranked[:, None]
+        coarse = (member * ~is_digit[:, None]).T
+        positions = torch.tensor(holding)
+        buffers = {
+            "cells": of_cells,
+            "ranked": ranked.float(),
+            # from (1 / s, - m / s) of numbers to (t - m) / s of their cells
+            "ahead": torch.cat([coarse * of_cells, coarse]),
+            "alone": (coarse * of_cells * ~divided).T,
+            "spread": member[is_digit].T,
+            "digit_cells": is_digit.nonzero()[:, 0],
+            "before": (positions[:, None] < positions).float(),
+            "earlier": (column[:, None] < positions).float(),
+            "heard": (last[:, None] < positions).float(),
+        }
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer, persistent=False)
+        n = len(holding)
+        self.slope = nn.Parameter(torch.zeros(n, n))
+        self.step = nn.Parameter(torch.zeros(len(column), n))
+        self.shift = nn.Parameter(torch.zeros(len(last), n))
+        self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
+        self.widen = nn.Parameter(torch.zeros(len(last), n))
+
+    def forward(self, x: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of all cells (n, cells) and digits (n, digits) of rows x, given h.
+
+        Products spread what is told of numbers over their cells: so do their gradients.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            t, slopes = self.digits(x), self.slopes()
+            exact = (x.index_select(1, self.digit_cells) * t) @ self.spread.T
+            told = x @ (self.steps() + self.alone @ slopes) + exact @ slopes
+            m, s = self._lines(told, units.float(), slice(None))
+            of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
+            of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
+            return _nearness(of_cells), _nearness(of_digits)
+
+    def column(self, at: int, t: Tensor, told: Tensor, units: Tensor) -> Tensor:
+        """Return the logits (n, size) of the column at a position.
+
+        Args:
+            at: a position in `number`.
+            t: the coordinates of its cells, (size,) or (n, size).
+            told: (n,) what the columns before say of m.
+            units: (n, some) those hidden units that have read the columns before.
+        """
+        k = self.number[at]
+        m, s = self._lines(told[:, None], units, slice(k, k + 1))
+        return _nearness((t - m) / s * self.ranked[self.digits.bounds[at]])
+
+    def slopes(self) -> Tensor:
+        """Return A, (numbers, numbers)."""
+        return LINE * self.slope * self.before
+
+    def steps(self) -> Tensor:
+        """Return G, (cells, numbers)."""
+        return OTHERS * self.step * self.earlier
+
+    def _lines(self, told: Tensor, units: Tensor, which: slice) -> tuple[Tensor, Tensor]:
+        """Return m and s of some numbers, each (n, some)."""
+        ready = units.shape[1]
+        heard = OTHERS * self.heard[:ready, which]
+        log_s = WIDTH * self.width[which] + units @ (self.widen[:ready, which] * heard)
+        m = told + units @ (self.shift[:ready, which] * heard)
+        return m, log_s.clamp_min(math.log(NARROWEST)).exp()
+
+
+def _nearness(apart: Tensor) -> Tensor:
+    """Return the logits of what lies so many widths from a line."""
+    return -KAPPA * apart.square().log1p()
