@@ -20,7 +20,7 @@ from pushforward.random import isolated
 from pushforward.runs.folder import Json
 from pushforward.training.selection import Sample
 
-ROWS = 250  # training rows, and as many validation rows, at most
+ROWS = 200  # training rows, and as many validation rows, at most
 FEWEST = 2  # scores that have a spread
 
 
