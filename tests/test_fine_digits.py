@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from statistics import NormalDist
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -16,8 +18,8 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.data.tables.fine_digits import MAX_DIGITS, FinePartition
 from pushforward.data.tables.schema import TableSchema
-from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood
-from pushforward.nn.relations import relations
+from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
+from pushforward.nn.relations import Relations, relations
 from pushforward.nn.roles import Relaxation
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells, FineDigit
@@ -172,8 +174,8 @@ def drawn_rows(name: str) -> Tensor:
     out = outputs().expand(N, -1)
     with torch.no_grad():
         if name == "relaxation":
-            return Relaxation(SPACE, 0.7)(out)
-        p = wild(HEADS[name.split(maxsplit=1)[0]](SPACE))(out)
+            return cast(Tensor, Relaxation(SPACE, 0.7)(out))
+        p = cast(Observation, wild(HEADS[name.split(maxsplit=1)[0]](SPACE))(out))
         return p.rsample() if name.endswith("relaxed") else p.sample()
 
 
@@ -209,14 +211,14 @@ def test_lines_are_the_formula_in_both_coordinates() -> None:
     torch.manual_seed(0)
     last = torch.tensor([0, 0, 1, 2, 2])
     x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(len(EVERY), 5)
-    quantile = stats.norm.ppf
-    for lines, of_cells, of_digits, carry in zip(
+    for module, of_cells, of_digits, carry in zip(
         relations(SPACE, last),
         (SPACE.ranks, SPACE.places),
         (DIGIT.ranks, DIGIT.places),
-        (lambda r: float(quantile(r)), float),
+        (NormalDist().inv_cdf, float),
         strict=True,
     ):
+        lines = cast(Relations, module)
         with torch.no_grad():
             for parameter in lines.parameters():
                 parameter.copy_(0.2 * torch.randn_like(parameter))

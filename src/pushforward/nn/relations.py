@@ -42,8 +42,9 @@ Numbers = Sequence[float | None]
 def scores(ranks: Numbers) -> Tensor:
     """Return the normal scores of ranks, 0 where there is none."""
     known = [0.5 if rank is None else rank for rank in ranks]
-    t = torch.tensor(known, dtype=torch.float64).clamp(FARTHEST, 1 - FARTHEST)
-    return torch.special.ndtri(t).float()
+    inside = torch.tensor(known, dtype=torch.float64).clamp(FARTHEST, 1 - FARTHEST)
+    t: Tensor = torch.special.ndtri(inside)
+    return t.float()
 
 
 def _filled(places: Numbers) -> Tensor:

@@ -55,7 +55,8 @@ class FinePartition:
         mass = np.zeros((self.coarse.n_cells, self.digits))
         np.add.at(mass, (self.coarse.cell, self.digit), self.coarse.mass)
         mass[mass.sum(1) == 0, 0] = 1.0
-        return mass / mass.sum(1, keepdims=True)
+        shares: Floats = mass / mass.sum(1, keepdims=True)
+        return shares
 
     @cached_property
     def cell(self) -> Ints:

@@ -204,7 +204,7 @@ class _Walk:
         """Return the logits (n, size) of the next column."""
         ready = self.chain.ready[self.at]
         units = leaky_relu(self.heard[:, :ready], SLOPE)
-        logits = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
+        logits: Tensor = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
         within = self.chain.fine.table(self.at)
         logits = logits if within is None else logits + _entries(within, self.before)
         for told in self.lines:
