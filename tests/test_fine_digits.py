@@ -211,12 +211,12 @@ def test_lines_are_the_formula_in_both_coordinates() -> None:
     torch.manual_seed(0)
     last = torch.tensor([0, 0, 1, 2, 2])
     x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(len(EVERY), 5)
-    carries: tuple[Callable[[float], float], ...] = (NormalDist().inv_cdf, float)
+    carriers: list[Callable[[float], float]] = [NormalDist().inv_cdf, float]
     for module, of_cells, of_digits, carry in zip(
         relations(SPACE, last),
         (SPACE.ranks, SPACE.places),
         (DIGIT.ranks, DIGIT.places),
-        carries,
+        carriers,
         strict=True,
     ):
         lines = cast(Relations, module)
