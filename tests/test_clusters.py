@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from pushforward.cli.jobs import valid_cluster
 from pushforward.cli.main import run_command
 from pushforward.comparison.jobs import Site, find_site
 from pushforward.comparison.jobs.cluster import connected
+from pushforward.comparison.jobs.watch import watched
 from pushforward.comparison.jobs.work import Outcome, perform
 from pushforward.comparison.jobs.workers import Answer, Probe, share_folder, versions
 from pushforward.comparison.result import Comparison
@@ -92,6 +94,41 @@ def test_dask_goes_on_when_a_worker_is_killed(
         found = pf.compare("ring", MODELS, seeds=2, out=tmp_path, progress=kill_once, **QUICK)
     assert killed
     assert_same(one_by_one, found)
+
+
+def test_a_dask_cluster_without_workers_is_said_to_be_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A scheduler waits for workers to come; who waits for it should know."""
+    distributed = pytest.importorskip("distributed", reason="needs pushforward[dask]")
+    monkeypatch.setattr("pushforward.comparison.jobs.watch.ASK_AFTER", 0.05)
+    with (
+        distributed.LocalCluster(0, dashboard_address=":0", processes=False) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        tasks = dask_backend(client)
+        asked: list[str] = []
+
+        def trouble() -> str:
+            asked.append(tasks.trouble())
+            return asked[-1]
+
+        with watched({}, tmp_path, lambda *_: None, trouble):
+            wait_until(lambda: len(asked) >= 3)
+            cluster.scale(1)
+            client.wait_for_workers(1)
+            wait_until(lambda: not asked[-1])
+    said = [record.message for record in caplog.records if record.name == "pushforward"]
+    assert len(said) == 1
+    assert re.fullmatch(r"the Dask cluster at inproc://\S+ has no worker left: .*", said[0])
+
+
+def dask_backend(client: Any) -> Any:
+    from pushforward.comparison.jobs.dask_tasks import Tasks
+
+    tasks = Tasks.__new__(Tasks)
+    tasks.client = client
+    return tasks
 
 
 def test_ray_goes_on_when_a_node_is_killed(

@@ -64,6 +64,10 @@ class Backend(ParallelBackendBase):  # type: ignore[misc]  # joblib ships no typ
     def close(self) -> None:
         """End all that still runs, at once."""
 
+    def trouble(self) -> str:
+        """Return why no task can go on at present, or "" where they can."""
+        return ""
+
     def effective_n_jobs(self, n_jobs: int) -> int:  # noqa: ARG002 - joblib gives it
         """Return the number of jobs for joblib, which would do the work itself if it were 1."""
         return max(2, self.jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -51,6 +51,14 @@ class Tasks(Backend):
             future.set_result([Outcome(name_of(task), lost=reason)])
         else:
             future.set_exception(error)
+
+    def trouble(self) -> str:
+        """Say so where no worker is left: the scheduler waits for others, as on a busy Slurm."""
+        with suppress(OSError, TimeoutError):
+            if not self.client.scheduler_info()["workers"]:
+                where = self.client.scheduler.address
+                return f"the Dask cluster at {where} has no worker left: waiting for one to come"
+        return ""
 
     def close(self) -> None:
         """End the tasks that still run: they notice it at their next record."""

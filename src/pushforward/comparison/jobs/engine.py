@@ -88,7 +88,8 @@ class SideBySide:
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Any]]:
         """Yield each job with its value, as it is ready."""
         lost = []
-        with watched(self.flying, self.folder, self.progress), self._outcomes(jobs) as outcomes:
+        watch = watched(self.flying, self.folder, self.progress, self.backend.trouble)
+        with watch, self._outcomes(jobs) as outcomes:
             for outcome in outcomes:
                 job = self.flying.pop(outcome.name)
                 write_files(self.folder, outcome.files)
