@@ -103,10 +103,13 @@ def test_a_dask_cluster_without_workers_is_said_to_be_waited_for(
     distributed = pytest.importorskip("distributed", reason="needs pushforward[dask]")
     monkeypatch.setattr("pushforward.comparison.jobs.watch.ASK_AFTER", 0.05)
     with (
-        distributed.LocalCluster(0, dashboard_address=":0", processes=False) as cluster,
+        distributed.LocalCluster(1, dashboard_address=":0", processes=False) as cluster,
         distributed.Client(cluster) as client,
     ):
         tasks = dask_backend(client)
+        assert tasks.trouble() == ""
+        cluster.scale(0)
+        wait_until(lambda: tasks.trouble() != "")
         asked: list[str] = []
 
         def trouble() -> str:
