@@ -341,6 +341,7 @@ def kills(arguments: argparse.Namespace) -> Found:
         for engine in arguments.engines:
             with ENGINES[engine]():
                 found[engine] = killed(Path(folder) / engine, steps, count, expected)
+                print(engine, found[engine], flush=True)
     return found
 
 
