@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,8 +10,6 @@ from torch import Tensor
 from pushforward.families.model import Model, Terms
 from pushforward.families.options import at_least, log_range
 from pushforward.space import Space, Vector
-
-FREE = 4.0  # nats, for arrays
 
 
 class WithRate(Model):
@@ -29,6 +27,7 @@ class WithRate(Model):
     Codes that carry more are left alone. Validation sees what comes at the end.
     """
 
+    free_of_arrays: ClassVar[float] = 4.0  # nats
     played: Tensor | None
     still_free: Tensor
 
@@ -52,7 +51,7 @@ class WithRate(Model):
     ) -> None:
         super().__init__(space, classes, **shared)
         self.beta, self.anneal, self.capacity = beta, anneal, capacity
-        usual = FREE if isinstance(space, Vector) else 0.0
+        usual = self.free_of_arrays if isinstance(space, Vector) else 0.0
         self.free = usual if free is None else free
         # The loop says anew in each round how far it has come, so this need not be saved.
         self.register_buffer("still_free", torch.zeros(()), persistent=False)

@@ -94,7 +94,7 @@ def ask_workers(probe: Probe, backend: Any) -> dict[str, Answer]:  # noqa: ARG00
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
     }
-    return dict(zip(asked, ray.get(list(asked.values()), timeout=60), strict=True))
+    return dict(zip(asked, ray.get(list(asked.values()), timeout=120), strict=True))
 
 
 @contextmanager
