@@ -337,7 +337,8 @@ def kills(arguments: argparse.Namespace) -> Found:
     count, steps = max(1, round(20 * arguments.scale)), max(60, round(2000 * arguments.scale))
     found: Found = {}
     with tempfile.TemporaryDirectory() as folder:
-        expected = fingerprint(Path(folder) / "expected", steps, silent)
+        # two jobs: a run has the threads that it will have beside the kills
+        expected = fingerprint(Path(folder) / "expected", steps, silent, n_jobs=2)
         for engine in arguments.engines:
             with ENGINES[engine]():
                 found[engine] = killed(Path(folder) / engine, steps, count, expected)
