@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pushforward.nn.segments import Segments
+from pushforward.nn.segments import Segments, gumbel_like
 
 BATCH = 512
 WIDE = (65,) * 2000
@@ -50,7 +50,9 @@ KINDS: dict[str, type[Segments]] = {"ours": Segments, "dense": Dense}
 OPERATIONS: dict[str, Callable[[Segments, Tensor], Tensor]] = {
     "logsumexp": lambda segments, logits: segments.logsumexp(logits),
     "softmax": lambda segments, logits: segments.softmax(logits),
-    "gumbel_softmax": lambda segments, logits: segments.gumbel_softmax(logits, 1.0)[0],
+    "soft_and_hard": lambda segments, logits: segments.soft_and_hard(logits + gumbel_like(logits))[
+        0
+    ],
 }
 
 

@@ -134,3 +134,10 @@ def test_a_capacity_is_kept_to() -> None:
         )  # fmt: skip
         terms = next(h["terms"] for h in reversed(fitted.history) if h["terms"])
         assert abs(terms["elbo.beyond_capacity"]) / 20 < 0.2
+
+
+@pytest.mark.parametrize("name", ["factor-vae", "avb"])
+def test_the_steps_of_other_players_do_not_anneal(name: str) -> None:
+    shared: dict[str, Any] = {"width": 8, "latent": 2, "batch_size": 32}
+    fitted = pf.fit("ring", name, anneal=50, budget="12 steps", **shared)
+    assert fitted.network("final").state_dict()["played"] == 12

@@ -56,7 +56,7 @@ def facts_of(fitted: Fitted) -> RunFacts:
         fitted.diverged or "",
         _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),
-        anatomy={name: value for panel in fitted.panels for name, value in panel.facts.items()},
+        anatomy=fitted.facts,
         **vars(Course.of(fitted.history, fitted.model)),
     )
 

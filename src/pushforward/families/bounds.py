@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad
+
+from pushforward.families.slopes import slopes
 
 Given = tuple[Tensor, ...]  # from the encoder: codes, and the parameters of their density
 
@@ -54,8 +55,9 @@ class Bound:
         """
         if not (self.partial or self.dreg):
             return self.of(log_weight(given))
-        slopes, log_w = slopes_of(log_weight, given)
-        each = sum((slope * own).sum(1) for slope, own in zip(slopes, given, strict=True))
+        log_w, by_given = slopes(log_weight, tuple(t.detach() for t in given))
+        pairs = zip(by_given, given, strict=True)
+        each = sum((slope.detach() * own).sum(1) for slope, own in pairs)
         through = (self.shares(log_w.detach()) * each).reshape(-1, self.groups * self.k).sum(1)
         return self.of(log_w) + through - through.detach()
 
@@ -69,14 +71,3 @@ class Bound:
         share = log_w.reshape(-1, self.k).softmax(1)
         tight = share.square() if self.dreg else share
         return ((1 - self.elbo) * tight + self.elbo / self.k).flatten() / self.groups
-
-
-def slopes_of(log_weight: Callable[[Given], Tensor], given: Given) -> tuple[Given, Tensor]:
-    """Return d log w_j by what is given, and log w_j, which no longer depends on it."""
-
-    def total(points: Given) -> tuple[Tensor, Tensor]:
-        values = log_weight(points)
-        return values.sum(), values
-
-    slopes, values = grad(total, has_aux=True)(tuple(t.detach() for t in given))
-    return tuple(slope.detach() for slope in slopes), values

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import grad
 from torch.nn.functional import softplus
 
 from pushforward.errors import ModelError
@@ -19,6 +17,7 @@ from pushforward.families.model import Model, Terms
 from pushforward.families.options import above, at_least, between, log_range
 from pushforward.families.panels import Panel
 from pushforward.families.priors import WithPrior
+from pushforward.families.slopes import slopes
 from pushforward.nn.augment import Augmentation, augmentation
 from pushforward.nn.roles import Critic, together
 from pushforward.nn.sizes import size_of
@@ -150,17 +149,6 @@ class WithCritic(Model):
                 "50 % means that the learned measure sees no difference.",
             ),
         ]
-
-
-def slopes(critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a critic's values at rows x, and their gradients by x, which have gradients, too."""
-
-    def total(rows: Tensor) -> tuple[Tensor, Tensor]:
-        values = critic(rows)
-        return values.sum(), values
-
-    slope, values = grad(total, has_aux=True)(x)
-    return values, slope
 
 
 class WithLatentCritic(WithPrior):

@@ -90,7 +90,7 @@ class WithRate(Model):
             self.still_free.fill_(self.free * min(max(2 - 4 * share, 0.0), 1.0))
 
     def after_step(self, turn: str) -> None:
-        """Count the step."""
+        """Count the step, if it was one of a turn that moves the codes."""
         super().after_step(turn)
-        if self.played is not None:
+        if self.played is not None and "encoder" in self.movers(turn):
             self.played += 1

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from pushforward.families.critics import WithFeatures, slopes
+from pushforward.families.critics import WithFeatures
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
+from pushforward.families.slopes import slopes
 from pushforward.measures.samples import mmd_statistic, mmd_witness
 from pushforward.space import Space
 

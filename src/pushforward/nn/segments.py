@@ -99,10 +99,6 @@ class Segments(nn.Module):
         weight = self._shifted(logits, self.maxima(logits)).exp()
         return weight / self.broadcast(self.sums(weight))
 
-    def gumbel_softmax(self, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return softmax((logits + Gumbel noise) / temperature), and its one-hot draw."""
-        return self.soft_and_hard((logits + gumbel_like(logits)) / temperature)
-
     def soft_and_hard(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the softmax over each segment, and one-hot rows of the largest entries."""
         shifted = self._shifted(logits, self.maxima(logits))

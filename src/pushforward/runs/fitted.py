@@ -177,6 +177,11 @@ class Fitted:
         )
 
     @property
+    def facts(self) -> dict[str, float]:
+        """Named numbers that the panels of its anatomy hold, for findings."""
+        return {name: value for panel in self.panels for name, value in panel.facts.items()}
+
+    @property
     def steps(self) -> int:
         """How many steps it was trained for."""
         return steps_of(self.config)

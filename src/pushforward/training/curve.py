@@ -116,7 +116,7 @@ def rate_distortion(
 
 
 def _point(beta: float, fitted: Fitted) -> RatePoint:
-    facts = {name: value for panel in fitted.panels for name, value in panel.facts.items()}
+    facts = fitted.facts
     if not {"rate", "distortion", "active"} <= facts.keys():
         msg = (
             f"the curve of {fitted.model.name!r} needs codes with noise, a likelihood and at "

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from statistics import fmean
 
+from pushforward.comparison.contrasts import LEVEL
 from pushforward.comparison.findings.checks import Check, Evidence, Found, check
 from pushforward.measures import Measurement, Scorecard
 from pushforward.measures._intervals import holm
 from pushforward.measures.images import ARTEFACTS
-
-LEVEL = 0.05
 
 
 def _seen(card: Scorecard) -> dict[str, Measurement]:
@@ -27,7 +26,7 @@ def _seen(card: Scorecard) -> dict[str, Measurement]:
     return {
         name: m
         for name, m in measured.items()
-        if m.value >= matters[name] and corrected.get(name, 1.0) <= LEVEL
+        if m.value >= matters[name] and corrected.get(name, 1.0) <= 1 - LEVEL
     }
 
 
