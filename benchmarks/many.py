@@ -195,7 +195,9 @@ def local_dask() -> Iterator[None]:
     from distributed import Client, LocalCluster
 
     settings: Found = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**settings, silence_logs=50) as cluster, Client(cluster):  # noqa: SIM117
+    with LocalCluster(**settings, silence_logs=50) as cluster, Client(cluster):
+        # a nanny gives up on a worker that dies while it starts: another pair takes its place
+        cluster.adapt(minimum=2, maximum=2, interval="1s")
         with parallel_config(backend="dask"):
             yield
 
@@ -340,26 +342,26 @@ def kills(arguments: argparse.Namespace) -> Found:
         # two jobs: a run has the threads that it will have beside the kills
         expected = fingerprint(Path(folder) / "expected", steps, silent, n_jobs=2)
         for engine in arguments.engines:
-            with ENGINES[engine]():
-                found[engine] = killed(Path(folder) / engine, steps, count, expected)
-                print(engine, found[engine], flush=True)
+            found[engine] = killed(engine, Path(folder), steps, count, expected)
+            print(engine, found[engine], flush=True)
     return found
 
 
-def killed(folder: Path, steps: int, count: int, expected: str) -> Found:
-    """Make comparisons until so many workers were killed in them."""
+def killed(engine: str, folder: Path, steps: int, count: int, expected: str) -> Found:
+    """Make comparisons until so many workers were killed in them; each command has new workers."""
     killer, commands, comparisons, lost, same = Killer(count), 0, 0, 0, 0
     while killer.done < count:
-        out = folder / str(comparisons)
+        out = folder / engine / str(comparisons)
         killer.out = out
         finished = False
         while not finished:
             commands += 1
-            try:
-                same += fingerprint(out, steps, killer.see, n_jobs=2) == expected
-                finished = True
-            except LostError:
-                lost += 1
+            with ENGINES[engine]():
+                try:
+                    same += fingerprint(out, steps, killer.see, n_jobs=2) == expected
+                    finished = True
+                except LostError:
+                    lost += 1
         comparisons += 1
     found = {"kills": killer.done, "comparisons": comparisons, "identical": same}
     return found | {"commands": commands, "of which had runs missing": lost}

@@ -11,9 +11,8 @@ from pushforward.families.model import Batch
 from pushforward.nn.priors import Prior
 from pushforward.nn.raking import Raking
 
-CODES = 2**14  # codes that raking looks at in a round, ...
-BLOCK = 2**12  # ... so many at a time; fewer, and fewer in all, where ...
-CELLS = 2**24  # ... they would have more cells than this at a time
+CODES = 2**11  # codes that raking looks at in a round; fewer where they would have ...
+CELLS = 2**24  # ... more cells than this
 
 
 @torch.no_grad()
@@ -35,15 +34,11 @@ def rake(
     for x, c in batches:
         counts, rows = counts + x.sum(0), rows + len(x)
         classes = None if c is None else c.sum(0) if classes is None else classes + c.sum(0)
-    size = max(1, min(BLOCK, CELLS // len(counts)))
-    blocks = min(-(-rows // size), CODES // BLOCK)
+    size = max(1, min(CODES, CELLS // len(counts)))
 
     def expected() -> Tensor:
-        total = torch.zeros_like(counts)
-        for _ in range(blocks):
-            c = _drawn_classes(classes, size)
-            total += shares(prior.sample(size, c), c).mean(0)
-        return total / blocks
+        c = _drawn_classes(classes, size)
+        return shares(prior.sample(size, c), c).mean(0)
 
     raking.fit(counts / rows, expected, rows)
 

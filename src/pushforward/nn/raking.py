@@ -13,11 +13,13 @@ class Raking(nn.Module):
 
     After training, they give each column the shares that it has in the training rows, by iterative
     proportional fitting (Deming & Stephan 1940): offset += log(observed / expected), where the
-    expected shares are those of generated rows. Offsets are clamped to [-MAX_OFFSET, MAX_OFFSET],
-    so that a cell that is never generated is not forced.
+    expected shares are those of generated rows. These are few, so their sampling error is averaged
+    over further rounds: the j-th of them moves 1 / (j + 1) of the way (Robbins & Monro 1951).
+    Offsets are clamped to [-MAX_OFFSET, MAX_OFFSET], so that a cell that is never generated is not
+    forced.
     """
 
-    ITERATIONS = 5
+    GAINS = (1.0, 1.0, *(1 / j for j in range(1, 10)))
     MAX_OFFSET = 1.0
 
     offset: Tensor
@@ -39,6 +41,6 @@ class Raking(nn.Module):
             expected: generates rows anew and returns their shares (cells,).
             rows: the number of training rows; 1 / rows is added to both shares, against log(0).
         """
-        for _ in range(self.ITERATIONS):
-            change = ((observed + 1 / rows) / (expected() + 1 / rows)).log()
+        for gain in self.GAINS:
+            change = gain * ((observed + 1 / rows) / (expected() + 1 / rows)).log()
             self.offset.copy_((self.offset + change).clamp(-self.MAX_OFFSET, self.MAX_OFFSET))
