@@ -173,8 +173,11 @@ class WithR1(Model):
     """A model whose critic pays for its slopes at real rows: gamma/2 |grad_x D|^2 (Mescheder 2018).
 
     `self.gamma` is in the units of the data, so that one default serves tables, images and points
-    (see `total_variance`).
+    (see `total_variance`). With `gamma_end` it falls over the steps, of which a share t is played:
+    end + (gamma - end) (1 + cos(pi t)) / 2, the schedule of R3GAN (Huang et al. 2024).
     """
+
+    falling: Tensor | None
 
     def __init__(
         self,
@@ -187,10 +190,31 @@ class WithR1(Model):
             at_least(0),
             log_range(0.02, 2),
         ] = 0.2,
+        gamma_end: Annotated[
+            float | None, "What gamma falls to over the steps, by a cosine. [gamma]", at_least(0)
+        ] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
+        if gamma_end is not None and gamma_end > gamma:
+            msg = f"gamma_end must be at most gamma, which falls to it: {gamma_end=:g}, {gamma=:g}"
+            raise ModelError(msg)
         self.gamma = gamma * total_variance(space)
+        self.lowest = self.gamma if gamma_end is None else gamma_end * total_variance(space)
+        # The loop says anew in each round how far it has come, so this need not be saved.
+        start = None if gamma_end is None else torch.tensor(self.gamma)
+        self.register_buffer("falling", start, persistent=False)
+
+    def before_round(self, share: float) -> None:
+        """Let gamma fall."""
+        super().before_round(share)
+        if self.falling is not None:
+            left = (1 + math.cos(math.pi * share)) / 2
+            self.falling.fill_(self.lowest + (self.gamma - self.lowest) * left)
+
+    def paid(self, steepness: Tensor) -> Tensor:
+        """Return what slopes cost whose squared norms are given: gamma/2 of them, as it is now."""
+        return (self.gamma if self.falling is None else self.falling) / 2 * steepness
 
 
 class WithSlope(WithCritic):
@@ -245,7 +269,7 @@ class WithPenalty(WithR1, WithCritic):
     def penalised(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x), and what the critic pays for its slope there, each (n // pack,)."""
         values, steepness = self.judge(x, c)
-        return values, self.penalty_every * self.gamma / 2 * steepness
+        return values, self.penalty_every * self.paid(steepness)
 
 
 class WithJointCritic(WithPrior):
@@ -270,7 +294,7 @@ class WithJointPenalty(WithR1, WithJointCritic):
     def penalised(self, x: Tensor, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return D(x, z), and gamma/2 |grad_x D(x, z)|^2, each (n,)."""
         values, slope = slopes(lambda rows: self.judge(rows, z, c), x)
-        return values, self.gamma / 2 * slope.flatten(1).square().sum(1)
+        return values, self.paid(slope.flatten(1).square().sum(1))
 
 
 class WithFeatures(WithCritic, WithGenerator):
