@@ -246,13 +246,20 @@ def _history_table(history: list[dict[str, Any]]) -> Table:
 
 
 def _panel_table(panel: Panel) -> Table:
-    """Return a panel as numbers: histograms by quartiles, maps by centres, others row by row."""
+    """Return a panel as numbers: histograms by quartiles, maps by centres, heat at three checks."""
     table = Table(
         title=escape(panel.title),
         caption=escape(panel.note),
         caption_justify="left",
         min_width=NOTE_WIDTH,
     )
+    if panel.kind == "heat":
+        shown = _first_middle_last(panel.x)
+        for head in ("", *(f"{panel.x_title} {panel.x[i]}" for i in shown)):
+            table.add_column(escape(head))
+        for name, values in panel.series.items():
+            table.add_row(escape(name), *(_optional(values[i]) for i in shown))
+        return table
     if panel.kind == "map":
         for head in ("", panel.x_title, panel.y_title):
             table.add_column(escape(head))
@@ -273,6 +280,14 @@ def _panel_table(panel: Panel) -> Table:
     for row in list(zip(*columns, strict=False))[:PANEL_ROWS]:
         table.add_row(*(number(v) if isinstance(v, float) else escape(str(v)) for v in row))
     return table
+
+
+def _first_middle_last(places: Sequence[Any]) -> list[int]:
+    return sorted({0, (len(places) - 1) // 2, len(places) - 1})
+
+
+def _optional(value: float | None) -> str:
+    return "" if value is None else number(value)
 
 
 def _centre(density: Sequence[Sequence[float]], places: Sequence[float]) -> tuple[float, float]:

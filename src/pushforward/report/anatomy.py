@@ -18,6 +18,7 @@ from pushforward.report.figures import (
     axis,
     label,
     layout,
+    ticks,
 )
 from pushforward.report.numbers import significant
 
@@ -25,6 +26,8 @@ Floats = NDArray[np.float64]
 
 BINS = 40
 PRIOR = "prior"  # what panels call the prior
+COLD, HOT = "rgba(53, 116, 200, 0.04)", "rgb(53, 116, 200)"
+LAYER = 15  # pixels of a row of a heat map
 HALF, QUARTERS = (0.5,), (0.25, 0.5, 0.75, 0.95)  # shares that lines of a map enclose
 
 
@@ -38,28 +41,41 @@ def draw(panel: Panel, model: str) -> Figure | TextTable:
         "lines": _lines,
         "histogram": _histogram,
         "map": _map,
+        "heat": _heat,
     }
     own = layout(
-        height=430 if panel.kind == "map" else 270,
+        height=_height(panel),
         margin={"l": 48, "r": 10, "t": 24, "b": 40},
-        showlegend=len(panel.series) > 1 and panel.kind != "map",
+        showlegend=len(panel.series) > 1 and panel.kind not in ("map", "heat"),
         barmode="overlay" if panel.kind == "histogram" else "group",
         bargap=0.0 if panel.kind == "histogram" else 0.25,
-        xaxis=axis(label(panel.x_title), **({"type": "category"} if _named(panel) else {})),
-        yaxis=axis(label(panel.y_title), **_scale(panel)),
+        xaxis=axis(label(panel.x_title), **_below(panel)),
+        yaxis=axis("" if panel.kind == "heat" else label(panel.y_title), **_scale(panel)),
     )
     return Figure(kinds[panel.kind](panel), own, f"{title}. {panel.note}", title, panel.note)
 
 
+def _height(panel: Panel) -> int:
+    if panel.kind == "heat":
+        return max(150, 80 + LAYER * len(panel.series))
+    return 430 if panel.kind == "map" else 270
+
+
 def _scale(panel: Panel) -> Json:
     """Return how the axis at the left is scaled: that of a map as the one below."""
+    if panel.kind == "heat":
+        return {"autorange": "reversed", "tickfont": {"size": 10}, "showgrid": False, "dtick": 1}
     if panel.kind == "map":
         return {"scaleanchor": "x", "constrain": "domain"}
     return {"rangemode": "tozero" if panel.kind == "bars" else "normal"}
 
 
-def _named(panel: Panel) -> bool:
-    return any(isinstance(place, str) for place in panel.x)
+def _below(panel: Panel) -> Json:
+    """Return how places below are set that have no distance: names, the checks of a heat map."""
+    if panel.kind == "heat":
+        return {"type": "category", "tickangle": 0, "dtick": 2, "showgrid": False}
+    named = any(isinstance(place, str) for place in panel.x)
+    return {"type": "category"} if named else {}
 
 
 def _text_table(panel: Panel, title: str) -> TextTable:
@@ -110,6 +126,32 @@ def _histogram(panel: Panel) -> list[Json]:
             "marker": {"color": PALETTE[i % len(PALETTE)], "line": {"width": 0}},
         }
         for i, (name, values) in enumerate(series.items())
+    ]
+
+
+def _heat(panel: Panel) -> list[Json]:
+    """Return a row of coloured cells a series; where nothing is known there is none."""
+    bar: Json = {"thickness": 10}
+    own: Json = {"zmin": 0, "zmax": 1}
+    if panel.logarithmic:
+        known = [value for values in panel.series.values() for value in values if value]
+        at = ticks(known) if known else []
+        bar |= {"tickvals": np.log10(at), "ticktext": [f"{tick:g}" for tick in at]}
+        own = {}
+    return [
+        {
+            "type": "heatmap",
+            "x": [str(step) for step in panel.x],
+            "y": [label(name) for name in panel.series],
+            "z": panel.colours(),
+            "customdata": [list(values) for values in panel.series.values()],
+            "hovertemplate": "%{y}<br>step %{x}: %{customdata:.3g}<extra></extra>",
+            "colorscale": [[0, COLD], [1, HOT]],
+            "colorbar": bar | {"outlinewidth": 0, "tickfont": {"size": 10}},
+            "xgap": 1,
+            "ygap": 1,
+        }
+        | own
     ]
 
 

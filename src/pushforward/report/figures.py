@@ -108,6 +108,12 @@ def layout(**own: Any) -> Json:
     return style | own
 
 
+def ticks(values: Sequence[float]) -> list[float]:
+    """Return 1, 2 and 5 in every decade of positive values, for a logarithmic scale."""
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    return [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+
+
 def robust_range(values: Sequence[float]) -> list[float] | None:
     """Return a range that leaves out rare extremes, or None where there are none."""
     finite = np.array([v for v in values if math.isfinite(v)])

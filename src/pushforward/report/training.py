@@ -13,6 +13,7 @@ from pushforward.report.figures import (
     label,
     layout,
     robust_range,
+    ticks,
 )
 from pushforward.report.folder import FolderContents, Run
 
@@ -95,9 +96,8 @@ def validation(contents: FolderContents, colours: dict[str, str]) -> Figure | No
 
 def _logarithmic(values: Sequence[float]) -> Json:
     """Return a logarithmic axis with a tick at every 1, 2 and 5."""
-    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    at = ticks(values)
+    return {"type": "log", "tickvals": at, "ticktext": [f"{tick:g}" for tick in at]}
 
 
 def _validation_traces(series: Series, run: Run, colour: str, *, first: bool) -> list[Json]:

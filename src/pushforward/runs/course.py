@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from pushforward.families.model import Model
 from pushforward.families.panels import Panel
+from pushforward.runs.layers import dead, layer_panels, sick, sizes
 
 Record = Mapping[str, Any]
 
@@ -35,6 +36,11 @@ ESTIMATE = (
     "ones: it knows them."
 )
 DISTANCE = "It chooses the checkpoint."
+SLICED = "Along random lines, the same at each check; of the first 300 rows."
+COVERAGE = (
+    "The share of validation rows with a generated row as near as their fifth nearest; of the "
+    "first 300. As many other real rows would cover 97 %."
+)
 GRADIENTS = "What reaches the players of each turn, before it is clipped; means between checks."
 UPDATES = "How far one step moves the players of each turn, of the length of their weights."
 
@@ -54,6 +60,8 @@ class Course:
         gradients: the norm of the gradient that reaches the players that are no critic, the largest
             of their turns, in units of its largest so far.
         kept: the step whose weights are kept as the best; 0 as long as none were chosen.
+        sizes: the root mean square of what each layer gave before the last check.
+        dead: the layers none of whose units were active there, and which stood still.
     """
 
     checks: tuple[int, ...] = ()
@@ -64,6 +72,8 @@ class Course:
     area_errors: tuple[float, ...] = ()
     gradients: tuple[float, ...] = ()
     kept: int = 0
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    dead: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, history: Sequence[Record], model: Model) -> Course:
@@ -71,6 +81,7 @@ class Course:
         others = [t.name for t in model.turns() if not {*t.players} & {*model.critics}]
         checks = [r for r in history if "validation" in r]
         critics = [r["critic"] for r in checks if "critic" in r]
+        layers = checks[-1].get("layers", {}) if checks else {}
         return cls(
             checks=tuple(r["step"] for r in checks),
             distances=tuple(r["validation"] for r in checks),
@@ -80,6 +91,8 @@ class Course:
             area_errors=tuple(own["error"] for own in critics),
             gradients=_relative(history, others) if critics else (),
             kept=max((r["step"] for r in checks if r.get("kept")), default=0),
+            sizes=sizes(layers),
+            dead=dead(layers),
         )
 
 
@@ -146,12 +159,19 @@ def degraded(course: Course) -> str | None:
     )
 
 
+def unwell(course: Course) -> str | None:
+    """A layer is dead, or explodes."""
+    seen = sick(course.sizes, course.dead)
+    return None if seen is None else f"at step {course.checks[-1]:,} {seen}"
+
+
 # By the codes of the findings that a finished run's alarms become.
 ALARMS: dict[str, Callable[[Course], str | None]] = {
     "PF210": saturated,
     "PF211": overfitted,
     "PF213": oscillated,
     "PF214": degraded,
+    "PF215": unwell,
 }
 
 
@@ -163,7 +183,12 @@ def alarms(history: Sequence[Record], model: Model) -> dict[str, dict[str, str]]
 
 
 def panels(history: Sequence[Record]) -> list[Panel]:
-    """Return the pictures of a game with a critic: its ranking and estimate, the players' moves."""
+    """Return the pictures of a run: of a game with a critic its course, of all its layers."""
+    return [*_of_the_critic(history), *layer_panels(history)]
+
+
+def _of_the_critic(history: Sequence[Record]) -> list[Panel]:
+    """Return the critic's ranking and estimate, measures made by hand, the players' moves."""
     checks = [r for r in history if "validation" in r]
     judged = [r for r in checks if "critic" in r]
     if not judged:
@@ -173,20 +198,29 @@ def panels(history: Sequence[Record]) -> list[Panel]:
     estimates = {
         n: [_finite(r["critic"][f"{k}_estimate"]) for r in judged] for k, n in rows.items()
     }
-    distances: list[Any] = [_finite(r["validation"]) for r in checks]
     at, all_ = [r["step"] for r in judged], [r["step"] for r in checks]
     return [
         _over_steps("The critic's ranking", areas, at, "area under the ROC curve", RANKING),
         _over_steps("The critic's estimate", estimates, at, "what the critic raises", ESTIMATE),
-        _over_steps(
-            "Beside it: a measure made by hand",
-            {"to validation rows": distances},
-            all_,
-            "energy distance",
-            DISTANCE,
-        ),
+        *_by_hand(checks, all_),
         _over_steps("Gradients", _moves(history, "gradients"), all_, "norm", GRADIENTS),
         _over_steps("Updates", _moves(history, "updates"), all_, "|change| / |weights|", UPDATES),
+    ]
+
+
+def _by_hand(checks: Sequence[Record], steps: list[Any]) -> list[Panel]:
+    """Return the measures that stand beside the critic's; a run of an earlier version has one."""
+    distances: list[Any] = [_finite(r["validation"]) for r in checks]
+    beside = [r.get("beside", {}) for r in checks]
+    own = {
+        "energy distance": (distances, DISTANCE),
+        "sliced Wasserstein distance": ([b.get("sliced_w2") for b in beside], SLICED),
+        "coverage": ([b.get("coverage") for b in beside], COVERAGE),
+    }
+    return [
+        _over_steps(f"Beside it: {unit}", {"to validation rows": values}, steps, unit, note)
+        for unit, (values, note) in own.items()
+        if any(value is not None for value in values)
     ]
 
 

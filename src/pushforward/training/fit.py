@@ -171,7 +171,7 @@ def _observer(progress: Progress | None, tracker: Tracker | None) -> Progress | 
     def tell(record: Mapping[str, Any]) -> None:
         metrics = dict(record["terms"])
         metrics |= {k: record[k] for k in ("validation", "chosen_by") if k in record}
-        for group in ("critic", "gradients", "updates"):
+        for group in ("critic", "beside", "gradients", "updates"):
             metrics |= {f"{group}.{name}": v for name, v in record.get(group, {}).items()}
         tracker.log_metrics(metrics, record["step"])
         if progress is not None:

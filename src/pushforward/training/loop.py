@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
 from pushforward.threads import threads, training_threads
 from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
+from pushforward.training.doctor import Doctor
 from pushforward.training.learned import Learned
 from pushforward.training.memory import PeakMemory
 from pushforward.training.moving_average import MovingAverage
@@ -91,6 +93,7 @@ class Loop:
             Validation(data, settings.seed),
             Learned(data, settings.seed),
         )
+        self.doctor = Doctor(model)
         self.memory = PeakMemory(self.device)
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
@@ -113,8 +116,14 @@ class Loop:
         self.pace = Pace(self.device, self.plan.budget.amount, self.period)
         self.watch = Watch(self.plan.budget.amount, self.position, self.elapsed())
         while self.total is None or self.step < self.total:
-            self.round()
+            with self.doctor.listening() if self._checks_next() else nullcontext():
+                self.round()
             self._log()
+
+    def _checks_next(self) -> bool:
+        """Whether validation rows are looked at after the next round."""
+        length = self.plan.length(self.position)
+        return length is not None and due(self.position + 1, length, CHECKS)
 
     def round(self) -> None:
         """Play every turn that is due, in order, then move the averages."""
@@ -240,11 +249,14 @@ class Loop:
         for optimizer in self.optimizers:
             terms |= optimizer.take_means()
         drawn = max((self.plays[o.turn.name] for o in self.optimizers if o.turn.data), default=0)
+        layers = {} if validation is None else self.doctor.layers(self.optimizers)
         record: Json = {"step": self.step, "samples": drawn * self.batches.size}
         record |= {"seconds": round(self.seconds(), 3), "terms": terms, **self._moves()}
         if validation is not None:
             record |= {"validation": validation.value, "error": self.validation.error(validation)}
+            record |= {"beside": dict(validation.beside)} if validation.beside else {}
             record |= self._choose(validation) | self.team.first(self.judge)
+            record |= layers
             record |= alarms([*self.history, record], self.model)
         self.history.append(record)
         if self.folder is not None:

@@ -13,24 +13,30 @@ difference.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from pushforward.data import Dataset
 from pushforward.data.schema import SplitName
 from pushforward.families.model import Batch, Model
 from pushforward.families.panels import Panel
 from pushforward.measures.features import beside_class, spread_of
-from pushforward.measures.samples import energy_parts
-from pushforward.random import isolated
+from pushforward.measures.neighbours import ball_radii, covered_share
+from pushforward.measures.samples import energy_parts, sliced_wasserstein_statistic
+from pushforward.random import generator, isolated
 from pushforward.sampling.blocks import imagine, one_hot
 from pushforward.training import variety
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
 NEIGHBOURS = 5000  # training rows among which the nearest ones are sought
+BESIDE = 300  # rows of each side that other measures look at: they are to cost little ...
+LINES = 32  # ... and the lines along which one of them does
+BALLS = 5  # other rows that the ball around a row reaches to, as coverage has it
 SLACK = 1.645  # standard errors by which a later checkpoint may be worse: one-sided 5 %
 
 
@@ -42,15 +48,18 @@ class Reading:
         value: the reading; infinite where the model gave no number.
         parts: its first-order changes with each row, (samples, n): n real rows, and for a distance
             as many generated ones.
+        beside: what other measures say of the same rows, by name.
     """
 
     value: float
     parts: Tensor
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: Tensor, parts: Tensor) -> Reading:
+    def of(cls, value: Tensor, parts: Tensor, beside: Mapping[str, float] | None = None) -> Reading:
         """Return a reading; one that is no number is infinitely bad."""
-        return cls(number if math.isfinite(number := float(value)) else math.inf, parts.cpu())
+        number = float(value)
+        return cls(number if math.isfinite(number) else math.inf, parts.cpu(), beside or {})
 
     def as_good_as(self, other: Reading) -> bool:
         """Whether this reading is not worse than another by more than their paired noise."""
@@ -120,13 +129,32 @@ class Validation:
         return [*variety.recognised(training, real, seen, self.labels, schema), *alike]
 
     def distance(self, model: Model) -> Reading:
-        """Return the energy distance to generated rows; infinite where those are not finite."""
+        """Return the energy distance to generated rows; infinite where those are not finite.
+
+        Of a game with a critic other measures stand beside it.
+        """
         with isolated(model.device, self.seed):
             fake = imagine(model, self.data.schema, len(self.rows), self.labels)
         real, seen = self._view(self.rows, self.labels), self._view(fake, self.labels)
         parts = torch.stack(energy_parts(real, seen))
-        value = parts.mean(1).sum() if bool(seen.isfinite().all()) else torch.tensor(math.inf)
-        return Reading.of(value, 2 * parts)
+        if not bool(seen.isfinite().all()):
+            return Reading.of(torch.tensor(math.inf), 2 * parts)
+        judged = any({*turn.players} & {*model.critics} for turn in model.turns())
+        beside = self._beside(real[:BESIDE], seen[:BESIDE]) if judged else {}
+        return Reading.of(parts.mean(1).sum(), 2 * parts, beside)
+
+    def _beside(self, real: Tensor, seen: Tensor) -> dict[str, float]:
+        """Return the sliced Wasserstein distance along the same lines each time, and coverage."""
+        lines = torch.randn(LINES, real.shape[1], generator=generator(self.seed)).to(real)
+        squared = sliced_wasserstein_statistic(seen, real, normalize(lines, dim=1))
+        found = {"sliced_w2": math.sqrt(float(squared))}
+        if len(real) <= BALLS:
+            return found
+        return found | {"coverage": covered_share(real, self._radii, seen)}
+
+    @cached_property
+    def _radii(self) -> Tensor:
+        return ball_radii(self._view(self.rows, self.labels)[:BESIDE], BALLS)
 
     def error(self, distance: Reading) -> float:
         """Return a standard error of a distance, of other rows and other noise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,11 @@ class TurnOptimizer:
         self.model, self.turn, self.team = model, turn, team
         self.dtype, self.device = dtype, model.device.type
         self.parameters = [p for name in turn.players for p in model.player(name).parameters()]
+        self.layers = [
+            layer_of(f"{name}.{path}".rpartition(".")[0])
+            for name in turn.players
+            for path, _ in model.player(name).named_parameters()
+        ]
         self.learning_rate = (learning_rate or turn.learning_rate) * turn.pace
         # fused: one pass over all parameters, 1.4 times as fast as the default on 2 cores
         self.optimizer = torch.optim.Adam(
@@ -153,6 +159,19 @@ class TurnOptimizer:
         taken, self.move = self.move, None
         return None if taken is None else (float(taken.gradient), float(taken.update))
 
+    def layer_updates(self) -> dict[str, float]:
+        """Return the update of each layer alone, in the step that `take_move` will tell of.
+
+        Not of layers whose weights are 0, nor where no step was made.
+        """
+        if self.move is None:
+            return {}
+        changes, sizes = (norms.double().square().tolist() for norms in self.move.norms)
+        sums = {name: [0.0, 0.0] for name in self.layers}
+        for name, *squares in zip(self.layers, changes, sizes, strict=True):
+            sums[name] = [a + b for a, b in zip(sums[name], squares, strict=True)]
+        return {name: math.sqrt(change / size) for name, (change, size) in sums.items() if size}
+
     def state(self) -> State:
         """Return the optimizer's tensors by name."""
         state = self.optimizer.state_dict()["state"]
@@ -174,24 +193,35 @@ class Move:
 
     gradient: Tensor  # its norm
     before: Sequence[Tensor]  # the weights; none once the step is made
-    update: Tensor
+    norms: tuple[Tensor, Tensor]  # of each weight's change and of the weight, (weights,)
+
+    @property
+    def update(self) -> Tensor:
+        """How far all weights moved together, of their length."""
+        change, size = (norms.square().sum().sqrt() for norms in self.norms)
+        return change / size
 
     @classmethod
     def begin(cls, parameters: Sequence[Tensor]) -> Move:
         """Look at the gradients, before they are clipped, and remember the weights."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        return cls(_norm(gradients), [p.detach().clone() for p in parameters], torch.zeros(()))
+        gradient = _norms([p.grad for p in parameters if p.grad is not None])
+        before = [p.detach().clone() for p in parameters]
+        return cls(gradient.square().sum().sqrt(), before, (gradient, gradient))
 
     def end(self, parameters: Sequence[Tensor]) -> Move:
         """Compare the weights with those before the step."""
-        change = _norm(torch._foreach_sub([p.detach() for p in parameters], list(self.before)))
-        return Move(self.gradient, (), change / _norm(self.before))
+        changes = _norms(torch._foreach_sub([p.detach() for p in parameters], list(self.before)))
+        return Move(self.gradient, (), (changes, _norms(self.before)))
 
 
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the Euclidean norm of all values together."""
-    norms = torch.stack(list(torch._foreach_norm(list(tensors))))
-    return norms.square().sum().sqrt()
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean norm of each tensor, (tensors,)."""
+    return torch.stack(list(torch._foreach_norm(list(tensors))))
+
+
+def layer_of(name: str) -> str:
+    """Return the layer that a module of that name is part of: what makes its weight is no layer."""
+    return name.partition(".parametrizations")[0]
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:

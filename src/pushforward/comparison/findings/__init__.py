@@ -42,6 +42,7 @@ CHECKS = {
         games.collapsed,
         games.oscillated,
         games.degraded,
+        games.unwell,
         quality.below_floor,
         quality.behind_cart,
         artefacts.colour_shift,

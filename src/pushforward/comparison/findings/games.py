@@ -87,3 +87,9 @@ degraded = _alarm(
     "Its samples are those of the weights that were kept, so nothing is lost; a shorter budget, or "
     "--patience, saves the time.",
 )
+unwell = _alarm(
+    "PF215",
+    "A layer is dead, or explodes",
+    "Lower its learning rate, or clip the gradient (--clip-grad-norm); of networks of your own, "
+    "look at how their weights start.",
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushforward.measures.neighbours._balls import NAMES
+from pushforward.measures.neighbours._balls import NAMES, ball_radii, covered_share
 from pushforward.measures.neighbours.manifolds import (
     clipped_coverage,
     clipped_density,
@@ -18,10 +18,12 @@ from pushforward.measures.neighbours.two_sample import nearest_neighbour_test
 __all__ = [
     "NAMES",
     "authenticity",
+    "ball_radii",
     "clipped_coverage",
     "clipped_density",
     "closest_record",
     "coverage",
+    "covered_share",
     "density",
     "memorisation",
     "nearest_neighbour_test",

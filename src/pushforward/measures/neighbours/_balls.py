@@ -40,6 +40,17 @@ def ball_statistics(x: Tensor, y: Tensor, k: int, chunk: int | None) -> list[flo
     return values
 
 
+def ball_radii(x: Tensor, k: int) -> Tensor:
+    """Return the squared radii (n,) of the balls around rows x (n, d)."""
+    return _search.nearest(x, x, k, chunk=None, itself=True).squared[:, -1]
+
+
+def covered_share(x: Tensor, squared_radii: Tensor, y: Tensor) -> float:
+    """Return the coverage of x by y alone: the value of `coverage`, for radii that are kept."""
+    nearest = _search.nearest(x, y, 1, chunk=None).squared[:, 0]
+    return float((nearest <= squared_radii).double().mean())
+
+
 def _balls_around(
     x: Tensor, neighbours: _search.Neighbours, squared_radii: Tensor, chunk: int | None
 ) -> Tensor:
