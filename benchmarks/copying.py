@@ -1,11 +1,12 @@
 """The alarm of copying: how often honest generators are accused, and how often copiers are.
 
-    python benchmarks/copying.py [--repeats 500] [--large 200] [--copiers 20]
+    python benchmarks/copying.py [--only DATA ...] [--repeats 500] [--large 200] [--copiers 20]
 
 An honest generator gives new rows of the distribution itself; a copier gives training rows for some
 of its rows, exactly or with noise of a twentieth of the columns' spread. Small: 100 generated, 100
 held-out and 300 training rows; large: 1,000, 1,000 and 3,000; one seed each time. For copiers the
-means of the membership attacks' numbers stand beside the alarm.
+means of the membership attacks' numbers stand beside the alarm. Data that are left out by --only
+stay in the file as they are.
 """
 
 from __future__ import annotations
@@ -52,19 +53,22 @@ DATA: dict[str, Draw] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--only", nargs="*", choices=DATA, default=list(DATA))
     parser.add_argument("--repeats", type=int, default=500, help="honest generators, small")
     parser.add_argument("--large", type=int, default=200, help="honest generators, large")
     parser.add_argument("--copiers", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/copying.json"))
     arguments = parser.parse_args()
-    found: dict[str, dict[str, Any]] = {}
-    for name, draw in DATA.items():
+    out: Path = arguments.out
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    for name in arguments.only:
+        draw = DATA[name]
         found[name] = {
             "small": rates(draw, SMALL, arguments.repeats, arguments.copiers, (0.1, 0.5, 1.0)),
             "large": rates(draw, LARGE, arguments.large, arguments.copiers, (0.04, 1.0)),
         }
         print(name, json.dumps(found[name], indent=1), flush=True)
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def rates(
@@ -104,6 +108,7 @@ def summary(cases: list[Case]) -> dict[str, Any]:
     attacks = [case["membership_inference"][0] for case in cases]
     rates = [one.extra["true_positive_rate"] for one in attacks]
     return {
+        "repeats": len(cases),
         "accused": interval([copying(case) is not None for case in cases]),
         "by": {
             name: interval([(case[name][0].p_value or 0.0) <= 0.025 / 3 for case in cases])[0]
