@@ -14,7 +14,7 @@ detection  ROC AUC of gradient boosting, 5-fold, telling the holdout from as man
 utility    ROC AUC on the holdout of gradient boosting trained on the generated rows;
 copies     share of the generated rows that equal a training row, in excess of the holdout's;
 closest    share of generated rows that are closer to a training than to a holdout row (1/2);
-members    AUC of the strongest of five attacks that tell training from holdout rows (1/2);
+members    AUC of the strongest of eight attacks that tell training from holdout rows (1/2);
 shape*, trend*  by the conventions of sdmetrics, which the published tables use.
 
 Medians over seeds, with the smallest and the largest. CTGAN and TVAE run in a process of their own

@@ -414,6 +414,25 @@ def test_the_privacy_panel_says_what_the_scorecards_say(folder: Path, tmp_path: 
     assert CAVEAT in page.text
 
 
+def test_the_privacy_panel_shows_rates_and_groups_of_the_attacks(tmp_path: Path) -> None:
+    made = fabricate(tmp_path, read(orders())).to_json()
+    for model, found in (("vae", 0.0125), ("gan", 0.25)):
+        extra: dict[str, Any] = {
+            "true_positive_rate": {"0.1 %": found / 2, "1 %": found},
+            "guessing": {"0.1 %": 0.001, "1 %": 0.011},
+            "apart": {"outliers": {"auc": 0.5 + found, "low": 0.45, "high": 0.55 + found}},
+        }
+        measurement = Measurement("membership_inference", 0.5, 0.48, 0.52, null=0.5, extra=extra)
+        for card in made["cards"][model]["best"]:
+            card["measures"]["membership_inference"] = measurement.to_json()
+    page = Page(report_of(made, tmp_path))
+    row = page.row("found at 1 % false alarms")
+    assert [text for _, text in row[1:]] == ["1.25 %", "25.00 %", "1.10 %"]
+    assert page.row("found at 0.1 % false alarms")[2][1] == "12.50 %"
+    assert page.row("outliers")[2][1] == "0.750.45 – 0.80"
+    assert "a category that at most 1 %" not in page.text
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> pf.Comparison:
     """A real comparison, small."""

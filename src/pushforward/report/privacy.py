@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from pushforward.comparison.result import Comparison
@@ -15,8 +15,14 @@ from pushforward.report.numbers import decimals_for, fixed
 MEANINGS = {
     "exact_matches": "generated rows that equal a training row",
     "closest_record": "generated rows that are closer to training rows than to as many new rows",
-    "membership_inference": "how well the best of five attacks separates training rows from "
+    "membership_inference": "how well the best of eight attacks separates training rows from "
     "new ones, as an AUC",
+}
+ATTACKED = "membership_inference"
+RATES = ("1 %", "0.1 %")  # of false alarms
+GROUPS = {
+    "outliers": "the same among the 10 % of the real rows that lie furthest from all others",
+    "rare groups": "the same among rows with a category that at most 1 % of the rows have",
 }
 
 
@@ -63,6 +69,8 @@ def panel(comparison: Comparison) -> Privacy | None:
         for name in PRIVACY
         if all(own[name] for own in measured.values())
     ]
+    attacked = [own[ATTACKED] for own in measured.values()]
+    rows[1:1] = [*_found(attacked), *_apart(attacked)]
     verdicts = [_verdict(model, names) for model, names in leaking.items()]
     return Privacy(rows, verdicts, CAVEAT) if rows else None
 
@@ -85,6 +93,52 @@ def _row(name: str, measured: Sequence[Sequence[Measurement]], leaks: Sequence[b
     null = _number(fmean(nulls), percent, decimals_for([100 * fmean(nulls)], 2) if percent else 1)
     cells = [_cell(by_seed, percent, own) for by_seed, own in zip(measured, leaks, strict=True)]
     return PrivacyRow(measure_label(name), MEANINGS[name], cells, null)
+
+
+def _found(measured: Sequence[Sequence[Measurement]]) -> list[PrivacyRow]:
+    """Return the shares of training rows that attacks find at low rates of false alarms."""
+    return [
+        PrivacyRow(
+            f"found at {rate} false alarms",
+            f"training rows that the best attack there finds, while it takes {rate} of new rows "
+            "for training rows",
+            [_share(by_seed, "true_positive_rate", rate) for by_seed in measured],
+            _share(measured[0], "guessing", rate).text,
+        )
+        for rate in RATES
+        if _all_have(measured, "guessing", rate)
+    ]
+
+
+def _share(measured: Sequence[Measurement], key: str, rate: str) -> PrivacyCell:
+    share = fmean(m.extra[key][rate] for m in measured)
+    return PrivacyCell(_number(share, True, 2), "", False, measured[0].reading)
+
+
+def _apart(measured: Sequence[Sequence[Measurement]]) -> list[PrivacyRow]:
+    """Return the areas within each group that is large enough in every scorecard."""
+    return [
+        PrivacyRow(
+            group,
+            what,
+            [_cell([_within(m, group) for m in by_seed], False, False) for by_seed in measured],
+            "0.5",
+        )
+        for group, what in GROUPS.items()
+        if _all_have(measured, "apart", group)
+    ]
+
+
+def _within(measured: Measurement, group: str) -> Measurement:
+    own = measured.extra["apart"][group]
+    return replace(measured, value=own["auc"], low=own["low"], high=own["high"])
+
+
+def _all_have(measured: Sequence[Sequence[Measurement]], key: str, name: str) -> bool:
+    """Whether all scorecards have a detail; those of earlier versions, and of few rows, do not."""
+    return all(
+        by_seed and all(name in m.extra.get(key, {}) for m in by_seed) for by_seed in measured
+    )
 
 
 def _cell(measured: Sequence[Measurement], percent: bool, leaks: bool) -> PrivacyCell:

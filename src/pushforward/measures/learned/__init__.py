@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pushforward.measures.learned.classifier import auc, classifier_test, roc_area
+from pushforward.measures.learned.classifier import (
+    auc,
+    classifier_score,
+    classifier_test,
+    roc_area,
+)
 from pushforward.measures.learned.critics import (
     f_divergence,
     jensen_shannon,
@@ -11,6 +16,7 @@ from pushforward.measures.learned.critics import (
 
 __all__ = [
     "auc",
+    "classifier_score",
     "classifier_test",
     "f_divergence",
     "jensen_shannon",

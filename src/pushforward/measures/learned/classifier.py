@@ -169,16 +169,21 @@ def fit_classifier(
     """Return the split samples, and a classifier's score ("generated") of rows (n, d)."""
     rng = torch.Generator().manual_seed(seed)
     both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, equal_sizes=True)
-    real, fake = (_array(rows) for rows in both.training_rows())
+    return both, classifier_score(classifier, *both.training_rows(), seed)
+
+
+def classifier_score(classifier: str, real: Tensor, fake: Tensor, seed: int) -> Score:
+    """Return the score ("generated") of rows (n, d) that a classifier learns from both samples."""
+    rows = [_array(side) for side in (real, fake)]
     with sklearn_context(len(real) + len(fake)):
         model = CLASSIFIERS[classifier](seed)
-        model.fit(np.concatenate([real, fake]), np.repeat([0, 1], [len(real), len(fake)]))
+        model.fit(np.concatenate(rows), np.repeat([0, 1], [len(real), len(fake)]))
 
-    def score(rows: Tensor) -> Floats:
-        with sklearn_context(len(rows)):
-            return np.asarray(model.predict_proba(_array(rows))[:, 1])
+    def score(queries: Tensor) -> Floats:
+        with sklearn_context(len(queries)):
+            return np.asarray(model.predict_proba(_array(queries))[:, 1])
 
-    return both, score
+    return score
 
 
 def _array(rows: Tensor) -> Floats:

@@ -17,6 +17,7 @@ __all__ = [
 
 CAVEAT = (
     "The privacy measures find copies of the training rows, and generated rows that lie closer to "
-    "them than new rows do. They prove nothing about individuals, small groups or other attacks, "
-    "and are no guarantee: only training with differential privacy gives one."
+    "them than new rows do, over all rows, outliers and rare groups. They prove nothing about "
+    "individuals, smaller groups or other attacks, and are no guarantee: only training with "
+    "differential privacy gives one."
 )
