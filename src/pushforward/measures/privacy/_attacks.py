@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.measures import _search
-from pushforward.measures.learned import roc_area
+from pushforward.measures._roc import roc_area
 
 Floats = NDArray[np.float64]
 Scores = dict[str, Floats]

@@ -12,7 +12,7 @@ from torch import Tensor
 from pushforward.errors import MeasureError
 from pushforward.measures._inputs import FeatureFunction, Pair, require_at_least
 from pushforward.measures._intervals import share_interval
-from pushforward.measures.learned import roc_area
+from pushforward.measures._roc import roc_area
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.neighbours._copying import mann_whitney_z
 from pushforward.measures.neighbours._shared import with_training
