@@ -282,8 +282,8 @@ def naive_information(x: pd.DataFrame, y: pd.DataFrame, numbers: Iterable[str]) 
         cut = side.copy()
         for n in numbers:
             edges = np.histogram_bin_edges(x[n].dropna(), 10)
-            cut[n] = pd.cut(side[n], list(edges), include_lowest=True).astype(str)
-        sides.append(cut.astype(str))
+            cut[n] = pd.cut(side[n], list(edges), include_lowest=True)
+        sides.append({c: pd.factorize(cut[c])[0] for c in cut})
     return {
         (a, b): [float(normalized_mutual_info_score(s[a], s[b])) for s in sides]
         for a, b in combinations(x.columns, 2)
