@@ -23,14 +23,14 @@ from torch import Tensor
 from pushforward import measures as pm
 from pushforward.measures import Measurement
 from pushforward.measures.learned import critics
-from pushforward.measures.learned._split import Split, SplitSample
+from pushforward.measures.learned._split import Split, SplitSample, split
 from pushforward.measures.learned._variational import BOUNDS, F_GAN, Bound
 from pushforward.measures.learned.classifier import (
-    CLASSIFIERS,
     accuracy_measurement,
     fit_classifier,
 )
 from pushforward.measures.neighbours._balls import CLIPPED
+from pushforward.measures.selftest.cases import flags, information_error
 
 REPETITIONS = 200
 
@@ -105,6 +105,16 @@ def tables(
     return repetition
 
 
+def informed(n: int, other: tuple[float, float]) -> Callable[[int], Measurement]:
+    """Return `pair_information` of n rows of flags, and n of other ones."""
+
+    def repetition(seed: int) -> Measurement:
+        x, y = flags(n, 2 * seed, (0.1, 0.2)), flags(n, 2 * seed + 1, other)
+        return pm.pair_information(x, y, seed=seed)
+
+    return repetition
+
+
 def used(n: int, rho: float) -> Callable[[int], Measurement]:
     """Return `utility` of one generated table, the same for every seed, on fresh real rows."""
     fake, train = correlated(200, 3, -1, rho), correlated(200, 3, -2)
@@ -170,11 +180,17 @@ def own_distance(shift: float) -> Callable[[int], Measurement]:
     )
 
 
+def halved(x: Tensor, y: Tensor, seed: int) -> Split:
+    """Return two samples, half of which train."""
+    rng = torch.Generator().manual_seed(seed)
+    return split(x, y, share=0.5, limit=None, features=None, generator=rng)
+
+
 def own_accuracy(classifier: str, shift: float) -> Callable[[int], Measurement]:
     """Return `own` for a classifier."""
     return own(
-        lambda x, y, seed: fit_classifier(x, y, classifier, None, None, seed)[1],
-        lambda score, both: accuracy_measurement(both, score, classifier),
+        lambda x, y, seed: fit_classifier(halved(x, y, seed), classifier, seed),
+        lambda score, both: accuracy_measurement([(both, score)], classifier),
         shift,
     )
 
@@ -226,7 +242,7 @@ CASES: dict[str, Case] = {
     },
     **{
         f"classifier_test {name}, its own, d = 1": Case(0.0, own_accuracy(name, 1.0))
-        for name in CLASSIFIERS
+        for name in ("trees", "logistic", "network")
     },
     # minus the entropy of N(0, [[4.25, 2], [2, 1.25]]): -log(2 pi e) - log(1.3125) / 2
     "importance_bound, linear, by the mode": Case(
@@ -328,6 +344,12 @@ CASES |= {
         0.1, tables(pm.pair_trends, 150, 4, rho=0.3)
     ),
     "pair_trends, d = 4, none": Case(0.0, tables(pm.pair_trends, 150, 4)),
+    **{
+        f"pair_information, three flags, {label}": Case(
+            information_error((0.1, 0.2), other), informed(300, other)
+        )
+        for label, other in (("other flips", (0.3, 0.05)), ("none", (0.1, 0.2)))
+    },
     # the score of one trained model on fresh rows
     "utility, good": Case(None, used(200, 0.5)),
     "utility, no relation": Case(None, used(200, 0.0)),
@@ -351,9 +373,9 @@ def in_balls(name: str, n: int, m: int, d: int, shift: float) -> Callable[[int],
     return repetition
 
 
-def area(n: int, shift: float) -> Callable[[int], Measurement]:
+def area(n: int, shift: float, folds: int | None = None) -> Callable[[int], Measurement]:
     """Return a classifier's area under the curve; on a line every rising score has the same."""
-    test = shifted(pm.classifier_test, n, 1, shift, classifier="logistic")
+    test = shifted(pm.classifier_test, n, 1, shift, classifier="logistic", folds=folds)
 
     def repetition(seed: int) -> Measurement:
         found = test(seed)
@@ -429,6 +451,7 @@ CASES |= {
     for name in ("precision", "recall", "density")
 }
 CASES["classifier_test, area, d = 1, shift 1"] = Case(0.760250, area(400, 1.0))
+CASES["classifier_test, area, d = 1, shift 1, 3 folds"] = Case(0.760250, area(200, 1.0, folds=3))
 CASES |= {
     "authenticity, d = 2, none": Case(None, copied(pm.authenticity, 200, 2, 0.0)),
     "authenticity, d = 5, half copies": Case(None, copied(pm.authenticity, 200, 5, 0.5)),

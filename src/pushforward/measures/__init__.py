@@ -75,7 +75,13 @@ from pushforward.measures.samples import (
     vendi,
 )
 from pushforward.measures.scoring import Scorer, measure
-from pushforward.measures.tables import association, column_shapes, pair_trends, utility
+from pushforward.measures.tables import (
+    association,
+    column_shapes,
+    pair_information,
+    pair_trends,
+    utility,
+)
 
 __all__ = [
     "CAVEAT",
@@ -128,6 +134,7 @@ __all__ = [
     "mmd_statistic",
     "nearest_neighbour_test",
     "observation_noise",
+    "pair_information",
     "pair_trends",
     "prdc",
     "precision",

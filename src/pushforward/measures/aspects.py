@@ -21,7 +21,8 @@ OWN: Aspect = "own"
 MEMBERS: dict[Aspect, tuple[str, ...]] = {
     "marginals": ("column_shapes", "sliced_wasserstein", "sliced_wasserstein_pixels"),
     "joint structure": (
-        *("pair_trends", "classifier_test", "energy", "energy_pixels", "mmd", "mmd_pixels"),
+        *("pair_trends", "pair_information", "classifier_test", "classifier_test_xgboost"),
+        *("energy", "energy_pixels", "mmd", "mmd_pixels"),
         *("frechet", "kid", "max_sliced_wasserstein", "sinkhorn", "nearest_neighbour_test"),
         *("knn_kl", "jensen_shannon", "f_divergence", "wasserstein_critic"),
         *("histogram_js", "histogram_kl"),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pushforward.data import Dataset
 from pushforward.families.model import Model
-from pushforward.measures.learned import roc_area
+from pushforward.measures._roc import roc_area
 from pushforward.random import isolated
 from pushforward.runs.folder import Json
 from pushforward.training.selection import Sample

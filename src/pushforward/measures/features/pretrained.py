@@ -14,9 +14,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -26,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from pushforward.errors import MeasureError, nearest
+from pushforward.measures._optional import import_optional
 from pushforward.measures.features.maps import Features, in_chunks
 
 Weights = Mapping[str, Tensor]
@@ -168,16 +167,6 @@ class DINOv2(Pretrained):
 def to_rgb(images: Tensor) -> Tensor:
     """Return images (n, 1 or 3, ...) in [-1, 1] as RGB in [0, 1]; grey is copied to all three."""
     return (images.float() + 1).div(2).expand(-1, 3, -1, -1)
-
-
-def import_optional(module: str, package: str, user: str) -> ModuleType:
-    """Return a module that is not a dependency of this library."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MeasureError(
-            f"{user} needs the package {package} ({error}); install it: pip install {package}"
-        ) from None
 
 
 def weights_file(weights: str | Path | None, name: str, user: str) -> Path:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pushforward.measures.learned.classifier import (
-    auc,
-    classifier_score,
-    classifier_test,
-    roc_area,
-)
+from pushforward.measures.learned.classifier import classifier_score, classifier_test
 from pushforward.measures.learned.critics import (
     f_divergence,
     jensen_shannon,
@@ -15,11 +10,9 @@ from pushforward.measures.learned.critics import (
 )
 
 __all__ = [
-    "auc",
     "classifier_score",
     "classifier_test",
     "f_divergence",
     "jensen_shannon",
-    "roc_area",
     "wasserstein_critic",
 ]

@@ -1,8 +1,8 @@
-"""The classifier two-sample test: trained on one half of the rows, tested on the other."""
+"""The classifier two-sample test: trained on some of the rows, tested on the others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +13,14 @@ from torch import Tensor
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures._fitting import sklearn_context
 from pushforward.measures._inputs import FeatureFunction
-from pushforward.measures._intervals import Z, at_least_binomial, verdict, wilson
-from pushforward.measures.learned._split import Split, split, witness
+from pushforward.measures._intervals import verdict, wilson
+from pushforward.measures._optional import import_optional
+from pushforward.measures._roc import auc
+from pushforward.measures.learned._split import MIN_ROWS, Split, cross_splits, split, witness
 from pushforward.measures.measurement import Measurement
+from pushforward.measures.tables._matrix import are_tables, matrices
 
-Classifier = Literal["trees", "logistic", "network"]
+Classifier = Literal["trees", "logistic", "network", "xgboost"]
 Floats = NDArray[np.float64]
 Score = Callable[[Tensor], Floats]
 
@@ -27,6 +30,7 @@ def classifier_test(
     y: Any,
     *,
     classifier: Classifier = "trees",
+    folds: int | None = None,
     limit: int | None = 5000,
     features: FeatureFunction | None = None,
     seed: int = 0,
@@ -36,15 +40,26 @@ def classifier_test(
     $$\frac1t \sum_{i=1}^{t} 1\left[(s(v_i) > \tfrac12) = l_i\right]$$
 
     over the t held-out rows v with labels l; s is the classifier's score. Both samples are reduced
-    to the same size, and half of each is held out.
+    to the same size, and half of each is held out, or each row once, by `folds`.
+
+    Of data frames, each category is a column of its own, and so are the missing values of a column,
+    which are its mean otherwise; a column of more than 256 categories is ranks.
+
+    The protocol by which generators of tables are compared in the literature is
+    `classifier="xgboost", folds=3, limit=None`, of all training rows and as many generated ones;
+    `classifier_test_xgboost` is its name in `measure` and `compare`, for tables alone. What is
+    published is `extra["auc"]`, or 2 (1 - AUC), cut off at 1.
 
     Args:
-        x: the real sample: tensor, array or numeric frame (n, ...).
+        x: the real sample: tensor, array or data frame (n, ...).
         y: the generated sample (m, ...).
         classifier: `"trees"` (gradient-boosted trees, which see every kind of difference and are
             the strongest on tables), `"logistic"` (logistic regression, which sees differences of
-            means only, but is the strongest for those, and the fastest) or `"network"` (two hidden
-            layers of 64).
+            means only, but is the strongest for those, and the fastest), `"network"` (two hidden
+            layers of 64) or `"xgboost"` (other gradient-boosted trees, with the defaults of
+            XGBoost, on one thread; it needs `pip install 'pushforward[boosting]'`).
+        folds: number of parts, each of which is held out once while the classifier learns from all
+            others; None: half of the rows are held out.
         limit: maximum rows of each sample (None: all); the rest is left out at random.
         features: maps rows to the vectors that are measured; None for the rows themselves.
         seed: of the split, the classifier and left-out rows.
@@ -55,11 +70,15 @@ def classifier_test(
         that of the best one. A score of exactly 1/2 counts as half a hit. `extra` has the area
         under the ROC curve with DeLong's interval (`auc`, `auc_low`, `auc_high`), and the
         `witness`: the indices, in x (`real`) and in y (`generated`), of the ten held-out rows of
-        each sample that the classifier is most certain about.
+        each sample that the classifier is most certain about. With folds, accuracy and area are
+        means over them (`extra["auc_by_fold"]`), and the intervals are for the mean of their
+        classifiers. Folds share training rows, so that their p-values depend on one another: of K
+        of them the k-th smallest counts, times K / k, with k the half of K, rounded up.
 
     Raises:
-        MeasureError: for fewer than 20 rows of a sample, different widths, NaN or infinity, and an
-            unknown classifier.
+        MeasureError: for fewer than 20 rows of a sample, different widths or columns, NaN (in
+            arrays) or infinity, an unknown classifier, a single fold, and where XGBoost is asked
+            for and not installed.
 
     Sees:
         what the classifier can learn from all columns together: trees and network every kind of
@@ -69,36 +88,67 @@ def classifier_test(
     Misses:
         what takes more rows to learn; the value is a lower bound of that of the best classifier. It
         shows that the samples differ, not how much it matters: one revealing column of many is
-        enough for 1. Copies of one row within a sample may lie in both halves.
+        enough for 1. Copies of one row within a sample may lie in both halves. XGBoost compares in
+        float32: times that differ by less than a ten-millionth of the table's span are equal.
 
     Null:
-        1/2 for accuracy and AUC, for every classifier.
+        1/2 for accuracy and AUC, for every classifier. Rows that both samples share, or copies of
+        rows, give less. Without a difference, the AUC of n rows a side, each held out once, has a
+        standard error of about
+
+        $$1 / \sqrt{6 n}$$
+
+        that is 0.0024 at 29,304.
 
     Cost:
         one fit on n rows; for n = m = 5000, d = 10, trees and the network take 0.2 seconds of one
-        core, the logistic model 0.02.
+        core, the logistic model 0.02. With folds, one fit on n + m rows for each but the first;
+        XGBoost, 3 folds, 29,304 rows of Adult on each side (110 columns): 3 s of one core.
 
     Reference:
-        Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; DeLong et al. 1988.
+        Lopez-Paz & Oquab 2017, "Revisiting classifier two-sample tests"; DeLong et al. 1988; LeDell
+        et al. 2015 (folds); Rüger 1978, "Das maximale Signifikanzniveau des Tests: Lehne H0 ab,
+        wenn k unter n gegebenen Tests zur Ablehnung führen"; Scassola, Ponsford et al. 2026, "A
+        sobering look at tabular data generation via probabilistic circuits" (the protocol).
     """
     if classifier not in CLASSIFIERS:
         raise MeasureError(f"unknown classifier {classifier!r}; {nearest(classifier, CLASSIFIERS)}")
-    both, score = fit_classifier(x, y, classifier, limit, features, seed)
-    return accuracy_measurement(both, score, classifier)
+    if features is None and are_tables(x, y):
+        x, y = matrices(x, y, MIN_ROWS)
+    splits = _splits(x, y, folds, limit, features, seed)
+    return accuracy_measurement(
+        [(both, classifier_score(classifier, *both.training_rows(), seed)) for both in splits],
+        classifier,
+    )
 
 
-def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurement:
-    """Return the accuracy of a fitted classifier on the held-out rows."""
-    real, fake = (score(rows) for rows in both.test_rows())
-    hits = _hits(fake - 0.5) + _hits(0.5 - real)
-    trials = len(real) + len(fake)
-    low, high = wilson(hits / trials, trials)
-    p_value = _binomial_p(int(hits), trials)
-    area, area_low, area_high = auc(real, fake)
-    n, m = both.x.size, both.y.size
+def _splits(
+    x: Any,
+    y: Any,
+    folds: int | None,
+    limit: int | None,
+    features: FeatureFunction | None,
+    seed: int,
+) -> list[Split]:
+    if folds is not None:
+        return cross_splits(x, y, folds=folds, limit=limit, features=features, seed=seed)
+    rng = torch.Generator().manual_seed(seed)
+    return [split(x, y, share=0.5, limit=limit, features=features, generator=rng, equal_sizes=True)]
+
+
+def accuracy_measurement(tested: Sequence[tuple[Split, Score]], classifier: str) -> Measurement:
+    """Return the accuracy of fitted classifiers on the rows that each has not seen."""
+    scores = [_test_scores(both, score) for both, score in tested]
+    trials = [len(real) + len(fake) for real, fake in scores]
+    hits = [_hits(fake - 0.5) + _hits(0.5 - real) for real, fake in scores]
+    accuracy = sum(hits) / sum(trials)
+    low, high = wilson(accuracy, sum(trials))
+    p_value = _combined([_binomial_p(int(h), t) for h, t in zip(hits, trials, strict=True)])
+    area, area_low, area_high = auc(*scores)
+    n, m = tested[0][0].x.size, tested[0][0].y.size
     return Measurement(
         "classifier_test",
-        hits / trials,
+        accuracy,
         low=low,
         high=high,
         covers="held-out rows, for this classifier",
@@ -113,63 +163,38 @@ def accuracy_measurement(both: Split, score: Score, classifier: str) -> Measurem
             "auc": area,
             "auc_low": area_low,
             "auc_high": area_high,
+            **({"auc_by_fold": [auc(both)[0] for both in scores]} if len(scores) > 1 else {}),
             "classifier": classifier,
-            "held_out": trials,
-            "witness": witness(both, torch.from_numpy(-real), torch.from_numpy(-fake)),
-            **both.extra,
+            "held_out": sum(trials),
+            "witness": _witness([both for both, _ in tested], scores),
+            **tested[0][0].extra,
         },
     )
 
 
-def auc(negative: Floats, positive: Floats) -> tuple[float, float, float]:
-    """Return the area under the ROC curve of two sets of scores, and its 95 % interval."""
-    area, variance = roc_area(negative, positive)
-    half, trials = Z * float(np.sqrt(variance)), min(len(negative), len(positive))
-    low, high = max(0.0, area - half), min(1.0, area + half)
-    return area, *at_least_binomial(area, low, high, trials)
+def _test_scores(both: Split, score: Score) -> tuple[Floats, Floats]:
+    real, fake = both.test_rows()
+    return score(real), score(fake)
 
 
-def roc_area(negative: Floats, positive: Floats) -> tuple[float, float]:
-    """Return the area under the ROC curve of two sets of scores, and the estimate's variance.
-
-    Ties count one half. The variance is that of the placements of each score among the others.
-
-    Args:
-        negative: scores that should be low (n,).
-        positive: scores that should be high (m,).
-
-    Reference:
-        DeLong, DeLong & Clarke-Pearson 1988, "Comparing the areas under two or more correlated
-        receiver operating characteristic curves".
-    """
-    above, below = _placements(positive, negative), 1 - _placements(negative, positive)
-    return float(above.mean()), _variance_of_mean(above) + _variance_of_mean(below)
+def _combined(p_values: Sequence[float]) -> float:
+    """Return a p-value from several that depend on one another in an unknown way."""
+    middle = (len(p_values) + 1) // 2
+    return min(1.0, sorted(p_values)[middle - 1] * len(p_values) / middle)
 
 
-def _placements(scores: Floats, others: Floats) -> Floats:
-    """Return for each score the share of the others that it exceeds, ties as one half."""
-    others = np.sort(others)
-    below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
-    return np.asarray(below / (2 * len(others)))
+def _witness(
+    splits: Sequence[Split], scores: Sequence[tuple[Floats, Floats]]
+) -> dict[str, list[int]]:
+    x, y = (torch.cat([getattr(s, side).test_index for s in splits]) for side in "xy")
+    on_x, on_y = (torch.from_numpy(-np.concatenate(side)) for side in zip(*scores, strict=True))
+    return witness(x, y, on_x, on_y)
 
 
 def _outcome(p_value: float, high: float) -> str:
     if high >= 0.5:
         return verdict(p_value)
     return "right less often than by chance: the samples share rows, or copies of rows"
-
-
-def _variance_of_mean(values: Floats) -> float:
-    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-
-
-def fit_classifier(
-    x: Any, y: Any, classifier: str, limit: int | None, features: FeatureFunction | None, seed: int
-) -> tuple[Split, Score]:
-    """Return the split samples, and a classifier's score ("generated") of rows (n, d)."""
-    rng = torch.Generator().manual_seed(seed)
-    both = split(x, y, share=0.5, limit=limit, features=features, generator=rng, equal_sizes=True)
-    return both, classifier_score(classifier, *both.training_rows(), seed)
 
 
 def classifier_score(classifier: str, real: Tensor, fake: Tensor, seed: int) -> Score:
@@ -218,6 +243,11 @@ def _network(seed: int) -> Any:
     return _standardised(MLPClassifier((64, 64), early_stopping=True, random_state=seed))
 
 
+def _xgboost(seed: int) -> Any:
+    package = import_optional("xgboost", "xgboost-cpu", 'classifier "xgboost"')
+    return package.XGBClassifier(random_state=seed, n_jobs=1)
+
+
 def _standardised(model: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -229,4 +259,5 @@ CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "trees": _trees,
     "logistic": _logistic,
     "network": _network,
+    "xgboost": _xgboost,
 }

@@ -263,7 +263,7 @@ class EvaluatedCritic:
                 **(extra or {}),
                 "held_out": [len(u_x), len(u_y)],
                 **({} if self.ratio_limit is None else {"ratio_limit": self.ratio_limit}),
-                "witness": witness(self.both, u_x, u_y),
+                "witness": witness(self.both.x.test_index, self.both.y.test_index, u_x, u_y),
                 **self.both.extra,
             },
         )

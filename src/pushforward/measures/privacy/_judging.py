@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.measures._intervals import share_interval
-from pushforward.measures.learned import roc_area
+from pushforward.measures._roc import roc_area
 from pushforward.measures.neighbours._copying import mann_whitney_z
 from pushforward.measures.privacy._attacks import Floats, Scores
 

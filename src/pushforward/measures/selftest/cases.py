@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -256,6 +257,22 @@ NEIGHBOURS = [
     ),
 ]
 
+
+def _bits() -> Sequence[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [(rng.random((4000, 1)) < share).astype(float) for share in (0.3, 0.7)]
+
+
+BY_XGBOOST = _on(
+    "classifier_test",
+    "bits of 0.3 and 0.7, AUC, XGBoost, 3 folds",
+    0.7**2 + 0.7 * 0.3,  # one is larger, or both are the same: half of 2 (0.7 * 0.3)
+    _bits,
+    part="auc",
+    classifier="xgboost",
+    folds=3,
+)
+
 LEARNED = [
     _on(
         "classifier_test",
@@ -272,6 +289,16 @@ LEARNED = [
         part="auc",
         classifier="logistic",
     ),
+    _on(
+        "classifier_test",
+        "shift 1, AUC, 3 folds",
+        AREA,
+        _normals(5000, 1, 1),
+        part="auc",
+        classifier="logistic",
+        folds=3,
+    ),
+    *([BY_XGBOOST] if find_spec("xgboost") else []),
     _on(
         "classifier_test",
         "N(0, 1), N(0, 4)",
@@ -335,6 +362,28 @@ def _classes(seed: int) -> pl.DataFrame:
     return pl.DataFrame({"x": normal(5000, 1, seed)[:, 0].numpy() + side, "side": side.astype(str)})
 
 
+def flags(n: int, seed: int, flips: tuple[float, float]) -> pl.DataFrame:
+    """Return three flags: a fair one, and twice the one before, flipped with these chances."""
+    rng = np.random.default_rng(seed)
+    fair, *flipped = rng.random((3, n)) < np.array([0.5, *flips])[:, None]
+    first = fair ^ flipped[0]
+    return pl.DataFrame({"a": fair, "b": first, "c": first ^ flipped[1]})
+
+
+def known_information(flips: tuple[float, float]) -> list[float]:
+    """Return the normalised mutual information of each pair of `flags`: 1 - H(flip) / log 2."""
+    first, second = flips
+    either = first * (1 - second) + second * (1 - first)
+    entropies = [-p * math.log2(p) - (1 - p) * math.log2(1 - p) for p in (first, second, either)]
+    return [1 - entropy for entropy in entropies]
+
+
+def information_error(real: tuple[float, float], fake: tuple[float, float]) -> float:
+    """Return `pair_information` of the distributions of two kinds of `flags`."""
+    pairs = list(zip(known_information(real), known_information(fake), strict=True))
+    return sum((p + q) * abs(p - q) for p, q in pairs) / sum(p + q for p, q in pairs)
+
+
 TABLES = [
     # sup |F(t) - F(t - 1)| = 2 F(1/2) - 1, and the second column is the same.
     _on(
@@ -344,6 +393,12 @@ TABLES = [
         lambda: (_columns(0), _columns(1, 1.0)),
     ),
     _on("pair_trends", "correlation 0.8 and none", 0.4, lambda: (_columns(0, 0, 0.8), _columns(1))),
+    _on(
+        "pair_information",
+        "three flags, flipped with 0.1 and 0.2, and with 0.3 and 0.05",
+        information_error((0.1, 0.2), (0.3, 0.05)),
+        lambda: (flags(5000, 0, (0.1, 0.2)), flags(5000, 1, (0.3, 0.05))),
+    ),
     _on(
         "utility",
         "two classes, N(0, 1) and N(1, 1)",

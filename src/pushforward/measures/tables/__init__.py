@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pushforward.measures.tables.fidelity import association, column_shapes, pair_trends
+from pushforward.measures.tables.fidelity import (
+    association,
+    column_shapes,
+    pair_information,
+    pair_trends,
+)
 from pushforward.measures.tables.utility import utility
 
-__all__ = ["association", "column_shapes", "pair_trends", "utility"]
+__all__ = ["association", "column_shapes", "pair_information", "pair_trends", "utility"]

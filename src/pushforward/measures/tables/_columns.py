@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
@@ -33,6 +33,7 @@ from pushforward.measures.tables._types import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Coded = tuple[Ints, int]  # codes from 0, and how many there are, that of missing included
+Edge = Literal["left", "right"]
 LIMIT = 100_000  # rows a side, by default: the noise of more is too small to matter
 DISTINCT = 10  # a number with at most so many distinct values is a category
 BINS = 10  # of equal width, for a numeric column among categories
@@ -113,6 +114,7 @@ def read(
     min_rows: int = 2,
     limit: int | None = None,
     seed: int = 0,
+    equal_sizes: bool = False,
     with_parts: bool = False,
 ) -> Columns:
     """Return the columns of all tables in the real one's order, of the real one's types.
@@ -125,6 +127,7 @@ def read(
         min_rows: how many rows each needs.
         limit: the most rows taken of each; the rest is left out at random.
         seed: of the choice of rows.
+        equal_sizes: take the same number of rows from all tables.
         with_parts: whether times and numbers are followed by their parts (weekday, time of day,
             ending of a price), where these carry information in the real table.
 
@@ -140,8 +143,10 @@ def read(
     rows = tuple(len(f) for f in frames)
     if min(rows) < min_rows:
         raise MeasureError(f"each table needs at least {min_rows} rows, and they have {list(rows)}")
-    extra = {} if limit is None or max(rows) <= limit else {"given": list(rows[:2])}
-    frames = [some(f, limit or len(f), seed) for f in frames]
+    most = min(rows) if equal_sizes else max(rows)
+    most = most if limit is None else min(most, limit)
+    extra = {"given": list(rows[:2])} if max(rows) > most else {}
+    frames = [some(f, most, seed) for f in frames]
     columns = [dict(zip(f.columns, f.iter_columns(), strict=True)) for f in frames]
     columns_of_all = [_column([side[name] for side in columns]) for name in names]
     if with_parts:
@@ -165,16 +170,21 @@ def some(table: Any, limit: int, seed: int) -> nw.DataFrame[Any]:
     return frame[np.sort(rows), :]
 
 
-def binned(column: Column, reference: slice) -> Coded:
+def binned(column: Column, reference: slice, edge: Edge = "right") -> Coded:
     """Return codes for joint tables: ten equal-width bins of the reference rows' range, or ranks.
 
     Values outside that range fall into the outer bins; missing values have a code of their own.
+
+    Args:
+        column: over the rows of all tables.
+        reference: the rows whose range it is.
+        edge: in which of its two bins a value on an edge is.
     """
     if not column.numeric:
         return column.codes, column.size
     known = column.values[reference]
     inner = np.linspace(np.nanmin(known), np.nanmax(known), BINS + 1)[1:-1]
-    bins = np.searchsorted(inner, column.values, side="right")
+    bins = np.searchsorted(inner, column.values, side=edge)
     return column.with_foreign(np.where(np.isnan(column.values), BINS, bins), BINS + 1)
 
 

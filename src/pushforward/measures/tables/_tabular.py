@@ -16,7 +16,16 @@ import numpy as np
 from pushforward.errors import MeasureError
 from pushforward.measures._intervals import at_least_binomial, permutation_p, verdict
 from pushforward.measures.measurement import Measurement
-from pushforward.measures.tables._columns import BINS, Coded, Column, Columns, Floats, Ints, binned
+from pushforward.measures.tables._columns import (
+    BINS,
+    Coded,
+    Column,
+    Columns,
+    Edge,
+    Floats,
+    Ints,
+    binned,
+)
 
 Rows = Ints | slice
 Distances = Callable[[Rows, Rows], Floats]
@@ -45,14 +54,35 @@ class Shapes:
         )
 
 
-class Trends:
-    """The distance of each pair: correlations for two numbers, else total variation.
+class Pairs:
+    """Pairs of columns as codes.
 
     A number among categories is cut into bins of the real column's range, for both tables.
     """
 
+    edge: Edge = "right"
+
     def __init__(self, columns: Columns, pairs: Ints) -> None:
         self.columns, self.pairs = columns, pairs
+
+    def coded(self, rows: Rows) -> list[Coded]:
+        """Return each column of these rows as codes."""
+        return [(codes[rows], size) for codes, size in self._binned]
+
+    @cached_property
+    def _binned(self) -> list[Coded]:
+        return [binned(c, self.columns.part(0), self.edge) for c in self.columns]
+
+    def name(self, at: int) -> list[str]:
+        """Return the two columns of a pair."""
+        return [self.columns.columns[i].name for i in self.pairs[at]]
+
+
+class Trends(Pairs):
+    """The distance of each pair: correlations for two numbers, else total variation."""
+
+    def __init__(self, columns: Columns, pairs: Ints) -> None:
+        super().__init__(columns, pairs)
         self.values = numbers(columns)
         self.place = columns.numeric.cumsum() - 1  # of a numeric column among the numbers
         self.correlated = columns.numeric[pairs].all(1)
@@ -72,18 +102,6 @@ class Trends:
         """Return the correlation of each pair of numbers; 0 with a constant."""
         i, j = self.place[self.pairs[self.correlated]].T
         return np.asarray(np.nan_to_num(correlations(self.values[rows])[i, j]))
-
-    def coded(self, rows: Rows) -> list[Coded]:
-        """Return each column of these rows as codes."""
-        return [(codes[rows], size) for codes, size in self._binned]
-
-    @cached_property
-    def _binned(self) -> list[Coded]:
-        return [binned(c, self.columns.part(0)) for c in self.columns]
-
-    def name(self, at: int) -> list[str]:
-        """Return the two columns of a pair."""
-        return [self.columns.columns[i].name for i in self.pairs[at]]
 
 
 class SeparateTrends(Trends):
@@ -105,6 +123,39 @@ class SeparateTrends(Trends):
             _cut(column.values[rows]) if column.numeric else (column.codes[rows], column.size)
             for column in self.columns
         ]
+
+
+class Information(Pairs):
+    """The error of each pair's information, times its weight, which is 1 in the mean over pairs."""
+
+    edge = "left"  # as in pandas' `cut`, by which the published numbers were made
+
+    def __call__(self, real: Rows, fake: Rows) -> Floats:
+        """Return the weighted errors (pairs,) between two sets of rows."""
+        known, found = (self.shared(rows) for rows in (real, fake))
+        weights = known + found
+        return np.abs(known - found) * weights / (weights.mean() or 1.0)
+
+    def shared(self, rows: Rows) -> Floats:
+        """Return 2 I(a, b) / (H(a) + H(b)) for each pair, in [0, 1]; with a constant it is 0."""
+        coded = self.coded(rows)
+        alone = np.array([entropy(*column) for column in coded])
+        joint = np.array([_joint_entropy(coded[i], coded[j]) for i, j in self.pairs])
+        either = alone[self.pairs]
+        total = either.sum(1)
+        information = np.where(either.min(1) > 0, total - joint, 0.0)
+        return np.asarray(2 * np.maximum(information, 0.0) / np.where(total > 0, total, 1.0))
+
+
+def entropy(codes: Ints, size: int) -> float:
+    """Return the entropy of codes, in nats."""
+    counts = np.unique(codes, return_counts=True)[1] if size > DENSE else np.bincount(codes)
+    shares_there = counts[counts > 0] / len(codes)
+    return float(-(shares_there * np.log(shares_there)).sum()) if len(shares_there) > 1 else 0.0
+
+
+def _joint_entropy(a: Coded, b: Coded) -> float:
+    return entropy(pair_codes(a[0], *b), a[1] * b[1])
 
 
 def _cut(values: Floats) -> Coded:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushforward.measures._fitting import sklearn_context
-from pushforward.measures.learned import auc
+from pushforward.measures._roc import roc_area
 from pushforward.measures.tables._columns import Column, Columns, Floats, Ints
 
 CATEGORIES = 255  # the maximum of scikit-learn's trees; with more, codes are used as numbers
@@ -92,7 +92,7 @@ class Task:
             spread = np.square(target - target.mean()).sum()
             return float(1 - np.square(target - predictions).sum() / spread) if spread else 0.0
         areas = [
-            auc(predictions[target != c, int(c)], predictions[target == c, int(c)])[0]
+            roc_area(predictions[target != c, int(c)], predictions[target == c, int(c)])[0]
             for c in np.unique(target)
             if (target != c).any()
         ]

@@ -180,12 +180,10 @@ def pair_trends(
         SDMetrics' Column Pair Trends (DataCebo), whose bins are corrected here.
     """
     columns = _columns.read(x, y, limit=limit, seed=seed)
-    if len(columns) < 2:
-        raise MeasureError("pair_trends needs at least two columns, and the table has one")
     if convention not in CONVENTIONS:
         known = nearest(convention, CONVENTIONS)
         raise MeasureError(f"unknown convention {convention!r}; {known}")
-    chosen = _tabular.some_pairs(len(columns), pairs, np.random.default_rng(seed))
+    chosen = _chosen_pairs("pair_trends", columns, pairs, seed)
     trends = CONVENTIONS[convention](columns, chosen)
     if len(trends.pairs) == 0:
         raise MeasureError(
@@ -204,6 +202,98 @@ def pair_trends(
         reading=f"{measurement.reading}; most: {most}",
         extra={**extra, **columns.extra},
     )
+
+
+def pair_information(
+    x: Any,
+    y: Any,
+    *,
+    pairs: int = 2000,
+    permutations: int = 20,
+    resamples: int = 20,
+    limit: int | None = LIMIT,
+    seed: int = 0,
+) -> Measurement:
+    r"""Error of what columns know of one another: is the strength of all relations kept?
+
+    The normalised mutual information of the columns a and b, and its mean error over pairs, which
+    are weighted by it:
+
+    $$N_{ab} = \frac{2 I(a, b)}{H(a) + H(b)}, \qquad
+    \frac{\sum w_{ab} |N_{ab}(x) - N_{ab}(y)|}{\sum w_{ab}}, \quad w_{ab} = N_{ab}(x) + N_{ab}(y)$$
+
+    Numeric columns are cut into ten equal-width bins of the *real* column's range, as for
+    `pair_trends`; missing values have a bin of their own. Both tables are reduced to the same
+    number of rows: in few rows columns seem to know more of one another.
+
+    Args:
+        x: the real table.
+        y: the generated table, with the same columns in any order.
+        pairs: maximum number of pairs; of more pairs that many are chosen at random.
+        permutations: number of random permutations, for null and p-value; with 0 there is only the
+            value.
+        resamples: number of bootstrap samples, for the interval, which also needs permutations;
+            with 0 there is none.
+        limit: maximum rows of each sample (None: all); the rest is left out at random.
+        seed: of all of these, and of left-out rows.
+
+    Returns:
+        A number between 0 (equal) and 1; `extra["worst"]` has the pairs with the largest weighted
+        errors, with their information in either table: name, name, real, generated. Bias, null and
+        interval are as for `column_shapes`. Pairs without any relation have no weight.
+
+    Raises:
+        MeasureError: as for `column_shapes`; for a table with one column.
+
+    Sees:
+        Relations of any kind and shape, by their strength: a nonlinear one that is lost, one that
+        was learned half, one that nobody has. Where most pairs are unrelated, as in most tables,
+        only those that are not count. Independent columns in place of Adult's 15 give 0.28.
+
+    Misses:
+        What relates, and how: it does not change if the categories of a column are swapped, or a
+        correlation changes its sign; `pair_trends` sees that. Relations of three columns,
+        marginals, and dependence within one bin: an outlier in the real column makes the bins wide.
+
+    Null:
+        For two unrelated columns of r and c values, the information of n rows is in expectation
+
+        $$I \approx (r - 1) (c - 1) / (2 n)$$
+
+        in both tables, and cancels but for its noise. Two halves of Adult, 16,280 rows a side, have
+        0.003.
+
+    Cost:
+        O((n + m) d^2) for each permutation and resample; memory O((n + m) d). With 29,304 rows of
+        Adult on each side (105 pairs) 80 ms for the value alone, and 1.1 s with the null and
+        the interval.
+
+    Reference:
+        Scassola, Ponsford et al. 2026, "A sobering look at tabular data generation via
+        probabilistic circuits" (1 - wNMIS, with bins of the same edges).
+    """
+    columns = _columns.read(x, y, limit=limit, seed=seed, equal_sizes=True)
+    chosen = _chosen_pairs("pair_information", columns, pairs, seed)
+    information = _tabular.Information(columns, chosen)
+    each, measurement = _tabular.mean_distance(
+        "pair_information", information, columns.rows, permutations, resamples, seed
+    )
+    sides = [information.shared(columns.part(table)).tolist() for table in range(2)]
+    worst = np.argsort(-each, kind="stable")[:WORST_PAIRS]
+    named = [[*information.name(i), *(side[i] for side in sides)] for i in worst]
+    most = ", ".join(f"{a} and {b} {p:.2g}, not {q:.2g}" for a, b, q, p in named[:NAMED_IN_READING])
+    return replace(
+        measurement,
+        reading=f"{measurement.reading}; most: {most}",
+        extra={"worst": named, "pairs": len(each), **columns.extra},
+    )
+
+
+def _chosen_pairs(measure: str, columns: _columns.Columns, limit: int, seed: int) -> _columns.Ints:
+    """Return the pairs of columns that are measured; MeasureError for a table of one column."""
+    if len(columns) < 2:
+        raise MeasureError(f"{measure} needs at least two columns, and the table has one")
+    return _tabular.some_pairs(len(columns), limit, np.random.default_rng(seed))
 
 
 def association(table: Any, *, like: Any = None) -> pl.DataFrame:
