@@ -124,8 +124,8 @@ def _anatomy(contents: FolderContents, model: str) -> list[Figure | TextTable]:
 
 def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
     """Return the parts that show samples, by what the data are."""
-    parts = ("grids", "scatters", "curves", "moved", "arrows")
-    parts += ("marginals", "maps", "moves", "given_back", "rows")
+    parts = ["grids", "scatters", "curves", "moved", "arrows"]
+    parts += ["marginals", "maps", "moves", "given_back", "rows"]
     empty: dict[str, Any] = {part: [] for part in parts} | {"without_rows": False}
     if contents.schema.kind == "image":
         return empty | _images(contents)

@@ -58,5 +58,5 @@ def _texts(
     schema = contents.schema
     assert isinstance(schema, TableSchema)
     frame = schema.frame(rows, labels, torch.Generator().manual_seed(0))
-    frame = frame.drop(identifier.name for identifier in schema.identifiers)
+    frame = frame.drop([identifier.name for identifier in schema.identifiers], strict=False)
     return frame.columns, [[as_text(value) for value in row] for row in frame.rows()]
