@@ -81,8 +81,9 @@ def settled(
     fitted: pf.Fitted, data: pf.Dataset, sampler: str, seed: int, **changed: Any
 ) -> pf.Fitted:
     """Return the fitted model with another sampler, fitted to its codes, and changed options."""
-    options = {**fitted.config["identity"]["options"], "sampler": sampler, **changed}
-    network = build("vae", data.schema, options, 0, CPU)
+    identity = fitted.config["identity"]
+    options = {**identity["options"], "sampler": sampler, **changed}
+    network = build(identity["model"], data.schema, options, 0, CPU)
     network.load_state_dict(fitted.states["best"], strict=False)
     network.eval().requires_grad_(False)
     batches = Batches(data, 512, seed, CPU, network.classes)

@@ -19,7 +19,8 @@ import pushforward as pf
 from pushforward.cli.main import run_command
 from pushforward.comparison.facts import facts_of
 from pushforward.comparison.findings import CHECKS, Evidence
-from pushforward.comparison.gallery import DEVIATIONS, STEPS, TRAVERSED, traversals
+from pushforward.comparison.gallery import STEPS, traversals
+from pushforward.comparison.traversal import DEVIATIONS, TRAVERSED
 from pushforward.families.anatomy import Anatomy, density
 from pushforward.families.codes import Code
 from pushforward.families.encoders import WithCodes
@@ -230,7 +231,7 @@ def test_a_traversal_moves_one_dimension_through_its_range(
 
     monkeypatch.setattr(model, "mean", noted)
     kept = traversals(model, fitted.schema, rows, 0)
-    z = seen[0].reshape(TRAVERSED, STEPS, 8)
+    z = seen[0].reshape(TRAVERSED, STEPS["image"], 8)
     assert rows[1] is not None
     c = torch.nn.functional.one_hot(rows[1], 10).float()
     q = model.encode(fitted.schema.expand(rows[0]), c)

@@ -113,7 +113,7 @@ def test_the_ends_of_a_way_are_the_images_of_the_two_codes(
     given = iter(codes)
     monkeypatch.setattr(source, "draw", lambda *_: next(given))
     made = interpolations(model, data.schema, seed=0)
-    assert made["ways"].shape == (WAYS, STEPS, 3, 8, 9)
+    assert made["ways"].shape == (WAYS, STEPS["image"], 3, 8, 9)
     assert bool(made["arcs"]) == source.standard
     labels = made.get("way_labels")
     assert (labels is None) == (condition is None)

@@ -167,9 +167,12 @@ def test_what_is_searched_for_would_be_found(saved: Saved, tmp_path: Path) -> No
     shutil.copytree(saved.folder, tmp_path / "out")
     asked = compared(saved.data, tmp_path / "out", example_rows=True)
     real, page = tmp_path / "out/samples/real.json", asked.report()
+    given_back = tmp_path / "out/samples/vae.safetensors"
+    assert "originals" in read_tensors(given_back)[0]
     assert leaked_texts(saved, real) and leaked_texts(saved, page)  # noqa: PT018
     compared(saved.data, tmp_path / "out")
     assert not leaked_texts(saved, real), "they go when they are not asked for"
+    assert read_tensors(given_back)[0].keys() == {"moves", "levels", "traversed"}
 
 
 def test_no_number_of_a_single_row_is_in_a_file(saved: Saved) -> None:

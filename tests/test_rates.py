@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import pushforward as pf
+from pushforward.models.iwae import IWAE
 from pushforward.models.vae import VAE
 from pushforward.runs.folder import repeating
 from pushforward.space import Vector
@@ -69,6 +71,31 @@ def test_free_nats_of_a_row_cost_nothing_until_half_way(share: float, left: floa
             assert_same(mine, gradients(loss, model, player))
     model.eval()  # validation pays for all
     torch.testing.assert_close(model.elbo(x, None)["rate"], 2.0 * kl)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_free_nats_of_an_importance_weighted_bound_lessen_the_codes_part_of_the_weights(
+    training: bool,
+) -> None:
+    torch.manual_seed(0)
+    model: Any = jittered(IWAE(Vector(3), latent=4, width=16, free=6.0, k=5)).train(training)
+    x = 3 * rows(Vector(3))
+    with torch.no_grad():
+        model.encoder.f1.weight.mul_(2)  # some rows have fewer nats, others more
+    model.still_free = torch.tensor(3.0)
+    mu, log_var = model.encoder(x)
+    q = Normal(mu, (0.5 * log_var).exp())
+    kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+    assert float(kl.detach().min()) < 3 < float(kl.detach().max())
+    torch.manual_seed(1)
+    mine = model.bound(x, None)["bound"]
+    torch.manual_seed(1)
+    paid = ((kl - 3).relu() / kl).detach() if training else torch.ones(N)  # validation pays for all
+    z = q.mean[:, None] + q.stddev[:, None] * torch.randn(N * 5, 4).reshape(N, 5, 4)
+    ratio = Normal(0.0, 1.0).log_prob(z) - Normal(q.mean[:, None], q.stddev[:, None]).log_prob(z)
+    log_p = model.decoder(z.reshape(-1, 4)).log_prob(x.repeat_interleave(5, 0)).reshape(N, 5)
+    log_w = log_p + paid[:, None] * ratio.sum(2)
+    torch.testing.assert_close(mine, -(log_w.logsumexp(1) - math.log(5)))
 
 
 @pytest.mark.parametrize("kind", SPACES)

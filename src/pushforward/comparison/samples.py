@@ -1,7 +1,8 @@
 """What is kept of each source for the report: summaries of tables, some images and points.
 
 Of tables and images no real row is kept unless the user asks for example rows. What is kept of
-arrays are test rows and generated ones, never training rows.
+arrays are test rows and generated ones, never training rows. What a model makes of codes (see
+`Gallery`) lies beside its sample.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,26 +59,32 @@ class KeptSamples:
             source: real, a model, the floor.
             draw: gives the rows; called only if they are needed.
             origin: identifies what generated them; None where that cannot be said.
-            pictures: gives what else is kept of images, from all the rows.
+            pictures: gives what else is kept, from all the rows.
         """
-        if isinstance(self.data.schema, TableSchema):
-            self._keep_summary(source, draw, f"{version('pushforward')} {origin}")
-        elif source == REAL and self._are_images and not self.example_rows:
-            self._forget_real_images()
-        else:
-            self._keep_rows(source, draw, origin, pictures if self._are_images else None)
+        rows = cache(draw)
+        if self._is_table:
+            self._keep_summary(source, rows, f"{version('pushforward')} {origin}")
+        if source == REAL and self._may_ask and not self.example_rows:
+            self._forget_real_rows()
+        elif not self._is_table or (source != REAL and pictures is not None):
+            self._keep_tensors(source, rows, origin, pictures)
 
-    def _forget_real_images(self) -> None:
-        """Delete samples that hold real images, also those of models that are compared no more."""
+    def _forget_real_rows(self) -> None:
+        """Delete tensors that hold real rows, also those of models that are compared no more."""
         for path in self.folder.sample(REAL).parent.glob("*.safetensors"):
             if WITHOUT_EXAMPLES not in read_text(path):
                 path.unlink()
 
     @property
-    def _are_images(self) -> bool:
-        return self.data.schema.kind == "image"
+    def _is_table(self) -> bool:
+        return self.data.schema.kind == "table"
 
-    def _keep_rows(
+    @property
+    def _may_ask(self) -> bool:
+        """Whether it is the user who says if real rows are kept."""
+        return self.data.schema.kind != "array"
+
+    def _keep_tensors(
         self,
         source: str,
         draw: Callable[[], LabelledRows],
@@ -85,7 +92,7 @@ class KeptSamples:
         pictures: Callable[[LabelledRows], dict[str, Tensor]] | None,
     ) -> None:
         known = {"version": version("pushforward"), "origin": origin}
-        text = json.dumps(known | {"example_rows": self.example_rows and self._are_images})
+        text = json.dumps(known | {"example_rows": self.example_rows and self._may_ask})
         if origin is not None and _has_text(self.folder.sample(source), text):
             return
         rows = draw()
@@ -113,6 +120,9 @@ class KeptSamples:
         return self.data.schema.frame(*rows, torch.Generator().manual_seed(0))
 
     def _tensors(self, rows: LabelledRows) -> dict[str, Tensor]:
+        """Return the first rows; of a table, none."""
+        if self._is_table:
+            return {}
         kept, labels = first_rows(rows, POINTS if _in_the_plane(self.data) else OTHER_ROWS)
         return {"rows": kept} | ({} if labels is None else {"labels": labels})
 

@@ -97,7 +97,7 @@ def summarise(frame: pl.DataFrame, real: pl.DataFrame, examples: int = 0) -> Tab
     """
     columns = [_counts(frame[name], real[name]) for name in real.columns]
     rows = [list(row) for row in frame.head(examples).rows()]
-    texts = [[_text(value) for value in row] for row in rows]
+    texts = [[as_text(value) for value in row] for row in rows]
     return TableSummary(len(frame), columns, _associations(frame, real), texts)
 
 
@@ -110,7 +110,7 @@ def _associations(frame: pl.DataFrame, real: pl.DataFrame) -> list[list[float]]:
     return rounded
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value as text, a dash where it is missing."""
     if value is None or value != value:  # noqa: PLR0124  # NaN
         return "–"

@@ -41,6 +41,7 @@ class Anatomy:
         e: a draw of each code (n, latent).
         expected: as many draws of the prior.
         distortion: -log p(x|e) of each row (n,), in nats; None for a model without a decoder.
+        independent: whether the values of a row are independent given its code.
     """
 
     centre: Tensor
@@ -50,6 +51,7 @@ class Anatomy:
     e: Tensor
     expected: Tensor
     distortion: Tensor | None = None
+    independent: bool = True
 
     def panels(self) -> list[Panel]:
         """Return all panels, the numbers first."""
@@ -74,11 +76,21 @@ class Anatomy:
         if distance.p_value is not None:
             facts |= {"p_value": distance.p_value}
         rows = {TEXTS[name]: _text(name, facts) for name in TEXTS if name in facts}
-        note = "Means over the rows. Rate and distortion together are -ELBO, a bound on -log p(x)."
         return Panel(
             "The code in numbers", "table", {"value": list(rows.values())}, list(rows), "what",
-            note=note if {"rate", "distortion"} <= facts.keys() else "", facts=facts,
+            note=self._note(facts) if {"rate", "distortion"} <= facts.keys() else "", facts=facts,
         )  # fmt: skip
+
+    def _note(self, facts: dict[str, float]) -> str:
+        note = "Means over the rows. Rate and distortion together are -ELBO, a bound on -log p(x)."
+        if self.independent:
+            return note
+        total = facts["rate"] + facts["distortion"]
+        return (
+            f"{note} The likelihood is autoregressive, each value given the code and those before "
+            f"it: what values say of each other need not be in the code, which carries "
+            f"{facts['rate']:.2g} of {total:.3g} nats."
+        )
 
     def _aggregate(self) -> list[Panel]:
         """Return the aggregate posterior beside the prior, dimension by dimension and in one."""

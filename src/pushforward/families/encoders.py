@@ -89,11 +89,12 @@ class WithCodes(WithLatent):
         if len(x) < 3 or not q.finite:
             return super().anatomy(x, c)
         e, gaussian = q.drawn()
-        distortion = None
+        distortion, independent = None, True
         if isinstance(self, WithDecoder) and not self.implicit:
             distortion = -self.decode(q.carry(e), c).log_prob(x)
+            independent = self.decoder.likelihood.independent
         expected = self.prior.draw(len(x), c)
-        codes = Anatomy(q.centre(), gaussian, self.prior, c, e, expected, distortion)
+        codes = Anatomy(q.centre(), gaussian, self.prior, c, e, expected, distortion, independent)
         return [*codes.panels(), *super().anatomy(x, c)]
 
 

@@ -1,4 +1,4 @@
-"""The component of models whose loss has a rate: what the nats in a code cost, and when."""
+"""The components of models that pay for nats in codes: which are free, what others cost, when."""
 
 from __future__ import annotations
 
@@ -11,25 +11,68 @@ from pushforward.families.model import Model, Terms
 from pushforward.families.options import at_least, log_range
 from pushforward.space import Space, Vector
 
+TINY = 1e-6  # nats
 
-class WithRate(Model):
+
+class WithFreeNats(Model):
+    """A model of which some nats of a row cost nothing at first.
+
+    `free` ones for a quarter of the steps, then ever fewer until half-way (Kingma et al. 2016, who
+    leave them free for good). Arrays need them: their columns have variance 1, and so has the noise
+    of p(x|z) at the start. All is noise then, and a code saves nothing unless columns are
+    correlated (the linear VAE uses a direction whose variance exceeds the noise's, Lucas et al.
+    2019): the rate closes the code before the noise has fallen. Codes that carry more are left
+    alone. Validation sees what comes at the end.
+    """
+
+    free_of_arrays: ClassVar[float] = 4.0  # nats
+    still_free: Tensor
+
+    def __init__(
+        self,
+        space: Space,
+        classes: int = 0,
+        *,
+        free: Annotated[
+            float | None,
+            "Nats of a row that cost nothing at first; until half-way they fall to 0. [4 for "
+            "arrays, else 0]",
+            at_least(0),
+        ] = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(space, classes, **shared)
+        usual = self.free_of_arrays if isinstance(space, Vector) else 0.0
+        self.free = usual if free is None else free
+        # The loop says anew in each round how far it has come, so this need not be saved.
+        self.register_buffer("still_free", torch.zeros(()), persistent=False)
+
+    def unpaid(self, kl: Tensor) -> Tensor | float:
+        """Return how many of each row's nats (n,) are free, (n,); none in evaluation."""
+        if not self.free or not self.training:
+            return 0.0
+        return kl.clamp(min=0).minimum(self.still_free)  # an estimate may lie below 0
+
+    def paid_share(self, kl: Tensor) -> Tensor:
+        """Return which share of each row's nats (n,) is paid for, (n,); all in evaluation."""
+        return (1 - self.unpaid(kl) / kl.clamp(min=TINY)).detach()
+
+    def before_round(self, share: float) -> None:
+        """Say how many nats are still free."""
+        super().before_round(share)
+        if self.free:
+            self.still_free.fill_(self.free * min(max(2 - 4 * share, 0.0), 1.0))
+
+
+class WithRate(WithFreeNats):
     """A model that pays for the nats in its codes: beta KL, or beta |E KL - C| (Burgess et al.).
 
     Over the first `anneal` steps beta rises from 0 (Bowman et al. 2016), so that codes are used
     before they are paid for; where a `capacity` is given, C rises to it from 0 instead (Burgess et
     al. 2018, whose gamma is beta here).
-
-    Of a row's nats, `free` ones cost nothing for a quarter of the steps, then ever fewer until
-    half-way (Kingma et al. 2016, who leave them free for good). Arrays need them: their columns
-    have variance 1, and so has the noise of p(x|z) at the start. All is noise then, and a code
-    saves nothing unless columns are correlated (the linear VAE uses a direction whose variance
-    exceeds the noise's, Lucas et al. 2019): the rate closes the code before the noise has fallen.
-    Codes that carry more are left alone. Validation sees what comes at the end.
     """
 
-    free_of_arrays: ClassVar[float] = 4.0  # nats
     played: Tensor | None
-    still_free: Tensor
 
     def __init__(
         self,
@@ -41,20 +84,10 @@ class WithRate(Model):
         capacity: Annotated[
             float | None, "Nats that the rate is held at; none: it is lowered.", at_least(0)
         ] = None,
-        free: Annotated[
-            float | None,
-            "Nats of a row that cost nothing at first; until half-way they fall to 0. [4 for "
-            "arrays, else 0]",
-            at_least(0),
-        ] = None,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
         self.beta, self.anneal, self.capacity = beta, anneal, capacity
-        usual = self.free_of_arrays if isinstance(space, Vector) else 0.0
-        self.free = usual if free is None else free
-        # The loop says anew in each round how far it has come, so this need not be saved.
-        self.register_buffer("still_free", torch.zeros(()), persistent=False)
         # Steps are counted where they are saved; without annealing there is nothing to save.
         self.register_buffer("played", torch.zeros(()) if anneal else None)
 
@@ -67,27 +100,15 @@ class WithRate(Model):
         """Return the terms by which the KL of each row (n,) is paid for."""
         risen = self._risen(kl)
         if self.capacity is None:
-            return {"rate": self.beta * risen * (kl - self._unpaid(kl))}
+            return {"rate": self.beta * risen * (kl - self.unpaid(kl))}
         beyond = (kl.mean() - risen * self.capacity).abs()
         return {"beyond_capacity": self.beta * beyond.expand(len(kl))}
-
-    def _unpaid(self, kl: Tensor) -> Tensor | float:
-        """Return how many of each row's nats are free, (n,); none in evaluation."""
-        if not self.free or not self.training:
-            return 0.0
-        return kl.clamp(min=0).minimum(self.still_free)  # an estimate may lie below 0
 
     def _risen(self, kl: Tensor) -> Tensor:
         """Return how far the annealing has come, a scalar in [0, 1]; 1 in evaluation."""
         if self.played is None or not self.training:
             return kl.new_ones(())
         return (self.played / self.anneal).clamp(max=1)
-
-    def before_round(self, share: float) -> None:
-        """Say how many nats are still free."""
-        super().before_round(share)
-        if self.free:
-            self.still_free.fill_(self.free * min(max(2 - 4 * share, 0.0), 1.0))
 
     def after_step(self, turn: str) -> None:
         """Count the step, if it was one of a turn that moves the codes."""

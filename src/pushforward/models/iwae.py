@@ -7,20 +7,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from torch import Tensor
 
 from pushforward.families.bounds import Bound, Given
-from pushforward.families.codes import Code
+from pushforward.families.codes import Code, kl
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, between
+from pushforward.families.rates import WithFreeNats
 from pushforward.space import Space
 
 
-class IWAE(WithDecoder, WithEncoder):
+class IWAE(WithFreeNats, WithDecoder, WithEncoder):
     """-log 1/k sum_j w_j, w_j = p(x|z_j) p(z_j) / q(z_j|x), z_j ~ q(z|x) (Burda et al. 2016).
 
     The mean of `groups` bounds is MIWAE, mixed with the ELBO CIWAE; where it moves the encoder
     alone, and the decoder has one bound over all codes, PIWAE (Rainforth et al. 2018). `dreg`: the
     encoder's gradient is that by z_j alone, by normalised weights squared (Tucker et al. 2019).
+    While nats are free, log p(z_j) / q(z_j|x) counts by the share of a row's KL that is not.
     """
 
     name: ClassVar[str] = "iwae"
@@ -47,14 +49,16 @@ class IWAE(WithDecoder, WithEncoder):
     def bound(self, x: Tensor, c: Tensor | None) -> Terms:
         """Raise the bound on log p(x)."""
         times, dreg = self.objective.groups * self.objective.k, self.objective.dreg
-        q = self.encode(x, c).repeated(times)
+        once = self.encode(x, c)
+        e = (q := once.repeated(times)).draw()
+        paid = self.paid_share(kl(once, self.prior, e[::times], c)).repeat_interleave(times)
         x, c = x.repeat_interleave(times, 0), None if c is None else c.repeat_interleave(times, 0)
 
         def log_weight(given: Given) -> Tensor:
             e, *density = given
             own = Code(density[0], density[1]) if density else q.detach()
             p = self.decode(q.carry(e), c)
-            return p.log_prob(x) + self.prior.log_prob(e, c) - own.log_prob(e)
+            return p.log_prob(x) + paid * (self.prior.log_prob(e, c) - own.log_prob(e))
 
-        given = (q.draw(),) if dreg else (q.draw(), q.mean, q.log_var)
+        given = (e,) if dreg else (e, q.mean, q.log_var)
         return {"bound": -self.objective(log_weight, given)}

@@ -60,7 +60,10 @@ class Run:
 
 @dataclass(frozen=True)
 class SampleRows:
-    """Images or arrays: encoded, with class codes, and what else `comparison` keeps of them."""
+    """Images or arrays: encoded, with class codes, and what else `comparison` keeps of them.
+
+    Of a table only the latter.
+    """
 
     tensors: dict[str, Tensor]
 
@@ -84,7 +87,7 @@ class FolderContents:
     reading: ReadCall
     schema: Schema
     runs: dict[str, list[Run]]
-    samples: dict[str, SampleRows]  # of images and arrays
+    samples: dict[str, SampleRows]
     summaries: dict[str, TableSummary]  # of tables
 
     @property
@@ -102,6 +105,14 @@ class FolderContents:
         for name in (REAL, *self.models, FLOOR):
             if name in self.samples:
                 yield name, self.samples[name]
+
+    def tensors(self, *names: str) -> list[tuple[str, list[Tensor]]]:
+        """Return tensors by their names, of each source that has them all."""
+        return [
+            (source, [sample.tensors[name] for name in names])
+            for source, sample in self.sources()
+            if set(names) <= sample.tensors.keys()
+        ]
 
     def decode(self, sample: SampleRows) -> Any:
         """Return rows in the user's own form."""

@@ -15,6 +15,8 @@ from pushforward.files import write_whole
 from pushforward.report import (
     anatomy,
     aspect_table,
+    column_moves,
+    curves,
     finding_list,
     loss_axis,
     marginals,
@@ -122,7 +124,8 @@ def _anatomy(contents: FolderContents, model: str) -> list[Figure | TextTable]:
 
 def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
     """Return the parts that show samples, by what the data are."""
-    parts = ("grids", "scatters", "marginals", "maps", "rows")
+    parts = ["grids", "scatters", "curves", "moved", "arrows"]
+    parts += ["marginals", "maps", "moves", "given_back", "rows"]
     empty: dict[str, Any] = {part: [] for part in parts} | {"without_rows": False}
     if contents.schema.kind == "image":
         return empty | _images(contents)
@@ -131,7 +134,13 @@ def _samples(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]
     if REAL not in contents.samples:
         return empty
     known = "density" in contents.samples[REAL].tensors
-    return empty | {"scatters": points.scatters(contents, colour), "density": known}
+    return empty | {
+        "scatters": points.scatters(contents, colour),
+        "density": known,
+        "curves": curves.interpolations(contents, colour),
+        "moved": curves.traversals(contents, colour),
+        "arrows": curves.reconstructions(contents, colour),
+    }
 
 
 def _images(contents: FolderContents) -> dict[str, Any]:
@@ -157,6 +166,8 @@ def _table(contents: FolderContents, colour: dict[str, str]) -> dict[str, Any]:
         "comparable": len(columns),
         "maps": relations.heat_maps(summaries),
         "related": len(summaries[REAL].associations),
+        "moves": column_moves.column_moves(contents),
+        "given_back": rows.reconstructions(contents),
         "rows": rows.example_rows(summaries),
         "without_rows": not summaries[REAL].examples,
     }

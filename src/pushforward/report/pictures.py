@@ -66,7 +66,7 @@ def interpolations(contents: FolderContents) -> list[Picture]:
 def traversals(contents: FolderContents) -> list[Picture]:
     """Return one code of each model that encodes, a row for each dimension that is moved."""
     found = []
-    for name, (moved, dimensions) in _tensors(contents, "traversals", "traversed"):
+    for name, (moved, dimensions) in contents.tensors("traversals", "traversed"):
         rows, steps = moved.shape[:2]
         images = enlarged(contents.schema.expand(moved.flatten(0, 1)))
         places = [range(i * steps, (i + 1) * steps) for i in range(rows)]
@@ -80,7 +80,7 @@ def traversals(contents: FolderContents) -> list[Picture]:
 def reconstructions(contents: FolderContents) -> list[PicturePairs]:
     """Return test images beside their reconstructions, for each model that encodes."""
     found = []
-    for name, (own, given) in _tensors(contents, "originals", "reconstructions"):
+    for name, (own, given) in contents.tensors("originals", "reconstructions"):
         what = f"a test image, and how {name} gives it back"
         found.append(PicturePairs(name, _pairs(contents, own, given, what)))
     return found
@@ -89,7 +89,7 @@ def reconstructions(contents: FolderContents) -> list[PicturePairs]:
 def nearest(contents: FolderContents) -> list[PicturePairs]:
     """Return for each source the images nearest to a training image, beside this image."""
     found = []
-    for name, (own, training, closeness) in _tensors(contents, "suspects", "nearest", "closeness"):
+    for name, (own, training, closeness) in contents.tensors("suspects", "nearest", "closeness"):
         what = f"an image of {title_of(name)}, its nearest training image"
         titles = [significant(v, 2) if isfinite(v) else "–" for v in closeness.tolist()]
         found.append(PicturePairs(title_of(name), _pairs(contents, own, training, what, titles)))
@@ -108,15 +108,6 @@ def channels_shown(contents: FolderContents) -> str:
         return ""
     shown = "the first three bands as red, green and blue" if channels > 3 else "the first band"
     return f"Of {channels} bands, pictures show {shown}."
-
-
-def _tensors(contents: FolderContents, *names: str) -> list[tuple[str, list[Tensor]]]:
-    """Return tensors by their names, of each source that has them."""
-    return [
-        (source, [sample.tensors[name] for name in names])
-        for source, sample in contents.sources()
-        if set(names) <= sample.tensors.keys()
-    ]
 
 
 def _grid(contents: FolderContents, name: str, sample: SampleRows) -> Picture:

@@ -18,23 +18,23 @@ POINTS = 2000  # drawn in one plot
 
 def scatters(contents: FolderContents, colours: dict[str, str]) -> list[Figure]:
     """Return one plot a source, all on the same axes."""
-    clouds, names = _clouds(contents)
+    sources, names = clouds(contents)
     density = contents.samples[REAL].tensors.get("density")
     background = [] if density is None else [_contour(contents)]
-    if len(clouds[REAL][0]) < 2:
+    if len(sources[REAL][0]) < 2:
         return []
-    low, high = _frame(clouds[REAL])
+    low, high = frame(sources[REAL])
     style = layout(
         height=330,
         xaxis=axis(names[0], range=[low[0], high[0]]),
         yaxis=axis(names[1], range=[low[1], high[1]], scaleanchor="x"),
         showlegend=False,
     )
-    real = _points(clouds[REAL], GREY, 0.35)
+    real = markers(sources[REAL], GREY, 0.35)
     figures = []
-    for name, points in clouds.items():
+    for name, points in sources.items():
         behind = background or ([] if name == REAL else [real])
-        traces = [*behind, _points(points, colours.get(name, GREY), 0.55)]
+        traces = [*behind, markers(points, colours.get(name, GREY), 0.55)]
         outside = np.any((points < low) | (points > high), axis=1).mean()
         title = title_of(name)
         alt = f"Scatter plot of {len(points)} points: {title}, on the axes of the real rows"
@@ -46,7 +46,7 @@ def _note(n: int, outside: float) -> str:
     return f"{n:,} points" + (f", {share(outside)} outside the frame" if outside else "")
 
 
-def _clouds(contents: FolderContents) -> tuple[dict[str, Floats], tuple[str, str]]:
+def clouds(contents: FolderContents) -> tuple[dict[str, Floats], tuple[str, str]]:
     """Return points (n, 2) of every source, and the axes' names."""
     real = contents.samples[REAL]
     if real.rows.shape[1] == 2:
@@ -66,13 +66,15 @@ def _array(values: Any) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _frame(points: Floats) -> tuple[Floats, Floats]:
+def frame(points: Floats) -> tuple[Floats, Floats]:
+    """Return the lower left and the upper right corner of a frame around points (n, 2)."""
     low, high = points.min(0), points.max(0)
     margin = 0.12 * np.maximum(high - low, 1e-9)
     return low - margin, high + margin
 
 
-def _points(points: Floats, colour: str, opacity: float) -> Json:
+def markers(points: Floats, colour: str, opacity: float) -> Json:
+    """Return points (n, 2) as dots."""
     return {
         "type": "scatter",
         "mode": "markers",
