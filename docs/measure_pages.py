@@ -27,6 +27,7 @@ MODULES = {
     "neighbours": "By nearest neighbours",
     "learned": "Learned by a critic",
     "likelihood": "Likelihood of rows under a decoder",
+    "conditional": "Of rows that are drawn given a part of each",
     "tables": "For tables",
     "images": "For images",
     "privacy": "Privacy: do the generated rows reveal training rows?",

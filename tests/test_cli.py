@@ -45,7 +45,7 @@ def parameters() -> Iterator[tuple[str, Any]]:
 
 def test_every_command_is_documented_in_the_readme() -> None:
     text = README.read_text()
-    assert len(commands()) == 8
+    assert len(commands()) == 11
     for name in commands():
         assert f"`pushforward {name}" in text, name
 
@@ -60,12 +60,17 @@ def test_every_command_and_every_parameter_has_a_help_text() -> None:
         assert text.endswith("."), name
 
 
-@pytest.mark.parametrize("name", ["compare", "fit", "sample", "measure"])
+@pytest.mark.parametrize(
+    "name", ["compare", "fit", "sample", "impute", "predict", "log-prob", "measure"]
+)
 def test_the_command_line_has_the_names_of_the_library(name: str) -> None:
     library: dict[str, Any] = {
         "compare": pf.compare,
         "fit": pf.fit,
         "sample": pf.Fitted.sample,
+        "impute": pf.Fitted.impute,
+        "predict": pf.Fitted.predict_proba,
+        "log-prob": pf.Fitted.log_prob,
         "measure": pf.measure,
     }
     keywords = set(inspect.signature(library[name]).parameters) - {"self", "keywords", "options"}
@@ -78,6 +83,9 @@ IN_PYTHON_ONLY = {
     "compare": {"progress", "tracker", "seed"},
     "fit": {"progress", "tracker"},
     "sample": {"return_info"},
+    "impute": set(),
+    "predict": set(),
+    "log-prob": set(),
     "measure": {"features"},
 }
 

@@ -22,7 +22,8 @@ from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, all_measures, prdc
 from samples import normal
 
-OTHER = ("closed_form", "likelihood", "tables")  # they take densities, decoders, data frames
+# they take densities, decoders, data frames, and draws for each row
+OTHER = ("closed_form", "likelihood", "tables", "conditional")
 QUICK = {"permutations": 39, "resamples": 4, "steps": 20}
 PROBABILITIES = "inception_score"  # it takes class probabilities alone
 

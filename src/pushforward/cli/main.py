@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from pushforward.cli.answers import impute, log_prob, predict
 from pushforward.cli.fitting import compare, fit
 from pushforward.cli.options import ModelCommand
 from pushforward.cli.parameters import (
@@ -33,6 +34,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 app.command(cls=ModelCommand)(compare)
 app.command(cls=ModelCommand)(fit)
 app.command()(sample)
+app.command()(impute)
+app.command()(predict)
+app.command()(log_prob)
 app.command()(measure)
 
 INTERRUPTED = "interrupted; the same command continues from the last saved state"

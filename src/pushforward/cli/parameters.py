@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -204,6 +204,18 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
+def named_checkpoint(name: str) -> Literal["best", "final"]:
+    """Return a checkpoint as the library takes it; its spelling is checked already."""
+    return "final" if name == "final" else "best"
+
+
+def write_rows(rows: Any, target: Path, schema: Any = None) -> None:
+    """Write a data frame, and say so."""
+    from pushforward.data import write
+
+    typer.echo(f"{len(rows)} rows: {write(rows, target, schema=schema)}")
+
+
 Data = Annotated[
     str,
     typer.Argument(
@@ -307,6 +319,13 @@ Metadata = Annotated[
         help="JSON file that describes the columns of a table, as SDV writes it.",
         exists=True,
         dir_okay=False,
+    ),
+]
+Checkpoint = Annotated[
+    str,
+    typer.Option(
+        help="Weights to use: best (on validation rows) or final.",
+        callback=one_of("best", "final"),
     ),
 ]
 Device = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from pushforward.cli.parameters import (
     AsJson,
+    Checkpoint,
     Crop,
     Device,
     Kind,
@@ -19,8 +20,9 @@ from pushforward.cli.parameters import (
     Run,
     existing_data,
     known_measures,
-    one_of,
+    named_checkpoint,
     print_json,
+    write_rows,
 )
 
 
@@ -35,7 +37,7 @@ def sample(
             "of images.",
         ),
     ],
-    n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 1000,
+    n: Annotated[int | None, typer.Option("-n", help="Number of samples. By default 1000.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Random seed: the same one gives the same samples.")
     ] = None,
@@ -53,13 +55,16 @@ def sample(
     balance: Annotated[
         str | None, typer.Option(help="Column whose categories are generated equally often.")
     ] = None,
-    checkpoint: Annotated[
-        str,
+    given: Annotated[
+        str | None,
         typer.Option(
-            help="Weights to use: best (on validation rows) or final.",
-            callback=one_of("best", "final"),
+            metavar="FILE",
+            help="Rows of a table with some of its columns: each is continued from its known "
+            "cells, in place of -n samples.",
+            callback=existing_data,
         ),
-    ] = "best",
+    ] = None,
+    checkpoint: Checkpoint = "best",
     model: OwnModel = None,
     networks: OwnNetworks = None,
     device: Device = "auto",
@@ -73,7 +78,17 @@ def sample(
     from pushforward.sampling.request import SampleRequest, where_from_texts
 
     fitted = load(run, device=device, model=model, networks=networks)
-    network = fitted.network("final" if checkpoint == "final" else "best")
+    if given is not None:
+        from pushforward.data import read_raw
+
+        asked = {"n": n, "condition": condition, "where": where, "balance": balance}
+        rows = fitted.sample(
+            given=read_raw(given), seed=seed, checkpoint=named_checkpoint(checkpoint), **asked
+        )
+        write_rows(rows, target, fitted.schema)
+        return
+    n = 1000 if n is None else n
+    network = fitted.network(named_checkpoint(checkpoint))
     conditions = where_from_texts(where or [], fitted.schema)
     request = SampleRequest(network, fitted.schema, n, seed, condition, conditions, balance)
     typer.echo(f"{n} samples: {request.write(target)}")

@@ -181,7 +181,9 @@ class Bench:
         if run.shown:
             self.keep_sample(fitted, run.label, run.settings.seed)
         last = [dict(record) for record in fitted.history[-2:]]
-        return Completed(cards, facts_of(fitted), {k: v for r in last for k, v in r.items()})
+        return Completed(
+            cards, facts_of(fitted, self.test), {k: v for r in last for k, v in r.items()}
+        )
 
     def has(self, run: Run) -> bool:
         """Whether a run is trained, and measured by these measures in this version."""

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+from pushforward.comparison.references import LabelledRows
 from pushforward.runs import Fitted
 from pushforward.runs.course import Course
+from pushforward.sampling.likelihood import held_out_bits
 
 LAST = 0.1  # share of the steps over which a term of the loss is averaged
 
@@ -26,6 +28,9 @@ class RunFacts(Course):
             one that does not weigh them.
         independent: whether columns are independent given the code.
         anatomy: named numbers that the model tells of itself (see `Panel.facts`).
+        bits: bits a row on test rows of a table, an upper bound (see `sampling.likelihood`); None
+            for a model without a likelihood.
+        bits_error: its standard error.
     """
 
     steps: int
@@ -34,6 +39,8 @@ class RunFacts(Course):
     rate: float | None = None
     independent: bool = True
     anatomy: Mapping[str, float] = field(default_factory=dict)
+    bits: float | None = None
+    bits_error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""
@@ -46,8 +53,9 @@ class RunFacts(Course):
         return cls(**{**stored, **lists})
 
 
-def facts_of(fitted: Fitted) -> RunFacts:
-    """Return what a run's history and configuration tell."""
+def facts_of(fitted: Fitted, test: LabelledRows | None = None) -> RunFacts:
+    """Return what a run's history and configuration tell, and its model of test rows, if given."""
+    bits = None if test is None else held_out_bits(fitted.model, fitted.schema, *test)
     steps = fitted.steps
     likelihood = getattr(getattr(fitted.model, "decoder", None), "likelihood", None)
     return RunFacts(
@@ -57,6 +65,8 @@ def facts_of(fitted: Fitted) -> RunFacts:
         _rate(fitted.history, steps, fitted.model.rate_weight),
         getattr(likelihood, "independent", True),
         anatomy=fitted.facts,
+        bits=None if bits is None else bits.value,
+        bits_error=None if bits is None else bits.error,
         **vars(Course.of(fitted.history, fitted.model)),
     )
 

@@ -111,6 +111,15 @@ class WithDecoder(Model):
         p = self.decode(z, c)
         return super().cells(z, c, share) if p.cells is None else p.cells(share)
 
+    def particles(
+        self, z: Tensor, c: Tensor | None, share: Tensor, log_w: Tensor, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw the cells of rows from p(x|z), each under a condition of its own."""
+        p = self.decode(z, c)
+        if p.particles is None:
+            return super().particles(z, c, share, log_w, k)
+        return p.particles(share, log_w, k)
+
     def settle(self, batches: Iterable[Batch]) -> None:
         """Rake a table's columns."""
         super().settle(batches)

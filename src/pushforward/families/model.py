@@ -199,7 +199,8 @@ class Model(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Draw the cells (n, columns) of a table's rows g(z), of each cell so much as is allowed.
 
-        `share` (sum of cells,) in [0, 1] is the part of each cell that is allowed; None allows all.
+        `share` (sum of cells,), or for each row (n, sum of cells), in [0, 1] is the part of each
+        cell that is allowed; None allows all.
         With the cells comes w (n,): accepted with probability w, the rows follow the model's
         distribution under the condition. Here the rows are generated as usual, and w is the part of
         them that is allowed; a model that knows its distribution over cells does better. ModelError
@@ -211,8 +212,29 @@ class Model(nn.Module, ABC):
         sizes = list(self.space.sizes)
         cells = torch.stack([x.argmax(1) for x in self.generate(z, c).split(sizes, 1)], 1)
         allowed = torch.ones(sum(sizes), device=cells.device) if share is None else share
-        parts = zip(allowed.double().split(sizes), cells.T, strict=True)
-        return cells, torch.stack([part[cell] for part, cell in parts]).prod(0)
+        parts = zip(allowed.double().expand(len(cells), -1).split(sizes, 1), cells.T, strict=True)
+        kept = [part.gather(1, cell[:, None])[:, 0] for part, cell in parts]
+        return cells, torch.stack(kept).prod(0)
+
+    def particles(
+        self, z: Tensor, c: Tensor | None, share: Tensor, log_w: Tensor, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw the cells of rows g(z), k for each condition on a row, one after another.
+
+        Args:
+            z: n codes.
+            c: their conditions, or None.
+            share: (n, sum of cells), of each row so much as is allowed: see `cells`.
+            log_w: (n,) the log weights of the codes.
+            k: how many codes have the same condition.
+
+        Returns:
+            Cells (n, columns), log weights (n,) and which code each row is of, (n,). The mean
+            weight of k rows is an unbiased estimate of the probability of what is allowed of them.
+        """
+        del k  # all that is needed by a model whose columns do not hear each other
+        cells, chance = self.cells(z, c, share)
+        return cells, log_w + chance.log(), torch.arange(len(cells), device=cells.device)
 
     @property
     def rate_weight(self) -> float:

@@ -16,6 +16,7 @@ from pushforward.measures.closed_form import (
     jeffreys,
     kl,
 )
+from pushforward.measures.conditional import tarp
 from pushforward.measures.features import (
     PCA,
     DINOv2,
@@ -142,6 +143,7 @@ __all__ = [
     "register",
     "sinkhorn",
     "sliced_wasserstein",
+    "tarp",
     "utility",
     "vendi",
     "wasserstein_critic",

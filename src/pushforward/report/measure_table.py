@@ -97,6 +97,29 @@ def _cell(measured: Sequence[Measurement], decimals: int) -> MeasureCell:
     return MeasureCell(fixed(fmean(values), decimals), margin, measured[0].reading)
 
 
+def bits(comparison: Comparison) -> TextTable | None:
+    """Return each model's bits a row on test rows; None where no model knows any."""
+    facts = {model: comparison.facts.get(model, []) for model in comparison.models}
+    known = {
+        model: [run.bits for run in runs if run.bits is not None] for model, runs in facts.items()
+    }
+    errors = [run.bits_error for runs in facts.values() for run in runs if run.bits_error]
+    if not any(known.values()):
+        return None
+    decimals = decimals_for(errors, 1)
+    lines = [
+        [model, fixed(fmean(values), decimals) if values else MISSING]
+        for model, values in known.items()
+    ]
+    note = (
+        "Minus log2 of the probability of a test row on the table's cells, the same for every "
+        "model: fewer is better. An upper bound, by importance sampling over codes; the standard "
+        f"error of the rows is at most {fixed(max(errors, default=0.0), decimals)}. {MISSING}: a "
+        "model that knows no probabilities."
+    )
+    return TextTable(["Model", "Bits a row"], lines, note=note)
+
+
 def readings(comparison: Comparison) -> TextTable:
     """Return every measure's own words for each model's first seed, and the values seed by seed."""
     lines = [

@@ -84,6 +84,7 @@ def _context(contents: FolderContents) -> dict[str, Any]:
         "losses": loss_axis.loss_axis(contents.comparison, colour),
         "pairs": aspect_table.pairs(contents.comparison),
         "measures": {c: measure_table.rows(contents.comparison, c) for c in ("best", "final")},
+        "bits": measure_table.bits(contents.comparison),
         "readings": measure_table.readings(contents.comparison),
         "references": list(contents.comparison.references)[::-1],  # from the worst to the best
         "floor": FLOORS.get(contents.schema.kind, "a Gaussian fit"),

@@ -24,6 +24,7 @@ from pushforward.models import find
 from pushforward.nn.device import choose_device
 from pushforward.nn.priors import ContinuousPrior
 from pushforward.random import isolated
+from pushforward.runs.answering import Answering
 from pushforward.runs.folder import (
     Checkpoint,
     Folder,
@@ -34,6 +35,7 @@ from pushforward.runs.folder import (
     steps_of,
     stopped,
 )
+from pushforward.sampling.answers import Answers
 from pushforward.sampling.blocks import chosen_labels, one_hot
 from pushforward.sampling.request import CHUNK, SampleInfo, SampleRequest
 from pushforward.space import Cells
@@ -43,7 +45,7 @@ CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
 
 
 @dataclass
-class Fitted:
+class Fitted(Answering):
     """A trained model: samples in the data's own form, can be saved and loaded.
 
     Args:
@@ -78,11 +80,12 @@ class Fitted:
     @overload
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
+        given: Any = None,
         balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: Literal[False] = False,
@@ -91,11 +94,12 @@ class Fitted:
     @overload
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
+        given: Any = None,
         balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: Literal[True],
@@ -103,11 +107,12 @@ class Fitted:
 
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         condition: Any = None,
         where: Where | None = None,
+        given: Any = None,
         balance: Any = None,
         checkpoint: Checkpoint = "best",
         return_info: bool = False,
@@ -115,7 +120,7 @@ class Fitted:
         """Return n generated rows as the data came in (DataFrame, images, array).
 
         Args:
-            n: how many.
+            n: how many; as many as there are rows in `given`.
             seed: the same one gives the same rows; None draws one.
             condition: one class, or a sequence of n; without it classes are drawn as often as they
                 are in the data.
@@ -123,6 +128,9 @@ class Fitted:
                 a list of values, and for numbers and times a `range` or (low, high), both ends
                 included, e.g. `{"income": ">50K", "age": range(30, 40), "hours": (None, 20)}`. Rows
                 follow the model's own distribution under this condition.
+            given: rows of a table with some of its columns: each is continued from its known cells
+                by a draw from the model's own distribution. A missing value is not known. It goes
+                with `seed` and `checkpoint` alone.
             balance: a column of categories, all of which shall be equally frequent (a missing one
                 left out).
             checkpoint: `"best"` on validation, or `"final"`.
@@ -136,9 +144,14 @@ class Fitted:
 
         Warns when the rows under `where` are worth few independent ones: see `SampleInfo.hits`.
         """
-        request = SampleRequest(
-            self.network(checkpoint), self.schema, n, seed, condition, where, balance
-        )
+        network = self.network(checkpoint)
+        if given is not None:
+            if return_info or any(own is not None for own in (n, condition, where, balance)):
+                raise ModelError("given= goes with seed= and checkpoint= alone: one row for each")
+            return Answers.of(network, self.schema, seed, "sample(given=)").continued(given)
+        if n is None:
+            raise ModelError("say how many rows, sample(n), or give rows to continue, given=")
+        request = SampleRequest(network, self.schema, n, seed, condition, where, balance)
         rows, info = request.take()
         return (rows, info) if return_info else rows
 

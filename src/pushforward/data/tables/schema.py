@@ -107,6 +107,14 @@ class TableSchema(Schema):
         return self.constraint_set.codecs | {column.name: column for column in self.columns}
 
     @cached_property
+    def codecs(self) -> dict[str, ColumnCodec]:
+        """The codecs of the user's columns but identifiers, by name; the condition's too."""
+        own = self._codecs
+        if self.condition_column is not None:
+            own = own | {self.condition_column.name: self.condition_column}
+        return {name: own[name] for name in self.column_names if name in own}
+
+    @cached_property
     def combs(self) -> dict[int, tuple[int, int, float]]:
         """Step, offset and scale of the comb of each column whose values all lie on one."""
         return {
@@ -136,6 +144,18 @@ class TableSchema(Schema):
     def _fine_table(self) -> FineTable:
         return FineTable.of(self.fine_partitions)
 
+    @cached_property
+    def column_of_cell(self) -> Tensor:
+        """The modelled column of each cell and each digit, (cells of the space,)."""
+        widths = [p.coarse.n_cells + p.digits * (p.digits > 1) for p in self.fine_partitions]
+        return torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
+
+    def cells_of_column(self, column: int) -> slice:
+        """Return where the cells of a modelled column lie in an expanded row."""
+        at = int(self._fine_table.coarse[column])
+        first = int(self._offsets[at])
+        return slice(first, first + self.space.sizes[at])
+
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
         frame = self.constraint_set.transform(self._parse(to_polars(raw)[0]))
@@ -147,11 +167,12 @@ class TableSchema(Schema):
 
     def _parse(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame with text as the numbers and times that it is, as constraints take it."""
-        codecs = self._codecs
-        return by_name(
-            codecs[values.name].parse(values) if values.name in codecs else values
-            for values in frame.iter_columns()
-        )
+        return by_name(map(self.parse, frame.iter_columns()))
+
+    def parse(self, values: pl.Series) -> pl.Series:
+        """Return a column with text as the numbers and times that it is."""
+        codec = self._codecs.get(values.name)
+        return values if codec is None else codec.parse(values)
 
     def labels(self, raw: Any) -> Tensor | None:
         """Return the codes (n,) of the condition's classes in a data frame, or None."""

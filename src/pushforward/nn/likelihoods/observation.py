@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 # From the share (cells,) of each cell that is allowed, or None: cells (n, columns), chance (n,).
 Draw = Callable[[Tensor | None], tuple[Tensor, Tensor]]
+# From the share (n, cells) for each row, log weights (n,) and how many particles k a row has, to
+# cells (n, columns), log weights (n,), and which particle each of them began as (n,).
+Particles = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Observation:
             relaxation where x is discrete. What a critic or a measure in data space looks at.
         mean: the mean of x; of values that hear each other, given a draw of those before.
         cells: of a table, a draw of each column's cell under a condition (see `Segments.draw`).
+        particles: of columns that hear each other, likewise, each row under a condition of its own
+            (see `nn.particles`).
     """
 
     log_prob: Callable[[Tensor], Tensor]
@@ -31,6 +36,7 @@ class Observation:
     rsample: Callable[[], Tensor]
     mean: Callable[[], Tensor]
     cells: Draw | None = None
+    particles: Particles | None = None
 
 
 class Likelihood(nn.Module, ABC):

@@ -11,6 +11,7 @@ from torch.nn.functional import dropout, leaky_relu, linear
 from pushforward.nn.fine import fine_logits
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.ordered import CellWeights
+from pushforward.nn.particles import resampled
 from pushforward.nn.raking import Raking
 from pushforward.nn.relations import Relations, relations
 from pushforward.nn.segments import Segments, draw, gumbel_like
@@ -61,12 +62,21 @@ class IndependentColumns(nn.Module):
 
     def draw(self, logits: Tensor, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Draw rows under a condition, see `Segments.draw`; digits after their cells."""
-        cells, chance = self.segments.draw(logits, share)
         if not self.fine.columns:
-            return cells, chance
-        digits, _ = self.segments.draw(self.of_rows(logits, self.segments.one_hot(cells)))
+            return self.segments.draw(logits, share)
+        first, then = (None, None) if share is None else self._parts(share)
+        cells, chance = self.segments.draw(logits, first)
+        given = self.of_rows(logits, self.segments.one_hot(cells))
+        digits, allowed = self.segments.draw(given, then)
         cells[:, self.fine.columns] = digits[:, self.fine.columns]
-        return cells, chance
+        return cells, chance * allowed
+
+    def _parts(self, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is allowed of cells, whatever their digits, and of digits."""
+        columns = torch.tensor(self.fine.columns, device=share.device)
+        is_digit = torch.isin(self.segments.segment_ids, columns)
+        whole = torch.ones_like(share)
+        return torch.where(is_digit, whole, share), torch.where(is_digit, share, whole)
 
     def relaxed(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
         """Return one-hot rows from softmax(logits), straight through the Gumbel-softmax.
@@ -152,6 +162,7 @@ class Autoregressive(Likelihood):
             lambda: self._relaxed(outputs),
             lambda: self.segments.softmax(outputs + self.context(sample())),
             cells,
+            lambda share, log_w, k: self._particles(outputs, share, log_w, k),
         )
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
@@ -173,11 +184,29 @@ class Autoregressive(Likelihood):
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
         for _ in self.ready:
             own = walk.cells
-            cell, allowed = draw(walk.logits(), None if share is None else share[own])
+            cell, allowed = draw(walk.logits(), None if share is None else share[..., own])
             walk.take(cell)
             drawn.append(cell)
             chance *= allowed
         return torch.stack(drawn, 1), chance
+
+    def _particles(
+        self, outputs: Tensor, share: Tensor, log_w: Tensor, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw column after column; where few particles bear a row's weight, those live on."""
+        walk, origin = _Walk(self, outputs), torch.arange(len(outputs), device=outputs.device)
+        cells = origin.new_zeros(len(outputs), len(self.ready))
+        for column in range(len(self.ready)):
+            cell, allowed = draw(walk.logits(), share[:, walk.cells])
+            walk.take(cell)
+            cells[:, column] = cell
+            log_w = log_w + allowed.log()
+            fate = resampled(log_w, k)
+            if fate is not None:
+                ancestors, log_w = fate
+                walk.keep(ancestors)
+                cells, origin = cells[ancestors], origin[ancestors]
+        return cells, log_w, origin
 
 
 class _Walk:
@@ -220,6 +249,13 @@ class _Walk:
         for told in self.lines:
             told.take(self.cells, cell)
         self.before, self.at = cell, self.at + 1
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (n,), some of them maybe more than once."""
+        self.outputs, self.heard = self.outputs[rows], self.heard[rows]
+        self.before = None if self.before is None else self.before[rows]
+        for told in self.lines:
+            told.m = told.m[rows]
 
 
 class _Told:

@@ -132,7 +132,7 @@ class ConstraintSet:
 
     def transform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the frame that is modelled; DataError where a constraint does not hold."""
-        self._refuse_violations(frame)
+        self.refuse_violations(frame)
         for step in reversed(self.steps):
             frame = step.transform(frame, self.lines)
         for parts in self.parts:
@@ -171,22 +171,30 @@ class ConstraintSet:
                 raise RuntimeError(msg)
         return frame
 
-    def _refuse_violations(self, frame: pl.DataFrame) -> None:
-        """Raise DataError for the first constraint that does not hold in all rows."""
+    def refuse_violations(
+        self, frame: pl.DataFrame, known: Mapping[str, Mask] | None = None
+    ) -> None:
+        """Raise DataError for the first constraint that does not hold in all rows.
+
+        `known` says, by column, in which rows (n,) it has a value; None for all of them. A
+        constraint is looked at where all of its columns have.
+        """
         for constraint in self.constraints:
             absent = [name for name in constraint.columns if name not in frame.columns]
             if absent:
                 msg = f"the table lacks the column(s) {', '.join(map(repr, absent))}"
                 raise DataError(f"{msg} of the constraint {str(constraint)!r}")
-            wrong = ~self._holds(constraint, frame)
+            rows = _where_all(known, constraint.columns, len(frame))
+            seen = frame[rows] if len(rows) < len(frame) else frame
+            wrong = ~self._holds(constraint, seen) if len(rows) else np.zeros(0, np.bool_)
             if wrong.any():
-                row = int(wrong.argmax())
-                values = frame.select(constraint.columns).row(row, named=True)
+                first = int(wrong.argmax())
+                values = seen.select(constraint.columns).row(first, named=True)
                 described = ", ".join(f"{name} = {value}" for name, value in values.items())
                 msg = (
                     f"the constraint {str(constraint)!r} does not hold in {int(wrong.sum())} of "
-                    f"{len(frame)} rows, the first is row {row + 1} ({described}); correct or drop "
-                    "these rows, or leave the constraint out"
+                    f"{len(frame)} rows, the first is row {int(rows[first]) + 1} ({described}); "
+                    "correct or drop these rows, or leave the constraint out"
                 )
                 raise DataError(msg)
 
@@ -250,7 +258,7 @@ class ConstraintSet:
                 low, high = line.extent if name in differences else self._column_interval(name)
                 limits[name] = (np.full(len(frame), low), np.full(len(frame), high))
         for name, step in reversed(differences.items()):
-            missing = _is_missing(frame[step.name])
+            missing = is_missing(frame[step.name])
             lowest, highest = limits[name]
             limits[name] = (np.where(missing, -np.inf, lowest), np.where(missing, np.inf, highest))
             step.narrow_limits(limits, self.lines)
@@ -278,7 +286,13 @@ class ConstraintSet:
         )
 
 
-def _is_missing(values: pl.Series) -> Mask:
+def _where_all(known: Mapping[str, Mask] | None, names: Sequence[str], n: int) -> Ints:
+    """Return the rows in which all these columns are known."""
+    masks = [] if known is None else [known[name] for name in names]
+    return np.flatnonzero(np.logical_and.reduce(masks)) if masks else np.arange(n)
+
+
+def is_missing(values: pl.Series) -> Mask:
     """Return which numbers are null or NaN."""
     missing = values.is_null()
     if values.dtype.is_float():

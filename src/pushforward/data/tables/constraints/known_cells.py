@@ -1,0 +1,137 @@
+"""Rows some of whose cells are known, as constraints transform them to the modelled table.
+
+A column that is replaced is known where all that it is computed from is. Of a combination some
+members of which are known, those combinations are left that agree with them. A column that a
+constraint ties to one that is not known (a sum to its parts, the end of an interval to its start)
+would have to be conditioned on through a formula: that is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from pushforward.data.numeric import Floats, Mask
+from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.constraints.combination import CombinationStep
+from pushforward.data.tables.constraints.constraint_set import ConstraintSet, Step
+from pushforward.data.tables.constraints.derived import DerivedStep
+from pushforward.data.tables.constraints.difference import DifferenceStep
+from pushforward.data.tables.constraints.parts import PartsStep
+from pushforward.data.tables.partition import Partition
+from pushforward.errors import DataError, listed
+
+
+def numbers_of(column: ColumnCodec, values: pl.Series) -> Floats:
+    """Return the numbers of values, NaN for missing ones also where the column had none."""
+    if values.dtype == pl.Null:
+        return np.full(len(values), np.nan)
+    return replace(column, partition=Partition.empty()).encode(values)
+
+
+@dataclass
+class KnownCells:
+    """Rows (n) of a table some of whose cells are known.
+
+    Args:
+        frame: the rows, null where unknown or missing.
+        known: by column, in which rows (n,) it is known.
+        choices: by column of combinations, which of them (n, k) a row may have where its own is not
+            known.
+    """
+
+    frame: pl.DataFrame
+    known: dict[str, Mask]
+    choices: dict[str, Mask] = field(default_factory=dict)
+
+    def transform(self, constraints: ConstraintSet, *, fill: bool) -> None:
+        """Replace columns as the constraints do; DataError where what is known contradicts them.
+
+        `fill`: what is not known has a value in the end, and is not missing.
+        """
+        constraints.refuse_violations(self.frame, self.known)
+        for step in reversed(constraints.steps):
+            self._refuse_ties(step)
+            self._replace(step, constraints)
+            if isinstance(step, CombinationStep):
+                self.choices[step.name] = self._agreeing(step, fill=fill)
+            elif isinstance(step, DerivedStep) and step.flag is not None and fill:
+                flag = self.frame[step.flag].cast(pl.Boolean).fill_null(value=False)
+                self.frame = self.frame.with_columns(flag.alias(step.flag))
+                self.known[step.flag] = np.ones(len(flag), np.bool_)
+            self.frame = self.frame.drop(step.replaced)
+        for parts in constraints.parts:
+            self._split(parts)
+
+    def _where_all(self, names: Sequence[str]) -> Mask:
+        return np.stack([self.known[name] for name in names]).all(0)
+
+    def _refuse_ties(self, step: Step) -> None:
+        """Raise DataError for a known column that a step computes from one that is not known."""
+        if isinstance(step, CombinationStep):
+            return
+        (name,), others = step.replaced, _operands(step)
+        tied = self.known[name] & ~self._where_all(others)
+        if tied.any():
+            row = int(tied.argmax())
+            lacking = [other for other in others if not self.known[other][row]]
+            msg = (
+                f"row {row + 1}: {name!r} is known, and a constraint ties it to {listed(lacking)}, "
+                f"which is not; give {listed(lacking)} as well, or leave {name!r} out"
+            )
+            raise DataError(msg)
+
+    def _replace(self, step: Step, constraints: ConstraintSet) -> None:
+        """Add the modelled column of a step, where all that it is computed from is known."""
+        if step.name is None:
+            return
+        whole = self._where_all([*step.replaced, *_operands(step)])
+        values = pl.repeat(None, len(whole), dtype=pl.Null, eager=True)
+        if whole.any():
+            own = step.transform(self.frame.filter(pl.Series(whole)), constraints.lines)[step.name]
+            empty = pl.repeat(None, len(whole), dtype=own.dtype, eager=True)
+            values = empty.scatter(np.flatnonzero(whole), own)
+        self.frame = self.frame.with_columns(values.alias(step.name))
+        self.known[step.name] = whole
+
+    def _agreeing(self, step: CombinationStep, *, fill: bool) -> Mask:
+        """Return which combinations (n, k) agree with the members that are known."""
+        agree = np.ones((len(self.frame), len(step.table)), np.bool_)
+        for column, values in zip(step.columns, step.table.T, strict=True):
+            number, known = numbers_of(column, self.frame[column.name]), self.known[column.name]
+            own = np.where(np.isnan(values), np.inf, values) == np.where(
+                np.isnan(number), np.inf, number
+            ).reshape(-1, 1)
+            agree &= np.where(known[:, None], own, ~np.isnan(values) if fill else True)
+        none = ~agree[:, : step.observed].any(1) & ~self.known[step.name]
+        if none.any():
+            msg = (
+                f"row {int(none.argmax()) + 1}: no combination of {listed(step.replaced)} in the "
+                "training rows agrees with the values that are known; leave out one of them"
+            )
+            raise DataError(msg)
+        return agree
+
+    def _split(self, step: PartsStep) -> None:
+        """Put the parts of a column in its place."""
+        name = step.column.name
+        numbers, known = numbers_of(step.column, self.frame[name]), self.known[name]
+        missing = np.isnan(numbers)
+        parts = step.split(np.nan_to_num(numbers, nan=step.extent[0]))
+        columns = [
+            pl.Series(part, values, pl.Int64).set(pl.Series(missing), None)
+            for part, values in zip(step.names, parts, strict=True)
+        ]
+        self.frame = self.frame.drop(name).with_columns(columns)
+        # of a missing value the finer parts mean nothing
+        self.known |= dict.fromkeys(step.names, known & ~missing) | {step.names[0]: known}
+
+
+def _operands(step: Step) -> list[str]:
+    """Return the columns that the replaced one is computed from."""
+    if isinstance(step, DifferenceStep):
+        return [name for name, _ in step.others]
+    return list(step.formula.columns) if isinstance(step, DerivedStep) else []

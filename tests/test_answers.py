@@ -1,0 +1,515 @@
+"""What a fitted model answers: against sums over all rows that a tiny table can have."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.cli.main import run_command
+from pushforward.data import TableSchema
+from pushforward.data.tables import partition
+from pushforward.data.tables.partial import PartialRows
+from pushforward.errors import DataError, ModelError
+from pushforward.nn.particles import resampled
+from pushforward.random import isolated
+from pushforward.runs.fitted import Fitted, build
+from pushforward.sampling.completion import Completer
+from pushforward.sampling.likelihood import HeldOutBits
+from pushforward.sampling.prediction import Predictor, Target
+from pushforward.space import Cells
+
+SIGMAS = 4.0  # a true frequency strays so far once in 16,000 times
+DRAWS = 1000
+CPU = torch.device("cpu")
+
+
+def tiny(n: int = 600) -> pl.DataFrame:
+    """Two categories and a number whose bins have fine digits."""
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 3, n)
+    size = np.where(rng.random(n) < 0.7, colour, rng.integers(0, 4, n))
+    return pl.DataFrame(
+        {
+            "colour": np.array(["red", "green", "blue"])[colour],
+            "x": rng.normal(size=n),
+            "size": np.array(["S", "M", "L", "XL"])[size],
+        }
+    )
+
+
+def wild(frame: pl.DataFrame, model: str = "vae", **options: Any) -> Fitted:
+    """A model that nobody trained, whose codes say a lot and whose encoder is wrong."""
+    condition = options.pop("condition", None)
+    schema = pf.read(frame, condition=condition, relations=False).schema
+    network = build(model, schema, {"latent": 1, "width": 16, **options}, 0, CPU)
+    with isolated(CPU, 5), torch.no_grad():
+        for name, parameter in network.named_parameters():
+            loud = 1.5 if name.startswith(("decoder.trunk", "generator.trunk")) else 0.0
+            wide = 0.3 if "write" in name else 0.0
+            parameter.mul_(1 + loud).add_(wide * torch.randn_like(parameter))
+    weights = network.state_dict()
+    return Fitted(network, schema, {"best": weights, "final": weights}, {})
+
+
+class Enumerated:
+    """The probability of every row of cells, by an integral over the code, one number."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        schema = fitted.schema
+        assert isinstance(schema, TableSchema)
+        self.schema = schema
+        space = schema.space
+        assert isinstance(space, Cells)
+        rows = torch.tensor(list(itertools.product(*map(range, space.sizes))))
+        digits = [fine.at for fine in space.fine]
+        shares = [torch.tensor(fine.shares) for fine in space.fine]
+        for at, share in zip(digits, shares, strict=True):
+            rows = rows[share[rows[:, at - 1], rows[:, at]] > 0]
+        self.rows, x = rows, schema.expand(rows)
+        codes = torch.linspace(-6, 6, 161)
+        density = (-0.5 * codes.double().square()).exp()
+        with torch.no_grad():
+            chances = torch.stack([self.chance(fitted, x, code) for code in codes])
+        self.p = density / density.sum() @ chances
+
+    @staticmethod
+    def chance(fitted: Fitted, x: Tensor, code: Tensor) -> Tensor:
+        """p(x|z) of expanded rows."""
+        decode: Any = fitted.model.decode
+        p: Tensor = decode(code.expand(len(x), 1)).log_prob(x).double().exp()
+        return p
+
+    def given(self, known: Mapping[int, int]) -> Tensor:
+        """The probability of each row and of what is known: 0 where they disagree."""
+        agree = torch.ones(len(self.rows), dtype=torch.bool)
+        for column, cell in known.items():
+            agree &= self.rows[:, column] == cell
+        return self.p * agree
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "MAX_BINS", 4)  # few cells, and so several digits in each
+        return wild(tiny())
+
+
+@pytest.fixture(scope="module")
+def every(fitted: Fitted) -> Enumerated:
+    return Enumerated(fitted)
+
+
+def test_enumerated_rows_are_all_rows_and_codes_say_much(fitted: Fitted, every: Enumerated) -> None:
+    assert float(every.p.sum()) == pytest.approx(1, abs=1e-5)
+    assert len(every.schema.space.fine) == 1
+    x = every.schema.expand(every.rows)
+    one = every.chance(fitted, x, torch.tensor(1.0))
+    assert 0.5 * float((one - every.p).abs().sum()) > 0.3  # total variation
+
+
+def cells_of(schema: TableSchema, row: Mapping[str, Any]) -> dict[int, int]:
+    """The cells of what is known, by their positions in a row of cells."""
+    rows = PartialRows.of(schema, pl.DataFrame([row]))
+    share = rows.share(torch.tensor([0]))[0].split(list(schema.space.sizes))
+    return {at: int(own.argmax()) for at, own in enumerate(share) if own.sum() == 1}
+
+
+GIVEN: list[dict[str, Any]] = [
+    {"size": "XL"},  # the last column: all others are drawn before it
+    {"x": 0.3},
+    {"colour": "red", "size": "M"},
+    {"colour": "blue", "x": -1.2},
+]
+
+
+def assert_frequencies(found: Tensor, expected: Tensor, draws: float) -> None:
+    """Frequencies of independent draws, each by itself; rare ones by Poisson's wider tail."""
+    sigma = (expected * (1 - expected) / draws).clamp(min=0).sqrt()
+    apart = (found - expected).abs()
+    assert bool((apart < SIGMAS * sigma + SIGMAS**2 / 2 / draws).all()), (apart / sigma).max()
+
+
+@pytest.mark.parametrize("row", GIVEN, ids="-".join)
+def test_completed_rows_follow_the_sum_over_all_rows(
+    row: dict[str, Any], fitted: Fitted, every: Enumerated
+) -> None:
+    """Each draw is from particles of its own: they are independent, and almost without bias."""
+    schema = every.schema
+    joint = every.given(cells_of(schema, row))
+    rows = PartialRows.of(schema, pl.DataFrame([row] * DRAWS))
+    parts = [d for _, d in Completer(fitted.model, schema, 1, 64, 32.0).drawn(rows, 1)]
+    cells = torch.cat([d.cells[:, 0] for d in parts])
+    x = schema.expand(cells)
+    expected = joint / joint.sum() @ schema.expand(every.rows).double()
+    assert_frequencies(x.double().mean(0), expected, DRAWS)
+    pairs = schema.expand(every.rows).double()
+    of_both = pairs.T @ (pairs * (joint / joint.sum())[:, None])
+    assert_frequencies((x.T @ x).double().flatten() / DRAWS, of_both.flatten(), DRAWS)
+    # the estimate of p(known) has no bias: its mean is within the error of the mean
+    chance = torch.cat([d.log_chance for d in parts]).exp()
+    first = torch.cat([d.particles for d in parts]) == 64  # a fixed number of particles
+    if bool(first.all()):
+        error = float(chance.std()) / math.sqrt(DRAWS)
+        assert abs(float(chance.mean()) - float(joint.sum())) < SIGMAS * error
+
+
+def predicted(fitted: Fitted, row: Mapping[str, Any], target: str, rows: int) -> NDArray[Any]:
+    """The probabilities of a target's values for the same row many times, by many particles."""
+    schema = fitted.schema
+    assert isinstance(schema, TableSchema)
+    own = Predictor(Completer(fitted.model, schema, 0, 512, 256.0), Target.of(schema, target))
+    frame = pl.DataFrame([row] * rows)
+    return own.probabilities(PartialRows.of(schema, frame, missing_known=True))
+
+
+@pytest.mark.parametrize(
+    ("row", "target", "at"),
+    [
+        ({"x": 0.3, "size": "L"}, "colour", 0),
+        ({"colour": "red"}, "size", 3),
+        ({"size": "S"}, "x", 1),
+    ],
+)
+def test_the_probabilities_of_a_value_are_those_of_the_sum(
+    row: dict[str, Any], target: str, at: int, fitted: Fitted, every: Enumerated
+) -> None:
+    joint = every.given(cells_of(every.schema, row))
+    expected = torch.zeros(every.schema.space.sizes[at], dtype=torch.float64)
+    expected.index_add_(0, every.rows[:, at], joint / joint.sum())
+    each = predicted(fitted, row, target, 32)
+    # the error of a mean, and the bias of a ratio of means, which is about its variance
+    error = each.std(0) / math.sqrt(32) + each.std(0).max() ** 2
+    assert (np.abs(each.mean(0) - expected.numpy()) < SIGMAS * error).all()
+    assert each.std(0).max() < 0.05
+    few = fitted.predict_proba(pl.DataFrame([row] * 32), target).to_numpy()
+    assert few.sum(1) == pytest.approx(1)
+    assert np.abs(few.mean(0) - expected.numpy()).max() < 0.05
+
+
+def test_the_likelihood_of_a_row_is_that_of_the_sum(fitted: Fitted, every: Enumerated) -> None:
+    frame = tiny().head(40)
+    rows = every.schema.cells(every.schema.encode(frame))
+    exact = torch.stack([every.p[(every.rows == row).all(1)].sum() for row in rows]).log2()
+    few, many = (fitted.log_prob(frame, codes=codes) for codes in (1, 4096))
+    assert np.abs(many - exact.numpy()).max() < 0.08  # bits, of 4096 codes whose weights vary
+    assert few.mean() < exact.mean()  # a bound
+    assert np.array_equal(fitted.log_prob(frame, codes=1), few)
+
+
+@pytest.mark.parametrize("codes", [1, 3])
+def test_the_estimate_of_a_probability_has_no_bias(
+    codes: int, fitted: Fitted, every: Enumerated
+) -> None:
+    """Its mean over many times the same row is p, within the error of the mean."""
+    row = tiny().head(1)
+    cells = every.schema.cells(every.schema.encode(row))[0]
+    exact = float(every.p[(every.rows == cells).all(1)].sum())
+    found = np.exp2(fitted.log_prob(pl.concat([row] * 4000), codes=codes))
+    assert abs(found.mean() - exact) < SIGMAS * found.std() / math.sqrt(4000)
+    assert found.std() / math.sqrt(4000) < 0.05 * exact
+
+
+def test_rows_under_a_condition_count_their_class() -> None:
+    """p(c | x) by the classes' own likelihoods, whichever way the class is asked for."""
+    fitted = wild(tiny(), condition="size", likelihood="categorical")
+    sizes = ["L", "M", "S", "XL"]
+    frame = pl.DataFrame({"colour": ["red"] * 4, "x": [0.1] * 4, "size": sizes})
+    log_p = np.exp2(fitted.log_prob(frame, codes=8192))
+    expected, row = log_p / log_p.sum(), {"colour": "red", "x": 0.1}
+    each = predicted(fitted, row, "size", 16)
+    error = each.std(0) / 4 + each.std(0).max() ** 2 + 0.01  # that of 8192 codes
+    assert (np.abs(each.mean(0) - expected) < SIGMAS * error).all()
+    known = fitted.sample(given=pl.DataFrame({"size": ["XL"] * 50}), seed=0)
+    assert set(known["size"]) == {"XL"}
+    drawn = fitted.sample(given=pl.DataFrame([row] * 1000), seed=0)["size"]
+    found = torch.tensor([(drawn == size).mean() for size in sizes])
+    assert_frequencies(found, torch.from_numpy(expected), 500)  # half for particles and codes
+
+
+def test_a_gan_completes_by_its_own_draws_and_has_no_likelihood() -> None:
+    gan = wild(tiny(), "gan")
+    found = gan.sample(given=pl.DataFrame({"size": ["XL", "S"] * 20}), seed=0)
+    assert found["size"].to_list() == ["XL", "S"] * 20
+    chances = gan.predict_proba(tiny().head(5), "colour").to_numpy()
+    assert chances.sum(1) == pytest.approx(1)
+    with pytest.raises(ModelError, match=r"'gan' has no likelihood.*a VAE has one"):
+        gan.log_prob(tiny().head(2))
+    with pytest.raises(ModelError, match="no likelihood"):
+        wild(tiny(), "vae-gan").log_prob(tiny().head(2))
+
+
+@pytest.mark.parametrize("k", [4, 64])
+def test_resampled_particles_keep_the_mean_weight(k: int) -> None:
+    """Systematic: each particle lives on floor or ceil of k times its share; so does the mean."""
+    torch.manual_seed(0)
+    log_w = 2 * torch.randn(500, k, dtype=torch.float64)
+    log_w[0] = -torch.inf  # an impossible row
+    log_w[1] = 0.3  # a row of equal weights
+    fate = resampled(log_w.flatten(), k)
+    assert fate is not None
+    ancestors, fresh = (own.view(500, k) for own in fate)
+    assert torch.allclose(fresh.logsumexp(1), log_w.logsumexp(1))
+    assert torch.equal(ancestors[:2] - k * torch.arange(2)[:, None], torch.arange(k).expand(2, k))
+    counts = torch.zeros(500 * k).index_add_(0, ancestors.flatten(), torch.ones(500 * k))
+    share = k * log_w[1:].softmax(1)
+    moved = (fresh[1:, :1] == fresh[1:]).all(1) & (log_w[1:].std(1) > 0)
+    apart = (counts.view(500, k)[1:] - share)[moved].abs()
+    assert float(apart.max()) < 1 + 1e-6
+    # over rows the counts are right on average: within the error of a mean of bounded numbers
+    assert abs(float((counts.view(500, k)[1:] - share)[moved, 0].mean())) < SIGMAS / math.sqrt(500)
+    assert resampled(torch.zeros(2 * k), k) is None
+
+
+def rich(n: int = 500) -> pl.DataFrame:
+    """A table with constraints of every kind, parts of a time, missing values, identifiers."""
+    rng = np.random.default_rng(1)
+    city = rng.integers(0, 4, n)
+    price, count = rng.integers(1, 60, n), rng.integers(1, 9, n)
+    start = rng.integers(0, 40, n)
+    day = dt.datetime(2024, 1, 1)
+    return pl.DataFrame(
+        {
+            "key": [f"K-{i:05d}" for i in rng.permutation(n)],
+            "city": np.array(["Bonn", "Ulm", "Graz", "Linz"])[city],
+            "land": np.array(["DE", "DE", "AT", "AT"])[city],
+            "price": price,
+            "count": count,
+            "total": price * count,
+            "start": start,
+            "end": start + rng.integers(0, 20, n),
+            "age": [None if i % 9 == 0 else int(a) for i, a in enumerate(rng.integers(18, 80, n))],
+            "when": [
+                day + dt.timedelta(days=int(d), hours=int(h))
+                for d, h in zip(rng.integers(0, 300, n), rng.choice([9, 12, 18], n), strict=True)
+            ],
+        }
+    )
+
+
+RULES = ["combine(city, land)", "total = price * count", "start <= end"]
+
+
+@pytest.fixture(scope="module")
+def ruled() -> Fitted:
+    data = pf.read(rich(), constraints=RULES, relations=False)
+    assert isinstance(data.schema, TableSchema)
+    assert data.schema.constraint_set.parts, "the time is modelled by its parts"
+    network = build("vae", data.schema, {"latent": 1, "width": 16}, 0, CPU)
+    weights = network.state_dict()
+    return Fitted(network, data.schema, {"best": weights, "final": weights}, {})
+
+
+HOLES = [{"city"}, {"land"}, {"city", "land"}, {"total"}, {"price", "total"}, {"end"}, {"age"}]
+HOLES += [{"start", "end"}, {"when"}, {"key"}, {"age", "when", "land"}, set()]
+
+
+def with_holes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Row i lacks the i-th of the sets of columns."""
+    return frame.with_columns(
+        pl.Series([None if name in HOLES[i % len(HOLES)] else v for i, v in enumerate(frame[name])])
+        .cast(frame[name].dtype)
+        .alias(name)
+        for name in frame.columns
+    )
+
+
+@pytest.mark.parametrize("how", ["draw", "most likely"])
+def test_missing_cells_are_filled_and_all_others_stay(ruled: Fitted, how: Any) -> None:
+    holes = with_holes(rich().tail(4 * len(HOLES)))
+    filled = ruled.impute(holes, how=how, seed=0)
+    assert filled.schema == holes.schema
+    assert filled.null_count().sum_horizontal().item() == 0
+    for name in holes.columns:
+        known = holes[name].is_not_null()
+        assert filled[name].filter(known).equals(holes[name].filter(known)), name
+    assert (filled["total"] == filled["price"] * filled["count"]).all()
+    assert (filled["start"] <= filled["end"]).all()
+    lands = {"Bonn": "DE", "Ulm": "DE", "Graz": "AT", "Linz": "AT"}
+    assert filled["land"].to_list() == [lands[city] for city in filled["city"]]
+    assert ruled.impute(holes, how=how, seed=0).equals(filled)
+
+
+def test_rows_are_continued_from_the_columns_that_are_given(ruled: Fitted) -> None:
+    given = rich().head(60).select("when", "land", "start", "price", "count")
+    rows = ruled.sample(given=given, seed=3)
+    assert rows.columns == rich().columns
+    assert rows.select(given.columns).equals(given)
+    assert rows["key"].n_unique() == 60
+    assert rows["age"].null_count() > 0, "what is not known may be missing, as in the data"
+
+
+def test_pandas_comes_back_as_pandas() -> None:
+    frame = pd.DataFrame({"a": ["x", "y", None] * 40, "b": [1.5, None, 2.5, 3.0] * 30})
+    frame["c"] = [True, False] * 60
+    schema = pf.read(frame).schema
+    network = build("vae", schema, {"latent": 1, "width": 8}, 0, CPU)
+    weights = network.state_dict()
+    fitted = Fitted(network, schema, {"best": weights, "final": weights}, {})
+    filled = fitted.impute(frame, seed=0)
+    assert isinstance(filled, pd.DataFrame)
+    assert filled.isna().sum().sum() == 0
+    assert (filled["a"][frame["a"].notna()] == frame["a"].dropna()).all()
+    chances = fitted.predict_proba(frame, "a")
+    assert list(chances.columns) == ["x", "y"]
+    assert set(fitted.predict_proba(frame, ["a", "b"])) == {"a", "b"}
+
+
+def refused(ruled: Fitted) -> dict[str, tuple[Any, str]]:
+    frame = rich().head(3)
+    unknown = frame.with_columns(pl.Series("city", ["Bonn", "Rom", "Ulm"]))
+    huge = frame.with_columns(pl.Series("age", [20, 999, 30]))
+    total = frame.with_columns(
+        pl.Series("price", [None if i == 1 else v for i, v in enumerate(frame["price"])])
+    )
+    wrong = frame.with_columns(land=pl.lit("AT"), city=pl.lit("Bonn"))
+    return {
+        "category": (lambda: ruled.impute(unknown), r"'city', row 2: unknown category 'Rom'"),
+        "column": (lambda: ruled.sample(given=frame.rename({"age": "agee"})), "'agee'; did you"),
+        "lacking": (lambda: ruled.impute(frame.drop("age")), "lack the column.s. 'age'"),
+        "how": (lambda: ruled.impute(frame, how="mean"), "unknown how='mean'"),  # type: ignore
+        "range": (lambda: ruled.log_prob(huge), r"'age', row 2: 999 is out of the range"),
+        "tied": (
+            lambda: ruled.impute(total),
+            r"row 2: 'total' is known, .* 'price', which is not; give 'price' as well, or leave",
+        ),
+        "combination": (lambda: ruled.impute(wrong), "does not hold in 3 of 3 rows"),
+        "target": (lambda: ruled.predict_proba(frame, "citi"), "no column 'citi'"),
+        "determined": (lambda: ruled.predict_proba(frame, "total"), "computed from other columns"),
+        "identifier": (lambda: ruled.predict_proba(frame, "key"), "'key' holds identifiers"),
+        "nothing": (lambda: ruled.sample(given=frame.select("key")), "some of the columns"),
+        "both": (lambda: ruled.sample(3, given=frame), "given= goes with seed="),
+        "neither": (ruled.sample, "how many rows"),
+        "codes": (lambda: ruled.log_prob(frame, codes=0), "codes must be at least 1"),
+    }
+
+
+ASKED = ["category", "column", "lacking", "how", "range", "tied", "combination", "target"]
+ASKED += ["determined", "identifier", "nothing", "both", "neither", "codes"]
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_what_cannot_be_answered_is_refused_in_one_line(what: str, ruled: Fitted) -> None:
+    ask, message = refused(ruled)[what]
+    with pytest.raises((DataError, ModelError), match=message) as caught:
+        ask()
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_out_of_range_count_as_the_nearest_if_asked_to(ruled: Fitted) -> None:
+    frame = rich().head(2)
+    ages = rich()["age"].drop_nulls()
+    assert ages.max() == 79
+    end, beyond = (frame.with_columns(pl.lit(age).alias("age")) for age in (79, 999))
+    assert np.allclose(ruled.log_prob(end), ruled.log_prob(beyond, clip=True))
+
+
+def test_a_constant_target_is_refused() -> None:
+    frame = pl.DataFrame({"a": ["x"] * 60, "b": [1, 2, 3] * 20})
+    with pytest.raises(
+        DataError, match=r"'a' has one value, x, in .*: there is nothing to predict"
+    ):
+        wild(frame).predict_proba(frame, "a")
+
+
+def test_what_is_never_generated_is_refused_by_its_row() -> None:
+    fitted = wild(tiny(), "gan")
+    with torch.no_grad():
+        for module in fitted.model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight.zero_()
+                module.bias.zero_()
+        last = [m for m in fitted.model.modules() if isinstance(m, torch.nn.Linear)]
+        cells = fitted.schema.space.sizes  # type: ignore[union-attr]
+        for module in last:
+            if module.out_features == sum(cells):
+                module.bias[0] = -1e4
+    rare = min(["red", "green", "blue"], key=str)
+    with pytest.raises(ModelError, match=r"row 2: in [\d,]+ draws the model never generated"):
+        fitted.sample(given=pl.DataFrame({"colour": ["red", rare]}), seed=0)
+
+
+def test_data_that_are_no_table_are_refused() -> None:
+    fitted = on_a_ring()
+    with pytest.raises(ModelError, match="impute takes a model of tables"):
+        fitted.impute(None)
+
+
+def on_a_ring() -> Fitted:
+    schema = pf.read("ring").schema
+    network = build("vae", schema, {"latent": 1, "width": 8}, 0, CPU)
+    weights = network.state_dict()
+    return Fitted(network, schema, {"best": weights, "final": weights}, {})
+
+
+@pytest.fixture(scope="module")
+def files(ruled: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder, and rows beside it."""
+    folder = tmp_path_factory.mktemp("answers")
+    data = pf.read(rich(), constraints=RULES, relations=False)
+    pf.fit(data, "vae", budget="5 steps", width=8, latent=1).save(folder / "run")
+    with_holes(rich().head(2 * len(HOLES))).write_csv(folder / "holes.csv")
+    rich().head(9).write_csv(folder / "rows.csv")
+    return folder
+
+
+def test_the_command_line_answers(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, rows, out = (str(files / name) for name in ("run", "rows.csv", "out.csv"))
+    assert run_command(["impute", run, str(files / "holes.csv"), "-o", out, "--seed", "1"]) == 0
+    filled = pl.read_csv(out, try_parse_dates=True)
+    assert filled.null_count().sum_horizontal().item() == 0
+    assert filled["city"].drop_nulls().is_in(["Bonn", "Ulm", "Graz", "Linz"]).all()
+    given = str(files / "given.csv")
+    rich().head(9).select("price", "when").write_csv(given)
+    assert run_command(["sample", run, "--given", given, "-o", out, "--seed", "1"]) == 0
+    continued = pl.read_csv(out, try_parse_dates=True)
+    assert continued.columns == rich().columns
+    assert continued["price"].equals(rich()["price"].head(9))
+    assert run_command(["predict", run, rows, "--target", "age", "-o", out]) == 0
+    assert pl.read_csv(out).sum_horizontal().to_list() == pytest.approx([1] * 9)
+    capsys.readouterr()
+    assert run_command(["log-prob", run, rows, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == 9
+    assert run_command(["log-prob", run, rows, "-o", out]) == 0
+    assert -pl.read_csv(out)["log_prob"].mean() == pytest.approx(found["bits"])  # type: ignore
+    assert f"{found['bits']:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["impute", "run", "rows.csv", "-o", "out.csv", "--how", "mean"], "how"),
+        (["predict", "run", "rows.csv", "--target", "citi", "-o", "out.csv"], "no column 'citi'"),
+        (["log-prob", "run", "none.csv"], "no such file"),
+        (["sample", "run", "--given", "rows.csv", "-n", "3", "-o", "out.csv"], "given= goes with"),
+    ],
+)
+def test_what_the_command_line_refuses_is_one_line(
+    arguments: list[str], message: str, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placed = [str(files / a) if a == "run" or a.endswith(".csv") else a for a in arguments]
+    assert run_command(placed) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_held_out_bits_say_that_they_are_a_bound() -> None:
+    bits = HeldOutBits.of(torch.tensor([-1.0, -3.0]))
+    assert (bits.value, bits.rows) == (2.0, 2)
+    assert bits.error == pytest.approx(1.0)
+    assert "upper bound" in str(bits)
