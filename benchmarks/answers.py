@@ -19,8 +19,9 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import pushforward as pf
+from pushforward.sampling.answers import How
 
 TARGET, POSITIVE = "income", ">50K"
 CONTINUED = ["age", "hours-per-week"]
@@ -105,10 +107,8 @@ def impute(
     found: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rows whose known cells are rare
-        for how in ("draw", "most likely"):
-            filled, speed = timed(
-                len(test), lambda how=how: fitted.impute(holes, how=how, seed=seed)
-            )
+        for how in get_args(How):
+            filled, speed = timed(len(test), partial(fitted.impute, holes, how=how, seed=seed))
             found[f"vae, {how}"] = {**errors(test, filled, lost, train), "rows / s": speed}
     numbers = {name for name in test.columns if test[name].dtype.is_numeric()}
     for name, of_numbers in {
@@ -125,6 +125,10 @@ def impute(
     return found
 
 
+def spread(values: pl.Series) -> float:
+    return float(values.to_numpy().std())
+
+
 def errors(
     test: pl.DataFrame, filled: pl.DataFrame, lost: dict[str, pl.Series], train: pl.DataFrame
 ) -> dict[str, float]:
@@ -133,11 +137,11 @@ def errors(
     for name, gone in lost.items():
         truth, guess = test[name].filter(gone), filled[name].filter(gone)
         if test[name].dtype.is_numeric():
-            apart = ((guess - truth) / float(train[name].std() or 1.0)).to_numpy()
+            apart = ((guess - truth) / spread(train[name])).to_numpy()
             absolute.append(float(np.abs(apart).mean()))
             square.append(float(np.sqrt((apart**2).mean())))
         else:
-            right.append(float((guess == truth).mean() or 0.0))
+            right.append(float((guess == truth).to_numpy().mean()))
     return {
         "numbers, mean |difference|": float(np.mean(absolute)),
         "numbers, root mean square": float(np.mean(square)),
@@ -153,7 +157,7 @@ def bits(fitted: pf.Fitted, test: pl.DataFrame) -> dict[str, float]:
 
 def continued(fitted: pf.Fitted, test: pl.DataFrame, seed: int, draws: int = 5) -> dict[str, float]:
     """Judge draws of two numbers given all else, and draws of their marginal in their place."""
-    every = test.drop(CONTINUED).select(pl.all().repeat_by(draws)).explode(pl.all())
+    every = test.drop(CONTINUED).select(pl.all().repeat_by(draws).explode())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         drawn, speed = timed(len(every), lambda: fitted.sample(given=every, seed=seed))

@@ -21,7 +21,10 @@ NOISE = math.sqrt(1 - RHO**2)
 def case(kind: str, n: int, draws: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """x, draws of x and what is given, c: x | c is N(0.8 c, 0.36)."""
     rng = torch.Generator().manual_seed(seed)
-    normal = lambda k: torch.randn(k, 1, generator=rng, dtype=torch.float64)  # noqa: E731 - short
+
+    def normal(k: int) -> Tensor:
+        return torch.randn(k, 1, generator=rng, dtype=torch.float64)
+
     c = normal(n)
     x, every, e = RHO * c + NOISE * normal(n), c.repeat_interleave(draws, 0), normal(n * draws)
     y = {

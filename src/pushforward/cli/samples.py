@@ -81,7 +81,8 @@ def sample(
     if given is not None:
         from pushforward.data import read_raw
 
-        asked = {"n": n, "condition": condition, "where": where, "balance": balance}
+        asked: dict[str, Any] = {"n": n, "condition": condition, "balance": balance}
+        asked |= {"where": where or None}
         rows = fitted.sample(
             given=read_raw(given), seed=seed, checkpoint=named_checkpoint(checkpoint), **asked
         )

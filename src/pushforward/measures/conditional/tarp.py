@@ -129,14 +129,16 @@ def _levels(truth: Tensor, drawn: Tensor, points: Tensor, rng: torch.Generator) 
     others = (drawn - points[:, None]).norm(dim=2)
     nearer, equal = (others < own).sum(1).cpu(), (others == own).sum(1).cpu()
     place = torch.rand(len(own), generator=rng, dtype=torch.float64)
-    return (nearer + place * (equal + 1)) / (drawn.shape[1] + 1)
+    u: Tensor = (nearer + place * (equal + 1)) / (drawn.shape[1] + 1)
+    return u
 
 
 def _statistic(u: Tensor) -> Tensor:
     """Return the Kolmogorov-Smirnov distance of numbers (..., n) from the uniform distribution."""
     ordered, n = u.sort(-1).values, u.shape[-1]
     steps = torch.arange(n + 1, dtype=u.dtype) / n
-    return torch.maximum(steps[1:] - ordered, ordered - steps[:-1]).amax(-1)
+    apart: Tensor = torch.maximum(steps[1:] - ordered, ordered - steps[:-1])
+    return apart.amax(-1)
 
 
 def _expected(n: int) -> float:

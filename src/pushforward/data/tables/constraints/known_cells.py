@@ -67,7 +67,8 @@ class KnownCells:
             self._split(parts)
 
     def _where_all(self, names: Sequence[str]) -> Mask:
-        return np.stack([self.known[name] for name in names]).all(0)
+        masks = np.stack([self.known[name] for name in names])
+        return np.asarray(masks.all(0), np.bool_)
 
     def _refuse_ties(self, step: Step) -> None:
         """Raise DataError for a known column that a step computes from one that is not known."""
