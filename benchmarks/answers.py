@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
+import pandas as pd
 import polars as pl
 from polars import selectors
 from sklearn.compose import make_column_transformer
@@ -75,7 +76,7 @@ def predict(fitted: pf.Fitted, train: pl.DataFrame, test: pl.DataFrame) -> dict[
     truth = (test[TARGET] == POSITIVE).to_numpy()
     chances, speed = timed(len(test), lambda: fitted.predict_proba(test, TARGET)[POSITIVE])
     own = {**scores(truth, chances.to_numpy()), "rows / s": speed}
-    x = train.drop(TARGET).to_pandas()
+    x, new = (pd.DataFrame(own.drop(TARGET).to_dict(as_series=False)) for own in (train, test))
     numbers = [name for name in x if x[name].dtype.kind in "iuf"]
     ready = make_column_transformer(
         (StandardScaler(), numbers),
@@ -83,7 +84,7 @@ def predict(fitted: pf.Fitted, train: pl.DataFrame, test: pl.DataFrame) -> dict[
     )
     logistic = make_pipeline(ready, LogisticRegression(max_iter=1000))
     logistic.fit(x, (train[TARGET] == POSITIVE).to_numpy())
-    p = logistic.predict_proba(test.drop(TARGET).to_pandas())[:, 1]
+    p = logistic.predict_proba(new)[:, 1]
     return {"vae": own, "logistic regression on real rows": scores(truth, p)}
 
 

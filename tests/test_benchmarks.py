@@ -50,6 +50,19 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(model["members"] - 0.5) < 0.06
 
 
+@pytest.mark.shared("adult-train.csv")
+def test_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 steps: what is predicted and filled in is better than nothing."""
+    quick = ("--data", str(ADULT.parent), "--budget", "60 steps", "--rows", "100")
+    result = run("answers.py", tmp_path / "a.json", monkeypatch, *quick, "--train", "3000")
+    assert isinstance(result, dict)
+    assert result["predict"]["vae"]["auc"] > 0.6  # of 100 rows, whose error is 0.06
+    assert set(result["impute"]) == {
+        *("vae, draw", "vae, most likely", "mean and mode", "median and mode")
+    }
+    assert 20 < result["bits"]["bits a row"] < 45
+
+
 def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Among the cells alone, rows of 40 steps are told from real ones; redrawn ones hardly are."""
     pytest.importorskip("xgboost")
