@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from scipy import stats
 
 import pushforward as pf
+from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.findings import Finding
 from pushforward.comparison.summaries import summarise
 from pushforward.data import TableSchema
@@ -18,6 +21,7 @@ from pushforward.report import marginals as columns
 from pushforward.report.figures import label, plain, robust_range
 from pushforward.report.finding_list import entries
 from pushforward.report.loss_axis import LossAxis, LossGroup, LossMark, LossRow
+from pushforward.report.measure_table import bits
 from pushforward.report.numbers import (
     decimals_for,
     fixed,
@@ -179,6 +183,19 @@ def test_an_aspects_mean_is_that_of_its_measures() -> None:
     rows[0].marks.append(LossMark("cart", "", 0.1))  # which the other measure lacks
     means = {mark.name: mark.mean for mark in LossGroup("joint structure", rows).means}
     assert means == {"vae": pytest.approx(0.35)}
+
+
+def test_bits_a_row_are_listed_and_a_gan_has_a_dash() -> None:
+    known = [RunFacts(1, 1, bits=bits, bits_error=0.21) for bits in (31.0, 31.4)]
+    facts = {"vae": known, "gan": [RunFacts(1, 1)] * 2}
+    comparison: Any = SimpleNamespace(models=["vae", "gan"], facts=facts)
+    table = bits(comparison)
+    assert table is not None
+    assert table.rows == [["vae", "31.2"], ["gan", "–"]]
+    assert "upper bound" in table.note
+    assert "at most 0.2" in table.note
+    without: Any = SimpleNamespace(models=["gan"], facts=facts)
+    assert bits(without) is None
 
 
 def test_findings_of_one_code_are_one_entry() -> None:
