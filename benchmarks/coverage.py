@@ -30,7 +30,7 @@ from pushforward.measures.learned.classifier import (
     fit_classifier,
 )
 from pushforward.measures.neighbours._balls import CLIPPED
-from pushforward.measures.selftest.cases import flags, information_error
+from pushforward.measures.selftest.cases import AT_THE_MEAN, flags, information_error
 
 REPETITIONS = 200
 
@@ -327,6 +327,10 @@ CASES: dict[str, Case] = {
     "vendi, cosine, d = 5": Case(None, shifted(pm.vendi, 100, 5, 1.0, kernel="cosine")),
     # probabilities softmax(z), z ~ N(0, I_5): 1.35402 in 200,000 rows
     "inception_score, 5 classes": Case(1.35402, unsure(100, 5)),
+    "tarp": Case(
+        AT_THE_MEAN,
+        lambda seed: pm.tarp(normal(1000, 1, seed), torch.zeros(1000, 1), seed=seed),
+    ),
 }
 
 

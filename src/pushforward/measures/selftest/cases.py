@@ -350,6 +350,18 @@ def _linear(measure: str) -> Check:
 
 LIKELIHOOD = [_linear("importance_bound"), _linear("annealed_importance")]
 
+# One draw at 0 for each x from N(0, 1), the points r from N(0, 1.01): |P(|r| < |x - r|) - 1/2|,
+# where |r| < |x - r| says that x and x - 2 r have one sign.
+AT_THE_MEAN = math.asin(1 / math.sqrt(1 + 4 * 1.01)) / math.pi
+CONDITIONAL = [
+    _on(
+        "tarp",
+        "N(0, 1), and each draw at its mean",
+        AT_THE_MEAN,
+        lambda: (normal(5000, 1, 0), torch.zeros(5000, 1)),
+    )
+]
+
 
 def _columns(seed: int, shift: float = 0.0, correlation: float = 0.0) -> pl.DataFrame:
     x = normal(5000, 2, seed, shift).numpy()
@@ -418,5 +430,6 @@ CHECKS: tuple[Check, ...] = (
     *NEIGHBOURS,
     *LEARNED,
     *LIKELIHOOD,
+    *CONDITIONAL,
     *TABLES,
 )
