@@ -50,7 +50,7 @@ def tarp(
     Returns:
         The largest distance of the shares of u below each level from that level: between the
         coverage that the draws claim and the one that they have. The p-value is that of the
-        Kolmogorov-Smirnov test. The interval is by resampling rows. `extra`: `mean` of u (0.5;
+        Kolmogorov-Smirnov test. The interval is by resampling rows, for these points. `extra`: `mean` of u (0.5;
         below it the truth is nearer to the points than the draws are: these know too little of
         what is given, or spread too far), `slope` (the mean of |2 u - 1|, 0.5: above it the draws
         are too narrow or biased) and `draws` (L).
@@ -162,7 +162,7 @@ def _measured(u: Tensor, draws: int, extra: dict[str, Any]) -> Measurement:
         value,
         low=min(max(0.0, low), value),
         high=max(high, value),
-        covers="other rows",
+        covers="other rows, for these points",
         null=_expected(n),
         p_value=p_value,
         n=n,
