@@ -51,7 +51,8 @@ def tarp(
         The largest distance of the shares of u below each level from that level: between the
         coverage that the draws claim and the one that they have. The p-value is that of the
         Kolmogorov-Smirnov test. The interval is by resampling rows, for these points (it held the
-        truth in 88 % of 200 repetitions). `extra`: `mean` of u (0.5; below it the truth is nearer to the points than the draws are: these know too little of
+        truth in 88 % of 200 repetitions). `extra`: `mean` of u (0.5;
+        below it the truth is nearer to the points than the draws are: these know too little of
         what is given, or spread too far), `slope` (the mean of |2 u - 1|, 0.5: above it the draws
         are too narrow or biased) and `draws` (L).
 
