@@ -27,7 +27,7 @@ from pushforward.measures.learned._split import Split, SplitSample, split
 from pushforward.measures.learned._variational import BOUNDS, F_GAN, Bound
 from pushforward.measures.learned.classifier import (
     accuracy_measurement,
-    fit_classifier,
+    classifier_score,
 )
 from pushforward.measures.neighbours._balls import CLIPPED
 from pushforward.measures.selftest.cases import AT_THE_MEAN, flags, information_error
@@ -189,7 +189,7 @@ def halved(x: Tensor, y: Tensor, seed: int) -> Split:
 def own_accuracy(classifier: str, shift: float) -> Callable[[int], Measurement]:
     """Return `own` for a classifier."""
     return own(
-        lambda x, y, seed: fit_classifier(halved(x, y, seed), classifier, seed),
+        lambda x, y, seed: classifier_score(classifier, *halved(x, y, seed).training_rows(), seed),
         lambda score, both: accuracy_measurement([(both, score)], classifier),
         shift,
     )
