@@ -102,7 +102,7 @@ class TableSchema(Schema):
         return sizes.cumsum(0) - sizes
 
     @cached_property
-    def _codecs(self) -> dict[str, ColumnCodec]:
+    def codecs(self) -> dict[str, ColumnCodec]:
         """The codecs of the user's columns, modelled or not, and of others, by name."""
         return self.constraint_set.codecs | {column.name: column for column in self.columns}
 
@@ -147,7 +147,7 @@ class TableSchema(Schema):
 
     def _parse(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame with text as the numbers and times that it is, as constraints take it."""
-        codecs = self._codecs
+        codecs = self.codecs
         return by_name(
             codecs[values.name].parse(values) if values.name in codecs else values
             for values in frame.iter_columns()
@@ -242,7 +242,7 @@ class TableSchema(Schema):
 
         All of them, for a file of text, or `only_held`: those that the user's frame holds as text.
         """
-        codecs = self._codecs
+        codecs = self.codecs
         if only_held:
             codecs = {name: codec for name, codec in codecs.items() if codec.holds_text}
         formatted = [
