@@ -229,9 +229,35 @@ def print_alarms(fitted: Fitted, console: Console = out) -> None:
 
 def anatomy_tables(fitted: Fitted) -> Iterator[Table]:
     """Yield a run's terms through training, then each panel of its model's anatomy."""
-    yield _history_table(fitted.history)
+    if spent := fitted.config.get("privacy"):
+        yield _privacy_table(spent)  # nothing was read on validation rows
+    else:
+        yield _history_table(fitted.history)
     for panel in fitted.panels:
         yield _panel_table(panel)
+
+
+def _privacy_table(spent: Mapping[str, Any]) -> Table:
+    """Return what a private run spent, and on what."""
+    table = Table("part", "what", title="Differential privacy", min_width=NOTE_WIDTH)
+    table.caption = f"It cannot tell {spent['neighbours']}. Measuring rows is not covered."
+    schema, training = spent["schema"], spent["training"]
+    table.add_row("guarantee", f"epsilon {spent['epsilon']:g}, delta {spent['delta']:g}")
+    table.add_row("spent", f"epsilon {spent['spent']:.3f} by {spent['accountant']}")
+    table.add_row("training rows", f"about {spent['rows']:,}, a noisy count")
+    table.add_row(
+        "schema",
+        f"{schema['histograms']} histograms, noise {schema['noise']:.1f}; alone epsilon "
+        f"{schema['epsilon_alone']:.3f}",
+    )
+    table.add_row(
+        "training",
+        f"{training['steps']:,} sums of gradients, sampling rate {training['sampling_rate']:.4g}, "
+        f"noise multiplier {training['noise_multiplier']:.3f}, clipped at "
+        f"{training['clip_grad_norm']:g}; alone epsilon {training['epsilon_alone']:.3f}",
+    )
+    table.add_row("names of categories", f"delta {spent['naming_delta']:.1e}")
+    return table
 
 
 def _history_table(history: list[dict[str, Any]]) -> Table:

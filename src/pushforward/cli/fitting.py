@@ -43,6 +43,7 @@ from pushforward.cli.parameters import (
 )
 from pushforward.models.catalogue import describe
 from pushforward.training.launched import leads
+from pushforward.training.private.guarantee import Guarantee
 from pushforward.training.settings import Settings, require_trials
 
 if TYPE_CHECKING:
@@ -257,6 +258,19 @@ def fit(
             callback=valid_budget,
         ),
     ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Train on a table under differential privacy: the smaller, the more private, such "
+            "as 3. It covers all that is learned of the training rows."
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="The delta of differential privacy, far below 1 / rows. By default 1e-5."
+        ),
+    ] = None,
     condition: Condition = None,
     key: Key = None,
     constraint: Constraint = None,
@@ -292,18 +306,23 @@ def fit(
     settings |= {"precision": precision, "patience": patience}
     Settings(**settings)
     overrides = read_overrides(override)
+    private = epsilon is not None or delta is not None
+    if private:
+        Guarantee.of(epsilon, delta)
     if more is not None:
         settings = {name: settings[name] for name in settings if is_given(context, name)}
 
     from pushforward.cli.console import Display, err
     from pushforward.data import read
     from pushforward.training.fit import fit as train
+    from pushforward.training.private.fit import read_without_relations
 
     reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
     reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
     reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
     reading |= {"relations": not no_relations}
-    dataset = read(data, resize=resize, crop=crop, **reading)
+    read_it = read_without_relations if private else read
+    dataset = read_it(data, resize=resize, crop=crop, **reading)
     with Display(err, quiet=as_json or not leads()) as display:
         display.notes(dataset)
         fitted = train(
@@ -312,6 +331,8 @@ def fit(
             out=run,
             device=device,
             more=more,
+            epsilon=epsilon,
+            delta=delta,
             progress=lambda record: display.update(name, record),
             **settings,
             **own,

@@ -18,6 +18,8 @@ from pushforward.runs.folder import Folder, Json, diverged, new_config, new_stag
 from pushforward.training.batches import rows_of_a_batch
 from pushforward.training.loop import Loop, Progress
 from pushforward.training.parallel import Processes, processes
+from pushforward.training.private.fit import fit_privately, read_without_relations
+from pushforward.training.private.guarantee import Guarantee
 from pushforward.training.settings import Budget, Settings, require_function, split_keywords
 from pushforward.training.sized import sized
 
@@ -52,6 +54,8 @@ def fit(
     condition: Any = None,
     device: str = "auto",
     more: str | int | None = None,
+    epsilon: float | None = None,
+    delta: float | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
     **keywords: Any,
@@ -72,6 +76,9 @@ def fit(
         more: train the finished run in `out` on, for a budget of its own ("60s", "500 steps"). The
             learning rate rises and falls once more, and the run's schedule records it. The model,
             settings and options that are not given are the run's own.
+        epsilon: train under (epsilon, delta)-differential privacy, which covers all that is learned
+            of a table's training rows, its schema too (see `docs/privacy.md`).
+        delta: by default 1e-5.
         progress: called with each record.
         tracker: receives parameters, metrics and figures, see `Tracker`.
         **keywords: how to train (`budget="60s"`, `seed=0`, `batch_size`, `ema`, `clip_grad_norm`,
@@ -92,6 +99,13 @@ def fit(
     own, options = split_keywords(keywords, [cls])
     settings = Settings(**own)
     options = cls.check(options)
+    if epsilon is not None or delta is not None:
+        guarantee = Guarantee.of(epsilon, delta)
+        _refuse_with_privacy(team, more, tracker)
+        require_function("progress", progress)
+        table = read_without_relations(data, condition=condition)
+        place = choose_device(device)
+        return fit_privately(table, cls, options, settings, guarantee, place, out, progress)
     dataset = read(data, condition=condition)
     place = choose_device(team.device(device))
     team.shard(rows_of_a_batch(settings, dataset))
@@ -109,6 +123,18 @@ def fit(
                 return load(folder.path, device=str(place), model=cls, networks=networks)
         loop = Loop(network, dataset, settings, folder, config, _observer(progress, tracker), team)
         return _run(loop, tracker if team.leads else None)
+
+
+def _refuse_with_privacy(team: Processes, more: Any, tracker: Any) -> None:
+    """Raise ModelError for what would be a release of its own."""
+    if more is not None:
+        raise ModelError("more= would spend beyond the epsilon of the run: fit anew with a budget")
+    if team.size > 1:
+        raise ModelError("epsilon= needs one process: run it without torchrun")
+    if tracker is not None:
+        raise ModelError(
+            "tracker= would receive what is not accounted for: with epsilon= leave it out"
+        )
 
 
 def _require_same(team: Processes, config: Json) -> None:

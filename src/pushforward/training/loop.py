@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 from pushforward.data import Dataset
 from pushforward.errors import DivergedError, ModelError
 from pushforward.families.model import Model, Turn
+from pushforward.families.panels import Panel
 from pushforward.files import write_json, write_tensors
 from pushforward.nn.sizes import pace
 from pushforward.random import isolated
@@ -50,6 +51,8 @@ Progress = Callable[[Mapping[str, Any]], None]
 class Loop:
     """Plays one model's game on one data set, from its start or from a saved state."""
 
+    optimizer_kind: ClassVar[type[TurnOptimizer]] = TurnOptimizer
+
     def __init__(
         self,
         model: Model,
@@ -64,8 +67,7 @@ class Loop:
         # the first process alone writes and reports
         self.folder, self.progress = (folder, progress) if team.leads else (None, None)
         self.config, self.device = config, model.device
-        batch_size = rows_of_a_batch(settings, data)
-        self.batches = Batches(data, batch_size, settings.seed, self.device, model.classes, team)
+        self.batches = self._batches()
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device
         )
@@ -74,7 +76,7 @@ class Loop:
         dtype: torch.dtype = getattr(torch, config["precision"])
         factor = pace(model.space, model.networks.width, model.selection)
         self.optimizers = [
-            TurnOptimizer(
+            self.optimizer_kind(
                 model, turn, settings.learning_rate or turn.learning_rate * factor, dtype, team
             )
             for turn in model.turns()
@@ -98,6 +100,12 @@ class Loop:
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
         self._plan_steps()
+
+    def _batches(self) -> Batches:
+        """Return where the turns' rows come from."""
+        size = rows_of_a_batch(self.settings, self.data)
+        seed, classes = self.settings.seed, self.model.classes
+        return Batches(self.data, size, seed, self.device, classes, self.team)
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
@@ -283,6 +291,10 @@ class Loop:
         """Return what the model's learned measure says, if it has one."""
         return self.learned.verdict(self.model)
 
+    def anatomy(self, model: Model) -> list[Panel]:
+        """Return what a model tells of its measure on validation rows."""
+        return self.validation.anatomy(model)
+
     def check(self) -> Reading:
         """Return the energy distance between validation rows and as many generated ones."""
         return self.validation.distance(self.average.catch_up())
@@ -354,14 +366,17 @@ class Loop:
     def _result(self, finals: Mapping[Checkpoint, State]) -> Fitted:
         """Look at the model's anatomy, and write everything."""
         model = self.average.model
-        cost = {"seconds": self.seconds(), "peak_memory": self.memory.peak()}
-        cost["parameters"] = sum(p.numel() for p in model.parameters())
-        self.history.append({"step": self.step, "terms": {}, "cost": cost})
+        self.history.append({"step": self.step, "terms": {}, "cost": self.cost()})
         fitted = Fitted(model, self.data.schema, finals, self.config, self.history)
-        fitted.panels = [*self.validation.anatomy(fitted.model), *panels(self.history)]
+        fitted.panels = [*self.anatomy(fitted.model), *panels(self.history)]
         if self.folder is not None:
             fitted.write(self.folder)
         return fitted
+
+    def cost(self) -> Json:
+        """Return the seconds and the bytes that the run took, and how many numbers it learned."""
+        cost = {"seconds": self.seconds(), "peak_memory": self.memory.peak()}
+        return cost | {"parameters": sum(p.numel() for p in self.model.parameters())}
 
     def settled(self, weights: State) -> State:
         """Return weights after the model has fitted what is fitted once."""

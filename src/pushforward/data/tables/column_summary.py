@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.numeric import MAX_MAGNITUDE, Floats
+from pushforward.data.numeric import MAX_MAGNITUDE, Floats, Mask
 from pushforward.errors import DataError
 
 MAX_GRID_STEPS = 2**51  # integers up to here are exact in float64, and so are their halves
@@ -52,7 +52,7 @@ class RealSummary:
             scale = 10.0**self.digits
             if largest * scale >= MAX_GRID_STEPS:
                 self.digits = MAX_DECIMALS + 1
-            elif all(_on_grid(some, scale, float_type) for some in (numbers[:1000], numbers)):
+            elif all(on_grid(some, scale, float_type).all() for some in (numbers[:1000], numbers)):
                 break
             else:
                 self.digits += 1
@@ -73,7 +73,7 @@ class IntegerSummary:
 
     Args:
         low, high: the range; None as long as there is no value.
-        unit_index: the position, among `_units`, of the coarsest unit that divides all ticks.
+        unit_index: the position, among `grid_units`, of the coarsest unit that divides all ticks.
     """
 
     low: int | None = None
@@ -87,13 +87,13 @@ class IntegerSummary:
         low, high = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]  # not empty
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
-        units = _units(dtype)
+        units = grid_units(dtype)
         while units[self.unit_index] > 1 and (ticks % units[self.unit_index] != 0).any():
             self.unit_index += 1
 
     def unit(self, dtype: pl.DataType) -> int:
         """Return the coarsest unit, in ticks, that divides all of them; 1 for integers."""
-        return _units(dtype)[self.unit_index]
+        return grid_units(dtype)[self.unit_index]
 
 
 @dataclass
@@ -207,13 +207,14 @@ def finite_floats(values: pl.Series, rows_before: int = 0) -> Floats:
     return numbers
 
 
-def _on_grid(numbers: Floats, scale: float, float_type: type[np.floating[Any]]) -> bool:
-    """Whether rounding to multiples of 1 / scale changes nothing, in the column's float type."""
+def on_grid(numbers: Floats, scale: float, float_type: type[np.floating[Any]]) -> Mask:
+    """Return for which numbers rounding to multiples of 1 / scale changes nothing, in that type."""
     rounded = np.round(numbers * scale) / scale
-    return np.array_equal(rounded.astype(float_type), numbers.astype(float_type))
+    same: Mask = rounded.astype(float_type) == numbers.astype(float_type)
+    return same
 
 
-def _units(dtype: pl.DataType) -> list[int]:
+def grid_units(dtype: pl.DataType) -> list[int]:
     """Return day, minute, second, ms, us and 1 in ticks: each a multiple of the next."""
     if dtype in (pl.Datetime, pl.Duration):
         second = TICKS_PER_SECOND[dtype.time_unit]  # type: ignore[attr-defined]  # both have one
