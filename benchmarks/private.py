@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from tables import Judge, Row, detection, keep, utility
+from tables import Judge, Row, keep, utility
 
 import pushforward as pf
 
@@ -108,7 +108,9 @@ class Quality(Judge):
         return found | {
             "shape": pf.measures.column_shapes(self.train, fake).value,
             "trend": pf.measures.pair_trends(self.train, fake).value,
-            "detection": detection(self.holdout, few),
+            "detection": pf.measures.classifier_test(
+                self.holdout, few, classifier="xgboost", folds=3, limit=None
+            ).extra["auc"],
             "utility": utility(fake, self.holdout),
         }
 

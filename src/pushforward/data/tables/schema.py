@@ -102,7 +102,7 @@ class TableSchema(Schema):
         return sizes.cumsum(0) - sizes
 
     @cached_property
-    def codecs(self) -> dict[str, ColumnCodec]:
+    def _codecs(self) -> dict[str, ColumnCodec]:
         """The codecs of the user's columns, modelled or not, and of others, by name."""
         return self.constraint_set.codecs | {column.name: column for column in self.columns}
 
@@ -171,7 +171,7 @@ class TableSchema(Schema):
 
     def parse(self, values: pl.Series) -> pl.Series:
         """Return a column with text as the numbers and times that it is."""
-        codec = self.codecs.get(values.name)
+        codec = self._codecs.get(values.name)
         return values if codec is None else codec.parse(values)
 
     def labels(self, raw: Any) -> Tensor | None:
@@ -263,7 +263,7 @@ class TableSchema(Schema):
 
         All of them, for a file of text, or `only_held`: those that the user's frame holds as text.
         """
-        codecs = self.codecs
+        codecs = self._codecs
         if only_held:
             codecs = {name: codec for name, codec in codecs.items() if codec.holds_text}
         formatted = [

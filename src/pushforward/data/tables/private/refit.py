@@ -45,7 +45,7 @@ class PrivateTable:
 
 def questions(schema: TableSchema) -> int:
     """Return how many histograms a table takes: what is public says it."""
-    return 1 + sum(map(_questions, _codecs(schema)))
+    return 1 + sum(map(_questions, schema.codecs.values()))
 
 
 def _questions(codec: ColumnCodec) -> int:
@@ -66,7 +66,7 @@ def private_table(data: Dataset, counts: NoisyCounts) -> PrivateTable:
     rows, labels = data.subset("train")
     size = max(1, round(float(counts(np.array([len(rows)]))[0])))
     frame = schema.frame(rows, labels)
-    codecs = _codecs(schema)
+    codecs = [*schema.codecs.values()]
     nameable = counts.nameable(sum(isinstance(c, CategoricalCodec) for c in codecs))
     columns: list[ColumnCodec] = []
     encoded: list[Floats] = []
@@ -110,17 +110,9 @@ def require_private(data: Dataset) -> TableSchema:
     if schema.constraint_set.constraints:
         msg = f"{str(schema.constraint_set.constraints[0])!r} was found in, or holds for, all rows"
         raise DataError(f"{msg}: with epsilon= read without constraints, and with relations=False")
-    if any(isinstance(c, CategoricalCodec) and c.drops_rare for c in _codecs(schema)):
+    if any(isinstance(c, CategoricalCodec) and c.drops_rare for c in schema.codecs.values()):
         raise DataError("rare='name' drops categories by their rows: with epsilon= leave it out")
     return schema
-
-
-def _codecs(schema: TableSchema) -> list[ColumnCodec]:
-    """Return the codecs of the user's columns, in their order."""
-    known = schema.codecs
-    if schema.condition_column is not None:
-        known = {**known, schema.condition_column.name: schema.condition_column}
-    return [known[name] for name in schema.column_names]
 
 
 def _condition(
