@@ -132,6 +132,13 @@ def test_the_memory_format_changes_no_gradient(model: Any) -> None:
 def test_rates_go_as_one_over_the_width_and_players_against_each_other_are_slower() -> None:
     image = Image(1, 28, 28)
     for selection in ("loss", "distance"):
-        assert pace(image, 32, selection) == pytest.approx(4 * pace(image, 128, selection))
-    assert pace(image, 32, "distance") < pace(image, 32, "loss")
-    assert pace(Vector(2), 32, "loss") == 1  # as the turn says
+        rates = [pace(image, width, selection, 100) for width in (32, 128)]
+        assert rates[0] == pytest.approx(4 * rates[1])
+    assert pace(image, 32, "distance", 100) < pace(image, 32, "loss", 100)
+    assert pace(Vector(2), 32, "loss", 10**7) == 1  # as the turn says
+
+
+def test_rates_of_tables_go_as_the_root_of_the_rows() -> None:
+    table = Cells((3, 4))
+    assert [pace(table, 256, "loss", n) for n in (100, 5000, 20_000, 10**7)] == [1, 1, 2, 3]
+    assert pace(table, 256, "distance", 10**7) == 1

@@ -21,6 +21,7 @@ WIDTHS = (16, 32, 64, 128, 256)
 ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
 REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
+FEW_ROWS, LONGEST = 5000, 3.0  # a table of so many has the turn's own; of more, up to 3 times that
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this
@@ -46,7 +47,7 @@ class Size:
 
 DEFAULT = {
     Vector: Size(width=256, depth=2, latent=32, batch_size=256),
-    Cells: Size(width=256, depth=2, latent=64, batch_size=512),
+    Cells: Size(width=256, depth=2, latent=64, batch_size=256),
     Image: Size(width=32, depth=1, latent=32, batch_size=64),
 }
 
@@ -77,13 +78,16 @@ def size_of(space: Space, means: Means | None = None) -> Size:
     return Size(width, default.depth, _latent(space), default.batch_size)
 
 
-def pace(space: Space, width: int, selection: Literal["loss", "distance"]) -> float:
-    """Return the factor of the learning rates that suits networks of a width.
+def pace(space: Space, width: int, selection: Literal["loss", "distance"], rows: int) -> float:
+    """Return the factor of the learning rates that suits networks of a width, and training rows.
 
     A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
     1 / width (Yang et al. 2021, "Tensor programs V"). Players that lower one loss (`selection`) may
-    take longer steps than players against each other, who must follow what the others do.
+    take longer steps than players against each other, who must follow what the others do. On a
+    table the steps are the longer the more rows there are, since long ones learn few rows by heart.
     """
+    if isinstance(space, Cells) and selection == "loss":
+        return min(max(math.sqrt(rows / FEW_ROWS), 1.0), LONGEST)
     if not isinstance(space, Image):
         return 1.0
     return REFERENCE_WIDTH[selection] / max(width, WIDTHS[0])

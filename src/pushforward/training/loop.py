@@ -74,7 +74,8 @@ class Loop:
         config["threads"] = config.get("threads") or training_threads()
         config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
-        factor = pace(model.space, model.networks.width, model.selection)
+        rows = data.sizes["train"]
+        factor = pace(model.space, model.networks.width, model.selection, rows)
         self.optimizers = [
             self.optimizer_kind(
                 model, turn, settings.learning_rate or turn.learning_rate * factor, dtype, team

@@ -92,7 +92,8 @@ class Settings:
         ema: decay of the moving average of the players that generate; 0 for none.
         clip_grad_norm: largest norm of a turn's gradient, or None.
         learning_rate: of every turn; when None each turn's own, for images times 96 / width, or
-            320 / width where all turns lower one loss.
+            320 / width where all turns lower one loss, and on tables then times
+            sqrt(rows / 5,000), at least 1 and at most 3.
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
             which takes bfloat16 for tables (whose networks give logits) on machines that are faster
             at it.
