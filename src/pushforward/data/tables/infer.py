@@ -347,7 +347,7 @@ def _rare_remarks(summary: ColumnSummary, column: CategoricalCodec, sample: pl.S
     cells = column.partition
     if not column.drops_rare:
         rare, share = int(column.pooled.sum()), float(cells.mass[column.pooled].sum())
-        handling = "share one cell, and are generated as often as they occur (rare='draw')"
+        handling = "share cells, and are generated as often as they occur (rare='draw')"
     elif RARE_LEVEL in column.levels:
         rare = total - len(column.levels) + 1
         share = float(cells.mass[column.levels.index(RARE_LEVEL)])
