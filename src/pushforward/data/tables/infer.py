@@ -18,6 +18,7 @@ from pushforward.data.tables.constraints import (
     Constraint,
     ConstraintSet,
     Derived,
+    Lookup,
     PartsStep,
     RelationFinder,
 )
@@ -148,6 +149,7 @@ def fit_table(
         options = replace(options, constraints=(*options.constraints, *found))
         notes += map(_relation_note, found)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
+    options = replace(options, kinds={**options.kinds, **constraint_set.rest_kinds})
     builder = SchemaBuilder(options, names, constraint_set, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
@@ -176,22 +178,25 @@ def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constrain
             operands += [values.name] if is_number and values.name != options.condition else []
         elif kind != "identifier" and options.rare != "name":  # factors would store rare categories
             categories.append(values.name)
+    computed = set(operands) - stated
+    looked_up = computed | set(categories) - stated - {options.condition} - options.kinds.keys()
     return RelationFinder(
-        frame, operands, set(operands) - stated, categories, options.text_formats
+        frame, operands, computed, categories, looked_up, options.text_formats
     ).find()
 
 
 def _relation_note(relation: Constraint) -> str:
     """Return the note on a relation that was found."""
     told = "(relations=False, or --no-relations, to model the columns freely)"
-    if isinstance(relation, Derived):
-        return f"{relation} in every row: it is computed, not modelled {told}"
+    if isinstance(relation, Derived | Lookup):
+        how = "looked up" if isinstance(relation, Lookup) else "computed"
+        return f"{relation} in every row: it is {how}, not modelled {told}"
     return f"{relation} in every row: generated rows keep to it {told}"
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
     """Learn what is needed to satisfy the constraints; DataError for combinations of rare ones."""
-    combined = [str(c) for c in options.constraints if isinstance(c, Combination)]
+    combined = [str(c) for c in options.constraints if isinstance(c, Combination | Lookup)]
     if combined and options.rare == "name":
         msg = f"rare='name' stores no rare category, and {combined[0]!r} stores all of its columns"
         raise DataError(f"{msg}; leave one of the two out")
@@ -225,7 +230,7 @@ class SchemaBuilder:
             self.condition_column = _condition_codec(summary, sample, self.options)
             return
         kind = summary.kind or _infer_kind(summary, sample)
-        remarks = _missing_remarks(summary)
+        remarks = _missing_remarks(summary) if summary.name in self.names else []
         if kind == "identifier":
             self.identifiers.append(Identifier.fit(summary))
             self.notes += [_identifier_note(summary)]

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.data.numeric import Floats, Ints
+from pushforward.data.numeric import Ints
 from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.information import excess_information
 from pushforward.data.tables.partition import MIN_POOLED_ROWS, Partition
 from pushforward.data.tables.schema import TableSchema
 
@@ -31,7 +32,6 @@ MOST_GROUPS = 512  # of a column: no group has fewer rows than this part of the 
 MAX_VALUES = 128  # of a column that categories are grouped by
 MAX_DEPTH = 3  # columns that a group is a part by
 TESTED_ROWS = 50_000  # from which the column is chosen
-MIN_Z = 5.0  # of the information, beyond that of chance
 
 
 def group_rare(
@@ -160,22 +160,3 @@ class _Tree:
         *columns, last = self.used
         listed = f"{', '.join(columns)} and {last}" if columns else last
         return f"column {name!r}: the rarer categories share {cells} cells, by {listed}"
-
-
-def excess_information(a: Ints, b: Ints) -> float:
-    r"""Return the mutual information of two columns (n,) in nats, less that of a permutation.
-
-    It is 0 unless it is clearly more: where there is no relation, 2 n I is about chi-square of
-    d = (values of a - 1) (values of b - 1) degrees of freedom, which deviates by \sqrt{2 d}.
-    """
-    shuffled = np.random.default_rng(0).permutation(b)
-    excess = _joint_entropy(a, shuffled) - _joint_entropy(a, b)
-    freedom = (len(np.unique(a)) - 1) * (len(np.unique(b)) - 1)
-    deviation = np.sqrt(2 * freedom) / (2 * max(len(a), 1))
-    return excess if excess > MIN_Z * deviation else 0.0
-
-
-def _joint_entropy(a: Ints, b: Ints) -> float:
-    _, counts = np.unique(a * (int(b.max(initial=0)) + 1) + b, return_counts=True)
-    shares: Floats = counts / max(len(a), 1)
-    return -float(np.sum(shares * np.log(shares)))

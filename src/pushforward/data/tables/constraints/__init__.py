@@ -16,6 +16,7 @@ from pushforward.data.tables.constraints.definitions import (
     Constraint,
     Derived,
     Inequality,
+    Lookup,
     parse,
 )
 from pushforward.data.tables.constraints.parts import PartsStep
@@ -28,6 +29,7 @@ __all__ = [
     "ConstraintSet",
     "Derived",
     "Inequality",
+    "Lookup",
     "PartsStep",
     "RelationFinder",
     "parse",

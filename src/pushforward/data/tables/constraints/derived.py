@@ -204,6 +204,10 @@ def _refuse_text(operand: pl.Series, formula: Formula) -> None:
         if dtype.is_float() or dtype.is_temporal():
             msg = f"column {operand.name!r} must hold categories to have factors, got {dtype}"
             raise DataError(msg)
+    elif operand.name in formula.times:
+        if not dtype.is_temporal():
+            msg = f"column {operand.name!r} must hold times to compute {formula.text!r}"
+            raise DataError(f"{msg}, got {dtype}; override it as datetime")
     elif not (dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean):
         msg = f"column {operand.name!r} must hold numbers to compute {formula.text!r}"
         raise DataError(f"{msg}, got {dtype}")

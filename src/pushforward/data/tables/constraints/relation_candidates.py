@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import combinations, permutations
 
 import numpy as np
 
 from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.tables.constraints.factors import simplest
 from pushforward.data.tables.constraints.language import quote_name
 
 REFUTING_ROWS, FIRST_ROWS = 200, 32  # these many of them refute most candidates
 TELLING_ROWS = 10  # with values other than 0: fewer refute nothing, and confirm nothing
 MAX_OPERANDS = 12  # columns of which all products of three are tried
 MAX_PARTS = 8  # of a sum
-COEFFICIENT_ERROR = 0.01  # of a fitted coefficient that is 1 or -1
+COEFFICIENT_ERROR = 0.01  # of a fitted coefficient, relative to the round number that it is
+ROUNDING = 1e-9  # of least squares, relative to the range of the values
 COST_OF_FACTORS = 10  # a constant for each category is tried after all that have one constant
 UNITS = (1, 60, 3600, 86_400)  # of a duration, in seconds
 
@@ -187,20 +190,45 @@ def _clustered(ratios: Floats, width: Floats) -> Mask:
     return np.asarray(close.sum(axis=1) > np.isfinite(ratios).sum(axis=1) / 2)
 
 
-def long_sum(y: Floats, values: Values) -> Candidate | None:
-    """Return the sum of three or more columns, with signs, that y may be: by least squares."""
-    x = np.stack([*values.values()], axis=1) if len(values) > 2 else np.empty((len(y), 0))
+def long_sum(y: Floats, tolerance: float, values: Values) -> Candidate | None:
+    """Return the sum of columns, each times a round number, that y may be: by least squares.
+
+    Args:
+        y: (n,) the values.
+        tolerance: by how much they may differ from a formula.
+        values: (n,) of the other columns.
+    """
+    x = np.stack([*values.values()], axis=1) if len(values) > 1 else np.empty((len(y), 0))
     rows = np.isfinite(y) & np.isfinite(x).all(axis=1)
     if rows.sum() < 2 * max(x.shape[1], 1):
         return None
     scale = np.abs(x[rows]).max(axis=0, initial=0) + 1e-300
-    coefficients = np.linalg.lstsq(x[rows] / scale, y[rows], rcond=None)[0] / scale
-    signs = np.round(coefficients)
-    is_sum = np.abs(coefficients - signs)[np.ptp(x[rows], axis=0) > 0] < COEFFICIENT_ERROR
-    n_parts = np.count_nonzero(signs)
-    if not (is_sum.all() and 2 < n_parts <= MAX_PARTS and np.abs(signs).max() == 1):
+    fitted = np.linalg.lstsq(x[rows] / scale, y[rows], rcond=None)[0] / scale
+    reach = np.ptp(x[rows], axis=0)
+    signs = np.round(fitted)
+    is_sum = (np.abs(fitted - signs)[reach > 0] < COEFFICIENT_ERROR).all()
+    if not (is_sum and np.abs(signs).max() == 1):
+        room = max(tolerance, ROUNDING * float(np.ptp(y[rows])))
+        signs = np.array(
+            [_round_number(c, room / r) if r else 0.0 for c, r in zip(fitted, reach, strict=True)]
+        )
+    fewest = 3 if np.abs(signs).max() == 1 else 2  # sums of two are candidates already
+    if not fewest <= np.count_nonzero(signs) <= MAX_PARTS:
         return None
     parts = sorted(zip(signs, values, strict=True), key=lambda part: part[0] < 0)
-    text = " ".join(f"{'+' if s > 0 else '-'} {quote_name(n)}" for s, n in parts if s)
+    text = " ".join(_signed_term(s, n) for s, n in parts if s)
     columns = tuple(n for s, n in parts if s)
-    return Candidate(text.removeprefix("+ "), columns, x @ signs, 0, False)
+    return Candidate(text.removeprefix("+ "), columns, x @ signs, int((signs < 0).any()), False)
+
+
+def _round_number(fitted: float, room: float) -> float:
+    """Return the roundest number near a coefficient that was fitted: 0 within the room for it."""
+    if abs(fitted) <= room:
+        return 0.0
+    near = abs(fitted) * COEFFICIENT_ERROR
+    return float(Fraction(simplest(fitted - near, fitted + near)))
+
+
+def _signed_term(coefficient: float, name: str) -> str:
+    sign, size = "-" if coefficient < 0 else "+", abs(coefficient)
+    return f"{sign} {'' if size == 1 else f'{size:.12g} * '}{quote_name(name)}"
