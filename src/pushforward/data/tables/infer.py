@@ -21,6 +21,7 @@ from pushforward.data.tables.constraints import (
     Lookup,
     PartsStep,
     RelationFinder,
+    is_clock,
 )
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
@@ -150,7 +151,12 @@ def fit_table(
         notes += map(_relation_note, found)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
     options = replace(options, kinds={**options.kinds, **constraint_set.rest_kinds})
-    builder = SchemaBuilder(options, names, constraint_set, notes=notes)
+    clocks = frozenset(
+        values.name
+        for values in frame.iter_columns()
+        if values.dtype.is_numeric() and is_clock(values)
+    )
+    builder = SchemaBuilder(options, names, constraint_set, clocks=clocks, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
@@ -212,7 +218,10 @@ def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> 
 
 @dataclass
 class SchemaBuilder:
-    """Builds a schema column by column; `names` are those of the user's table."""
+    """Builds a schema column by column.
+
+    `names` are those of the user's table, `clocks` those whose numbers all spell a time of day.
+    """
 
     options: TableOptions
     names: frozenset[str]
@@ -220,6 +229,7 @@ class SchemaBuilder:
     columns: list[ColumnCodec] = field(default_factory=list)
     identifiers: list[Identifier] = field(default_factory=list)
     condition_column: CategoricalCodec | None = None
+    clocks: frozenset[str] = frozenset()
     parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -257,7 +267,11 @@ class SchemaBuilder:
         codec = codec.with_cells(numbers, summary.present < summary.rows)
         parts = None
         if summary.name in self.names:  # not a difference of two columns
-            parts = PartsStep.fit(codec, summary, numbers, self.names)
+            zone, is_clock = (
+                self.constraint_set.zones.get(summary.name),
+                summary.name in self.clocks,
+            )
+            parts = PartsStep.fit(codec, summary, numbers, self.names, zone=zone, is_clock=is_clock)
         if parts is None:
             self.columns.append(codec)
         else:

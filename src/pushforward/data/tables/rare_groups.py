@@ -31,7 +31,7 @@ MIN_LEVEL_ROWS = 5  # of a category, as of a leaf of the trees of `cart`
 MOST_GROUPS = 512  # of a column: no group has fewer rows than this part of the table
 MAX_VALUES = 128  # of a column that categories are grouped by
 MAX_DEPTH = 3  # columns that a group is a part by
-TESTED_ROWS = 50_000  # from which the column is chosen
+TESTED_ROWS = 5_000  # from which the column is chosen
 
 
 def group_rare(

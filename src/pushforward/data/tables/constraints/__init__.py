@@ -9,6 +9,7 @@ it splits a column whose values have structure that is finer than a bin. `relati
 constraints that the user has not stated.
 """
 
+from pushforward.data.tables.constraints.clock import is_clock
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet
 from pushforward.data.tables.constraints.definitions import (
     Bounds,
@@ -32,5 +33,6 @@ __all__ = [
     "Lookup",
     "PartsStep",
     "RelationFinder",
+    "is_clock",
     "parse",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import permutations
 from zoneinfo import available_timezones
 
@@ -15,6 +16,7 @@ from pushforward.data.tables.constraints.clock import (
     MINUTES,
     PARTS,
     clock,
+    clocks_of,
     is_zone,
     local_seconds,
     minutes,
@@ -25,6 +27,8 @@ from pushforward.data.tables.constraints.relation_candidates import Candidate, V
 
 HOUR = 3600
 EXTREME_OFFSETS = (-12 * HOUR, 0, 14 * HOUR)  # of the clocks of the earth from UTC
+PROBING_ROWS = 24  # refute most zones
+MOST_ZONES = 20  # whose clocks are compared at more times
 MOST_OFFSETS = 6  # that one clock has in a table: summer time, a few changes of the law
 USUAL_ZONES = (  # are tried first, so that a relation names the best known of equal clocks
     *("Europe/London", "Europe/Berlin", "Europe/Paris", "Europe/Athens", "Europe/Moscow"),
@@ -33,9 +37,6 @@ USUAL_ZONES = (  # are tried first, so that a relation names the best known of e
     *("Asia/Tokyo", "Asia/Shanghai", "Asia/Kolkata", "Asia/Singapore", "Asia/Dubai"),
     *("Australia/Sydney", "Pacific/Auckland", "Africa/Johannesburg", "Africa/Lagos"),
 )
-CLOCK_MINUTES = 60  # of an hour; numbers from 0 to 99 would have as many only by chance
-LOG_CHANCE = -69.0  # of 1e-30
-SHARE_BY_CHANCE = 0.6
 
 
 def parts_of_times(times: Values, targets: Values, few: Ints) -> Iterator[Candidate]:
@@ -51,11 +52,14 @@ def parts_of_times(times: Values, targets: Values, few: Ints) -> Iterator[Candid
             values = part_of_time(part, seconds[few])
             yield Candidate(f"{part}({quote_name(name)})", (name,), values, 0, False)
             yield Candidate(f"{part}({quote_name(name)}) + 1", (name,), values + 1, 1, False)
-        meant = [part for part in PARTS if any(_may_be(part, seconds, y) for y in targets.values())]
-        for zone in _different_zones(seconds) if meant else ():
-            for part in meant:
-                text = f'{part}({quote_name(name)}, "{zone}")'
-                yield Candidate(text, (name,), part_of_time(part, seconds[few], zone), 1, False)
+        meant = [(part, y) for y in targets.values() for part in PARTS if _may_be(part, seconds, y)]
+        for zone in _zones(seconds, meant) if meant else ():
+            shown = local_seconds(seconds, zone)
+            for part, y in meant:
+                values = part_of_time(part, shown)
+                if ((values == y) | np.isnan(values) | np.isnan(y)).all():
+                    text = f'{part}({quote_name(name)}, "{zone}")'
+                    yield Candidate(text, (name,), values[few], 1, False)
 
 
 def _may_be(part: str, seconds: Floats, y: Floats) -> bool:
@@ -77,26 +81,31 @@ def _may_be(part: str, seconds: Floats, y: Floats) -> bool:
     return bool(np.logical_or.reduce(near).all())
 
 
-def _different_zones(seconds: Floats) -> Iterator[str]:
-    """Yield the zones whose clocks differ at these times."""
-    instants = np.floor(seconds[np.isfinite(seconds)]).astype(np.int64)
-    others = sorted(available_timezones() - {*USUAL_ZONES})
-    seen = {local_seconds(instants, None).tobytes()}
-    for zone in (*USUAL_ZONES, *others):
-        if is_zone(zone) and (shown := local_seconds(instants, zone).tobytes()) not in seen:
-            seen.add(shown)
-            yield zone
+def _zones(seconds: Floats, meant: Sequence[tuple[str, Floats]]) -> list[str]:
+    """Return the zones on whose clocks a part has the values (n,) that are meant, best first.
 
-
-def is_clock(numbers: Floats) -> bool:
-    """Whether all numbers spell a time of day, such as 1530 or 2400, and not by chance.
-
-    Of 100 endings the clock has 60: k different numbers have them by chance with 0.6^k.
+    Of those whose clocks show the same at all times of the sample, the first is named.
     """
-    distinct = np.unique(numbers[np.isfinite(numbers)])
-    spelled = (distinct % 1 == 0) & (distinct % 100 < CLOCK_MINUTES)
-    fits = spelled & (distinct >= 0) & (distinct <= MIDNIGHT)
-    return bool(fits.all()) and len(distinct) * np.log(SHARE_BY_CHANCE) < LOG_CHANCE
+    known = np.flatnonzero(np.isfinite(seconds))
+    instants = np.floor(seconds[known]).astype(np.int64)
+    few = np.linspace(0, len(known) - 1, PROBING_ROWS).astype(int)
+    shown, fits = clocks_of(all_zones(), instants[few]), np.zeros(len(all_zones()), np.int64)
+    for part, y in meant:
+        given = y[known[few]]
+        fits += ((PARTS[part](shown) == given) | np.isnan(given)).all(axis=1)
+    most = np.argsort(-fits, kind="stable")[: min(np.count_nonzero(fits), MOST_ZONES)]
+    best = [all_zones()[i] for i in most]
+    different: dict[bytes, str] = {}
+    for zone, clock_shows in zip(best, clocks_of(best, instants), strict=True):
+        different.setdefault(clock_shows.tobytes(), zone)
+    return [*different.values()]
+
+
+@cache
+def all_zones() -> list[str]:
+    """Return the time zones of the earth, the best known ones first."""
+    others = sorted(zone for zone in available_timezones() - {*USUAL_ZONES} if "/" in zone)
+    return [zone for zone in (*USUAL_ZONES, *others) if is_zone(zone)]
 
 
 def clock_sums(clocks: Values, numbers: Values) -> Iterator[Candidate]:

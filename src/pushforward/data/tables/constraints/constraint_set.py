@@ -123,9 +123,16 @@ class ConstraintSet:
         return None
 
     @property
+    def zones(self) -> dict[str, str]:
+        """The time zones by whose clocks columns of times are read, by name."""
+        formulas = [step.formula for step in self.steps if isinstance(step, DerivedStep)]
+        return {name: zone for formula in formulas for name, zone in formula.zones.items()}
+
+    @property
     def rest_kinds(self) -> dict[str, str]:
-        """The kinds of the columns of what lookups lack, by name."""
-        rests = [(s.rest, s.column.kind) for s in self.steps if isinstance(s, LookupStep)]
+        """The kinds of the columns of what lookups and formulas lack, by name."""
+        steps = [step for step in self.steps if isinstance(step, LookupStep | DerivedStep)]
+        rests = [(step.rest, step.column.kind) for step in steps]
         return {name: kind for name, kind in rests if name is not None}
 
     @property
@@ -357,7 +364,8 @@ def _fit_step(
             return LookupStep.fit(frame[node], keys, frame, train, text_formats, rest)
         case Derived(formula=text):
             flag = _unique_name(f"{node} is missing", names)
-            return DerivedStep.fit(frame[node], Formula(text), frame, text_formats, flag)
+            rest = _unique_name(f"{node} not computed", names)
+            return DerivedStep.fit(frame[node], Formula(text), frame, text_formats, flag, rest)
     if node in dependencies.above:
         others = tuple(dependencies.above[node].items())
         name = _unique_name(f"{node} - {_extreme('max', others)}", names)

@@ -76,7 +76,7 @@ class LookupStep:
                 msg = f"column {key!r} must hold categories to look {values.name!r} up by"
                 raise DataError(f"{msg}, got {frame[key].dtype}")
         column = exact_codec(values, text_formats)
-        rows = _texts(frame, keys).with_columns(pl.Series(VALUE, _numbers(column, values)))
+        rows = _texts(frame, keys).with_columns(pl.Series(VALUE, column.encode_present(values)))
         names = rows.columns[:-1]
         agreeing = rows.group_by(names).agg(pl.col(VALUE).n_unique().alias(AGREE))
         counted = rows[train].group_by(names).agg(pl.len().alias(COUNT), pl.col(VALUE).first())
@@ -119,7 +119,7 @@ class LookupStep:
     def holds(self, frame: pl.DataFrame) -> Mask:
         """Return in which rows (n,) the column is what the table says, if it need say anything."""
         looked_up = self.look_up(frame)
-        given = _numbers(self.column, frame[self.column.name])
+        given = self.column.encode_present(frame[self.column.name])
         is_free = np.isnan(looked_up) & (self.rest is not None)
         return np.asarray(is_free | (looked_up == given))
 
@@ -140,7 +140,9 @@ class LookupStep:
         """
         numbers = self.look_up(frame)
         if self.rest is not None:
-            numbers = np.where(np.isnan(numbers), _numbers(self.column, frame[self.rest]), numbers)
+            numbers = np.where(
+                np.isnan(numbers), self.column.encode_present(frame[self.rest]), numbers
+            )
             frame = frame.drop(self.rest)
         if self.column.partition.missing is None:
             numbers = np.where(np.isnan(numbers), self._nearest(frame), numbers)
@@ -191,16 +193,6 @@ def exact_codec(values: pl.Series, text_formats: TextFormats) -> ColumnCodec:
 def _texts(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Return categories as text, in columns "0", "1", ..."""
     return frame.select(pl.col(key).cast(pl.String).alias(str(i)) for i, key in enumerate(keys))
-
-
-def _numbers(column: ColumnCodec, values: pl.Series) -> Floats:
-    """Return the numbers (n,) of values, NaN where missing."""
-    missing = values.is_null()
-    if values.dtype.is_float():
-        missing |= values.is_nan().fill_null(value=True)
-    numbers = np.full(len(values), np.nan)
-    numbers[~missing.to_numpy()] = column.encode(values.filter(~missing))
-    return numbers
 
 
 def _modes(known: pl.DataFrame, key: str | None) -> pl.DataFrame:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
+from pushforward.data.tables.constraints.clock import is_clock
 from pushforward.data.tables.constraints.clock_candidates import (
     clock_sums,
-    is_clock,
     parts_of_times,
 )
 from pushforward.data.tables.constraints.definitions import (
@@ -110,14 +110,15 @@ class RelationFinder:
             possible = not_refuted(target, y, tolerance, sides[is_number], codes)
             survivors += [(target, candidate) for candidate in possible]
         yield from sorted(survivors, key=lambda pair: pair[1].cost)
-        sums = [n for n in targets if n in numbers]
-        for has_negative, target in product((0, 1), sums):  # a part could exceed what it is of
+        sums = [(n, cost) for cost in (0, 1) for n in targets if n in numbers]
+        # of the finest column first: from coarser ones it can be computed, they not from it
+        for target, cost in sorted(sums, key=lambda pair: steps[pair[0]].resolution):
             given = values[target]
             error = float(np.nanmax(steps[target].tolerance(given)))
             for left_out in ({target}, {target, *self.found}):
                 others = {n: values[n] for n in numbers if n not in left_out}
                 candidate = long_sum(given, error, others)
-                if candidate is not None and candidate.cost == has_negative:
+                if candidate is not None and candidate.cost == cost:
                     yield target, candidate
 
     def _readings(
@@ -127,17 +128,13 @@ class RelationFinder:
         times = {name: x for name, x in values.items() if name in self._clock_times()}
         whole = {n: values[n] for n in targets if n in numbers and (values[n] % 1 == 0).any()}
         yield from parts_of_times(times, whole, few)
-        clocks = {n: values[n][few] for n in numbers if is_clock(self._given(n))}
+        clocks = {n: values[n][few] for n in numbers if is_clock(self.frame[n])}
         amounts = {n: values[n][few] for n in numbers if n not in clocks}
         yield from clock_sums(clocks, amounts)
 
     def _clock_times(self) -> list[str]:
         """Return the columns of dates and times."""
         return [n for n in self.operands if self.frame[n].dtype in (pl.Date, pl.Datetime)]
-
-    def _given(self, name: str) -> Floats:
-        """Return the numbers of all rows."""
-        return self._plain_step(self.frame[name]).given(self.frame)
 
     def _numbers(self, names: Iterable[str]) -> list[str]:
         """Return the columns of numbers, not times."""
@@ -150,7 +147,10 @@ class RelationFinder:
 
     def _step(self, column: str, formula: str, frame: pl.DataFrame) -> DerivedStep:
         flag = f"{column} is missing"
-        return DerivedStep.fit(frame[column], Formula(formula), frame, self.text_formats, flag)
+        rest = f"{column} not computed"
+        return DerivedStep.fit(
+            frame[column], Formula(formula), frame, self.text_formats, flag, rest
+        )
 
     def _try(self, column: str, candidate: Candidate) -> None:
         """Keep a relation if it holds in every row, and goes in no circle."""
@@ -166,13 +166,17 @@ class RelationFinder:
 
     def _find_lookups(self) -> None:
         """Keep what follows from one column of categories, or from two."""
-        finder = LookupFinder.of(self.frame, [*self.looked_up], self.categories)
+        targets = [n for n in reversed(self.frame.columns) if n in self.looked_up - {*self.found}]
         for size in (1, 2):
-            for target in (n for n in reversed(self.frame.columns) if n in self.looked_up):
-                for keys in finder.keys_of(target, size) if target not in self.found else ():
-                    if not self.found.keys() & {*keys} and target not in self._needed(keys):
-                        self.found[target] = Lookup(target, *keys)
-                        break
+            free = [name for name in targets if name not in self.found]
+            for target, keys in LookupFinder(self.frame, free, self._keys()).find(size):
+                is_new = not self.found.keys() & {target, *keys}
+                if is_new and target not in self._needed(keys):
+                    self.found[target] = Lookup(target, *keys)
+
+    def _keys(self) -> list[str]:
+        """Return the columns of categories that are modelled."""
+        return [name for name in self.categories if name not in self.found]
 
     def _needed(self, columns: Iterable[str]) -> set[str]:
         """Return the columns that these are computed from, themselves included."""
