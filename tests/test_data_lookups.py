@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 import pushforward as pf
 from pushforward.data import Dataset, TableSchema, schema_from_json
+from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.constraints import Lookup, parse
 from pushforward.data.tables.constraints.lookup import MIN_KEY_ROWS, LookupStep
+from pushforward.data.tables.partial import PartialRows
 
 N = 3000
 
@@ -155,3 +157,26 @@ def test_any_dictionary_with_gaps_comes_back(rows: list[Any], as_text: bool, ran
     assert schema.decode(schema.encode(frame)).equals(frame)
     restored = schema_from_json(schema.to_json())
     assert restored.decode(restored.encode(frame)).equals(frame)
+
+
+def test_a_key_that_is_not_known_agrees_with_what_was_looked_up(data: Dataset) -> None:
+    assert isinstance(data.schema, TableSchema)
+    frame = flights()
+    by_dest = steps(data)["zone"].table
+    known = pl.DataFrame({"origin": ["O0"] * 4, "zone": [f"zone {i}" for i in range(4)]})
+    partial = PartialRows.of(data.schema, known)
+    at = [column.name for column in data.schema.columns].index("dest")
+    column = data.schema.columns[at]
+    assert isinstance(column, CategoricalCodec)
+    zone = steps(data)["zone"].column
+    for i in range(4):
+        number = zone.encode(pl.Series("zone", [f"zone {i}"]))[0]
+        for level, allowed in zip(column.levels, partial.choices[at][i].tolist(), strict=True):
+            assert allowed == (by_dest.get((str(level),), number) == number)
+    hidden = frame.with_columns(
+        pl.when(pl.int_range(N) % 2 == 0).then(None).otherwise(pl.col("zone")).alias("zone")
+    )
+    filled = PartialRows.of(data.schema, hidden, fill=True)
+    assert filled.known[:, at].all()
+    with pytest.raises(pf.DataError, match="a constraint ties it to"):
+        PartialRows.of(data.schema, pl.DataFrame({"distance": [500.0]}))

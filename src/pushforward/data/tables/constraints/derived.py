@@ -109,6 +109,11 @@ class DerivedStep:
         return self.flag
 
     @property
+    def modelled(self) -> tuple[str, ...]:
+        """The columns that are modelled instead."""
+        return tuple(name for name in (self.flag, self.rest) if name is not None)
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The column that is not modelled itself."""
         return (self.column.name,)

@@ -99,6 +99,22 @@ class LookupStep:
         return self.rest
 
     @property
+    def modelled(self) -> tuple[str, ...]:
+        """The columns that are modelled instead."""
+        return () if self.rest is None else (self.rest,)
+
+    def agreeing(
+        self, frame: pl.DataFrame, key: str, levels: Sequence[str], numbers: Floats
+    ) -> Mask:
+        """Return which categories (n, levels) of a key agree with numbers (n,) and other keys.
+
+        Those agree, too, of which the table has no value.
+        """
+        looked_up = [self.look_up(frame.with_columns(pl.lit(level).alias(key))) for level in levels]
+        values = np.stack(looked_up, axis=1) if levels else np.empty((len(frame), 0))
+        return np.asarray(np.isnan(values) | (values == numbers[:, None]))
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The column that is not modelled itself."""
         return (self.column.name,)
