@@ -63,6 +63,22 @@ def test_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 20 < result["bits"]["bits a row"] < 45
 
 
+@pytest.mark.shared("flights-train.csv")
+def test_relations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 3 steps what is computed holds, what is left to the model does not."""
+    fits = ("--fits", "vae=3steps")
+    quick = ("--data", str(ADULT.parent), "--tables", "flights", "--rows", "1500", *fits)
+    result = run("relations.py", tmp_path / "r.json", monkeypatch, *quick)
+    assert isinstance(result, dict)
+    held = result["flights"]
+    assert set(held) == {"train", "holdout", "cart", "vae=3steps"}
+    assert all(rate == 1 for rate in held["train"].values())
+    computed = [f"{name} of time_hour" for name in ("month", "day", "hour")]
+    computed += ["hour = sched_dep_time // 100", "dep_time = sched + delay", "clock numbers"]
+    assert all(held["vae=3steps"][name] == 1 for name in computed)
+    assert held["vae=3steps"]["route of the carrier"] < 0.5 < held["cart"]["route of the carrier"]
+
+
 def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Among the cells alone, rows of 40 steps are told from real ones; redrawn ones hardly are."""
     pytest.importorskip("xgboost")

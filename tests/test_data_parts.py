@@ -193,7 +193,7 @@ def test_a_column_without_structure_is_no_sum_of_parts() -> None:
 @pytest.mark.shared("adult-train.csv")
 @pytest.mark.parametrize("table", ["adult", "diamonds"])
 def test_tables_without_times_and_combs_are_encoded_as_ever(table: str) -> None:
-    data = read(SHARED / f"{table}-train.csv")
+    data = read(SHARED / f"{table}-train.csv", relations=False)
     assert isinstance(data.schema, TableSchema)
     assert [column.name for column in data.schema.columns] == list(data.schema.column_names)
     text = json.dumps(data.schema.to_json())

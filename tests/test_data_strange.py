@@ -52,7 +52,7 @@ def test_rare_values_share_a_cell_that_is_counted() -> None:
     assert schema.space.sizes == (256,)
     (note,) = dataset.notes
     assert f"'w' has {levels} categories; the {levels - 255} rarer ones ({share:.1%}" in note
-    assert "share one cell" in note
+    assert "share cells" in note
 
 
 def test_rare_values_are_kept_apart_on_request() -> None:

@@ -31,6 +31,7 @@ from pushforward.data.tables.constraints import Constraint, parse
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.data.tables.metadata import Metadata, read_metadata
+from pushforward.data.tables.rare_groups import group_rare
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
 from pushforward.data.tables.tails import refine_tails
@@ -82,7 +83,7 @@ def read(
         overrides: the kinds of a table's columns, by label: categorical, numeric, integer,
             datetime, boolean or identifier.
         rare: how a table's rare categories are handled. `"draw"`: in a column with more than 1000,
-            all but the 255 most frequent share one cell, and are generated as often as they occur.
+            all but the 255 most frequent share cells, and are generated as often as they occur.
             `"name"`: those, and in every column the values of fewer than 20 training rows, are not
             stored; generated rows say "(rare)", or are missing in a column that is not text (but
             numbers, intervals, UUIDs).
@@ -198,8 +199,9 @@ def _read_table(raw: Any, options: TableOptions, split: Shares, seed: int) -> Da
     options, train = options.with_names(frame_format), splits["train"]
     schema, remarks = fit_table(frame, train.numpy(), options, frame_format)
     rows, labels = schema.encode(frame), schema.labels(frame)
-    schema = refine_tails(schema, rows[train], None if labels is None else labels[train])
-    return Dataset("", schema, rows, labels, splits, digest="", notes=(*notes, *remarks))
+    known = rows[train], None if labels is None else labels[train]
+    schema, grouped = group_rare(refine_tails(schema, *known), *known)
+    return Dataset("", schema, rows, labels, splits, digest="", notes=(*notes, *remarks, *grouped))
 
 
 def _read_lazy(raw: pl.LazyFrame, options: TableOptions, split: Shares, seed: int) -> Dataset:

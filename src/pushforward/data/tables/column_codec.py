@@ -53,6 +53,15 @@ class ColumnCodec(ABC):
     def decode(self, numbers: Floats) -> pl.Series:
         """Return the values of these numbers."""
 
+    def encode_present(self, values: pl.Series) -> Floats:
+        """Return the numbers of values, NaN for missing ones, even in a column that has none."""
+        missing = values.is_null()
+        if values.dtype.is_float():
+            missing |= values.is_nan().fill_null(value=True)
+        numbers = np.full(len(values), np.nan)
+        numbers[~missing.to_numpy()] = self.encode(values.filter(~missing))
+        return numbers
+
     @property
     def holds_text(self) -> bool:
         """Whether the user's data frame holds text, which is modelled as numbers or times."""

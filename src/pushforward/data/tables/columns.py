@@ -61,9 +61,9 @@ class CategoricalCodec(ColumnCodec):
         """Learn the categories from all rows, and their shares from a sample of training rows.
 
         Rare categories, by `rare`: `"draw"`: of more than 1000 all but the 255 most frequent share
-        one cell; `"name"`: those, and any with fewer than 20 rows of the sample, are dropped;
-        `"keep"`: each category has a cell. Text that stands for objects, such as intervals, has no
-        level `RARE_LEVEL` (`names_rare`).
+        one cell (which `rare_groups` splits); `"name"`: those, and any with fewer than 20 rows of
+        the sample, are dropped; `"keep"`: each category has a cell. Text that stands for
+        objects, such as intervals, has no level `RARE_LEVEL` (`names_rare`).
         """
         levels = _sorted_levels(summary)
         codec = cls(summary.name, summary.dtype, Partition.empty(), levels)

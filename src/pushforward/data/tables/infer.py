@@ -18,8 +18,10 @@ from pushforward.data.tables.constraints import (
     Constraint,
     ConstraintSet,
     Derived,
+    Lookup,
     PartsStep,
     RelationFinder,
+    is_clock,
 )
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
@@ -148,7 +150,13 @@ def fit_table(
         options = replace(options, constraints=(*options.constraints, *found))
         notes += map(_relation_note, found)
     names, constraint_set = frozenset(frame.columns), _constraint_set(frame, train, options)
-    builder = SchemaBuilder(options, names, constraint_set, notes=notes)
+    options = replace(options, kinds={**options.kinds, **constraint_set.rest_kinds})
+    clocks = frozenset(
+        values.name
+        for values in frame.iter_columns()
+        if values.dtype.is_numeric() and is_clock(values)
+    )
+    builder = SchemaBuilder(options, names, constraint_set, clocks=clocks, notes=notes)
     for values in builder.constraint_set.transform(frame).iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
@@ -176,22 +184,25 @@ def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constrain
             operands += [values.name] if is_number and values.name != options.condition else []
         elif kind != "identifier" and options.rare != "name":  # factors would store rare categories
             categories.append(values.name)
+    computed = set(operands) - stated
+    looked_up = computed | set(categories) - stated - {options.condition} - options.kinds.keys()
     return RelationFinder(
-        frame, operands, set(operands) - stated, categories, options.text_formats
+        frame, operands, computed, categories, looked_up, options.text_formats
     ).find()
 
 
 def _relation_note(relation: Constraint) -> str:
     """Return the note on a relation that was found."""
     told = "(relations=False, or --no-relations, to model the columns freely)"
-    if isinstance(relation, Derived):
-        return f"{relation} in every row: it is computed, not modelled {told}"
+    if isinstance(relation, Derived | Lookup):
+        how = "looked up" if isinstance(relation, Lookup) else "computed"
+        return f"{relation} in every row: it is {how}, not modelled {told}"
     return f"{relation} in every row: generated rows keep to it {told}"
 
 
 def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> ConstraintSet:
     """Learn what is needed to satisfy the constraints; DataError for combinations of rare ones."""
-    combined = [str(c) for c in options.constraints if isinstance(c, Combination)]
+    combined = [str(c) for c in options.constraints if isinstance(c, Combination | Lookup)]
     if combined and options.rare == "name":
         msg = f"rare='name' stores no rare category, and {combined[0]!r} stores all of its columns"
         raise DataError(f"{msg}; leave one of the two out")
@@ -207,7 +218,10 @@ def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> 
 
 @dataclass
 class SchemaBuilder:
-    """Builds a schema column by column; `names` are those of the user's table."""
+    """Builds a schema column by column.
+
+    `names` are those of the user's table, `clocks` those whose numbers all spell a time of day.
+    """
 
     options: TableOptions
     names: frozenset[str]
@@ -215,6 +229,7 @@ class SchemaBuilder:
     columns: list[ColumnCodec] = field(default_factory=list)
     identifiers: list[Identifier] = field(default_factory=list)
     condition_column: CategoricalCodec | None = None
+    clocks: frozenset[str] = frozenset()
     parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -225,7 +240,7 @@ class SchemaBuilder:
             self.condition_column = _condition_codec(summary, sample, self.options)
             return
         kind = summary.kind or _infer_kind(summary, sample)
-        remarks = _missing_remarks(summary)
+        remarks = _missing_remarks(summary) if summary.name in self.names else []
         if kind == "identifier":
             self.identifiers.append(Identifier.fit(summary))
             self.notes += [_identifier_note(summary)]
@@ -252,7 +267,11 @@ class SchemaBuilder:
         codec = codec.with_cells(numbers, summary.present < summary.rows)
         parts = None
         if summary.name in self.names:  # not a difference of two columns
-            parts = PartsStep.fit(codec, summary, numbers, self.names)
+            zone, is_clock = (
+                self.constraint_set.zones.get(summary.name),
+                summary.name in self.clocks,
+            )
+            parts = PartsStep.fit(codec, summary, numbers, self.names, zone=zone, is_clock=is_clock)
         if parts is None:
             self.columns.append(codec)
         else:
@@ -347,7 +366,7 @@ def _rare_remarks(summary: ColumnSummary, column: CategoricalCodec, sample: pl.S
     cells = column.partition
     if not column.drops_rare:
         rare, share = int(column.pooled.sum()), float(cells.mass[column.pooled].sum())
-        handling = "share one cell, and are generated as often as they occur (rare='draw')"
+        handling = "share cells, and are generated as often as they occur (rare='draw')"
     elif RARE_LEVEL in column.levels:
         rare = total - len(column.levels) + 1
         share = float(cells.mass[column.levels.index(RARE_LEVEL)])

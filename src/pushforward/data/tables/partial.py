@@ -177,6 +177,17 @@ def _choices(schema: TableSchema, cells: KnownCells) -> dict[int, Tensor]:
         if column.name in cells.choices:
             codes = np.array(getattr(column, "levels", ()), np.int64)
             found[at] = torch.from_numpy(cells.choices[column.name][:, codes])
+    for key, step, rows, frame in cells.looked_up:
+        positions = {column.name: i for i, column in enumerate(schema.columns)}
+        if key not in positions:
+            name, row = step.column.name, int(rows.argmax()) + 1
+            msg = f"row {row}: {name!r} is known, and it is looked up by {key!r}, which is not"
+            raise DataError(f"{msg}; give {key!r} as well, or leave {name!r} out")
+        at = positions[key]
+        levels = list(getattr(schema.columns[at], "levels", ()))
+        numbers = numbers_of(step.column, frame[step.column.name])
+        agree = torch.from_numpy(step.agreeing(frame, key, levels, numbers) | ~rows[:, None])
+        found[at] = found[at] & agree if at in found else agree
     return found
 
 

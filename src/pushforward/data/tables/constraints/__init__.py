@@ -9,6 +9,7 @@ it splits a column whose values have structure that is finer than a bin. `relati
 constraints that the user has not stated.
 """
 
+from pushforward.data.tables.constraints.clock import is_clock
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet
 from pushforward.data.tables.constraints.definitions import (
     Bounds,
@@ -16,6 +17,7 @@ from pushforward.data.tables.constraints.definitions import (
     Constraint,
     Derived,
     Inequality,
+    Lookup,
     parse,
 )
 from pushforward.data.tables.constraints.parts import PartsStep
@@ -28,7 +30,9 @@ __all__ = [
     "ConstraintSet",
     "Derived",
     "Inequality",
+    "Lookup",
     "PartsStep",
     "RelationFinder",
+    "is_clock",
     "parse",
 ]

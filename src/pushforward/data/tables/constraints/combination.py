@@ -11,11 +11,11 @@ import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.column_codec import ColumnCodec
-from pushforward.data.tables.column_summary import CATEGORICAL_DTYPES, ColumnSummary
+from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import CategoricalCodec, column_from_json
 from pushforward.data.tables.constraints.difference import Limits
+from pushforward.data.tables.constraints.lookup import exact_codec
 from pushforward.data.tables.constraints.number_line import NumberLine
-from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
@@ -54,7 +54,7 @@ class CombinationStep:
         DataError where most training rows have one of their own: to store them would be to store
         rows, and to generate them to copy rows.
         """
-        columns = tuple(_exact_codec(values, text_formats) for values in members)
+        columns = tuple(exact_codec(values, text_formats) for values in members)
         step = cls(columns, np.empty((0, len(columns))), 0, name)
         rows = step._numbers({values.name: values for values in members})
         counted = rows[train].group_by(rows.columns).len(COUNT).sort(rows.columns)
@@ -134,11 +134,3 @@ def _refusal(columns: Sequence[str], single: int, rows: int) -> str:
         f"{single:,} of {rows:,} training rows have a combination of {', '.join(columns)} of their "
         "own, and combine() would store and copy these; combine fewer columns, or leave it out"
     )
-
-
-def _exact_codec(values: pl.Series, text_formats: TextFormats) -> ColumnCodec:
-    """Return a codec of a column that is not modelled: its partition is unused."""
-    if values.dtype in CATEGORICAL_DTYPES:
-        summary = ColumnSummary.of(values, "categorical")
-        return CategoricalCodec.fit(summary, values.head(0), "keep")
-    return NumericCodec.of_values(values, text_formats)

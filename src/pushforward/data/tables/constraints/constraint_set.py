@@ -18,22 +18,25 @@ from pushforward.data.tables.constraints.definitions import (
     Bounds,
     Combination,
     Constraint,
+    Derived,
     Inequality,
+    Lookup,
     parse,
 )
 from pushforward.data.tables.constraints.dependencies import Dependencies, resolve_dependencies
 from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.difference import DifferenceStep, Limits
 from pushforward.data.tables.constraints.formula import Formula
+from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.number_line import NumberLine, fit_lines
 from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.identifiers import looks_like_identifiers
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
-Step = DifferenceStep | CombinationStep | DerivedStep
-STEPS: dict[str, type[DifferenceStep] | type[CombinationStep] | type[DerivedStep]] = {
-    step.kind: step for step in (DifferenceStep, CombinationStep, DerivedStep)
+Step = DifferenceStep | CombinationStep | DerivedStep | LookupStep
+STEPS: dict[str, type[Step]] = {
+    step.kind: step for step in (DifferenceStep, CombinationStep, DerivedStep, LookupStep)
 }
 
 
@@ -108,7 +111,7 @@ class ConstraintSet:
                     codecs[step.column] = self.lines[step.column].column
                 case CombinationStep():
                     codecs |= {column.name: column for column in step.columns}
-                case DerivedStep():
+                case DerivedStep() | LookupStep():
                     codecs[step.column.name] = step.column
         return codecs
 
@@ -120,9 +123,28 @@ class ConstraintSet:
         return None
 
     @property
+    def zones(self) -> dict[str, str]:
+        """The time zones by whose clocks columns of times are read, by name."""
+        formulas = [step.formula for step in self.steps if isinstance(step, DerivedStep)]
+        return {name: zone for formula in formulas for name, zone in formula.zones.items()}
+
+    @property
+    def rest_kinds(self) -> dict[str, str]:
+        """The kinds of the columns of what lookups and formulas lack, by name."""
+        steps = [step for step in self.steps if isinstance(step, LookupStep | DerivedStep)]
+        rests = [(step.rest, step.column.kind) for step in steps]
+        return {name: kind for name, kind in rests if name is not None}
+
+    @property
     def notes(self) -> list[str]:
         """Notes for the user."""
-        return [
+        lookups = [step for step in self.steps if isinstance(step, LookupStep) and step.excepted]
+        excepted = [
+            f"{step.excepted:,} rows have combinations of {', '.join(step.keys)} that are rare, or "
+            f"occur with several values of {step.column.name!r}: it is modelled there"
+            for step in lookups
+        ]
+        return excepted + [
             f"{len(step.table):,} combinations of {', '.join(step.replaced)} occur, "
             f"{step.observed:,} of them in training rows: only those are stored and generated"
             + (f", also the {step.single:,} that a single row has" if step.single else "")
@@ -215,7 +237,7 @@ class ConstraintSet:
                 return ~np.isnan(combination.codes(frame))
             case _:
                 derived = next(s for s in self.steps if s.replaced == constraint.columns[:1])
-                assert isinstance(derived, DerivedStep)
+                assert isinstance(derived, DerivedStep | LookupStep)
                 return derived.holds(frame)
 
     def _interval(self, bounds: Bounds) -> tuple[float, float]:
@@ -336,10 +358,14 @@ def _fit_step(
         members = [frame[member] for member in node.members]
         name = _unique_name(str(node), names)
         return CombinationStep.fit(members, train, text_formats, name)
-    if node in dependencies.derived:
-        formula = Formula(dependencies.derived[node].formula)
-        flag = _unique_name(f"{node} is missing", names)
-        return DerivedStep.fit(frame[node], formula, frame, text_formats, flag)
+    match dependencies.derived.get(node):
+        case Lookup(keys=keys):
+            rest = _unique_name(f"{node} not looked up", names)
+            return LookupStep.fit(frame[node], keys, frame, train, text_formats, rest)
+        case Derived(formula=text):
+            flag = _unique_name(f"{node} is missing", names)
+            rest = _unique_name(f"{node} not computed", names)
+            return DerivedStep.fit(frame[node], Formula(text), frame, text_formats, flag, rest)
     if node in dependencies.above:
         others = tuple(dependencies.above[node].items())
         name = _unique_name(f"{node} - {_extreme('max', others)}", names)

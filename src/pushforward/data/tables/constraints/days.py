@@ -43,23 +43,23 @@ def months(days: Ints) -> Ints:
 
 def days_of_month(days: Ints) -> Ints:
     """Return the days of the month, from 1."""
-    return days - _first_days(months(days)) + 1
+    return days - first_days(months(days)) + 1
 
 
-def _first_days(month: Ints) -> Ints:
+def first_days(month: Ints) -> Ints:
     """Return the first day of each month."""
     return (month - 1970 * 12).astype("M8[M]").astype("M8[D]").astype(np.int64)
 
 
 def _day_of_month(month: Ints, day: Ints) -> Ints:
-    last = _first_days(month + 1) - 1
-    days: Ints = np.minimum(_first_days(month) + day - 1, last)
+    last = first_days(month + 1) - 1
+    days: Ints = np.minimum(first_days(month) + day - 1, last)
     return days
 
 
 def _first_weeks(year: Ints) -> Ints:
     """Return the first week of each year, by ISO 8601 that of its first Thursday."""
-    return -(-_first_days(year * 12) // 7)
+    return -(-first_days(year * 12) // 7)
 
 
 def _year_and_week(days: Ints) -> tuple[Ints, Ints, Ints]:

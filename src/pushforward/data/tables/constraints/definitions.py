@@ -13,6 +13,7 @@ from itertools import pairwise
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.language import (
     COMBINE,
+    LOOKUP,
     BoundValue,
     ParsedText,
     format_value,
@@ -154,6 +155,37 @@ class Derived(Constraint):
         return f"{quote_name(self.column)} = {self.formula}"
 
 
+@dataclass(frozen=True, init=False)
+class Lookup(Constraint):
+    """`column = lookup(key)` or `lookup(key, key)`: it follows from the categories of others.
+
+    Combinations of categories with fewer than five training rows, or with several values, are
+    excepted: there the column's own value is learned.
+
+    Args:
+        column: its name.
+        keys: the names of the others.
+    """
+
+    column: str
+    keys: tuple[str, ...]
+
+    def __init__(self, column: str, *keys: str) -> None:
+        if not keys or len({column, *keys}) <= len(keys):
+            msg = f"a lookup of {column!r} needs one or more other columns, each once, got"
+            raise DataError(f"{msg} {', '.join(keys) or 'none'}")
+        object.__setattr__(self, "column", column)
+        object.__setattr__(self, "keys", keys)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column, and its keys."""
+        return (self.column, *self.keys)
+
+    def __str__(self) -> str:
+        return f"{quote_name(self.column)} = {LOOKUP}({', '.join(map(quote_name, self.keys))})"
+
+
 def parse(source: str | Constraint | Iterable[str | Constraint]) -> list[Constraint]:
     """Return the constraints of a text, a constraint or several of either; DataError for others."""
     if isinstance(source, Constraint):
@@ -173,6 +205,12 @@ def _constraints(parsed: ParsedText) -> list[Constraint]:
             members = [_operand(parsed, arg) for arg in args]
             if all(isinstance(member, str) for member in members):
                 return [Combination(*map(str, members))]
+        case ast.Compare(ast.Name(id=key), [ast.Eq()], [ast.Call(ast.Name(id=name), args, [])]) if (
+            name == LOOKUP and key in parsed.names
+        ):
+            members = [_operand(parsed, arg) for arg in args]
+            if all(isinstance(member, str) for member in members):
+                return [Lookup(parsed.names[key], *map(str, members))]
         case ast.Compare(ast.Name(id=key), [ast.Eq()], [formula]) if key in parsed.names:
             return [Derived(parsed.names[key], parsed.unparse(formula))]
         case ast.Compare():

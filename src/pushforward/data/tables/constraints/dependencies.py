@@ -12,8 +12,8 @@ from pushforward.data.tables.constraints.definitions import (
     Constraint,
     Derived,
     Inequality,
+    Lookup,
 )
-from pushforward.data.tables.constraints.formula import Formula
 from pushforward.errors import DataError, nearest
 
 Links = dict[str, dict[str, bool]]  # a column, the others it is compared with, whether strictly
@@ -32,7 +32,7 @@ class Dependencies:
     """
 
     combined: dict[str, Combination] = field(default_factory=dict)
-    derived: dict[str, Derived] = field(default_factory=dict)
+    derived: dict[str, Derived | Lookup] = field(default_factory=dict)
     above: Links = field(default_factory=dict)
     below: Links = field(default_factory=dict)
     order: list[str | Combination] = field(default_factory=list)
@@ -74,7 +74,7 @@ def _replace_columns(
     dependencies: Dependencies, constraint: Constraint, condition: str | None
 ) -> None:
     """Add the columns that a constraint replaces; DataError when they are replaced already."""
-    if not isinstance(constraint, Combination | Derived):
+    if not isinstance(constraint, Combination | Derived | Lookup):
         return
     is_combination = isinstance(constraint, Combination)
     for name in constraint.columns if is_combination else constraint.columns[:1]:
@@ -156,9 +156,7 @@ def _order(
     """Return combinations and columns, each after those that it depends on."""
     needs: dict[str | Combination, list[str | Combination]] = {}
     needs |= {name: [combination] for name, combination in dependencies.combined.items()}
-    needs |= {
-        name: [*Formula(derived.formula).columns] for name, derived in dependencies.derived.items()
-    }
+    needs |= {name: [*derived.columns[1:]] for name, derived in dependencies.derived.items()}
     for links in (dependencies.above, dependencies.below):
         needs |= {name: [*others] for name, others in links.items()}
     try:

@@ -22,6 +22,7 @@ from pushforward.errors import DataError
 
 SECONDS_PER_DAY = 86_400
 HALF = 0.6  # of the last digit: the operands are rounded themselves, and a half either way
+MAX_REST = 0.02  # of the rows: those with a value that has no formula
 ROUNDING_ERROR = {np.float64: 1e-12, np.float32: 1e-6}  # relative to the largest number of a row
 
 
@@ -30,7 +31,8 @@ class DerivedStep:
     """A column that is the value of a formula, rounded to the decimals of the user's data.
 
     It is missing where an operand is missing, where the formula divides by 0, and where the `flag`
-    says so.
+    says so. Where the formula has no value although the column has one, the column's own value is
+    modelled: the `rest`.
 
     Args:
         column: the codec of its values.
@@ -38,6 +40,8 @@ class DerivedStep:
         flag: the name of a modelled column of truth values: whether the column is missing although
             its formula has a value; None if it never is.
         factors: of the categories of the formula's `factor(column)`.
+        rest: the name of a modelled column of the values for which the formula has none; None
+            if there are none.
 
     In a formula, times and durations count in seconds.
     """
@@ -48,6 +52,7 @@ class DerivedStep:
     formula: Formula
     flag: str | None = None
     factors: Factors = field(default_factory=dict)
+    rest: str | None = None
 
     @classmethod
     def fit(
@@ -57,15 +62,21 @@ class DerivedStep:
         frame: pl.DataFrame,
         text_formats: TextFormats,
         flag: str,
+        rest: str,
     ) -> DerivedStep:
-        """Learn a column's decimals, and whether it is missing where its formula has a value."""
+        """Learn a column's decimals, and whether it is missing where its formula has a value.
+
+        A column with missing values may have others where its formula has none, in a few rows.
+        """
         for operand in [values, *(frame[name] for name in formula.columns)]:
             _refuse_text(operand, formula)
         step = cls(NumericCodec.of_values(values, text_formats), formula)
         if formula.category is not None:
             step = replace(step, factors=step._fit_factors(frame))
-        missing = np.isnan(step.column.encode(values)) & ~np.isnan(step.compute(frame))
-        return replace(step, flag=flag) if missing.any() else step
+        missing, unknown = np.isnan(step.column.encode(values)), np.isnan(step.compute(frame))
+        step = replace(step, flag=flag) if (missing & ~unknown).any() else step
+        few = 0 < (unknown & ~missing).sum() <= MAX_REST * len(values)
+        return replace(step, rest=rest) if few and missing.any() else step
 
     def _fit_factors(self, frame: pl.DataFrame) -> Factors:
         """Learn the factor f of each category: the column is a + b f."""
@@ -96,6 +107,11 @@ class DerivedStep:
     def name(self) -> str | None:
         """The modelled column, if there is one."""
         return self.flag
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        """The columns that are modelled instead."""
+        return tuple(name for name in (self.flag, self.rest) if name is not None)
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -150,14 +166,19 @@ class DerivedStep:
         magnitudes = [np.abs(x) for x in (given, computed, *operands.values())]
         equal = np.abs(given - computed) <= self.tolerance(np.fmax.reduce(magnitudes))
         missing = np.isnan(given) & (np.isnan(computed) | (self.flag is not None))
-        return np.asarray(equal | missing, dtype=np.bool_)
+        is_rest = np.isnan(computed) & (self.rest is not None)
+        return np.asarray(equal | missing | is_rest, dtype=np.bool_)
 
     def transform(self, frame: pl.DataFrame, _lines: Mapping[str, NumberLine]) -> pl.DataFrame:
-        """Return a frame without the column, but with its flag."""
+        """Return a frame without the column, but with its flag and its rest."""
         if self.flag is not None:
             absent = np.isnan(self.column.encode(frame[self.column.name]))
             flagged = absent & ~np.isnan(self.compute(frame))
             frame = frame.with_columns(pl.Series(self.flag, flagged))
+        if self.rest is not None:
+            is_computed = pl.Series(~np.isnan(self.compute(frame)))
+            rest = frame[self.column.name].set(is_computed, None)
+            frame = frame.with_columns(rest.alias(self.rest))
         return frame.drop(self.column.name)
 
     def inverse_transform(
@@ -168,6 +189,10 @@ class DerivedStep:
         if self.flag is not None:
             values = np.where(frame[self.flag].to_numpy(), np.nan, values)
             frame = frame.drop(self.flag)
+        if self.rest is not None:
+            rest = self._amounts(self.column.encode_present(frame[self.rest]))
+            values = np.where(np.isnan(self.compute(frame)), rest, values)
+            frame = frame.drop(self.rest)
         try:
             return frame.with_columns(self.column.decode(self._numbers(values)))
         except (pl.exceptions.PolarsError, OverflowError):
@@ -186,6 +211,7 @@ class DerivedStep:
             "formula": self.formula.text,
             "flag": self.flag,
             "factors": [[key, factor] for key, factor in self.factors.items()],
+            "rest": self.rest,
         }
 
     @classmethod
@@ -194,7 +220,7 @@ class DerivedStep:
         column = column_from_json(data["column"])
         assert isinstance(column, NumericCodec)
         factors = {key: float(factor) for key, factor in data.get("factors", ())}
-        return cls(column, Formula(data["formula"]), data["flag"], factors)
+        return cls(column, Formula(data["formula"]), data["flag"], factors, data.get("rest"))
 
 
 def _refuse_text(operand: pl.Series, formula: Formula) -> None:
@@ -204,6 +230,10 @@ def _refuse_text(operand: pl.Series, formula: Formula) -> None:
         if dtype.is_float() or dtype.is_temporal():
             msg = f"column {operand.name!r} must hold categories to have factors, got {dtype}"
             raise DataError(msg)
+    elif operand.name in formula.times:
+        if not dtype.is_temporal():
+            msg = f"column {operand.name!r} must hold times to compute {formula.text!r}"
+            raise DataError(f"{msg}, got {dtype}; override it as datetime")
     elif not (dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean):
         msg = f"column {operand.name!r} must hold numbers to compute {formula.text!r}"
         raise DataError(f"{msg}, got {dtype}")

@@ -20,6 +20,7 @@ from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet, Step
 from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.difference import DifferenceStep
+from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.partition import Partition
 from pushforward.errors import DataError, listed
@@ -41,11 +42,14 @@ class KnownCells:
         known: by column, in which rows (n,) it is known.
         choices: by column of combinations, which of them (n, k) a row may have where its own is not
             known.
+        looked_up: by key, the lookups whose value is known, but of the keys all except this one,
+            in which rows (n,), and the rows' cells.
     """
 
     frame: pl.DataFrame
     known: dict[str, Mask]
     choices: dict[str, Mask] = field(default_factory=dict)
+    looked_up: list[tuple[str, LookupStep, Mask, pl.DataFrame]] = field(default_factory=list)
 
     def transform(self, constraints: ConstraintSet, *, fill: bool) -> None:
         """Replace columns as the constraints do; DataError where what is known contradicts them.
@@ -58,10 +62,8 @@ class KnownCells:
             self._replace(step, constraints)
             if isinstance(step, CombinationStep):
                 self.choices[step.name] = self._agreeing(step, fill=fill)
-            elif isinstance(step, DerivedStep) and step.flag is not None and fill:
-                flag = self.frame[step.flag].cast(pl.Boolean).fill_null(value=False)
-                self.frame = self.frame.with_columns(flag.alias(step.flag))
-                self.known[step.flag] = np.ones(len(flag), np.bool_)
+            elif isinstance(step, DerivedStep | LookupStep) and fill:
+                self._fill(step)
             self.frame = self.frame.drop(step.replaced)
         for parts in constraints.parts:
             self._split(parts)
@@ -70,12 +72,22 @@ class KnownCells:
         masks = np.stack([self.known[name] for name in names])
         return np.asarray(masks.all(0), np.bool_)
 
+    def _fill(self, step: DerivedStep | LookupStep) -> None:
+        """Let a formula or a lookup give what is not known: not its rest, nor is it missing."""
+        for name in step.modelled:
+            self.known[name] = np.ones(len(self.frame), np.bool_)
+        if isinstance(step, DerivedStep) and step.flag is not None:
+            flag = self.frame[step.flag].cast(pl.Boolean).fill_null(value=False)
+            self.frame = self.frame.with_columns(flag.alias(step.flag))
+
     def _refuse_ties(self, step: Step) -> None:
         """Raise DataError for a known column that a step computes from one that is not known."""
         if isinstance(step, CombinationStep):
             return
         (name,), others = step.replaced, _operands(step)
         tied = self.known[name] & ~self._where_all(others)
+        if isinstance(step, LookupStep):
+            tied &= ~self._looked_up(step)
         if tied.any():
             row = int(tied.argmax())
             lacking = [other for other in others if not self.known[other][row]]
@@ -85,18 +97,32 @@ class KnownCells:
             )
             raise DataError(msg)
 
+    def _looked_up(self, step: LookupStep) -> Mask:
+        """Return in which rows (n,) one key of text alone is to be found by a known value."""
+        unknown = np.stack([~self.known[key] for key in step.keys])
+        one = self.known[step.column.name] & (unknown.sum(0) == 1)
+        found = np.zeros(len(one), np.bool_)
+        for key, own in zip(step.keys, unknown, strict=True):
+            if self.frame[key].dtype in (pl.String, pl.Null) and (one & own).any():
+                self.looked_up.append((key, step, one & own, self.frame))
+                found |= one & own
+        return found
+
     def _replace(self, step: Step, constraints: ConstraintSet) -> None:
         """Add the modelled column of a step, where all that it is computed from is known."""
-        if step.name is None:
-            return
+        names = step.modelled if isinstance(step, DerivedStep | LookupStep) else (step.name,)
         whole = self._where_all([*step.replaced, *_operands(step)])
-        values = pl.repeat(None, len(whole), dtype=pl.Null, eager=True)
-        if whole.any():
-            own = step.transform(self.frame.filter(pl.Series(whole)), constraints.lines)[step.name]
-            empty = pl.repeat(None, len(whole), dtype=own.dtype, eager=True)
-            values = empty.scatter(np.flatnonzero(whole), own)
-        self.frame = self.frame.with_columns(values.alias(step.name))
-        self.known[step.name] = whole
+        transformed = pl.DataFrame()
+        if whole.any() and names:
+            transformed = step.transform(self.frame.filter(pl.Series(whole)), constraints.lines)
+        for name in names:
+            values = pl.repeat(None, len(whole), dtype=pl.Null, eager=True)
+            if whole.any():
+                own = transformed[name]
+                empty = pl.repeat(None, len(whole), dtype=own.dtype, eager=True)
+                values = empty.scatter(np.flatnonzero(whole), own)
+            self.frame = self.frame.with_columns(values.alias(name))
+            self.known[name] = whole
 
     def _agreeing(self, step: CombinationStep, *, fill: bool) -> Mask:
         """Return which combinations (n, k) agree with the members that are known."""
@@ -135,4 +161,6 @@ def _operands(step: Step) -> list[str]:
     """Return the columns that the replaced one is computed from."""
     if isinstance(step, DifferenceStep):
         return [name for name, _ in step.others]
+    if isinstance(step, LookupStep):
+        return list(step.keys)
     return list(step.formula.columns) if isinstance(step, DerivedStep) else []

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from pushforward.data.tables.constraints.clock import CLOCK, MINUTES, PARTS
 from pushforward.errors import DataError
 
 BoundValue = int | float | date | datetime
@@ -24,8 +25,9 @@ TOKEN = re.compile(
     r"|(?P<word>[^\W\d]\w*)"
 )
 WORD = re.compile(r"[^\W\d]\w*")
-COMBINE, FACTOR = "combine", "factor"
-CALLS = (COMBINE, FACTOR)
+COMBINE, FACTOR, LOOKUP = "combine", "factor", "lookup"
+OWN_CALLS = (COMBINE, FACTOR, LOOKUP)
+CALLS = (*OWN_CALLS, *PARTS, MINUTES, CLOCK)
 HELP = (
     "write e.g. 'low <= high', '0 <= age <= 120', 'start >= 2020-01-31', 'total = price * quantity'"
     " or 'combine(city, state)', and names with blanks in backticks"
@@ -41,18 +43,22 @@ class ParsedText:
         tree: of the expression, with placeholders as names.
         names: the columns, by their placeholders.
         times: the dates and date-times, by their placeholders.
+        zones: the time zones, by their placeholders.
     """
 
     text: str
     tree: ast.expr
     names: Mapping[str, str]
     times: Mapping[str, date]
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     def unparse(self, node: ast.expr) -> str:
         """Return the text of a part of the tree."""
         return re.sub(r"\b_\d+\b", lambda match: self._token(match[0]), ast.unparse(node))
 
     def _token(self, key: str) -> str:
+        if key in self.zones:
+            return f'"{self.zones[key]}"'
         return quote_name(self.names[key]) if key in self.names else format_value(self.times[key])
 
     def error(self, reason: str) -> DataError:
@@ -86,7 +92,16 @@ def parse_text(text: str) -> ParsedText:
         ast.unparse(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise DataError(f"the constraint {text[:100]!r} cannot be read; {HELP}") from None
-    return ParsedText(text.strip(), tree, names, times)
+    zones = {key: names.pop(key) for key in _zone_keys(tree) if key in names}
+    return ParsedText(text.strip(), tree, names, times, zones)
+
+
+def _zone_keys(tree: ast.expr) -> Iterator[str]:
+    """Yield the placeholders of time zones: the second arguments of parts of times."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Name(id=call), [_, ast.Name(id=key)], []) if call in PARTS:
+                yield key
 
 
 def _parse_time(token: str, text: str) -> date:
@@ -99,7 +114,7 @@ def _parse_time(token: str, text: str) -> date:
 
 def quote_name(name: str) -> str:
     """Return a column's name as it is written in the language."""
-    if WORD.fullmatch(name) and name not in CALLS:
+    if WORD.fullmatch(name) and name not in OWN_CALLS:
         return name
     mark = next((mark for mark in "`\"'" if mark not in name), None)
     if mark is None or not name:

@@ -24,6 +24,7 @@ from pushforward.data.tables.column_summary import (
     is_real,
 )
 from pushforward.data.tables.columns import column_from_json
+from pushforward.data.tables.constraints.clock import minutes, numbers_of_minutes
 from pushforward.data.tables.constraints.days import LAYOUTS, days_of_month, months, weekdays
 from pushforward.data.tables.constraints.redrawn import (
     Redrawn,
@@ -39,6 +40,7 @@ TESTED_ROWS = 5000  # from which it is told whether a part carries information
 MIN_ROWS = 100
 DECIMAL_PERIODS = (10, 100, 1000, 10_000)
 SECONDS_PER_DAY = 86_400
+CLOCK_PERIODS, CLOCK_NAMES = (5, 10, 15, 30, 60), {60: "hour"}  # of a clock number, in minutes
 CLOCK = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}  # how many a day has
 
 
@@ -53,6 +55,8 @@ class PartsStep:
             divided by each of these in turn, which descend.
         names: of the modelled columns, coarsest first.
         extent: the smallest and the largest number of all rows: what is generated stays within.
+        zone: by whose clock times are split; None for the clock that they are written by.
+        is_clock: whether the numbers spell a time of day, such as 1530: steps are minutes.
     """
 
     kind: ClassVar[str] = "parts"
@@ -62,6 +66,8 @@ class PartsStep:
     periods: tuple[int, ...]
     names: tuple[str, ...]
     extent: tuple[float, float]
+    zone: str | None = None
+    is_clock: bool = False
 
     @classmethod
     def fit(
@@ -70,6 +76,9 @@ class PartsStep:
         summary: ColumnSummary,
         numbers: Floats,
         taken: frozenset[str],
+        *,
+        zone: str | None = None,
+        is_clock: bool = False,
     ) -> PartsStep | None:
         """Return the step of a column, by its training rows; None if it needs none.
 
@@ -78,6 +87,8 @@ class PartsStep:
             summary: of all its rows.
             numbers: of its training rows, NaN where missing.
             taken: the names that the parts must not have.
+            zone: by whose clock times are read, if another column shows it.
+            is_clock: whether the numbers spell a time of day.
         """
         if not (column.partition.has_bins and _can_be_split(column)):
             return None
@@ -85,7 +96,8 @@ class PartsStep:
         numbers = numbers[~np.isnan(numbers)]
         if len(numbers) < MIN_ROWS:
             return None
-        whole = cls(column, None, (), (), _extent(column, summary))
+        zone = None if column.offset_ticks else zone
+        whole = cls(column, None, (), (), _extent(column, summary), zone, is_clock)
         fitted = whole._fit_days(numbers) if column.dtype.is_temporal() else whole._fit(numbers)
         return None if fitted is None else replace(fitted, names=_names(fitted, taken))
 
@@ -109,7 +121,10 @@ class PartsStep:
         return replace(self, layout=layout, periods=finer)
 
     def _fit(self, numbers: Floats) -> PartsStep | None:
-        """Return the step of numbers."""
+        """Return the step of numbers; those of a clock always need one."""
+        if self.is_clock:
+            real = redrawn_integers(self._steps(numbers))
+            return replace(self, periods=find_periods(real, CLOCK_PERIODS))
         periods = find_periods(Redrawn.of(self.column, numbers, self._steps), DECIMAL_PERIODS)
         return replace(self, periods=periods) if periods else None
 
@@ -121,6 +136,9 @@ class PartsStep:
     @property
     def descriptions(self) -> tuple[str, ...]:
         """What the parts are, coarsest first."""
+        if self.is_clock:
+            named = [CLOCK_NAMES.get(p, f"in {p} minutes") for p in self.periods]
+            return (*named, "rest" if self.periods else "time of day")
         if self.layout is None:
             units = [f"{period / self._scale:g}" for period in self.periods]
             return (f"in {units[0]}", *(f"below {unit}" for unit in units))
@@ -134,8 +152,9 @@ class PartsStep:
     def note(self) -> str:
         """What the user is told."""
         *parts, last = self.descriptions
-        listed = f"{', '.join(parts)} and {last}"
-        return f"column {self.column.name!r} is modelled by its parts: {listed}"
+        listed = f"{', '.join(parts)} and {last}" if parts else last
+        where = "" if self.zone is None else f", on the clock of {self.zone}"
+        return f"column {self.column.name!r} is modelled by its parts: {listed}{where}"
 
     def columns(self, numbers: Floats) -> list[NumericCodec]:
         """Return the codecs of the modelled columns, by the numbers of all training rows."""
@@ -172,7 +191,10 @@ class PartsStep:
         )
         if self.layout is not None:
             steps = steps + self._midnights(LAYOUTS[self.layout].join(*parts[:n_days]))
-        return (steps / self._scale).clip(*self.extent)
+        numbers = (
+            numbers_of_minutes(steps.astype(np.float64)) if self.is_clock else steps / self._scale
+        )
+        return numbers.clip(*self.extent)
 
     def coarsest(self, allowed: IntervalSet) -> IntervalSet:
         """Return the values of the coarsest part that rows within these intervals can have."""
@@ -217,7 +239,9 @@ class PartsStep:
         return 10.0 ** (self.column.decimals or 0)
 
     def _steps(self, numbers: Floats) -> Ints:
-        """Return numbers in steps of the column's grid."""
+        """Return numbers in steps of the column's grid; of a clock, in minutes."""
+        if self.is_clock:
+            return nearest_integers(minutes(numbers))
         return nearest_integers(numbers * self._scale)
 
     @property
@@ -241,13 +265,14 @@ class PartsStep:
 
     @property
     def _zone(self) -> str | None:
-        zone = getattr(self.column.dtype, "time_zone", None)
+        zone = self.zone or getattr(self.column.dtype, "time_zone", None)
         return None if zone == "UTC" else zone
 
     def _days(self, steps: Ints) -> Ints:
         """Return the local days."""
         if self._zone:
-            dates = self.column.decode(steps.astype(np.float64)).dt.date()
+            times = self.column.decode(steps.astype(np.float64))
+            dates = times.dt.convert_time_zone(self._zone).dt.date()
             return dates.to_physical().to_numpy().astype(np.int64)
         ticks = steps * self.column.unit + self.column.origin
         return (ticks + self.column.offset_ticks) // self._ticks_per_day
@@ -270,7 +295,11 @@ class PartsStep:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
+        zone = {} if self.zone is None else {"zone": self.zone}
+        clock = {"is_clock": True} if self.is_clock else {}
         return {
+            **zone,
+            **clock,
             "kind": self.kind,
             "column": self.column.to_json(),
             "layout": self.layout,
@@ -286,7 +315,13 @@ class PartsStep:
         assert isinstance(column, NumericCodec)
         low, high = data["extent"]
         return cls(
-            column, data["layout"], tuple(data["periods"]), tuple(data["names"]), (low, high)
+            column,
+            data["layout"],
+            tuple(data["periods"]),
+            tuple(data["names"]),
+            (low, high),
+            data.get("zone"),
+            data.get("is_clock", False),
         )
 
 

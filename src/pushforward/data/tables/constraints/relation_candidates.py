@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import combinations, permutations
 
 import numpy as np
 
 from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.tables.constraints.factors import simplest
 from pushforward.data.tables.constraints.language import quote_name
 
 REFUTING_ROWS, FIRST_ROWS = 200, 32  # these many of them refute most candidates
 TELLING_ROWS = 10  # with values other than 0: fewer refute nothing, and confirm nothing
+WITHOUT_VALUE = 0.05  # of these rows: a few may have a value of their own where a formula has none
 MAX_OPERANDS = 12  # columns of which all products of three are tried
 MAX_PARTS = 8  # of a sum
-COEFFICIENT_ERROR = 0.01  # of a fitted coefficient that is 1 or -1
+COEFFICIENT_ERROR = 0.01  # of a fitted coefficient, relative to the round number that it is
+ROUNDING = 1e-9  # of least squares, relative to the range of the values
 COST_OF_FACTORS = 10  # a constant for each category is tried after all that have one constant
 UNITS = (1, 60, 3600, 86_400)  # of a duration, in seconds
 
@@ -145,8 +149,8 @@ def not_refuted(
     candidates = [c for c, is_refuted in zip(candidates, refuted, strict=True) if not is_refuted]
     ratios, width = _ratios(y, tolerance, values)
     without_value = np.isfinite(y) & ~np.isfinite(values)  # a division by 0, an operand missing
-    impossible = without_value | ((values == 0) & (np.abs(y) > tolerance))
-    possible = ~impossible.any(axis=1)
+    impossible = (values == 0) & (np.abs(y) > tolerance)
+    possible = ~impossible.any(axis=1) & (without_value.mean(axis=1) <= WITHOUT_VALUE)
     everywhere = np.zeros(len(y), np.int64)
     has_one = possible & _is_constant(ratios, width, everywhere)
     is_one = possible & (np.abs(ratios - 1) <= width + 1e-12).any(axis=1)
@@ -187,20 +191,94 @@ def _clustered(ratios: Floats, width: Floats) -> Mask:
     return np.asarray(close.sum(axis=1) > np.isfinite(ratios).sum(axis=1) / 2)
 
 
-def long_sum(y: Floats, values: Values) -> Candidate | None:
-    """Return the sum of three or more columns, with signs, that y may be: by least squares."""
-    x = np.stack([*values.values()], axis=1) if len(values) > 2 else np.empty((len(y), 0))
-    rows = np.isfinite(y) & np.isfinite(x).all(axis=1)
-    if rows.sum() < 2 * max(x.shape[1], 1):
+def long_sum(y: Floats, tolerance: float, values: Values) -> Candidate | None:
+    """Return the sum of columns, each times a round number, that y may be: by least squares.
+
+    Args:
+        y: (n,) the values.
+        tolerance: by how much they may differ from a formula.
+        values: (n,) of the other columns.
+    """
+    rows = np.isfinite(y) & np.isfinite([*values.values()]).all(axis=0)
+    if len(values) < 2 or rows.sum() < 2 * len(values):
         return None
-    scale = np.abs(x[rows]).max(axis=0, initial=0) + 1e-300
-    coefficients = np.linalg.lstsq(x[rows] / scale, y[rows], rcond=None)[0] / scale
-    signs = np.round(coefficients)
-    is_sum = np.abs(coefficients - signs)[np.ptp(x[rows], axis=0) > 0] < COEFFICIENT_ERROR
-    n_parts = np.count_nonzero(signs)
-    if not (is_sum.all() and 2 < n_parts <= MAX_PARTS and np.abs(signs).max() == 1):
+    x, y = np.stack([x[rows] for x in values.values()], axis=1), y[rows]
+    room = 2 * max(tolerance, ROUNDING * float(np.ptp(y)))
+    everything = np.arange(len(values))
+    if not _fits(y, x, everything, room):
         return None
-    parts = sorted(zip(signs, values, strict=True), key=lambda part: part[0] < 0)
-    text = " ".join(f"{'+' if s > 0 else '-'} {quote_name(n)}" for s, n in parts if s)
-    columns = tuple(n for s, n in parts if s)
-    return Candidate(text.removeprefix("+ "), columns, x @ signs, 0, False)
+    for used in (_fewest(y, x, room), everything):
+        coefficients = np.zeros(len(values))
+        coefficients[used] = _round_numbers(
+            _fitted(y, x[:, used]), np.ptp(x[:, used], axis=0), room
+        )
+        fewest = 3 if np.abs(coefficients).max() == 1 else 2  # sums of two are candidates already
+        is_short = fewest <= np.count_nonzero(coefficients) <= MAX_PARTS
+        if is_short and (np.abs(y - x @ coefficients) <= room).all():
+            return _sum(dict(zip(values, coefficients, strict=True)), values)
+    return None
+
+
+def _sum(coefficients: Mapping[str, float], values: Values) -> Candidate:
+    """Return a sum; one with a negative part costs more: the part could exceed what it is of."""
+    used = {name: c for name, c in coefficients.items() if c}
+    parts = sorted(used.items(), key=lambda part: part[1] < 0)
+    text = " ".join(_signed_term(c, name) for name, c in parts).removeprefix("+ ")
+    total = sum((c * values[name] for name, c in used.items()), np.zeros(1))
+    return Candidate(text, tuple(used), total, int(min(used.values()) < 0), False)
+
+
+def _fitted(y: Floats, x: Floats) -> Floats:
+    """Return the coefficients of columns x (n, k) by least squares."""
+    scale = np.abs(x).max(axis=0, initial=0) + 1e-300
+    fitted: Floats = np.linalg.lstsq(x / scale, y, rcond=None)[0] / scale
+    return fitted
+
+
+def _fits(y: Floats, x: Floats, used: Ints, room: float) -> bool:
+    """Whether y is a sum of some of the columns x."""
+    return bool((np.abs(y - x[:, used] @ _fitted(y, x[:, used])) <= room).all())
+
+
+def _fewest(y: Floats, x: Floats, room: float) -> Ints:
+    """Return a few columns that y is a sum of: where some are sums of others, all would share.
+
+    In turn the column is taken that goes best with what is left (orthogonal matching pursuit), and
+    then each is left out that is not needed.
+    """
+    used: list[int] = []
+    centred = x - x.mean(axis=0)
+    norm = np.sqrt((centred**2).sum(axis=0)) + 1e-300
+    rest = y
+    while len(used) < min(MAX_PARTS, x.shape[1]) and not _fits(y, x, np.array(used, int), room):
+        used.append(int(np.abs(centred.T @ (rest - rest.mean()) / norm).argmax()))
+        rest = y - x[:, used] @ _fitted(y, x[:, used])
+    for one in [*used]:
+        others = np.array([i for i in used if i != one], int)
+        used = [*others] if _fits(y, x, others, room) else used
+    return np.array(used, int)
+
+
+def _round_numbers(fitted: Floats, reach: Floats, room: float) -> Floats:
+    """Return the round numbers that fitted coefficients may be: of 1 and -1, else each by itself.
+
+    A column of `reach` 0 has the coefficient 0.
+    """
+    signs = np.round(fitted)
+    if (np.abs(fitted - signs)[reach > 0] < COEFFICIENT_ERROR).all() and np.abs(signs).max() == 1:
+        return signs
+    pairs = zip(fitted, reach, strict=True)
+    return np.array([_round_number(c, room / r) if r else 0.0 for c, r in pairs])
+
+
+def _round_number(fitted: float, room: float) -> float:
+    """Return the roundest number near a coefficient that was fitted: 0 within the room for it."""
+    if abs(fitted) <= room:
+        return 0.0
+    near = abs(fitted) * COEFFICIENT_ERROR
+    return float(Fraction(simplest(fitted - near, fitted + near)))
+
+
+def _signed_term(coefficient: float, name: str) -> str:
+    sign, size = "-" if coefficient < 0 else "+", abs(coefficient)
+    return f"{sign} {'' if size == 1 else f'{size:.12g} * '}{quote_name(name)}"

@@ -18,11 +18,22 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
-from pushforward.data.tables.constraints.definitions import Constraint, Derived, Inequality
+from pushforward.data.tables.constraints.clock import is_clock
+from pushforward.data.tables.constraints.clock_candidates import (
+    clock_sums,
+    parts_of_times,
+)
+from pushforward.data.tables.constraints.definitions import (
+    Constraint,
+    Derived,
+    Inequality,
+    Lookup,
+)
 from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.factors import constant_interval, simplest
 from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.language import quote_name
+from pushforward.data.tables.constraints.lookup_candidates import LookupFinder
 from pushforward.data.tables.constraints.relation_candidates import (
     REFUTING_ROWS,
     Candidate,
@@ -55,7 +66,8 @@ class RelationFinder:
         frame: the table, text read as numbers and times.
         operands: the columns of numbers and times, from which others may be computed.
         computed: those of them that may be computed, or be said to lie after another.
-        categories: the columns whose categories may have factors.
+        categories: the columns whose categories may have factors, or be looked up by.
+        looked_up: the columns that may be looked up.
         text_formats: of the table.
         found: the relations so far, by the column that is computed.
     """
@@ -64,8 +76,9 @@ class RelationFinder:
     operands: Sequence[str]
     computed: Set[str]
     categories: Sequence[str]
+    looked_up: Set[str]
     text_formats: TextFormats
-    found: dict[str, Derived] = field(default_factory=dict)
+    found: dict[str, Derived | Lookup] = field(default_factory=dict)
 
     def find(self) -> list[Constraint]:
         """Return the relations, each of a column that no other one determines."""
@@ -74,6 +87,7 @@ class RelationFinder:
         for column, candidate in self._candidates():
             if column not in self.found:
                 self._try(column, candidate)
+        self._find_lookups()
         derived = [self.found[name] for name in self.frame.columns if name in self.found]
         return [*derived, *self._orders()]
 
@@ -86,6 +100,7 @@ class RelationFinder:
         targets = [n for n in reversed(values) if n in self.computed and _is_varied(values[n])]
         few = np.linspace(0, len(sample) - 1, min(REFUTING_ROWS, len(sample))).astype(int)
         sides = _right_sides({name: x[few] for name, x in values.items()}, numbers)
+        sides[True] += self._readings(values, numbers, targets, few)
         codes = {n: _codes(sample[n][few]) for n in self.categories}
         codes = {n: code for n, code in codes.items() if 1 < len(np.unique(code)) <= MAX_CATEGORIES}
         survivors = []
@@ -95,11 +110,31 @@ class RelationFinder:
             possible = not_refuted(target, y, tolerance, sides[is_number], codes)
             survivors += [(target, candidate) for candidate in possible]
         yield from sorted(survivors, key=lambda pair: pair[1].cost)
-        for target in (name for name in targets if name in numbers):
+        sums = [(n, cost) for cost in (0, 1) for n in targets if n in numbers]
+        # of the finest column first: from coarser ones it can be computed, they not from it
+        for target, cost in sorted(sums, key=lambda pair: steps[pair[0]].resolution):
+            given = values[target]
+            error = float(np.nanmax(steps[target].tolerance(given)))
             for left_out in ({target}, {target, *self.found}):
                 others = {n: values[n] for n in numbers if n not in left_out}
-                candidate = long_sum(values[target], others)
-                yield from [] if candidate is None else [(target, candidate)]
+                candidate = long_sum(given, error, others)
+                if candidate is not None and candidate.cost == cost:
+                    yield target, candidate
+
+    def _readings(
+        self, values: Values, numbers: Sequence[str], targets: Sequence[str], few: Ints
+    ) -> Iterator[Candidate]:
+        """Yield what times show on clocks, and sums of numbers that spell times of day."""
+        times = {name: x for name, x in values.items() if name in self._clock_times()}
+        whole = {n: values[n] for n in targets if n in numbers and (values[n] % 1 == 0).any()}
+        yield from parts_of_times(times, whole, few)
+        clocks = {n: values[n][few] for n in numbers if is_clock(self.frame[n])}
+        amounts = {n: values[n][few] for n in numbers if n not in clocks}
+        yield from clock_sums(clocks, amounts)
+
+    def _clock_times(self) -> list[str]:
+        """Return the columns of dates and times."""
+        return [n for n in self.operands if self.frame[n].dtype in (pl.Date, pl.Datetime)]
 
     def _numbers(self, names: Iterable[str]) -> list[str]:
         """Return the columns of numbers, not times."""
@@ -112,7 +147,10 @@ class RelationFinder:
 
     def _step(self, column: str, formula: str, frame: pl.DataFrame) -> DerivedStep:
         flag = f"{column} is missing"
-        return DerivedStep.fit(frame[column], Formula(formula), frame, self.text_formats, flag)
+        rest = f"{column} not computed"
+        return DerivedStep.fit(
+            frame[column], Formula(formula), frame, self.text_formats, flag, rest
+        )
 
     def _try(self, column: str, candidate: Candidate) -> None:
         """Keep a relation if it holds in every row, and goes in no circle."""
@@ -125,6 +163,20 @@ class RelationFinder:
                 return
         assert formula is not None
         self.found[column] = Derived(column, formula)
+
+    def _find_lookups(self) -> None:
+        """Keep what follows from one column of categories, or from two."""
+        targets = [n for n in reversed(self.frame.columns) if n in self.looked_up - {*self.found}]
+        for size in (1, 2):
+            free = [name for name in targets if name not in self.found]
+            for target, keys in LookupFinder(self.frame, free, self._keys()).find(size):
+                is_new = not self.found.keys() & {target, *keys}
+                if is_new and target not in self._needed(keys):
+                    self.found[target] = Lookup(target, *keys)
+
+    def _keys(self) -> list[str]:
+        """Return the columns of categories that are modelled."""
+        return [name for name in self.categories if name not in self.found]
 
     def _needed(self, columns: Iterable[str]) -> set[str]:
         """Return the columns that these are computed from, themselves included."""
