@@ -25,12 +25,14 @@ HEAVY = {
 }
 LIGHT = {
     *("pushforward", "pushforward.errors", "pushforward.cli", "pushforward.cli.console"),
-    *("pushforward.cli.features", "pushforward.cli.fitting", "pushforward.cli.jobs"),
+    *("pushforward.cli.answers", "pushforward.cli.features", "pushforward.cli.fitting"),
+    "pushforward.cli.jobs",
     "pushforward.cli.main",
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),
     *("pushforward.families", "pushforward.families.lookup", "pushforward.families.options"),
     *("pushforward.models", "pushforward.models.catalogue"),
     *("pushforward.threads", "pushforward.training", "pushforward.training.launched"),
+    *("pushforward.training.private", "pushforward.training.private.guarantee"),
     "pushforward.training.settings",
 }
 PROBE = """
