@@ -11,6 +11,7 @@ Beside the fits: real rows against real rows, two halves of all there are. With 
 it is lost: training rows redrawn within their cells (`redrawn`), which is the best that any model
 of the cells can reach; the cells themselves, real against generated (`cells`); and the gain of each
 column in one booster.
+A fit is MODEL=BUDGET, or MODEL:OPTION=VALUE=BUDGET.
 `swirl` and `chain` are made up: noisy nonlinear relations of continuous columns, and columns that
 nearly follow from one another.
 """
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from tables import parsed
 from xgboost import XGBClassifier
 
 import pushforward as pf
@@ -98,11 +100,11 @@ def chain(rng: np.random.Generator, n: int) -> pl.DataFrame:
 
 
 def measured(train: pl.DataFrame, fit: str, seed: int, *, parts: bool) -> dict[str, Any]:
-    """Fit MODEL=BUDGET and measure as many generated rows as there are training rows."""
-    model, _, budget = fit.partition("=")
+    """Fit what `parsed` reads, and measure as many generated rows as there are training rows."""
+    model, options, budget = parsed(fit)
     data = pf.read(train, split=SPLIT)
     start = time.perf_counter()
-    fitted = pf.fit(data, model, budget=budget.replace("steps", " steps"), seed=seed)
+    fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
     fake = fitted.sample(len(train), seed=seed)

@@ -101,10 +101,8 @@ def main() -> None:
 
 
 def ours(judge: Judge, what: str, seed: int) -> Row:
-    """Fit MODEL=BUDGET, or MODEL:OPTION=VALUE=BUDGET; the clock starts at a data frame."""
-    name, _, budget = what.rpartition("=")
-    model, *given = name.split(":")
-    options = {key: _value(text) for key, text in (option.split("=") for option in given)}
+    """Fit what `parsed` reads; the clock starts at a data frame."""
+    model, options, budget = parsed(what)
     start = time.perf_counter()
     data = pf.read(judge.train, split=SPLIT)
     fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
@@ -113,6 +111,14 @@ def ours(judge: Judge, what: str, seed: int) -> Row:
     costs = {"seconds": seconds, "steps": fitted.steps}
     terms = next(record["terms"] for record in reversed(fitted.history) if record["terms"])
     return judge(fake) | costs | {k: terms[k] for k in terms if k.endswith("rate")}
+
+
+def parsed(what: str) -> tuple[str, dict[str, Any], str]:
+    """Return model, options and budget of MODEL=BUDGET or MODEL:OPTION=VALUE=BUDGET."""
+    name, _, budget = what.rpartition("=")
+    model, *given = name.split(":")
+    options = {key: _value(text) for key, text in (option.split("=") for option in given)}
+    return model, options, budget.replace("steps", " steps")
 
 
 def _value(text: str) -> Any:

@@ -19,6 +19,7 @@ MNIST = SHARED / "mnist.npz"
 
 def run(name: str, out: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     monkeypatch.setattr(sys, "argv", [name, *arguments, "--out", str(out)])
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # as Python does with a script's folder
     runpy.run_path(str(ROOT / "benchmarks" / name), run_name="__main__")
     return json.loads(out.read_text())
 

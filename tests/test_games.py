@@ -75,7 +75,8 @@ def assert_same(ours: list[Tensor | None], theirs: list[Tensor | None], atol: fl
         if a is None or b is None:
             assert not any(g is not None and bool(g.any()) for g in (a, b))
         else:
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=atol)
+            # float32 sums in another order: an entry may be the small difference of large parts
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=max(atol, 1e-5 * float(b.abs().max())))
 
 
 # --- WGAN-GP

@@ -114,5 +114,7 @@ def _spell_times(values: pl.Series) -> bool:
     """Whether numbers are times of day, from 0 to 2400, or missing."""
     numbers = values.cast(pl.Float64).drop_nulls().to_numpy()
     numbers = numbers[~np.isnan(numbers)]
+    if not np.isfinite(numbers).all():
+        return False
     spelled = (numbers % 1 == 0) & (numbers % 100 < 60) & (numbers >= 0) & (numbers <= MIDNIGHT)
     return bool(spelled.all())
