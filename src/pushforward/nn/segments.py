@@ -132,14 +132,22 @@ class Segments(nn.Module):
 
 
 def draw(logits: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Do what `Segments.draw` does for rows (n, total) of one segment; return (n,) and (n,)."""
-    weight = logits.softmax(1)
+    """Do what `Segments.draw` does for rows (n, total) of one segment; return (n,) and (n,).
+
+    Of one segment alone float32 is exact enough, and several times as fast.
+    """
+    weight = (logits - logits.amax(1, keepdim=True)).exp()
     kept = weight if allowed is None else weight * allowed.to(weight.dtype)
-    ends = torch.tensor([[0], [logits.shape[1]]], device=logits.device)
-    entry, mass = _invert_cdf(kept, ends[0], ends[1])
-    return entry[:, 0], torch.ones_like(mass[:, 0]) if allowed is None else mass[:, 0].clamp_max(
-        1.0
-    )
+    cumulative = kept.cumsum(1)
+    total = cumulative[:, -1:]
+    # never the end itself, beyond which nothing is left
+    point = torch.minimum(torch.rand_like(total) * total, total.nextafter(torch.zeros_like(total)))
+    found = torch.searchsorted(cumulative, point, right=True)[:, 0]
+    entry = found.clamp_max(logits.shape[1] - 1)
+    if allowed is None:
+        return entry, torch.ones(len(entry), dtype=torch.float64, device=entry.device)
+    mass = kept.sum(1, dtype=torch.float64) / weight.sum(1, dtype=torch.float64)
+    return entry, mass.clamp_max(1.0)
 
 
 def _invert_cdf(weight: Tensor, first: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
