@@ -1,6 +1,7 @@
 """A step on images beside a bare PyTorch loop as people write it, alternating in one run.
 
     python benchmarks/image_steps.py [--data ../shared/data/mnist.npz] [--laps 15] [--steps 5]
+                                     [--widths 32 64 128]
 
 Both train the same networks on the same data with the same batch size. The bare loop is float32,
 channels first, `DataLoader`, `torch.optim.Adam` as it comes, R1 by `autograd.grad` at every step,
@@ -17,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,14 @@ from pushforward.training.settings import Settings
 from pushforward.training.sized import sized
 
 Step = Callable[[], None]
+MODELS: tuple[type[Model], ...] = (VAE, GAN)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", nargs="*", default=["digits", "../shared/data/mnist.npz"])
     parser.add_argument("--budget", default="60s", help="that the networks' size follows from")
+    parser.add_argument("--widths", type=int, nargs="*", default=[], help="instead of the dial's")
     parser.add_argument("--laps", type=int, default=15)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/image_steps.json"))
@@ -50,19 +54,22 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in arguments.data:
         data = pf.read(name)
-        for model in (VAE, GAN):
-            ours, bare, about = both(data, model, arguments.budget)
+        for model, width in product(MODELS, arguments.widths or [None]):
+            ours, bare, about = both(data, model, arguments.budget, width)
             row = compared(ours, bare, arguments.laps, arguments.steps)
-            found[f"{data.name} {model.name}"] = row | about
+            found[f"{data.name} {model.name}, width {about['width']}"] = row | about
             shown = "  ".join(f"{key} {value}" for key, value in (row | about).items())
             print(f"{data.name:12} {model.name:5} {shown}", flush=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def both(data: Any, cls: type[Model], budget: str) -> tuple[Step, Step, dict[str, Any]]:
+def both(
+    data: Any, cls: type[Model], budget: str, width: int | None
+) -> tuple[Step, Step, dict[str, Any]]:
     """Return a step of ours, a bare step of the same networks, and the networks' sizes."""
     settings, device = Settings(budget=budget), torch.device("cpu")
-    options = sized(cls, {}, settings, data, device)
+    given: dict[str, Any] = {} if width is None else {"width": width}
+    options = sized(cls, given, settings, data, device)
     torch.manual_seed(0)
     model: Any = find(cls)(data.schema.space, 0, **options)
     config = new_config(cls, options, {"budget": "1000000 steps"}, data)

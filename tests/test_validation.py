@@ -18,7 +18,7 @@ from pushforward.nn import Critic, Trunks
 from pushforward.nn.trunks import ReadCells
 from pushforward.report.training import best_check
 from pushforward.runs.fitted import build
-from pushforward.space import Cells, Vector
+from pushforward.space import Cells, Image, Vector
 from pushforward.training.batches import Batches
 from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
@@ -148,14 +148,18 @@ def test_a_precision_that_there_is_not(bad: Any) -> None:
         Settings(precision=bad)
 
 
-def test_only_tables_are_trained_in_half_precision_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_and_wide_images_are_trained_in_half_precision_unasked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert resolve_precision("auto", Cells((2, 3)), cpu) == "bfloat16"
-    assert resolve_precision("auto", Vector(2), cpu) == "float32"
-    assert resolve_precision("float32", Cells((2, 3)), cpu) == "float32"
+    assert resolve_precision("auto", Cells((2, 3)), cpu, 16) == "bfloat16"
+    assert resolve_precision("auto", Vector(2), cpu, 256) == "float32"
+    assert resolve_precision("auto", Image(1, 28, 28), cpu, 32) == "float32"
+    assert resolve_precision("auto", Image(1, 28, 28), cpu, 64) == "bfloat16"
+    assert resolve_precision("float32", Cells((2, 3)), cpu, 16) == "float32"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert resolve_precision("auto", Cells((2, 3)), cpu) == "float32"
+    assert resolve_precision("auto", Cells((2, 3)), cpu, 16) == "float32"
 
 
 @pytest.mark.parametrize("model", ["vae", "r3gan"])

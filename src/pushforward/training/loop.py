@@ -69,7 +69,7 @@ class Loop:
         self.config, self.device = config, model.device
         self.batches = self._batches()
         config["precision"] = config["precision"] or resolve_precision(
-            settings.precision, model.space, self.device
+            settings.precision, model.space, self.device, model.networks.width
         )
         config["threads"] = config.get("threads") or training_threads()
         config["processes"] = config.get("processes") or team.size

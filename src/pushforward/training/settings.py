@@ -95,8 +95,8 @@ class Settings:
             320 / width where all turns lower one loss, and on tables then times
             sqrt(rows / 5,000), at least 1 and at most 3.
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
-            which takes bfloat16 for tables (whose networks give logits) on machines that are faster
-            at it.
+            which takes bfloat16 for tables (whose networks give logits), and for images where
+            networks have at least 64 channels, on machines that are faster at it.
         patience: the run ends after so many checks in a row whose weights were worse than those
             that are kept (see `Reading.as_good_as`); None for never.
     """

@@ -12,15 +12,17 @@ from torch import Tensor
 from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
 from pushforward.runs.fitted import State
-from pushforward.space import Cells, Space
+from pushforward.space import Cells, Image, Space
 from pushforward.training.parallel import ALONE, Processes
 
+WIDE = 64  # channels from which on convolutions gain by half precision
 
-def resolve_precision(name: str, space: Space, device: torch.device) -> str:
+
+def resolve_precision(name: str, space: Space, device: torch.device, width: int) -> str:
     """Return float32 or bfloat16 for "auto", else the name itself.
 
     bfloat16 halves the time of a step where the processor has instructions for it. Its 8 digits
-    (binary) do for logits, so for tables, and not for the place of a point.
+    (binary) do for logits, so for tables, and for wide images, and not for the place of a point.
     """
     if name != "auto":
         return name
@@ -29,7 +31,8 @@ def resolve_precision(name: str, space: Space, device: torch.device) -> str:
     else:
         able = torch.cpu.get_capabilities()
         fast = any(bool(able.get(feature)) for feature in ("avx512_bf16", "amx_bf16"))
-    return "bfloat16" if fast and isinstance(space, Cells) else "float32"
+    gains = isinstance(space, Cells) or (isinstance(space, Image) and width >= WIDE)
+    return "bfloat16" if fast and gains else "float32"
 
 
 class TurnOptimizer:
