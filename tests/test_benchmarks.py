@@ -267,7 +267,7 @@ def test_image_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ("--data", "digits", "--laps", "2", "--steps", "1", "--budget", "1s")
     result = run("image_steps.py", tmp_path / "i.json", monkeypatch, *quick)
     assert isinstance(result, dict)
-    assert set(result) == {"digits vae", "digits gan"}
+    assert set(result) == {"digits vae, width 16", "digits gan, width 16"}
     assert all(found["times as fast"] > 0 for found in result.values())
 
 
