@@ -18,7 +18,7 @@ import polars as pl
 from pushforward.errors import MeasureError, nearest
 from pushforward.measures.measurement import Measurement
 from pushforward.measures.tables import _columns, _tabular
-from pushforward.measures.tables._columns import LIMIT
+from pushforward.measures.tables._columns import LIMIT, Floats
 
 Convention = Literal["shared", "sdmetrics"]
 CONVENTIONS = {"shared": _tabular.Trends, "sdmetrics": _tabular.SeparateTrends}
@@ -101,11 +101,7 @@ def column_shapes(
     named = {c.name: float(v) for c, v in zip(columns, each, strict=True)}
     most = sorted(named.items(), key=lambda item: -item[1])[:NAMED_IN_READING]
     named_columns = ", ".join(f"{name} {distance:.2g}" for name, distance in most)
-    return replace(
-        measurement,
-        reading=f"{measurement.reading}; most: {named_columns}",
-        extra={"columns": named, **columns.extra},
-    )
+    return _told(measurement, named_columns, {"columns": named, **columns.extra})
 
 
 def pair_trends(
@@ -193,15 +189,10 @@ def pair_trends(
     each, measurement = _tabular.mean_distance(
         "pair_trends", trends, columns.rows, permutations, resamples, seed
     )
-    worst = np.argsort(-each, kind="stable")[:WORST_PAIRS]
-    named = [[*trends.name(i), float(each[i])] for i in worst]
+    named = [[*trends.name(i), float(each[i])] for i in _largest(each)]
     extra = {"worst": named, "pairs": len(each), "convention": convention}
     most = ", ".join(f"{a} and {b} {distance:.2g}" for a, b, distance in named[:NAMED_IN_READING])
-    return replace(
-        measurement,
-        reading=f"{measurement.reading}; most: {most}",
-        extra={**extra, **columns.extra},
-    )
+    return _told(measurement, most, {**extra, **columns.extra})
 
 
 def pair_information(
@@ -279,14 +270,19 @@ def pair_information(
         "pair_information", information, columns.rows, permutations, resamples, seed
     )
     sides = [information.shared(columns.part(table)).tolist() for table in range(2)]
-    worst = np.argsort(-each, kind="stable")[:WORST_PAIRS]
-    named = [[*information.name(i), *(side[i] for side in sides)] for i in worst]
+    named = [[*information.name(i), *(side[i] for side in sides)] for i in _largest(each)]
     most = ", ".join(f"{a} and {b} {p:.2g}, not {q:.2g}" for a, b, q, p in named[:NAMED_IN_READING])
-    return replace(
-        measurement,
-        reading=f"{measurement.reading}; most: {most}",
-        extra={"worst": named, "pairs": len(each), **columns.extra},
-    )
+    return _told(measurement, most, {"worst": named, "pairs": len(each), **columns.extra})
+
+
+def _told(measurement: Measurement, most: str, extra: dict[str, Any]) -> Measurement:
+    """Return a measurement that says where the tables differ most."""
+    return replace(measurement, reading=f"{measurement.reading}; most: {most}", extra=extra)
+
+
+def _largest(each: Floats) -> list[int]:
+    """Return the pairs that differ most, the worst first."""
+    return [*map(int, np.argsort(-each, kind="stable")[:WORST_PAIRS])]
 
 
 def _chosen_pairs(measure: str, columns: _columns.Columns, limit: int, seed: int) -> _columns.Ints:
