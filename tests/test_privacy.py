@@ -298,6 +298,7 @@ class Shares(WithPrior):
     """The logits of a table's cells: the gradient of a row is its cells' shares minus the row."""
 
     averaged = ("net",)
+    selection = "loss"  # so that its learning rate follows from the rows
 
     def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:
         super().__init__(space, classes, latent=1, **shared)
@@ -385,6 +386,16 @@ def test_an_audit_does_not_contradict_the_claim_and_without_noise_it_does() -> N
     assert audited(250, noisy=True) <= 2.0
     # all of 60 canaries are told and no other: the bound is log((0.940 - delta) / 0.060), about 2.7
     assert audited(120, noisy=False) > 2.0
+
+
+def test_the_true_number_of_rows_moves_no_learning_rate() -> None:
+    rates = set()
+    for rows in (20_000, 20_001):  # a table of so many has its own learning rate
+        data = tiny()
+        data = _only(data, data.rows[torch.zeros(rows, dtype=torch.int64)])
+        loop = _loop(data, Guarantee(2.0, 1e-5), 20_500, 1)
+        rates |= {optimizer.learning_rate for optimizer in loop.optimizers}
+    assert len(rates) == 1
 
 
 # --- a whole fit

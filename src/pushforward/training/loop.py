@@ -74,8 +74,7 @@ class Loop:
         config["threads"] = config.get("threads") or training_threads()
         config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
-        rows = data.sizes["train"]
-        factor = pace(model.space, model.networks.width, model.selection, rows)
+        factor = pace(model.space, model.networks.width, model.selection, self._training_rows())
         self.optimizers = [
             self.optimizer_kind(
                 model, turn, settings.learning_rate or turn.learning_rate * factor, dtype, team
@@ -101,6 +100,10 @@ class Loop:
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
         self._plan_steps()
+
+    def _training_rows(self) -> int:
+        """Return how many rows are learned from, as far as that may be known."""
+        return self.data.sizes["train"]
 
     def _batches(self) -> Batches:
         """Return where the turns' rows come from."""

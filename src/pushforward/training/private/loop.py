@@ -72,6 +72,10 @@ class PrivateLoop(Loop):
         settings = replace(settings, clip_grad_norm=None, precision="float32")
         super().__init__(model, data, settings, None, config, progress)
 
+    def _training_rows(self) -> int:
+        """Return the noisy count: the true one is nobody's to know."""
+        return self.size
+
     def _batches(self) -> PoissonBatches:
         """Return batches by coins."""
         wanted = self.settings.batch_size or size_of(self.data.schema.space).batch_size
