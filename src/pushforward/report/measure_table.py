@@ -115,7 +115,7 @@ def bits(comparison: Comparison) -> TextTable | None:
         "Minus log2 of the probability of a test row on the table's cells, the same for every "
         "model: fewer is better. An upper bound, by importance sampling over codes; the standard "
         f"error of the rows is at most {fixed(max(errors, default=0.0), decimals)}. {MISSING}: a "
-        "model that knows no probabilities."
+        "model that knows no probabilities, or to which a test row is impossible."
     )
     return TextTable(["Model", "Bits a row"], lines, note=note)
 
