@@ -31,6 +31,11 @@ class ClassCondition:
     classes: tuple[str | int | float | bool | None, ...]
     frequencies: tuple[float, ...]
 
+    def shares(self) -> Tensor:
+        """Return the frequencies (classes,) in float64, of sum 1."""
+        own = torch.tensor(self.frequencies, dtype=torch.float64)
+        return own / own.sum()
+
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of plain values."""
         return asdict(self)

@@ -133,13 +133,16 @@ class Completer:
 
     def __post_init__(self) -> None:
         if self.schema.condition is not None:
-            shares = torch.tensor(self.schema.condition.frequencies, dtype=torch.float64)
-            self.frequencies = (shares / shares.sum()).to(self.model.device)
+            self.frequencies = self.schema.condition.shares().to(self.model.device)
+
+    def blocks(self, n: int, draws: int = 1) -> Iterator[tuple[int, Tensor]]:
+        """Yield the number of each block of n rows, and which rows are in it."""
+        size = max(1, block_size(self.schema) // max(self.particles, draws))
+        yield from enumerate(torch.arange(n).split(size))
 
     def drawn(self, rows: PartialRows, draws: int) -> Iterator[tuple[Tensor, Draws]]:
         """Yield the numbers (b,) of some rows and so many draws of each, until all are drawn."""
-        size = max(1, block_size(self.schema) // max(self.particles, draws))
-        for number, index in enumerate(torch.arange(len(rows)).split(size)):
+        for number, index in self.blocks(len(rows), draws):
             with isolated(self.model.device, derived_seed(self.seed, Stream.BLOCKS, number)):
                 known = Known.of(rows, index, self.model.device)
                 yield index, self.complete(known, draws)
@@ -176,7 +179,7 @@ class Completer:
         k, model = self.particles, self.model
         labels, log_class = self._classes(known)
         c = None if labels is None else one_hot(labels, model.classes, model.device)
-        if held is None or (known.labels is not None and bool((known.labels == UNKNOWN).any())):
+        if held is None:
             z, log_w = model.source.sample(k * len(known), c), torch.zeros_like(log_class)
         else:
             z, log_w = guided_codes(model, self.schema.expand(held), c, k)

@@ -77,8 +77,7 @@ def _log_class(schema: TableSchema, labels: Tensor | None, index: Tensor) -> Ten
     """Return log p(c) of rows (b,), 0 without a condition."""
     if labels is None or schema.condition is None:
         return torch.zeros(len(index), dtype=torch.float64)
-    shares = torch.tensor(schema.condition.frequencies, dtype=torch.float64)
-    return (shares / shares.sum())[labels[index].cpu()].log()
+    return schema.condition.shares()[labels[index].cpu()].log()
 
 
 def refuse_out_of_range(schema: TableSchema, rows: Tensor) -> None:
@@ -104,7 +103,7 @@ def held_out_bits(
 
     Numbers beyond those of the training rows count as the nearest of these.
     """
-    if not (isinstance(schema, TableSchema) and has_likelihood(model)):
+    if not (isinstance(schema, TableSchema) and has_likelihood(model) and len(rows)):
         return None
     own = None if labels is None else labels[:HELD_OUT]
     log_p = log_likelihood(model, schema, rows[:HELD_OUT], own)
@@ -117,23 +116,27 @@ class HeldOutBits:
 
     Args:
         value: the mean over the rows; no less than the truth in expectation.
-        error: its standard error, of rows and codes.
+        error: its standard error, of rows and codes; None for one row.
         rows: how many.
     """
 
     value: float
-    error: float
+    error: float | None
     rows: int
 
     @classmethod
     def of(cls, log_p: Tensor) -> HeldOutBits:
-        """Return the mean of the rows' log2 p (n,)."""
+        """Return the mean of the rows' log2 p (n,); DataError for no rows."""
         n = len(log_p)
-        error = float(log_p.std()) / math.sqrt(n) if n > 1 else math.nan
+        if not n:
+            raise DataError("bits a row need at least one row, got none")
+        error = float(log_p.std()) / math.sqrt(n) if n > 1 else None
         return cls(-float(log_p.mean()), error, n)
 
     def __str__(self) -> str:
+        error = "" if self.error is None else f" ± {Z * self.error:.2f}"
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
         return (
-            f"{self.value:.2f} ± {Z * self.error:.2f} bits a row ({self.rows:,} rows): an upper "
-            "bound, by importance sampling over codes"
+            f"{self.value:.2f}{error} bits a row ({rows}): an upper bound, by importance sampling "
+            "over codes"
         )

@@ -7,7 +7,6 @@ that most of the noise cancels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,6 @@ from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.partial import PartialRows
 from pushforward.errors import DataError, ModelError, nearest
 from pushforward.random import Stream, derived_seed, isolated
-from pushforward.sampling.blocks import block_size
 from pushforward.sampling.completion import Completer, Known
 
 
@@ -122,7 +120,8 @@ class Predictor:
 
         ModelError for a row of which the model never generates what is known.
         """
-        parts = [self._part(rows, index, number) for index, number in self._parts(len(rows))]
+        blocks = self.completer.blocks(len(rows))
+        parts = [self._part(rows, index, number) for number, index in blocks]
         joint = np.concatenate(parts) if parts else np.zeros((0, len(self.target.cells)))
         total = joint.sum(1, keepdims=True)
         if not (total > 0).all():
@@ -132,11 +131,6 @@ class Predictor:
                 f"{self.target.column.name!r} is; leave out some of its cells"
             )
         return np.asarray(joint / total @ self.target.split)
-
-    def _parts(self, n: int) -> Iterator[tuple[Tensor, int]]:
-        size = max(1, block_size(self.completer.schema) // self.completer.particles)
-        for number, index in enumerate(torch.arange(n).split(size)):
-            yield index, number
 
     def _part(self, rows: PartialRows, index: Tensor, number: int) -> Floats:
         """Return p(known, cell) of some rows (b, cells), up to a factor for each row."""
