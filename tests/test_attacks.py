@@ -120,15 +120,19 @@ def test_each_rate_has_its_own_attack() -> None:
     assert selected.rates["10 %"] > 0.2
 
 
-def test_guessing_finds_what_is_said() -> None:
+@pytest.mark.parametrize("judged", [30, 100])  # of 100 held-out rows 1 % is one
+def test_guessing_finds_what_is_said(judged: int) -> None:
     rng = np.random.default_rng(0)
     drawn = [
-        _judging.select_attack({"any": rng.uniform(size=160)}, 100) for _ in range(1500)
-    ]  # 50 training rows and 30 held-out ones are judged
+        _judging.select_attack({"any": rng.uniform(size=100 + 2 * judged)}, 100)
+        for _ in range(1500)
+    ]  # 50 training rows are judged
     for name, expected in drawn[0].guessed.items():
         rates = np.array([selected.rates[name] for selected in drawn])
         assert rates.mean() == pytest.approx(expected, abs=4 * rates.std() / 1500**0.5)
-    assert drawn[0].guessed == pytest.approx({"0.1 %": 1 / 31, "1 %": 1 / 31, "10 %": 4 / 31})
+    reached = {"0.1 %": 1, "1 %": 1 + judged // 100, "10 %": 1 + judged // 10}
+    shares = {name: number / (judged + 1) for name, number in reached.items()}
+    assert drawn[0].guessed == pytest.approx(shares)
 
 
 def test_the_tops_p_value_is_that_of_all_orders() -> None:

@@ -276,3 +276,21 @@ def test_clock_numbers_can_be_asked_for(data: Dataset) -> None:
     assert allowed.tolist() == expected.to_list()
     possible = restricted.allows(data.schema.encode(frame)).numpy()
     assert possible[allowed].all()  # the coarsest part narrows the draws, and loses no row
+
+
+def times_and_hours(wrong: int) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    start = datetime(2024, 1, 1)
+    times = [start + timedelta(minutes=int(m)) for m in rng.integers(0, 10**6, 2000)]
+    hours = np.array([t.hour for t in times])
+    hours[:wrong] = (hours[:wrong] + 5) % 24
+    return pl.DataFrame({"t": times, "h": pl.Series(hours, dtype=pl.Float32)})
+
+
+def test_a_part_of_a_time_in_single_precision_is_exact() -> None:
+    """Seconds since 1970 are large, so their rounding error must not count for their parts."""
+    with pytest.raises(pf.DataError, match="2000 rows"):
+        pf.read(times_and_hours(wrong=2000), constraints=["h = hour(t)"])
+    data = pf.read(times_and_hours(wrong=1))
+    assert not any("hour(" in note for note in data.notes)
+    assert data.schema.decode(data.rows)["h"].equals(times_and_hours(wrong=1)["h"])

@@ -7,11 +7,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
 
 from pushforward.data import Dataset, read
+from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.private import (
     NoisyCounts,
     cell_shares,
@@ -209,3 +211,41 @@ def test_what_has_no_private_form_is_refused() -> None:
         with pytest.raises(DataError, match=message) as raised:
             require_private(data)
         assert "\n" not in str(raised.value)
+
+
+def learned(frame: Any, answers: list[Any] | None = None) -> tuple[TableSchema, list[Any]]:
+    """Return a private schema, and the noisy answers that it was learned from."""
+    data = read(frame, relations=False, split=(0.8, 0.1, 0.1))
+    asked = Recorded(counts(data, 50.0), answers)
+    found = private_table(data, asked)
+    return found.schema, asked.answers
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_how_one_rows_value_is_missing_is_not_in_the_schema(library: str) -> None:
+    rng = np.random.default_rng(0)
+    whole = {"x": rng.normal(size=1000), "k": rng.choice(["u", "v", "w"], 1000).astype(object)}
+    gap = {name: values.copy() for name, values in whole.items()}
+    place = int(read(pl.DataFrame({"x": whole["x"]}), split=(0.8, 0.1, 0.1)).splits["train"][3])
+    gap["x"][place] = np.nan
+    if library == "pandas":
+        gap["k"][place] = np.nan
+        frames: list[Any] = [pd.DataFrame(whole), pd.DataFrame(gap)]
+    else:
+        texts = pl.Series("k", whole["k"].tolist(), dtype=pl.String)
+        frames = [pl.DataFrame([pl.Series("x", own["x"]), texts]) for own in (whole, gap)]
+    first, answers = learned(frames[0])
+    second, _ = learned(frames[1], answers)
+    assert first.to_json() == second.to_json()
+
+
+def test_a_category_of_the_users_that_is_called_rare_joins_the_rare() -> None:
+    rng = np.random.default_rng(0)
+    names = [*["(rare)"] * 1000, *["a"] * 600, *(f"name {i}" for i in range(400))]
+    frame = pl.DataFrame({"s": rng.permutation(names), "n": rng.integers(0, 9, 2000)})
+    data = read(frame, relations=False, overrides={"s": "categorical"}, split=(0.8, 0.1, 0.1))
+    found = private_table(data, counts(data, 5.0)).schema
+    column = found.codecs["s"]
+    assert isinstance(column, CategoricalCodec)
+    assert column.levels == ("a", "(rare)")
+    assert len(found.encode(frame)) == 2000

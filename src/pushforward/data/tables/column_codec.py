@@ -8,7 +8,7 @@ that number.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -55,12 +55,9 @@ class ColumnCodec(ABC):
 
     def encode_present(self, values: pl.Series) -> Floats:
         """Return the numbers of values, NaN for missing ones, even in a column that has none."""
-        missing = values.is_null()
-        if values.dtype.is_float():
-            missing |= values.is_nan().fill_null(value=True)
-        numbers = np.full(len(values), np.nan)
-        numbers[~missing.to_numpy()] = self.encode(values.filter(~missing))
-        return numbers
+        if values.dtype == pl.Null:
+            return np.full(len(values), np.nan)
+        return replace(self, partition=Partition.empty()).encode(values)
 
     @property
     def holds_text(self) -> bool:

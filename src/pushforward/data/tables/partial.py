@@ -14,7 +14,7 @@ from torch import Tensor
 from pushforward.data.numeric import Mask
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.constraints.constraint_set import is_missing
-from pushforward.data.tables.constraints.known_cells import KnownCells, numbers_of
+from pushforward.data.tables.constraints.known_cells import KnownCells
 from pushforward.data.tables.frames import by_name, to_polars
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
@@ -75,7 +75,7 @@ class PartialRows:
             known |= {n: np.ones(len(frame), np.bool_) for n in whole}
         cells = KnownCells(frame.select(list(codecs)), known)
         cells.transform(schema.constraint_set, fill=fill)
-        numbers = np.stack([numbers_of(c, cells.frame[c.name]) for c in schema.columns], 1)
+        numbers = np.stack([c.encode_present(cells.frame[c.name]) for c in schema.columns], 1)
         is_known = np.stack([cells.known[c.name] for c in schema.columns], 1)
         possible = np.array([c.partition.missing is not None for c in schema.columns])
         is_known &= possible | ~np.isnan(numbers)
@@ -147,7 +147,7 @@ def _complete(schema: TableSchema, raw: Any) -> pl.DataFrame:
     parsed = by_name(schema.parse(values) for values in frame.iter_columns())
     for name in parsed.columns:
         if name in schema.codecs:  # refuses what is unknown, by its row
-            numbers_of(schema.codecs[name], parsed[name])
+            schema.codecs[name].encode_present(parsed[name])
     absent = [pl.lit(None).alias(name) for name in schema.column_names if name not in frame.columns]
     return parsed.with_columns(absent).select(schema.column_names)
 
@@ -157,7 +157,7 @@ def _labels(schema: TableSchema, frame: pl.DataFrame, known: Mapping[str, Mask])
     column = schema.condition_column
     if column is None:
         return None
-    codes = numbers_of(column, frame[column.name])
+    codes = column.encode_present(frame[column.name])
     classes = np.where(np.isnan(codes), len(column.levels), codes)  # a missing value is the last
     return torch.from_numpy(np.where(known[column.name], classes, UNKNOWN)).long()
 
@@ -185,7 +185,7 @@ def _choices(schema: TableSchema, cells: KnownCells) -> dict[int, Tensor]:
             raise DataError(f"{msg}; give {key!r} as well, or leave {name!r} out")
         at = positions[key]
         levels = list(getattr(schema.columns[at], "levels", ()))
-        numbers = numbers_of(step.column, frame[step.column.name])
+        numbers = step.column.encode_present(frame[step.column.name])
         agree = torch.from_numpy(step.agreeing(frame, key, levels, numbers) | ~rows[:, None])
         found[at] = found[at] & agree if at in found else agree
     return found

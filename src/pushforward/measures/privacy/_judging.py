@@ -123,8 +123,8 @@ def true_positive_rate(members: Floats, others: Floats, false_positive_rate: flo
 
 def _reached(scores: Floats, thresholds: Floats) -> Floats:
     """Return the shares of scores that reach each threshold, and before them 0 for none."""
-    below = np.searchsorted(np.sort(scores), thresholds, "left") / len(scores)
-    return np.append(0.0, 1 - below)
+    reached = len(scores) - np.searchsorted(np.sort(scores), thresholds, "left")
+    return np.append(0.0, reached / len(scores))  # 1 - 99 / 100 would be above 0.01
 
 
 @dataclass(frozen=True)

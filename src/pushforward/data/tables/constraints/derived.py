@@ -12,6 +12,7 @@ import polars as pl
 from pushforward.data.numeric import Floats, Mask
 from pushforward.data.tables.column_summary import TICKS_PER_SECOND, is_real
 from pushforward.data.tables.columns import column_from_json
+from pushforward.data.tables.constraints.clock import SECONDS_PER_DAY
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.factors import Factors, category_texts, fit_factors
 from pushforward.data.tables.constraints.formula import Formula
@@ -20,7 +21,6 @@ from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
-SECONDS_PER_DAY = 86_400
 HALF = 0.6  # of the last digit: the operands are rounded themselves, and a half either way
 MAX_REST = 0.02  # of the rows: those with a value that has no formula
 ROUNDING_ERROR = {np.float64: 1e-12, np.float32: 1e-6}  # relative to the largest number of a row
@@ -163,7 +163,9 @@ class DerivedStep:
         """Return in which rows (n,) the column equals its formula, up to its tolerance."""
         given, operands = self.given(frame), self._operands(frame)
         computed = self.formula.evaluate(operands)
-        magnitudes = [np.abs(x) for x in (given, computed, *operands.values())]
+        # a part of a time is exact, however large the time is
+        added = [x for name, x in operands.items() if name not in self.formula.times]
+        magnitudes = [np.abs(x) for x in (given, computed, *added)]
         equal = np.abs(given - computed) <= self.tolerance(np.fmax.reduce(magnitudes))
         missing = np.isnan(given) & (np.isnan(computed) | (self.flag is not None))
         is_rest = np.isnan(computed) & (self.rest is not None)

@@ -9,28 +9,19 @@ would have to be conditioned on through a formula: that is refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from pushforward.data.numeric import Floats, Mask
-from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.numeric import Mask
 from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet, Step
 from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.difference import DifferenceStep
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.parts import PartsStep
-from pushforward.data.tables.partition import Partition
 from pushforward.errors import DataError, listed
-
-
-def numbers_of(column: ColumnCodec, values: pl.Series) -> Floats:
-    """Return the numbers of values, NaN for missing ones also where the column had none."""
-    if values.dtype == pl.Null:
-        return np.full(len(values), np.nan)
-    return replace(column, partition=Partition.empty()).encode(values)
 
 
 @dataclass
@@ -128,7 +119,7 @@ class KnownCells:
         """Return which combinations (n, k) agree with the members that are known."""
         agree = np.ones((len(self.frame), len(step.table)), np.bool_)
         for column, values in zip(step.columns, step.table.T, strict=True):
-            number, known = numbers_of(column, self.frame[column.name]), self.known[column.name]
+            number, known = column.encode_present(self.frame[column.name]), self.known[column.name]
             own = np.where(np.isnan(values), np.inf, values) == np.where(
                 np.isnan(number), np.inf, number
             ).reshape(-1, 1)
@@ -145,7 +136,7 @@ class KnownCells:
     def _split(self, step: PartsStep) -> None:
         """Put the parts of a column in its place."""
         name = step.column.name
-        numbers, known = numbers_of(step.column, self.frame[name]), self.known[name]
+        numbers, known = step.column.encode_present(self.frame[name]), self.known[name]
         missing = np.isnan(numbers)
         parts = step.split(np.nan_to_num(numbers, nan=step.extent[0]))
         columns = [

@@ -24,7 +24,11 @@ from pushforward.data.tables.column_summary import (
     is_real,
 )
 from pushforward.data.tables.columns import column_from_json
-from pushforward.data.tables.constraints.clock import minutes, numbers_of_minutes
+from pushforward.data.tables.constraints.clock import (
+    SECONDS_PER_DAY,
+    minutes,
+    numbers_of_minutes,
+)
 from pushforward.data.tables.constraints.days import LAYOUTS, days_of_month, months, weekdays
 from pushforward.data.tables.constraints.redrawn import (
     Redrawn,
@@ -39,9 +43,8 @@ from pushforward.errors import DataError
 TESTED_ROWS = 5000  # from which it is told whether a part carries information
 MIN_ROWS = 100
 DECIMAL_PERIODS = (10, 100, 1000, 10_000)
-SECONDS_PER_DAY = 86_400
 CLOCK_PERIODS, CLOCK_NAMES = (5, 10, 15, 30, 60), {60: "hour"}  # of a clock number, in minutes
-CLOCK = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}  # how many a day has
+COUNTS_A_DAY = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +263,7 @@ class PartsStep:
     @property
     def _clock_periods(self) -> dict[str, int]:
         """A second, a minute and an hour in units of the column, as far as it has finer ones."""
-        periods = {name: self._units_per_day // count for name, count in CLOCK.items()}
+        periods = {name: self._units_per_day // count for name, count in COUNTS_A_DAY.items()}
         return {name: period for name, period in periods.items() if period > 1}
 
     @property

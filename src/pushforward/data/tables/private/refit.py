@@ -14,7 +14,9 @@ from pushforward.data.schema import Dataset
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import grid_units, is_real, numpy_float, on_grid
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec
+from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.numeric_codec import NumericCodec
+from pushforward.data.tables.pandas_columns import ObjectFormat
 from pushforward.data.tables.partition import Partition, count_codes, partition_categories
 from pushforward.data.tables.private import numbers
 from pushforward.data.tables.private.counts import NoisyCounts
@@ -87,13 +89,22 @@ def private_table(data: Dataset, counts: NoisyCounts) -> PrivateTable:
         [columns[i] for i in modelled],
         (),
         condition,
-        schema.frame_format,
+        _public(schema.frame_format),
         None,
         schema.separator,
     )
     return PrivateTable(
         learned, torch.from_numpy(np.stack([encoded[i] for i in modelled], 1)), codes, size
     )
+
+
+def _public(form: FrameFormat) -> FrameFormat:
+    """Return a format that does not say how the value of a row is missing."""
+    columns = {
+        name: replace(own, missing="None") if isinstance(own, ObjectFormat) else own
+        for name, own in form.columns.items()
+    }
+    return replace(form, columns=columns)
 
 
 def require_private(data: Dataset) -> TableSchema:
@@ -136,10 +147,11 @@ def _category(
     Others share the category `RARE_LEVEL` (in a column that is no text: they are missing) if there
     are more of them than noise; if not, they count as the most frequent one.
     """
-    codes = replace(codec, partition=Partition.empty()).encode(values)
+    codes = codec.encode_present(values)
     there = count_codes(codes, len(codec.levels))
     held = counts(np.append(there, np.isnan(codes).sum()))
-    kept = (there > 0) & (held[:-1] > nameable)
+    own = np.array([level != RARE_LEVEL for level in codec.levels], np.bool_)  # it joins the rare
+    kept = own & (there > 0) & (held[:-1] > nameable)
     known, absent = held[:-1][kept], max(float(held[-1]), 0.0)
     sure = counts.above(SURE) * np.sqrt(2.0 + kept.sum())
     rare = rows - float(known.sum()) - absent
@@ -182,7 +194,12 @@ def _number(
     assert isinstance(codec, NumericCodec)
     real, grids = is_real(codec.dtype), _grids(codec.dtype)
     finest = replace(
-        codec, origin=0, unit=1, decimals=None if real else 0, partition=Partition.empty()
+        codec,
+        origin=0,
+        unit=1,
+        decimals=None if real else 0,
+        missing_is_nan=False,  # which rows lack a value, and how, is theirs
+        partition=Partition.empty(),
     )
     exact = finest.encode(values)
     grid = grids[0] if len(grids) == 1 else _resolution(exact, codec.dtype, counts)
