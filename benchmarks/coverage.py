@@ -30,7 +30,8 @@ from pushforward.measures.learned.classifier import (
     classifier_score,
 )
 from pushforward.measures.neighbours._balls import CLIPPED
-from pushforward.measures.selftest.cases import AT_THE_MEAN, flags, information_error
+from pushforward.measures.selftest.cases import AT_THE_MEAN
+from pushforward.measures.selftest.table_cases import flags, information_error
 
 REPETITIONS = 200
 

@@ -1,4 +1,4 @@
-"""The checks: measures, samples from fixed seeds, and truths.
+"""The checks on rows of numbers: measures, samples from fixed seeds, and truths.
 
 The truths are closed forms. Between N(0, I) and N(e1, I) KL is 1/2, the best classifier is right in
 F(1/2) of the cases, F the normal distribution function, and the area under its curve is
@@ -13,15 +13,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from pushforward import measures as pm
-from pushforward.measures.selftest.checking import Check, Estimate, as_estimate, averaged
+from pushforward.measures.selftest.checking import Check, Estimate, Samples, averaged, on
 
-Samples = Callable[[], Sequence[Any]]
 BINNED = 0.05  # what bins may hide, as a share of the truth
 SHORT = 0.15  # what a learned bound may miss, as a share of the truth
 N, K = 300, 5  # rows and neighbours for checks of an expectation
@@ -45,25 +43,6 @@ def uniform(n: int, seed: int, high: float = 1.0) -> Tensor:
 def _normals(n: int, d: int, shift: float = 0.0, scale: float = 1.0) -> Samples:
     """Return a function that draws n rows of N(0, I_d) and n of N(shift e1, scale^2 I_d)."""
     return lambda: (normal(n, d, 0), normal(n, d, 1, shift, scale))
-
-
-def _on(
-    measure: str,
-    case: str,
-    truth: float,
-    samples: Samples,
-    *,
-    part: str = "",
-    short: float = 0.0,
-    exact: float | None = None,
-    **options: Any,
-) -> Check:
-    """Return a check of a measure, or of a part of its `extra`."""
-
-    def estimate() -> Estimate:
-        return as_estimate(getattr(pm, measure)(*samples(), **options), part)
-
-    return Check(measure, case, truth, estimate, short, exact)
 
 
 def _expected(
@@ -101,22 +80,22 @@ def _of(*names: str) -> Samples:
 
 
 CLOSED_FORM = [
-    _on("kl", "N(0, 1) to N(1, 1)", 0.5, _of("p", "moved")),
-    _on("kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _of("p", "wide")),
-    _on("kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _of("wide", "p")),
-    _on("jeffreys", "N(0, 1) and N(0, 4)", 9 / 8, _of("p", "wide")),
-    _on("frechet_gaussian", "N(0, I3), N(e1, 4 I3)", 4.0, _of("unit in 3", "other in 3")),
+    on("kl", "N(0, 1) to N(1, 1)", 0.5, _of("p", "moved")),
+    on("kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _of("p", "wide")),
+    on("kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _of("wide", "p")),
+    on("jeffreys", "N(0, 1) and N(0, 4)", 9 / 8, _of("p", "wide")),
+    on("frechet_gaussian", "N(0, I3), N(e1, 4 I3)", 4.0, _of("unit in 3", "other in 3")),
 ]
 
 KERNELS = [
-    _on("mmd", "shift 1, d = 1, sigma = 1", 0.177268, _normals(2000, 1, 1), bandwidth=1.0),
-    _on("mmd", "shift 1, d = 10, sigma² = d", 0.032802, _normals(2000, 10, 1), bandwidth=10**0.5),
-    _on("mmd", "shift 1, d = 10, linear kernel", 1.0, _normals(2000, 10, 1), kernel="linear"),
-    _on("kid", "shift 1, d = 2", 4.625, _normals(2000, 2, 1)),
-    _on("kid", "N(0, I), N(0, 2 I), d = 8", 0.375, _normals(2000, 8, 0, 2**0.5)),
-    _on("energy", "shift 1, d = 1", 0.541807, _normals(2000, 1, 1)),
-    _on("energy", "shift 1, d = 5", 0.295673, _normals(2000, 5, 1)),
-    _on("energy", "shift 1, d = 10", 0.215863, _normals(2000, 10, 1)),
+    on("mmd", "shift 1, d = 1, sigma = 1", 0.177268, _normals(2000, 1, 1), bandwidth=1.0),
+    on("mmd", "shift 1, d = 10, sigma² = d", 0.032802, _normals(2000, 10, 1), bandwidth=10**0.5),
+    on("mmd", "shift 1, d = 10, linear kernel", 1.0, _normals(2000, 10, 1), kernel="linear"),
+    on("kid", "shift 1, d = 2", 4.625, _normals(2000, 2, 1)),
+    on("kid", "N(0, I), N(0, 2 I), d = 8", 0.375, _normals(2000, 8, 0, 2**0.5)),
+    on("energy", "shift 1, d = 1", 0.541807, _normals(2000, 1, 1)),
+    on("energy", "shift 1, d = 5", 0.295673, _normals(2000, 5, 1)),
+    on("energy", "shift 1, d = 10", 0.215863, _normals(2000, 10, 1)),
 ]
 
 
@@ -135,8 +114,8 @@ def _squared_wasserstein_of_uniforms(seed: int) -> float:
 
 
 TRANSPORT = [
-    _on("sliced_wasserstein", "shift 1, d = 10, W2", 10**-0.5, _normals(2000, 10, 1)),
-    _on("sliced_wasserstein", "shift 1, d = 10, W1", 0.258690, _normals(2000, 10, 1), p=1),
+    on("sliced_wasserstein", "shift 1, d = 10, W2", 10**-0.5, _normals(2000, 10, 1)),
+    on("sliced_wasserstein", "shift 1, d = 10, W1", 0.258690, _normals(2000, 10, 1), p=1),
     # Two order statistics of n uniform numbers differ by 1 / (3 (n + 1)) in the mean square.
     _expected(
         "sliced_wasserstein",
@@ -145,11 +124,11 @@ TRANSPORT = [
         _squared_wasserstein_of_uniforms,
         times=200,
     ),
-    _on("max_sliced_wasserstein", "shift 1, d = 10", 1.0, _normals(2000, 10, 1)),
-    _on("max_sliced_wasserstein", "shift 3, d = 784", 3.0, _normals(5000, 784, 3), short=0.05),
-    _on("max_sliced_wasserstein", "all of 784 pixels by 1", 28.0, _all_moved),
-    _on("sinkhorn", "x and x + e1, d = 5", 1.0, _moved_by_one, exact=1e-4),
-    _on("frechet", "N(0, I3), N(e1, 4 I3)", 4.0, _normals(5000, 3, 1, 2)),
+    on("max_sliced_wasserstein", "shift 1, d = 10", 1.0, _normals(2000, 10, 1)),
+    on("max_sliced_wasserstein", "shift 3, d = 784", 3.0, _normals(5000, 784, 3), short=0.05),
+    on("max_sliced_wasserstein", "all of 784 pixels by 1", 28.0, _all_moved),
+    on("sinkhorn", "x and x + e1, d = 5", 1.0, _moved_by_one, exact=1e-4),
+    on("frechet", "N(0, I3), N(e1, 4 I3)", 4.0, _normals(5000, 3, 1, 2)),
     # (1/n + 1/m) (d + d (d + 1) / 4)
     _expected("frechet", "same, d = 3, n = 300", 6 * 2 / N, _without_difference("frechet", 3)),
 ]
@@ -160,13 +139,13 @@ def _wide_first() -> Sequence[Tensor]:
 
 
 DIVERGENCES = [
-    _on("knn_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1)),
-    _on("knn_kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2)),
+    on("knn_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1)),
+    on("knn_kl", "N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2)),
     # It underestimates where the generated rows do not reach, and says so.
-    _on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first, short=0.5),
-    _on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=BINNED),
+    on("knn_kl", "N(0, 4) to N(0, 1)", 3 / 2 - math.log(2), _wide_first, short=0.5),
+    on("histogram_kl", "N(0, 1) to N(1, 1)", 0.5, _normals(20_000, 1, 1), short=BINNED),
     *(
-        _on("histogram_js", f"shift {shift:g}", truth, _normals(20_000, 1, shift), short=BINNED)
+        on("histogram_js", f"shift {shift:g}", truth, _normals(20_000, 1, shift), short=BINNED)
         for shift, truth in JS.items()
     ),
 ]
@@ -178,10 +157,10 @@ def _categories() -> Sequence[Tensor]:
 
 
 SCORES = [
-    _on(
+    on(
         "vendi", "20 orthogonal rows", 20.0, lambda: (torch.eye(20), torch.eye(20)), kernel="cosine"
     ),
-    _on("inception_score", "one-hot, uniform over 10", 10.0, _categories),
+    on("inception_score", "one-hot, uniform over 10", 10.0, _categories),
 ]
 
 
@@ -215,31 +194,31 @@ PRDC = {"splits": 0, "resamples": 0}
 MUTUAL = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
 
 NEIGHBOURS = [
-    _on("precision", "U(0, 1) and U(0, 2)", 0.5, _overlapping),
-    _on("recall", "U(0, 1) and U(0, 2)", 1.0, _overlapping),
+    on("precision", "U(0, 1) and U(0, 2)", 0.5, _overlapping),
+    on("recall", "U(0, 1) and U(0, 2)", 1.0, _overlapping),
     _expected("density", f"same, d = 5, n = {N}", 1.0, _without_difference("density", 5, **PRDC)),
     _expected(
         "coverage", f"same, d = 5, n = {N}", _met(), _without_difference("coverage", 5, **PRDC)
     ),
-    _on("clipped_density", "half far away, d = 2", 0.5, _half_far_away),
-    _on("clipped_coverage", "half far away, d = 2", 0.5, _half_far_away),
+    on("clipped_density", "half far away, d = 2", 0.5, _half_far_away),
+    on("clipped_coverage", "half far away, d = 2", 0.5, _half_far_away),
     _expected("authenticity", "same, d = 2", 1 - MUTUAL, _without_difference("authenticity", 2)),
-    _on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
+    on("closest_record", "same, d = 5", 0.5, _normals(2000, 5), train=normal(2000, 5, 2)),
     # Every copy is nearer to its original, and of the others half are by chance.
-    _on("closest_record", "half copies, d = 5", 0.75, _half_copies(5), train=normal(2000, 5, 2)),
-    _on(
+    on("closest_record", "half copies, d = 5", 0.75, _half_copies(5), train=normal(2000, 5, 2)),
+    on(
         "membership_inference",
         "half of the training rows copied, d = 5",
         0.75,
         _half_copies(5),
         train=normal(2000, 5, 2),
     ),
-    _on("exact_matches", "half copies, d = 5", 0.5, _half_copies(5), train=normal(2000, 5, 2)),
+    on("exact_matches", "half copies, d = 5", 0.5, _half_copies(5), train=normal(2000, 5, 2)),
     _expected(
         "memorisation", "same, d = 2", 0.0, _without_difference("memorisation", 2, resamples=2)
     ),
     # All n distances are smaller than all n held-out ones: U = 0.
-    _on(
+    on(
         "memorisation",
         "copies, d = 2, one cell",
         -((3 * N * N / (2 * N + 1)) ** 0.5),
@@ -263,7 +242,7 @@ def _bits() -> Sequence[np.ndarray[Any, Any]]:
     return [(rng.random((4000, 1)) < share).astype(float) for share in (0.3, 0.7)]
 
 
-BY_XGBOOST = _on(
+BY_XGBOOST = on(
     "classifier_test",
     "bits of 0.3 and 0.7, AUC, XGBoost, 3 folds",
     0.7**2 + 0.7 * 0.3,  # one is larger, or both are the same: half of 2 (0.7 * 0.3)
@@ -274,14 +253,14 @@ BY_XGBOOST = _on(
 )
 
 LEARNED = [
-    _on(
+    on(
         "classifier_test",
         "shift 1, accuracy",
         ACCURACY,
         _normals(5000, 1, 1),
         classifier="logistic",
     ),
-    _on(
+    on(
         "classifier_test",
         "shift 1, AUC",
         AREA,
@@ -289,7 +268,7 @@ LEARNED = [
         part="auc",
         classifier="logistic",
     ),
-    _on(
+    on(
         "classifier_test",
         "shift 1, AUC, 3 folds",
         AREA,
@@ -299,7 +278,7 @@ LEARNED = [
         folds=3,
     ),
     *([BY_XGBOOST] if find_spec("xgboost") else []),
-    _on(
+    on(
         "classifier_test",
         "N(0, 1), N(0, 4)",
         SCALED_ACCURACY,
@@ -307,7 +286,7 @@ LEARNED = [
         classifier="network",
     ),
     *(
-        _on(
+        on(
             "jensen_shannon",
             f"shift {shift:g}",
             truth,
@@ -318,14 +297,14 @@ LEARNED = [
         for shift, truth in JS.items()
     ),
     *(
-        _on("f_divergence", case, truth, samples, short=SHORT, limit=None, divergence=divergence)
+        on("f_divergence", case, truth, samples, short=SHORT, limit=None, divergence=divergence)
         for case, truth, samples, divergence in (
             ("KL, N(0, 1) to N(1, 1)", 0.5, _normals(5000, 1, 1), "kl"),
             ("KL, N(0, 1) to N(0, 4)", math.log(2) - 3 / 8, _normals(5000, 1, 0, 2), "kl"),
             ("reverse KL, the same", 3 / 2 - math.log(2), _normals(5000, 1, 0, 2), "reverse_kl"),
         )
     ),
-    _on("wasserstein_critic", "shift 1, d = 5", 1.0, _normals(2000, 5, 1), short=SHORT),
+    on("wasserstein_critic", "shift 1, d = 5", 1.0, _normals(2000, 5, 1), short=SHORT),
 ]
 
 
@@ -354,7 +333,7 @@ LIKELIHOOD = [_linear("importance_bound"), _linear("annealed_importance")]
 # where |r| < |x - r| says that x and x - 2 r have one sign.
 AT_THE_MEAN = math.asin(1 / math.sqrt(1 + 4 * 1.01)) / math.pi
 CONDITIONAL = [
-    _on(
+    on(
         "tarp",
         "N(0, 1), and each draw at its mean",
         AT_THE_MEAN,
@@ -362,66 +341,7 @@ CONDITIONAL = [
     )
 ]
 
-
-def _columns(seed: int, shift: float = 0.0, correlation: float = 0.0) -> pl.DataFrame:
-    x = normal(5000, 2, seed, shift).numpy()
-    x[:, 1] = correlation * x[:, 0] + (1 - correlation**2) ** 0.5 * x[:, 1]
-    return pl.DataFrame(x, schema=["a", "b"])
-
-
-def _classes(seed: int) -> pl.DataFrame:
-    side = np.random.default_rng(seed).integers(2, size=5000)
-    return pl.DataFrame({"x": normal(5000, 1, seed)[:, 0].numpy() + side, "side": side.astype(str)})
-
-
-def flags(n: int, seed: int, flips: tuple[float, float]) -> pl.DataFrame:
-    """Return three flags: a fair one, and twice the one before, flipped with these chances."""
-    rng = np.random.default_rng(seed)
-    fair, *flipped = rng.random((3, n)) < np.array([0.5, *flips])[:, None]
-    first = fair ^ flipped[0]
-    return pl.DataFrame({"a": fair, "b": first, "c": first ^ flipped[1]})
-
-
-def known_information(flips: tuple[float, float]) -> list[float]:
-    """Return the normalised mutual information of each pair of `flags`: 1 - H(flip) / log 2."""
-    first, second = flips
-    either = first * (1 - second) + second * (1 - first)
-    entropies = [-p * math.log2(p) - (1 - p) * math.log2(1 - p) for p in (first, second, either)]
-    return [1 - entropy for entropy in entropies]
-
-
-def information_error(real: tuple[float, float], fake: tuple[float, float]) -> float:
-    """Return `pair_information` of the distributions of two kinds of `flags`."""
-    pairs = list(zip(known_information(real), known_information(fake), strict=True))
-    return sum((p + q) * abs(p - q) for p, q in pairs) / sum(p + q for p, q in pairs)
-
-
-TABLES = [
-    # sup |F(t) - F(t - 1)| = 2 F(1/2) - 1, and the second column is the same.
-    _on(
-        "column_shapes",
-        "one of two columns shifted by 1",
-        (2 * ACCURACY - 1) / 2,
-        lambda: (_columns(0), _columns(1, 1.0)),
-    ),
-    _on("pair_trends", "correlation 0.8 and none", 0.4, lambda: (_columns(0, 0, 0.8), _columns(1))),
-    _on(
-        "pair_information",
-        "three flags, flipped with 0.1 and 0.2, and with 0.3 and 0.05",
-        information_error((0.1, 0.2), (0.3, 0.05)),
-        lambda: (flags(5000, 0, (0.1, 0.2)), flags(5000, 1, (0.3, 0.05))),
-    ),
-    _on(
-        "utility",
-        "two classes, N(0, 1) and N(1, 1)",
-        AREA,
-        lambda: (_classes(0), _classes(1)),
-        short=0.03,
-        target="side",
-    ),
-]
-
-CHECKS: tuple[Check, ...] = (
+OF_ROWS: tuple[Check, ...] = (
     *CLOSED_FORM,
     *KERNELS,
     *TRANSPORT,
@@ -431,5 +351,4 @@ CHECKS: tuple[Check, ...] = (
     *LEARNED,
     *LIKELIHOOD,
     *CONDITIONAL,
-    *TABLES,
 )

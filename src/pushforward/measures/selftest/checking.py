@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
+from pushforward import measures
 from pushforward.measures import Measurement
 
+Samples = Callable[[], Sequence[Any]]
 WIDENED = 3.290527 / 1.959964  # the normal's 99.95 % quantile by its 97.5 %
 ROUNDING = 1e-9  # as a share of the truth
 
@@ -47,6 +50,25 @@ class Check:
     estimate: Callable[[], Estimate]
     short: float = 0.0
     exact: float | None = None
+
+
+def on(
+    measure: str,
+    case: str,
+    truth: float,
+    samples: Samples,
+    *,
+    part: str = "",
+    short: float = 0.0,
+    exact: float | None = None,
+    **options: Any,
+) -> Check:
+    """Return a check of a measure, or of a part of its `extra`."""
+
+    def estimate() -> Estimate:
+        return as_estimate(getattr(measures, measure)(*samples(), **options), part)
+
+    return Check(measure, case, truth, estimate, short, exact)
 
 
 @dataclass(frozen=True)
