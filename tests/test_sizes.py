@@ -19,8 +19,8 @@ import pushforward as pf
 from pushforward.models.gan import GAN
 from pushforward.models.vae import VAE
 from pushforward.nn.sizes import WIDTHS, Means, multiplications, pace, size_of
-from pushforward.nn.trunks import ImageReader, ImageWriter, keep_variance
-from pushforward.space import Cells, Image, Vector
+from pushforward.nn.trunks import ImageReader, ImageWriter, VectorReader, keep_variance
+from pushforward.space import Cells, Image, Vector, values
 from pushforward.training.settings import Settings
 from pushforward.training.sized import sized
 
@@ -36,6 +36,15 @@ def test_multiplications_are_those_of_the_network(space: Image, width: int) -> N
     with counter:
         reader(torch.zeros(1, *space.shape))
     assert multiplications(space, width) == counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("space", [Vector(7), Cells((2, 3, 5))])
+def test_multiplications_of_vectors_and_tables_are_those_of_the_network(space: Any) -> None:
+    reader = VectorReader(space, 0, 32, size_of(space).depth)
+    counter: Any = FlopCounterMode(display=False)
+    with counter:
+        reader(torch.zeros(1, values(space)))
+    assert multiplications(space, 32) == counter.get_total_flops() // 2
 
 
 @settings(deadline=None)

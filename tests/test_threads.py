@@ -49,18 +49,29 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(
     assert done.stdout.split() == expected.split()
 
 
-def test_a_run_keeps_to_its_number_of_threads_and_leaves_the_users(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("width", "taken"), [(8, 1), (1024, 4)])
+def test_a_run_keeps_to_the_threads_that_it_keeps_busy_and_leaves_the_users(
+    width: int, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # 2 and 2 layers of 1024 x 1024 weights on 192 rows: 4.03 times 2e8 multiplications
     before = torch.get_num_threads()
-    monkeypatch.setattr("pushforward.training.loop.training_threads", lambda: before + 1)
+    monkeypatch.setattr("pushforward.training.loop.training_threads", lambda: 6)
     seen: list[int] = []
     fitted = pf.fit(
-        "ring", "vae", budget=10, width=8, progress=lambda _: seen.append(torch.get_num_threads())
+        "ring",
+        "vae",
+        budget=3,
+        width=width,
+        batch_size=192,
+        progress=lambda _: seen.append(torch.get_num_threads()),
     )
-    assert set(seen) == {before + 1}
-    assert fitted.config["threads"] == before + 1
+    assert set(seen) == {taken}
+    assert fitted.config["threads"] == taken
     assert torch.get_num_threads() == before
+
+
+def test_the_users_threads_come_back_after_an_error() -> None:
+    before = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError), threads.threads(before + 1):
         _ = 1 / 0
     assert torch.get_num_threads() == before

@@ -23,6 +23,7 @@ EPOCHS = 300  # times that a row can teach something
 REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
 FEW_ROWS, LONGEST = 5000, 3.0  # a table of so many has the turn's own; of more, up to 3 times that
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
+WORK_A_THREAD = 2e8  # multiplications of a network's step that keep a thread busy
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this
 NARROWEST = 16  # channels of the finest level
@@ -107,15 +108,27 @@ def _rows(space: Image, width: int, means: Means) -> float:
     return min((limit for limit in limits if limit is not None), default=math.inf)
 
 
-def multiplications(space: Image, width: int) -> int:
-    """Return those of a reader of an image of this space, width and a depth of 1.
+def busy_threads(space: Space, width: int, rows: int) -> int:
+    """Return how many threads the steps of networks of a width keep busy, on so many rows.
+
+    The threads of a step meet at each of its hundreds of operations. What a second one saves in
+    those of a small network is less than what it takes to wake it (`benchmarks/threads.py`).
+    """
+    return max(1, int(multiplications(space, width) * rows / WORK_A_THREAD))
+
+
+def multiplications(space: Space, width: int) -> int:
+    """Return those of a reader of a row of this space, of a width and the default depth.
 
     A writer has about as many.
     """
+    depth = DEFAULT[type(space)].depth
+    if not isinstance(space, Image):
+        return values(space) * width + 2 * depth * width**2
     sizes = [height * wide for height, wide in pyramid(space)]
     channels = [space.channels, *widths(len(sizes) - 1, width)]
     strided = sum(9 * m * a * b for m, (a, b) in zip(sizes[1:], pairwise(channels), strict=True))
-    return strided + (2 * 9 + 1) * sizes[-1] * width**2
+    return strided + (2 * depth * 9 + 1) * sizes[-1] * width**2
 
 
 def _latent(space: Image) -> int:

@@ -24,7 +24,7 @@ from pushforward.errors import DivergedError, ModelError
 from pushforward.families.model import Model, Turn
 from pushforward.families.panels import Panel
 from pushforward.files import write_json, write_tensors
-from pushforward.nn.sizes import pace
+from pushforward.nn.sizes import busy_threads, pace
 from pushforward.random import isolated
 from pushforward.runs.course import alarms, panels
 from pushforward.runs.fitted import Fitted, State, weights_text
@@ -71,7 +71,7 @@ class Loop:
         config["precision"] = config["precision"] or resolve_precision(
             settings.precision, model.space, self.device, model.networks.width
         )
-        config["threads"] = config.get("threads") or training_threads()
+        config["threads"] = config.get("threads") or self._threads()
         config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
         factor = pace(model.space, model.networks.width, model.selection, self._training_rows())
@@ -100,6 +100,12 @@ class Loop:
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
         self.started = time.perf_counter()
         self._plan_steps()
+
+    def _threads(self) -> int:
+        """Return the threads of a step: those that there are, unless they had too little to do."""
+        width = self.model.networks.width
+        busy = busy_threads(self.model.space, width, self.batches.own)
+        return min(training_threads(), busy)
 
     def _training_rows(self) -> int:
         """Return how many rows are learned from, as far as that may be known."""

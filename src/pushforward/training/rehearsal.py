@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from pushforward.random import isolated
+from pushforward.threads import threads
 from pushforward.training.pace import FEWEST, Costs, Pace, synchronise
 from pushforward.training.plan import saves
 from pushforward.training.state import save
@@ -45,9 +47,19 @@ def costs_together(loops: Sequence[Loop]) -> list[Costs]:
     paces = [Pace(loop.device, loop.plan.budget.amount, loop.period) for loop in loops]
     while not all(pace.enough for pace in paces):
         for loop, pace in zip(loops, paces, strict=True):
-            with isolated(loop.device, loop.settings.seed):
+            with _as_in_a_run(loop):
                 _play_some(loop, pace)
-    return [costs(loop, pace.step) for loop, pace in zip(loops, paces, strict=True)]
+    found = []
+    for loop, pace in zip(loops, paces, strict=True):
+        with _as_in_a_run(loop):
+            found.append(costs(loop, pace.step))
+    return found
+
+
+@contextmanager
+def _as_in_a_run(loop: Loop) -> Iterator[None]:
+    with isolated(loop.device, loop.settings.seed), threads(loop.config["threads"]):
+        yield
 
 
 def _play_some(loop: Loop, pace: Pace) -> None:
