@@ -94,7 +94,8 @@ class Workers(Processes):
     def __init__(self) -> None:
         store, self.rank, self.size = next(rendezvous("env://"))
         # torchrun may keep the store when it starts all anew: the addresses of the dead are in it
-        self.store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self.store = PrefixStore(f"start {start}", store)
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self.joined, self.meetings = False, 0
 
