@@ -77,7 +77,7 @@ def priors(name: str) -> list[str]:
 @pytest.mark.parametrize(("name", "prior"), [(n, p) for n in all_models() for p in priors(n)])
 def test_every_prior_trains_every_model(name: str, prior: str) -> None:
     data = example_data("array", None)
-    options = {"prior": prior, "latent": 2, "width": 16}
+    options: dict[str, Any] = {"prior": prior, "latent": 2, "width": 16}
     fitted = pf.fit(data, name, budget="4 steps", batch_size=32, **options)
     assert np.isfinite(fitted.sample(20, seed=0)).all()
     assert all(panel.title and panel.series for panel in fitted.panels)

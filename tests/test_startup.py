@@ -153,8 +153,8 @@ def python(code: str, folder: Path, text: str = "") -> str:
 
 def read_answer(folder: Path) -> Answer:
     status, modules = json.loads(folder.with_suffix(".json").read_text())
-    printed = [folder.with_suffix(f".{name}").read_text() for name in ("stdout", "stderr")]
-    return Answer(status, set(modules), *printed, [path.name for path in folder.iterdir()])
+    out, error = (folder.with_suffix(f".{name}").read_text() for name in ("stdout", "stderr"))
+    return Answer(status, set(modules), out, error, [path.name for path in folder.iterdir()])
 
 
 def assert_light(modules: set[str]) -> None:
