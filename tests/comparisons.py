@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+import pushforward as pf
 from pushforward.comparison.compare import describe
 from pushforward.comparison.facts import RunFacts
 from pushforward.comparison.folder import ComparisonFolder
@@ -42,6 +43,9 @@ FLOOR = {"energy": 0.5, "mmd": 0.06, "coverage": 0.4}
 NULL = {"energy": 0.0, "mmd": 0.0, "coverage": 0.97}
 ERROR = {"energy": 0.005, "mmd": 0.0005, "coverage": 0.01}  # of one value, by the chance of rows
 BETTER: dict[str, Better] = {"coverage": "higher", "density": "null"}  # others: lower
+
+# Of the toy's 10,000 rows as many as workers are given as a file: a comparison takes a third.
+RING = pf.read("ring").raw("train")[:2400]
 
 MARKUP = "<script>alert(1)</script>"
 

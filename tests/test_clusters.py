@@ -20,6 +20,7 @@ import pytest
 from joblib import parallel_config
 
 import pushforward as pf
+from comparisons import RING
 from pushforward.cli.jobs import valid_cluster
 from pushforward.cli.main import run_command
 from pushforward.comparison.jobs import Site, find_site
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 @pytest.fixture(scope="module")
 def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     out = tmp_path_factory.mktemp("one")
-    return pf.compare("ring", MODELS, seeds=2, out=out, **QUICK)
+    return pf.compare(RING, MODELS, seeds=2, out=out, **QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_dask_goes_on_when_a_worker_is_killed(
             os.kill(killed[0], signal.SIGKILL)
 
     with parallel_config(backend="dask"):
-        found = pf.compare("ring", MODELS, seeds=2, out=tmp_path, progress=kill_once, **QUICK)
+        found = pf.compare(RING, MODELS, seeds=2, out=tmp_path, progress=kill_once, **QUICK)
     assert killed
     assert_same(one_by_one, found)
 
@@ -146,7 +147,7 @@ def test_ray_goes_on_when_a_node_is_killed(
 
     with parallel_config(backend="ray"):
         assert find_site(None, 9).jobs == 2
-        found = pf.compare("ring", MODELS, seeds=2, out=tmp_path, progress=kill_once, **QUICK)
+        found = pf.compare(RING, MODELS, seeds=2, out=tmp_path, progress=kill_once, **QUICK)
     assert len(ray.list_all_nodes()) == 1
     assert_same(one_by_one, found)
 
@@ -162,9 +163,9 @@ def test_without_a_shared_folder_runs_come_back_to_the_driver(
     request.getfixturevalue(engine)
     monkeypatch.setattr("pushforward.comparison.jobs.engine.share_folder", lambda *_: False)
     # A run that was begun here goes on there.
-    begun = pf.fit("ring", "gan", seed=1, out=tmp_path / "runs" / "gan-1", **NETWORK)
+    begun = pf.fit(RING, "gan", seed=1, out=tmp_path / "runs" / "gan-1", **NETWORK)
     with parallel_config(backend=engine):
-        found = pf.compare("ring", MODELS, seeds=2, out=tmp_path, **QUICK)
+        found = pf.compare(RING, MODELS, seeds=2, out=tmp_path, **QUICK)
     assert_same(one_by_one, found)
     assert begun.steps == 60
 
@@ -187,7 +188,7 @@ def test_an_interrupt_ends_the_runs_on_a_cluster(
 
     with parallel_config(backend=engine), pytest.raises(KeyboardInterrupt):
         pf.compare(
-            "ring",
+            RING,
             MODELS,
             seeds=1,
             out=tmp_path,

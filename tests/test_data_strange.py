@@ -164,7 +164,10 @@ def test_more_categories_than_rows() -> None:
     assert_trains(dataset)
 
 
-def test_two_thousand_columns() -> None:
+def test_two_thousand_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pushforward.families.raking.CELLS", 2**18
+    )  # a few codes a round are enough
     values = RNG.normal(size=(60, 2000))
     frame = pl.DataFrame(values, schema=[f"v{i}" for i in range(2000)])
     schema, dataset = read_table(frame)

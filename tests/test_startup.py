@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import pytest
 
@@ -35,11 +35,29 @@ LIGHT = {
     *("pushforward.training.private", "pushforward.training.private.guarantee"),
     "pushforward.training.settings",
 }
+# Each command runs in a process of its own, forked where nothing but the parser is loaded.
 PROBE = """
-import json, sys
+import json, os, sys
 from pushforward.cli.main import run_command
-status = run_command(sys.argv[2:])
-open(sys.argv[1], "w").write(json.dumps([status, sorted(sys.modules)]))
+
+def probe(arguments, folder):
+    os.chdir(folder)
+    for stream, name in (1, "stdout"), (2, "stderr"):
+        os.dup2(os.open(f"{folder}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+    status = run_command(arguments)
+    with open(f"{folder}.json", "w") as file:
+        json.dump([status, sorted(sys.modules)], file)
+
+for line in sys.stdin:
+    arguments, folder = json.loads(line)
+    process = os.fork()
+    if not process:
+        try:
+            probe(arguments, folder)
+            sys.stdout.flush()
+        finally:
+            os._exit(0)
+    os.waitpid(process, 0)
 """
 ANSWERED = [
     *("", "--help", "--version", "models", "models --json"),
@@ -103,18 +121,40 @@ REFUSED = {
 }
 
 
-def probe(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+class Answer(NamedTuple):
+    """What a command did in a process of its own."""
+
+    status: int
+    modules: set[str]
+    stdout: str
+    stderr: str
+    left: list[str]  # files in its folder
 
 
-def command(text: str, folder: Path) -> tuple[int, set[str], subprocess.CompletedProcess[str]]:
-    """The exit status of a command in a process of its own, the modules that it loaded, output."""
-    report = folder / "report.json"
-    done = probe(PROBE, str(report), *text.split(), folder=folder)
-    status, modules = json.loads(report.read_text())
-    report.unlink()
-    return status, set(modules), done
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """Every command's answer."""
+    folder = tmp_path_factory.mktemp("commands")
+    places = {text: folder / str(i) for i, text in enumerate([*ANSWERED, *REFUSED])}
+    for place in places.values():
+        place.mkdir()
+    lines = [json.dumps([text.split(), str(place)]) for text, place in places.items()]
+    python(PROBE, folder, "\n".join(lines))
+    return {text: read_answer(place) for text, place in places.items()}
+
+
+def python(code: str, folder: Path, text: str = "") -> str:
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, input=text, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout
+
+
+def read_answer(folder: Path) -> Answer:
+    status, modules = json.loads(folder.with_suffix(".json").read_text())
+    out, error = (folder.with_suffix(f".{name}").read_text() for name in ("stdout", "stderr"))
+    return Answer(status, set(modules), out, error, [path.name for path in folder.iterdir()])
 
 
 def assert_light(modules: set[str]) -> None:
@@ -125,7 +165,7 @@ def assert_light(modules: set[str]) -> None:
 
 def test_the_import_loads_nothing_of_the_library(tmp_path: Path) -> None:
     code = "import sys, pushforward; print(*sys.modules)"
-    modules = set(probe(code, folder=tmp_path).stdout.split())
+    modules = set(python(code, tmp_path).split())
     assert_light(modules)
     own = {name for name in modules if name.startswith("pushforward")}
     assert own == {
@@ -135,28 +175,32 @@ def test_the_import_loads_nothing_of_the_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ANSWERED)
-def test_help_version_and_models_answer_without_heavy_modules(text: str, tmp_path: Path) -> None:
-    status, modules, done = command(text, tmp_path)
-    assert status == 0
-    assert done.stdout
-    assert not done.stderr
-    assert_light(modules)
+def test_help_version_and_models_answer_without_heavy_modules(
+    text: str, answers: dict[str, Answer]
+) -> None:
+    answer = answers[text]
+    assert answer.status == 0
+    assert answer.stdout
+    assert not answer.stderr
+    assert_light(answer.modules)
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_usage_errors_take_one_line_and_no_heavy_modules(text: str, tmp_path: Path) -> None:
-    status, modules, done = command(text, tmp_path)
-    assert status == 2
-    assert not done.stdout
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert any(part in done.stderr for part in REFUSED[text].split("|")), done.stderr
-    assert_light(modules)
-    assert not list(tmp_path.iterdir())
+def test_usage_errors_take_one_line_and_no_heavy_modules(
+    text: str, answers: dict[str, Answer]
+) -> None:
+    answer = answers[text]
+    assert answer.status == 2
+    assert not answer.stdout
+    assert answer.stderr.startswith("error: ")
+    assert answer.stderr.count("\n") == 1
+    assert any(part in answer.stderr for part in REFUSED[text].split("|")), answer.stderr
+    assert_light(answer.modules)
+    assert not answer.left
 
 
-def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
-    assert command("--version", tmp_path)[2].stdout == f"pushforward {version('pushforward')}\n"
+def test_the_version_is_that_of_the_package(answers: dict[str, Answer]) -> None:
+    assert answers["--version"].stdout == f"pushforward {version('pushforward')}\n"
     assert pf.__version__ == version("pushforward")
 
 

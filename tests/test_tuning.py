@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import pushforward as pf
+from comparisons import RING
 from pushforward.cli.main import run_command
 from pushforward.comparison.bench import Bench, MeasureChoice, silent
 from pushforward.comparison.folder import ComparisonFolder
@@ -90,7 +91,7 @@ def bench_in(folder: Path) -> Bench:
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> pf.Comparison:
     folder = tmp_path_factory.mktemp("tuned") / "c"
-    return pf.compare("ring", [Idle, "gan"], seeds=2, trials=3, out=folder, **SMALL)
+    return pf.compare(RING, [Idle, "gan"], seeds=2, trials=3, out=folder, **SMALL)
 
 
 def test_every_model_gets_as_many_trials_and_the_first_has_the_defaults(
@@ -111,7 +112,7 @@ def test_every_model_gets_as_many_trials_and_the_first_has_the_defaults(
 def test_a_trial_is_a_fit_judged_on_validation_rows(tuned: pf.Comparison) -> None:
     trial = tuned.tuning["gan"].trials[2]
     options = {"width": 8, "depth": 0, **trial.options}
-    fitted = pf.fit("ring", "gan", budget="12 steps", seed=trial.seed, **options)
+    fitted = pf.fit(RING, "gan", budget="12 steps", seed=trial.seed, **options)
     assert distance(fitted) == trial.distance
     kept = [record["validation"] for record in fitted.history if record.get("kept")]
     assert trial.distance == kept[-1]
@@ -121,7 +122,7 @@ def test_nothing_of_a_trial_is_left_but_its_options(tuned: pf.Comparison, tmp_pa
     """Options that make no difference gain nothing: test scores are those without tuning."""
     chosen = {name: dict(tuning.best.options) for name, tuning in tuned.tuning.items()}
     options = {"gan": chosen["gan"], "Idle": {"beta": chosen["Idle"]["beta"]}}
-    plain = pf.compare("ring", [Idle, "gan"], seeds=2, out=tmp_path, options=options, **SMALL)
+    plain = pf.compare(RING, [Idle, "gan"], seeds=2, out=tmp_path, options=options, **SMALL)
     for name in ("Idle", "gan"):
         for checkpoint, cards in plain.cards[name].items():
             values = [card["energy"].value for card in cards]
@@ -143,9 +144,9 @@ def test_a_study_that_is_interrupted_goes_on_with_the_very_trials(
 
     again: dict[str, Any] = {"seeds": 2, "trials": 3, "out": tmp_path, **SMALL}
     with pytest.raises(KeyboardInterrupt):
-        pf.compare("ring", [Idle, "gan"], progress=interrupt, **again)
+        pf.compare(RING, [Idle, "gan"], progress=interrupt, **again)
     stages: set[str] = set()
-    found = pf.compare("ring", [Idle, "gan"], progress=lambda s, _: stages.add(s), **again)
+    found = pf.compare(RING, [Idle, "gan"], progress=lambda s, _: stages.add(s), **again)
     assert found.tuning == tuned.tuning
     assert {stage for stage in stages if "trial" in stage} == {"gan, trial 3 of 3"}
 
@@ -153,7 +154,7 @@ def test_a_study_that_is_interrupted_goes_on_with_the_very_trials(
 def test_trials_of_models_side_by_side_are_those_of_one_after_the_other(
     tuned: pf.Comparison, tmp_path: Path
 ) -> None:
-    found = pf.compare("ring", ["vae", "gan"], seeds=1, trials=3, out=tmp_path, n_jobs=2, **SMALL)
+    found = pf.compare(RING, ["vae", "gan"], seeds=1, trials=3, out=tmp_path, n_jobs=2, **SMALL)
     assert found.tuning["gan"] == tuned.tuning["gan"]
     assert len(found.tuning["vae"].trials) == 3
 

@@ -124,11 +124,12 @@ def _check_terms(model: Model, turn: Turn, play: str, x: Tensor, c: Tensor | Non
 
 def check_run(cls: type[Model], data: Dataset, options: dict[str, Any]) -> None:
     """Check a short training: its seed, its samples, its condition, and that it can be loaded."""
-    run = {"budget": "8 steps", "batch_size": 32, "device": "cpu", **options}
+    run = {"budget": "4 steps", "batch_size": 32, "device": "cpu", **options}
     fitted, again = (fit(data, cls, seed=1, **run) for _ in "ab")
     states = zip(fitted.states["final"].items(), again.states["final"].values(), strict=True)
     for (name, mine), theirs in states:
         assert mine.equal(theirs), f"two runs of the same seed differ in {name}"
+    assert all(p.title and p.series for p in fitted.panels), "a panel of `anatomy` shows nothing"
     check_samples(fitted, data)
     with tempfile.TemporaryDirectory() as folder:
         fitted.save(Path(folder) / "run")

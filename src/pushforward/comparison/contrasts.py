@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from scipy import stats
+from scipy.special import ndtri, stdtr, stdtrit
 
 from pushforward.comparison.losses import Losses
 
@@ -82,7 +82,7 @@ class Contrast:
         if error == 0:
             return 0.0 if difference > matters else 1.0
         tails = [(difference - matters) / error, (difference + matters) / error]
-        return min(1.0, sum(float(stats.t.sf(tail, self.freedom)) for tail in tails))
+        return min(1.0, sum(float(stdtr(self.freedom, -tail)) for tail in tails))
 
     def detectable(self, seeds: int, matters: float = MATTERS, claims: int = 1) -> float:
         """Return the smallest difference that so many seeds show in 80 % of cases.
@@ -159,4 +159,4 @@ def _freedom(parts: Sequence[Variance] | Iterator[Variance]) -> float:
 
 
 def _quantile(level: float, freedom: float) -> float:
-    return float(stats.norm.ppf(level) if math.isinf(freedom) else stats.t.ppf(level, freedom))
+    return float(ndtri(level) if math.isinf(freedom) else stdtrit(freedom, level))

@@ -7,6 +7,7 @@ import inspect
 import logging
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 import pushforward.models
@@ -18,8 +19,7 @@ from pushforward.models.catalogue import GROUP, HELPERS, require_name, unknown
 
 def all_models() -> dict[str, type[Model]]:
     """Return every model by name, in alphabetical order: our own, and those of entry points."""
-    own = {cls.name: cls for cls in _own()}
-    return dict(sorted((_offered() | own).items()))
+    return dict(sorted((_offered() | _own()).items()))
 
 
 def find(model: str | type) -> type[Model]:
@@ -33,7 +33,8 @@ def find(model: str | type) -> type[Model]:
         ModelError: there is none (the nearest name is suggested), or it is not a model.
     """
     if isinstance(model, str) and ":" not in model:
-        models = all_models()
+        own = _own()
+        models = own if model in own else all_models()  # which looks at all that is installed
         if model not in models:
             raise unknown(model, models)
         return models[model]
@@ -53,7 +54,12 @@ def is_builtin(model: type[Model]) -> bool:
     return model.__module__.startswith(f"{pushforward.models.__name__}.")
 
 
-def _own() -> Iterator[type[Model]]:
+@cache
+def _own() -> dict[str, type[Model]]:
+    return {cls.name: cls for cls in _defined()}
+
+
+def _defined() -> Iterator[type[Model]]:
     for module in pkgutil.iter_modules(
         pushforward.models.__path__, f"{pushforward.models.__name__}."
     ):

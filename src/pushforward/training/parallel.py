@@ -92,7 +92,10 @@ class Workers(Processes):
     """The processes that torchrun has started."""
 
     def __init__(self) -> None:
-        self.store, self.rank, self.size = next(rendezvous("env://"))
+        store, self.rank, self.size = next(rendezvous("env://"))
+        # torchrun may keep the store when it starts all anew: the addresses of the dead are in it
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self.store = PrefixStore(f"start {start}", store)
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self.joined, self.meetings = False, 0
 

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr
 
 from pushforward.errors import ModelError
 from pushforward.training.private.guarantee import Guarantee
@@ -49,8 +48,8 @@ def gaussian_delta(epsilon: float, noise: float) -> float:
     Phi(1 / (2 noise) - epsilon noise) - exp(epsilon) Phi(-1 / (2 noise) - epsilon noise).
     """
     half, shift = 0.5 / noise, epsilon * noise
-    gone = math.exp(epsilon + float(norm.logcdf(-half - shift)))
-    return float(norm.cdf(half - shift)) - gone
+    gone = math.exp(epsilon + float(log_ndtr(-half - shift)))
+    return float(ndtr(half - shift)) - gone
 
 
 def gaussian_noise(epsilon: float, delta: float) -> float:
@@ -60,7 +59,14 @@ def gaussian_noise(epsilon: float, delta: float) -> float:
     def over(log_noise: float) -> float:
         return gaussian_delta(epsilon, math.exp(log_noise)) - delta
 
-    return math.exp(float(brentq(over, low, high, xtol=1e-10)))
+    return math.exp(_root(over, low, high, 1e-10))
+
+
+def _root(over: Callable[[float], float], low: float, high: float, near: float) -> float:
+    """Return where a function changes its sign between two places."""
+    from scipy.optimize import brentq  # half a second, which few fits need
+
+    return float(brentq(over, low, high, xtol=near))
 
 
 def schema_noise(guarantee: Guarantee, questions: int) -> float:
@@ -85,7 +91,7 @@ def training_noise(guarantee: Guarantee, schema: Gaussian, rate: float, times: i
         raise ModelError(f"{msg}: ask for a larger epsilon or delta")
     if over(least) <= 0:
         return LEAST_NOISE
-    found = float(brentq(over, least, most, xtol=1e-4))
+    found = _root(over, least, most, 1e-4)
     return math.exp(found + 1e-4)  # on the safe side of the root
 
 

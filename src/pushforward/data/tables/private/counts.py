@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pushforward.data.numeric import Floats, Ints
 
@@ -45,4 +45,4 @@ class NoisyCounts:
         Names are not public. One that a single row has passes 1 + sigma Phi^-1(1 - chance /
         columns) in one of the columns with at most `chance`.
         """
-        return 1.0 + self.sigma * float(norm.isf(self.chance / max(columns, 1)))
+        return 1.0 + self.sigma * float(-ndtri(self.chance / max(columns, 1)))
