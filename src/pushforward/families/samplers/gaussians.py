@@ -69,47 +69,80 @@ class Gaussians(Sampler):
 class GaussianMixture(Gaussians):
     """A mixture of Gaussians with full covariances, by expectation-maximisation.
 
-    Covariances are drawn towards that of all codes, by as much as `latent` codes of it would
-    (a conjugate prior: the mode of an inverse Wishart), so that few codes suffice for a component.
+    It has a component for each `CODES_A_COMPONENT` codes, as far as there are so many. Covariances
+    are drawn towards that of all codes, by as much as `latent` codes of it would (a conjugate
+    prior: the mode of an inverse Wishart), so that few codes suffice for a component.
     """
 
-    COMPONENTS = 16
-    ITERATIONS = 50
-    MOST = 2**14  # codes that it is fitted to
+    FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 64, 300
+    ITERATIONS = 20
+    NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
+    MOST = 2**20  # numbers in the codes that it is fitted to, and in the products of a part of them
 
     def __init__(self, prior: ContinuousPrior, classes: int) -> None:
         super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
 
     @torch.no_grad()
     def fit(self, q: Posterior, c: Tensor | None) -> None:
-        """Fit by EM, from Gaussians around codes chosen at random."""
-        n = len(centre := q.centre())
-        chosen = torch.randperm(n, device=centre.device)[: self.MOST]
-        e, label = q.draw()[chosen], class_of(c, n, centre.device)[chosen]
-        member = torch.nn.functional.one_hot(label, len(self.weights)).to(e)
-        whole = torch.cov(e.T, correction=0).reshape(self.latent, self.latent)
-        whole = _regular(
-            whole + 1e-8 * (whole.trace() / self.latent + 1e-6) * torch.eye(len(whole)).to(e)
-        )
-        self.means.copy_(e[torch.arange(len(self.means)) % len(e)])
-        self.factors.copy_(torch.linalg.cholesky(whole).expand_as(self.factors))
-        share = torch.nn.functional.one_hot(self.log_components(e).argmax(1), len(self.means))
-        self._maximise(e, member, whole, share.to(e))
-        for _ in range(self.ITERATIONS):
-            joint = self.weights[label].log() + self.log_components(e)
-            self._maximise(e, member, whole, joint.softmax(1))
+        """Fit by EM, from Gaussians around codes chosen at random.
 
-    def _maximise(self, e: Tensor, member: Tensor, whole: Tensor, share: Tensor) -> None:
-        """Set weights, means and covariances, given each component's share (n, k) in the codes."""
-        count = share.sum(0)
-        of_class = member.T @ share + 1 / len(self.means)  # no weight is 0
-        self.weights.copy_(of_class / of_class.sum(1, keepdim=True))
-        self.means.copy_((share.T @ e + e.mean(0)) / (count + 1)[:, None])
-        apart = e[None] - self.means[:, None]
-        scatter = (share.T[:, :, None] * apart).mT @ apart
-        prior = self.latent
-        own = (scatter + prior * whole) / (count + prior)[:, None, None]
-        self.factors.copy_(torch.linalg.cholesky(_regular(own)))
+        Coordinates are those in which the codes have mean 0 and covariance I.
+        """
+        n = len(centre := q.centre())
+        chosen = torch.randperm(n, device=centre.device)[: self.MOST // self.latent]
+        codes, label = q.draw()[chosen], class_of(c, n, centre.device)[chosen]
+        k = min(max(self.FEWEST, len(codes) // self.CODES_A_COMPONENT), self.COMPONENTS)
+        mean, root = codes.mean(0), self._root(codes)
+        e = torch.linalg.solve_triangular(root, (codes - mean).T, upper=False).T
+        member = torch.nn.functional.one_hot(label, len(self.weights)).to(e)
+        self.weights.zero_()[:, :k] = 1 / k
+        means = e[torch.arange(k) % len(e)]
+        factors = (self.NEAREST * torch.eye(self.latent)).to(e).expand(k, -1, -1)
+        for _ in range(self.ITERATIONS):
+            means, factors = self._improved(e, member, means, factors)
+        self.means[:k] = mean + means @ root.T
+        self.factors[:k] = root @ factors
+
+    def _root(self, e: Tensor) -> Tensor:
+        """Return the Cholesky factor of the covariance of codes."""
+        whole = torch.cov(e.T, correction=0).reshape(self.latent, self.latent)
+        least = 1e-8 * (whole.trace() / self.latent + 1e-6)
+        root: Tensor = torch.linalg.cholesky(_regular(whole + least * torch.eye(len(whole)).to(e)))
+        return root
+
+    def _improved(
+        self, e: Tensor, member: Tensor, means: Tensor, factors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Set the weights, and return means (k, latent) and factors (k, latent, latent), once more.
+
+        All components' quadratic forms, and all their sums of squares, are products of matrices
+        with the products of each two coordinates of a code.
+        """
+        k, d = means.shape
+        i, j = torch.triu_indices(d, d, device=e.device)
+        precision = torch.cholesky_inverse(factors)
+        form = precision[:, i, j] * (2 - (i == j).to(e))  # each pair i < j stands for two
+        slope = (precision @ means[:, :, None])[:, :, 0]
+        level = (slope * means).sum(1) + 2 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        of_class, first, second = e.new_zeros(member.shape[1], k), means * 0, form * 0
+        rows = max(1, self.MOST // len(i))
+        for part, own in zip(e.split(rows), member.split(rows), strict=True):
+            pairs = part[:, i] * part[:, j]
+            squares = pairs @ form.T - 2 * part @ slope.T + level
+            share = ((own @ self.weights[:, :k]).log() - squares / 2).softmax(1)
+            of_class += own.T @ share
+            first += share.T @ part
+            second += share.T @ pairs
+        count = of_class.sum(0)
+        of_class = of_class + 1 / k  # no weight is 0
+        self.weights[:, :k] = of_class / of_class.sum(1, keepdim=True)
+        means = first / (count + 1)[:, None]
+        spread = second - (first[:, i] * means[:, j] + first[:, j] * means[:, i])
+        spread += count[:, None] * means[:, i] * means[:, j]
+        own = torch.diag_embed(e.new_full((k, d), float(d)))  # the prior's codes, of covariance I
+        own[:, i, j] += spread
+        own[:, j, i] = own[:, i, j]
+        return means, torch.linalg.cholesky(_regular(own / (count + d)[:, None, None]))
 
 
 def _regular(covariance: Tensor) -> Tensor:
