@@ -193,7 +193,7 @@ class FlowPrior(ContinuousPrior):
 class DiscretePrior(Prior):
     """p(z|c) over tuples z of integers: each given those before it (Larochelle & Murray 2011).
 
-    p(z_j | c, z_<j) = softmax(a_j(c) + V_j act(W_<j z_<j)), as in `likelihoods.Autoregressive`, with
+    p(z_j | c, z_<j) = softmax(a_j(c) + V_j act(W z_<j)), as in `likelihoods.Autoregressive`, with
     a from a hidden layer of the condition: hundreds of units that move together learn in a few
     hundred steps what free logits, each moved by one learning rate a step, would need thousands
     for.
