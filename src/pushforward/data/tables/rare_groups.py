@@ -53,13 +53,13 @@ def group_rare(
     """
     columns, notes = list(schema.columns), list[str]()
     for i, column in enumerate(columns):
-        cell = _rare_cell(column.partition) if isinstance(column, CategoricalCodec) else None
+        if not isinstance(column, CategoricalCodec):
+            continue
+        cell = _rare_cell(column.partition)
         if cell is None:
             continue
         grown = _Tree.of(schema, i, cell, rows, labels)
-        rarest = grown.levels[grown.counts[grown.levels] < MIN_LEVEL_ROWS]
-        groups = list(grown.split(np.flatnonzero(grown.counts >= MIN_LEVEL_ROWS)))
-        groups += grown.by_spelling(rarest, column.levels)
+        groups = grown.groups(column.levels)
         if len(groups) > 1:
             partition = _with_groups(column.partition, cell, groups, grown.min_rows / len(rows))
             columns[i] = replace(column, partition=partition)
@@ -129,6 +129,13 @@ class _Tree:
             max(MIN_POOLED_ROWS, len(rows) // MOST_GROUPS),
             {},
         )
+
+    def groups(self, names: Sequence[object]) -> list[Ints]:
+        """Return the groups of the categories, whose names are given."""
+        often = self.counts >= MIN_LEVEL_ROWS
+        grown = list(self.split(np.flatnonzero(often)))
+        spelled = self.by_spelling(self.levels[~often[self.levels]], names)
+        return [levels for levels in grown + spelled if len(levels)]
 
     def split(self, levels: Ints, depth: int = MAX_DEPTH) -> Iterator[Ints]:
         """Yield the groups of these categories."""
