@@ -209,11 +209,10 @@ def test_an_independent_digit_has_the_shares_of_its_cell() -> None:
 
 def test_lines_are_the_formula_in_both_coordinates() -> None:
     torch.manual_seed(0)
-    last = torch.tensor([0, 0, 1, 2, 2])
-    x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(len(EVERY), 5)
+    x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(2, len(EVERY), 5)
     carriers: list[Callable[[float], float]] = [NormalDist().inv_cdf, float]
     for module, of_cells, of_digits, carry in zip(
-        relations(SPACE, last),
+        relations(SPACE, 5),
         (SPACE.ranks, SPACE.places),
         (DIGIT.ranks, DIGIT.places),
         carriers,
@@ -235,9 +234,9 @@ def test_lines_are_the_formula_in_both_coordinates() -> None:
             t = 0.0 if value is None else carry(value)
             m = [g[kind, 0], g[kind, 1] + g[2 + cell, 1] + g[6 + digit, 1] + a[0, 1] * t]
             for j, at in enumerate((1, 3)):
-                heard = (last < at).float() * 3.0 * units[i]
-                centre = float(m[j] + heard @ lines.shift[:, j])
-                log_s = float(12.0 * lines.width[j] + heard @ lines.widen[:, j])
+                heard = 3.0 * units[j, i]
+                centre = float(m[j] + heard @ lines.shift[j])
+                log_s = float(12.0 * lines.width[j] + heard @ lines.widen[j])
                 places = {FIRST[at] + k: of_cells[FIRST[at] + k] for k in range(SPACE.sizes[at])}
                 if j == 0:
                     places |= {6 + k: of_digits[cell][k] for k in range(3)}
@@ -260,6 +259,47 @@ def test_a_column_hears_only_of_those_before_it() -> None:
         change = (head.context(Segments(SPACE.sizes).one_hot(moved[None]))[0] - before).abs()
         assert float(change[owner <= at].max()) == 0
         assert all(float(change[owner == later].max()) > 0 for later in range(at + 1, 4))
+
+
+def test_the_chain_is_the_formula() -> None:
+    """Without digits and lines: logits_j = V_j act(sum_{i<j} W_i x_i), column by column."""
+    sizes = (3, 4, 2, 5)
+    head = wild(Autoregressive(Cells(sizes), units=6))
+    assert isinstance(head, Autoregressive)
+    torch.manual_seed(3)
+    cells = torch.stack([torch.randint(size, (20,)) for size in sizes], 1)
+    found = head.context(head.segments.one_hot(cells)).split(list(sizes), 1)
+    read, write = (w().detach().split(list(sizes)) for w in (head.read, head.write))
+    heard = torch.zeros(20, 6)
+    for at in range(len(sizes)):
+        expected = torch.where(heard > 0, heard, 0.2 * heard) @ write[at].T
+        torch.testing.assert_close(found[at], expected)
+        heard = heard + read[at][cells[:, at]]
+
+
+def test_of_more_columns_than_groups_neighbours_do_not_hear_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 5 columns in 2 groups, the first 3 are one group; what is drawn is what is scored."""
+    monkeypatch.setattr(Autoregressive, "MOST", 2)
+    space = Cells((2,) * 5)
+    head = wild(Autoregressive(space, units=6))
+    assert isinstance(head, Autoregressive)
+    assert head.group == [0, 0, 0, 1, 1]
+    every = torch.cartesian_prod(*[torch.arange(2)] * 5)
+    out = torch.zeros(1, 10)
+    scores = head(out.expand(32, -1)).log_prob(head.segments.one_hot(every)).detach().exp()
+    assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
+    by_group = scores.reshape(8, 4)
+    assert bool((by_group / by_group.sum(1, keepdim=True)).std(0).max() > 0.01)
+    marginal = by_group.sum(1).reshape(2, 2, 2)  # of the first group: independent columns
+    alone = [marginal.sum(rest) for rest in ((1, 2), (0, 2), (0, 1))]
+    torch.testing.assert_close(marginal, torch.einsum("i,j,k->ijk", *alone))
+    torch.manual_seed(4)
+    drawn = head(out.expand(N, -1)).cells(None)[0]
+    seen = torch.bincount(drawn @ torch.tensor([16, 8, 4, 2, 1]), minlength=32)
+    expected = scores.double() / scores.double().sum() * N
+    assert stats.chisquare(seen.numpy(), expected.numpy()).pvalue > 1e-3  # type I error
 
 
 def test_a_column_that_nearly_follows_from_another_does_so_when_generated() -> None:

@@ -31,21 +31,24 @@ def test_scores_are_normalised_hermite_polynomials_of_the_normal_score() -> None
             assert found == pytest.approx(0 if rank is None else expected, abs=1e-6)
 
 
-def test_cells_of_a_column_share_a_polynomial_and_have_weights_of_their_own() -> None:
+@pytest.mark.parametrize("group", [32, 2])  # columns whose sums are one product
+def test_cells_of_a_column_share_a_polynomial_and_have_weights_of_their_own(
+    group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushforward.nn.segments.GROUP", group)
     torch.manual_seed(0)
-    mask = torch.rand(5, 8) < 0.7
-    weights = CellWeights(SPACE, mask, gain=3.0)
+    weights = CellWeights(SPACE, 5, gain=3.0)
     assert weights.slopes is not None
     slopes, scores = weights.slopes.detach(), hermite_scores(SPACE)
     expected = weights.weight.detach().clone()
     for cell, column in enumerate((0,) * 4 + (1, 1, 2, 2)):
         for k in range(DEGREE):
-            expected[:, cell] += 3.0 * slopes[k, :, column] * scores[k, cell]
-    torch.testing.assert_close(weights().detach(), expected * mask)
+            expected[cell] += 3.0 * slopes[DEGREE * column + k] * scores[k, cell]
+    torch.testing.assert_close(weights().detach(), expected)
 
 
 def test_cells_without_order_share_nothing() -> None:
-    assert CellWeights(Cells((2, 3)), torch.ones(4, 5), gain=3.0).slopes is None
+    assert CellWeights(Cells((2, 3)), 4, gain=3.0).slopes is None
 
 
 def test_ranks_of_a_table_are_those_of_its_values() -> None:

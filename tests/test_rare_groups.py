@@ -89,6 +89,22 @@ def test_a_category_of_few_rows_says_nothing_about_them(data: Dataset) -> None:
     assert np.unique(partition.cell).tolist() == list(range(partition.n_cells))
 
 
+def test_the_rarest_go_by_letters_that_tell() -> None:
+    """Planes of fewer than five rows end in their carrier's letters, and are drawn for it."""
+    frame = planes().with_columns(plane=pl.col("plane") + pl.col("carrier"))
+    data = pf.read(frame)
+    (note,) = (note for note in data.notes if "rarer categories share" in note)
+    assert "by base and their last" in note
+    partition, fake = plane_codec(data).partition, redrawn(data)
+    assert (fake["plane"].str.slice(-2) == fake["carrier"]).all()
+    counts = np.round(partition.mass * len(data.splits["train"]))
+    few = (counts > 0) & (counts < MIN_LEVEL_ROWS)
+    cells = np.unique(partition.cell[few])
+    assert len(cells) == len(CARRIERS)
+    rows = np.bincount(partition.cell[few], counts[few])[cells]
+    assert (rows >= 20).all()  # so that a cell says nothing about what few rows hold
+
+
 def test_chance_groups_nothing() -> None:
     rng = np.random.default_rng(1)
     shuffled = planes().with_columns(pl.Series("plane", rng.permutation(planes()["plane"])))

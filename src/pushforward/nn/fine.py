@@ -27,6 +27,7 @@ class WithinCells(nn.Module):
     def __init__(self, space: Cells, tables: Sequence[Tensor]) -> None:
         super().__init__()
         segments = Segments(space.sizes)
+        self.sizes = list(space.sizes)
         self.bounds = list(map(slice, segments.first.tolist(), segments.end.tolist()))
         self.columns = [fine.at for fine in space.fine]
         for column, table in zip(self.columns, tables, strict=True):
@@ -46,13 +47,12 @@ class WithinCells(nn.Module):
 
     def added(self, logits: Tensor, digits: Tensor) -> Tensor:
         """Return logits (n, cells) to which those of digits (n, digits) are added."""
-        parts: list[Tensor] = []
-        done, used = 0, 0
-        for own in (self.bounds[at] for at in self.columns):
-            size = own.stop - own.start
-            parts += [logits[:, done : own.start], logits[:, own] + digits[:, used : used + size]]
-            done, used = own.stop, used + size
-        return torch.cat([*parts, logits[:, done:]], 1) if parts else logits
+        if not self.columns:
+            return logits
+        own = digits.split([self.sizes[at] for at in self.columns], 1)
+        at = dict(zip(self.columns, own, strict=True))
+        parts = enumerate(logits.split(self.sizes, 1))
+        return torch.cat([part + at[j] if j in at else part for j, part in parts], 1)
 
 
 def fine_logits(space: Cells) -> WithinCells:

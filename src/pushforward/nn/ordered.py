@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pushforward.nn.segments import Segments
+from pushforward.nn.segments import Segments, product
 from pushforward.space import Cells
 
 DEGREE = 3
@@ -36,35 +36,35 @@ def hermite_scores(space: Cells) -> Tensor:
 
 
 class CellWeights(nn.Module):
-    """The weights (units, cells) between hidden units and cells, some of them kept at 0.
+    """The weights (cells, units) between a table's cells and hidden units.
 
     Without ranks each cell has weights of its own, w. With them the weights of the cell of column j
     and normal score t are w + gain sum_k a_jk h_k(t); a cell without a rank has w alone.
 
     Args:
         space: whose cells they are.
-        mask: (units, cells), True where a weight counts.
+        units: how many hidden units there are.
         gain: of the shared weights: how fast they learn.
         pace: of all weights: how much faster they learn than those of other layers.
     """
 
-    mask: Tensor
-    owner: Tensor
-    scores: Tensor
+    basis: Tensor
 
-    def __init__(self, space: Cells, mask: Tensor, gain: float, pace: float = 1.0) -> None:
+    def __init__(self, space: Cells, units: int, gain: float, pace: float = 1.0) -> None:
         super().__init__()
         self.pace = pace
-        self.register_buffer("mask", mask.float(), persistent=False)
-        self.weight = nn.Parameter(torch.empty(mask.shape))
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as nn.Linear
+        cells, columns = sum(space.sizes), len(space.sizes)
+        bound = 1 / math.sqrt(cells)  # as nn.Linear
+        self.weight = nn.Parameter(torch.empty(cells, units).uniform_(-bound, bound))
         self.slopes: nn.Parameter | None = None
         if any(rank is not None for rank in space.ranks):
-            scores = hermite_scores(space)
-            shape = (DEGREE, len(mask), len(space.sizes))
-            self.slopes = nn.Parameter(torch.randn(shape) / math.sqrt(DEGREE * len(space.sizes)))
-            self.register_buffer("owner", Segments(space.sizes).segment_ids, persistent=False)
-            self.register_buffer("scores", gain * scores, persistent=False)
+            shape = (DEGREE * columns, units)
+            self.slopes = nn.Parameter(torch.randn(shape) / math.sqrt(DEGREE * columns))
+            segments = Segments(space.sizes)
+            # (cells, columns of a group x DEGREE): h_k of the cells of each column
+            basis = segments.membership[:, :, None] * gain * hermite_scores(space).T[:, None]
+            self.register_buffer("basis", basis.flatten(1), persistent=False)
+            self.group_entries = segments.group_entries
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.div_(pace)
@@ -75,8 +75,10 @@ class CellWeights(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self) -> Tensor:
-        """Return the weights (units, cells)."""
+        """Return the weights (cells, units)."""
         if self.slopes is None:
-            return self.pace * self.weight * self.mask
-        shared = (self.slopes.index_select(2, self.owner) * self.scores[:, None]).sum(0)
-        return self.pace * (self.weight + shared) * self.mask
+            return self.pace * self.weight
+        slopes = self.slopes.split(self.basis.shape[1])
+        groups = zip(self.basis.split(self.group_entries), slopes, strict=True)
+        shared = [product(basis[:, : len(own)], own) for basis, own in groups]
+        return self.pace * (self.weight + torch.cat(shared))

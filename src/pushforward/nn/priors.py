@@ -191,7 +191,7 @@ class FlowPrior(ContinuousPrior):
 
 
 class DiscretePrior(Prior):
-    """p(z|c) over tuples z of integers: each given those before it (MADE, Germain et al. 2015).
+    """p(z|c) over tuples z of integers: each given those before it (Larochelle & Murray 2011).
 
     p(z_j | c, z_<j) = softmax(a_j(c) + V_j act(W z_<j)), as in `likelihoods.Autoregressive`, with
     a from a hidden layer of the condition: hundreds of units that move together learn in a few

@@ -6,11 +6,11 @@ value lies. A line says it in a few numbers. With t a coordinate of the number's
 its fine digit, the logit of a cell or a digit of number j at t moves by
 
     - kappa log(1 + ((t - m_j) / s_j)^2),
-    m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h^T B_j,     log s_j = b_j + h^T C_j,
+    m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h_j^T B_j,     log s_j = b_j + h_j^T C_j,
 
-i over the numbers and k over all columns before j, G a number for each of their cells, and h the
-hidden units that have read no more than the columns before j. It is the kernel of Student's t: a
-few rows off the line do not widen it. It starts so wide that it says little.
+i over the numbers and k over all columns before j, G a number for each of their cells, and h_j the
+hidden units that have read the columns before j. It is the kernel of Student's t: a few rows off
+the line do not widen it. It starts so wide that it says little.
 
 There are two coordinates. In normal scores (see `ordered`) what rises with something else is near a
 line whatever its distribution; in the values themselves sums and differences are.
@@ -52,7 +52,7 @@ def _filled(places: Numbers) -> Tensor:
     return torch.tensor([0.0 if place is None else place for place in places])
 
 
-def relations(space: Cells, last: Tensor) -> nn.ModuleList:
+def relations(space: Cells, units: int) -> nn.ModuleList:
     """Return the relations of a table's numbers in each coordinate that the space tells.
 
     None of more than `MOST` numbers: each of them has a weight for every cell of the table.
@@ -61,16 +61,16 @@ def relations(space: Cells, last: Tensor) -> nn.ModuleList:
         (scores, space.ranks, [digit.ranks for digit in space.fine]),
         (_filled, space.places, [digit.places for digit in space.fine]),
     )
-    if len(_numbers(space)) > MOST:
+    if len(numbers(space)) > MOST:
         return nn.ModuleList()
     return nn.ModuleList(
-        Relations(space, last, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
+        Relations(space, units, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
         for of, cells, digits in told
         if any(cell is not None for cell in cells)
     )
 
 
-def _numbers(space: Cells) -> list[int]:
+def numbers(space: Cells) -> list[int]:
     """Return the positions of the columns that hold the cells of numbers."""
     starts = itertools.accumulate(space.sizes, initial=0)
     ends = itertools.pairwise(starts)
@@ -87,7 +87,7 @@ class Relations(nn.Module):
 
     Args:
         space: whose columns, or columns and fine digits, they are.
-        last: (units,) the last column that each hidden unit reads.
+        units: how many hidden units there are.
         of_cells: (cells,) the coordinate of each cell; those of digits do not count.
         of_digits: for each of `space.fine`, (its cells, digits).
 
@@ -103,13 +103,12 @@ class Relations(nn.Module):
     digit_cells: Tensor
     before: Tensor
     earlier: Tensor
-    heard: Tensor
 
     def __init__(
-        self, space: Cells, last: Tensor, of_cells: Tensor, of_digits: Sequence[Tensor]
+        self, space: Cells, units: int, of_cells: Tensor, of_digits: Sequence[Tensor]
     ) -> None:
         super().__init__()
-        holding, column = _numbers(space), Segments(space.sizes).segment_ids
+        holding, column = numbers(space), Segments(space.sizes).segment_ids
         self.digits = WithinCells(space, of_digits)
         self.number = {at: k for k, at in enumerate(holding)}
         self.number |= {at: self.number[at - 1] for at in self.digits.columns}
@@ -130,19 +129,20 @@ class Relations(nn.Module):
             "digit_cells": is_digit.nonzero()[:, 0],
             "before": (positions[:, None] < positions).float(),
             "earlier": (column[:, None] < positions).float(),
-            "heard": (last[:, None] < positions).float(),
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
         n = len(holding)
         self.slope = nn.Parameter(torch.zeros(n, n))
         self.step = nn.Parameter(torch.zeros(len(column), n))
-        self.shift = nn.Parameter(torch.zeros(len(last), n))
+        self.shift = nn.Parameter(torch.zeros(n, units))
         self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
-        self.widen = nn.Parameter(torch.zeros(len(last), n))
+        self.widen = nn.Parameter(torch.zeros(n, units))
 
     def forward(self, x: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of all cells (n, cells) and digits (n, digits) of rows x, given h.
+        """Return the logits of all cells (n, cells) and digits (n, digits) of rows x.
+
+        `units` (numbers, n, units) are those that have read the columns before each number.
 
         Products spread what is told of numbers over their cells: so do their gradients.
         """
@@ -150,22 +150,20 @@ class Relations(nn.Module):
             t, slopes = self.digits(x), self.slopes()
             exact = (x.index_select(1, self.digit_cells) * t) @ self.spread.T
             told = x @ (self.steps() + self.alone @ slopes) + exact @ slopes
-            m, s = self._lines(told, units.float(), slice(None))
+            m, s = self.lines(told, units.float(), slice(None))
             of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
             of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
             return _nearness(of_cells), _nearness(of_digits)
 
-    def column(self, at: int, t: Tensor, told: Tensor, units: Tensor) -> Tensor:
-        """Return the logits (n, size) of the column at a position.
+    def column(self, at: int, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
+        """Return the logits (n, size) of the column at a position, of cells or digits.
 
         Args:
             at: a position in `number`.
             t: the coordinates of its cells, (size,) or (n, size).
-            told: (n,) what the columns before say of m.
-            units: (n, some) those hidden units that have read the columns before.
+            m: (n, 1) where its number's line is.
+            s: (n, 1) how wide.
         """
-        k = self.number[at]
-        m, s = self._lines(told[:, None], units, slice(k, k + 1))
         return _nearness((t - m) / s * self.ranked[self.digits.bounds[at]])
 
     def slopes(self) -> Tensor:
@@ -176,13 +174,18 @@ class Relations(nn.Module):
         """Return G, (cells, numbers)."""
         return OTHERS * self.step * self.earlier
 
-    def _lines(self, told: Tensor, units: Tensor, which: slice) -> tuple[Tensor, Tensor]:
-        """Return m and s of some numbers, each (n, some)."""
-        ready = units.shape[1]
-        heard = OTHERS * self.heard[:ready, which]
-        log_s = WIDTH * self.width[which] + units @ (self.widen[:ready, which] * heard)
-        m = told + units @ (self.shift[:ready, which] * heard)
-        return m, log_s.clamp_min(math.log(NARROWEST)).exp()
+    def lines(self, told: Tensor, units: Tensor, which: slice) -> tuple[Tensor, Tensor]:
+        """Return m and s of some numbers, each (n, some).
+
+        Args:
+            told: (n, some) what the columns before say of m.
+            units: (some, n, units) those that have read them.
+            which: the numbers.
+        """
+        weights = OTHERS * torch.stack([self.shift[which], self.widen[which]], 2)
+        heard = torch.einsum("knu,kum->mnk", units, weights)
+        log_s = WIDTH * self.width[which] + heard[1]
+        return told + heard[0], log_s.clamp_min(math.log(NARROWEST)).exp()
 
 
 def _nearness(apart: Tensor) -> Tensor:

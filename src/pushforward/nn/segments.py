@@ -63,16 +63,16 @@ class Segments(nn.Module):
     def sums(self, rows: Tensor) -> Tensor:
         """Return the sum of each segment, (n, segments)."""
         if len(self.group_entries) == 1:
-            return _product(rows, self.membership)
+            return product(rows, self.membership)
         parts = zip(rows.split(self.group_entries, 1), self._blocks(), strict=True)
-        return torch.cat([_product(part, block) for part, block in parts], 1)
+        return torch.cat([product(part, block) for part, block in parts], 1)
 
     def broadcast(self, each: Tensor) -> Tensor:
         """Return a number for each segment (n, segments) at all of its entries (n, total)."""
         if len(self.group_entries) == 1:
-            return _product(each, self.membership.T)
+            return product(each, self.membership.T)
         parts = zip(each.split(self.group_segments, 1), self._blocks(), strict=True)
-        return torch.cat([_product(part, block.T) for part, block in parts], 1)
+        return torch.cat([product(part, block.T) for part, block in parts], 1)
 
     def _blocks(self) -> list[Tensor]:
         """Return the membership matrix of each group, (its entries, its segments)."""
@@ -164,7 +164,7 @@ def _invert_cdf(weight: Tensor, first: Tensor, end: Tensor) -> tuple[Tensor, Ten
     return torch.minimum(entry.maximum(first), end - 1) - first, high - low
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Tensor, b: Tensor) -> Tensor:
     """Return a b in float32 at least: in half precision the logits of a sum would not cancel."""
     dtype = _precise(a)
     with torch.autocast(a.device.type, enabled=False):

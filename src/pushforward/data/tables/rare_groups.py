@@ -8,7 +8,10 @@ drawn as often as they occur, as before.
 
 What a column tells is the mutual information in the training rows, less that after a permutation:
 with thousands of categories most of it is chance. A category with fewer than `MIN_LEVEL_ROWS`
-training rows stays in the shared cell, so that its cell says nothing about what few rows hold.
+training rows is in no such group, so that its cell says nothing about what few rows hold. But codes
+are often spelled by what they belong to (the last letters of a plane's are those of its airline):
+the rarest go by their first or last letters where these tell about another column, and all others
+stay in the shared cell.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward.data.numeric import Ints
@@ -32,6 +36,9 @@ MOST_GROUPS = 512  # of a column: no group has fewer rows than this part of the 
 MAX_VALUES = 128  # of a column that categories are grouped by
 MAX_DEPTH = 3  # columns that a group is a part by
 TESTED_ROWS = 5_000  # from which the column is chosen
+ENDS = {f"their first {k} letters": slice(k) for k in (1, 2, 3)} | {
+    f"their last {k} letters": slice(-k, None) for k in (1, 2, 3)
+}
 
 
 def group_rare(
@@ -46,11 +53,13 @@ def group_rare(
     """
     columns, notes = list(schema.columns), list[str]()
     for i, column in enumerate(columns):
-        cell = _rare_cell(column.partition) if isinstance(column, CategoricalCodec) else None
+        if not isinstance(column, CategoricalCodec):
+            continue
+        cell = _rare_cell(column.partition)
         if cell is None:
             continue
         grown = _Tree.of(schema, i, cell, rows, labels)
-        groups = list(grown.split(np.flatnonzero(grown.counts >= MIN_LEVEL_ROWS)))
+        groups = grown.groups(column.levels)
         if len(groups) > 1:
             partition = _with_groups(column.partition, cell, groups, grown.min_rows / len(rows))
             columns[i] = replace(column, partition=partition)
@@ -121,6 +130,13 @@ class _Tree:
             {},
         )
 
+    def groups(self, names: Sequence[object]) -> list[Ints]:
+        """Return the groups of the categories, whose names are given."""
+        often = self.counts >= MIN_LEVEL_ROWS
+        grown = list(self.split(np.flatnonzero(often)))
+        spelled = self.by_spelling(self.levels[~often[self.levels]], names)
+        return [levels for levels in grown + spelled if len(levels)]
+
     def split(self, levels: Ints, depth: int = MAX_DEPTH) -> Iterator[Ints]:
         """Yield the groups of these categories."""
         rows = np.flatnonzero(np.isin(self.level, levels))
@@ -132,6 +148,36 @@ class _Tree:
         self.used[name] = None
         for part in parts:
             yield from self.split(part, depth - 1)
+
+    def by_spelling(self, levels: Ints, names: Sequence[object]) -> list[Ints]:
+        """Return groups of these categories by the letters that tell most; none if none tell.
+
+        Asked of one row of each category, since rows of the same one are alike anyway.
+        """
+        if not all(isinstance(names[level], str) for level in levels):
+            return []
+        rows = np.flatnonzero(np.isin(self.level, levels))
+        _, first = np.unique(self.level[rows], return_index=True)
+        some = rows[first[:: max(1, len(first) // TESTED_ROWS)]]
+        best, most, used = list[Ints](), 0.0, dict[str, None]()
+        for letters, take in ENDS.items():
+            groups = self._spelled(levels, rows, np.array([str(name)[take] for name in names]))
+            number = np.zeros(len(names), np.int64)
+            for k, group in enumerate(groups, start=1):
+                number[group] = k
+            told = [
+                excess_information(number[self.level[some]], x[some]) for x in self.values.values()
+            ]
+            if max(told, default=0.0) > most:
+                best, most, used = groups, max(told), {letters: None}
+        self.used |= used
+        return best
+
+    def _spelled(self, levels: Ints, rows: Ints, spelled: NDArray[np.str_]) -> list[Ints]:
+        """Return these categories by their letters, where enough rows have these."""
+        letters, counts = np.unique(spelled[self.level[rows]], return_counts=True)
+        own = spelled[levels]
+        return [levels[own == ends] for ends in letters[counts >= self.min_rows]]
 
     def _most_telling(self, rows: Ints) -> str | None:
         """Return the column that tells most about the categories of these rows, if one does."""

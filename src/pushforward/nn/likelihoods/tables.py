@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -13,7 +14,7 @@ from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.ordered import CellWeights
 from pushforward.nn.particles import resampled
 from pushforward.nn.raking import Raking
-from pushforward.nn.relations import Relations, relations
+from pushforward.nn.relations import Relations, numbers, relations
 from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.nn.trunks import SLOPE
@@ -106,43 +107,59 @@ def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
 class Autoregressive(Likelihood):
     """Each column of a table given z and the columns before it.
 
-    p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(W x_<j) + ...): one hidden layer whose units
-    read the columns up to their own and write to those after it (MADE, Germain et al. 2015), beside
+    p(x_j | z, x_<j) = softmax(outputs_j(z) + V_j act(sum_{i<j} W_i x_i) + ...): all units of one
+    hidden layer read the columns before j and write to it (NADE, Larochelle & Murray 2011), beside
     a decoder of z (Chen et al. 2017, the variational lossy autoencoder). What one column says about
     the next needs no code then, so that the codes that are left are close to their prior. `write`
-    starts at 0, where the columns are independent given z. Of more columns than units, a column may
-    not see the last few before it. Cells of numbers share weights (see `ordered`), numbers are near
-    lines (see `relations`), and a fine digit begins with what its cell says (see `fine`).
+    starts at 0, where the columns are independent given z. Of more than `MOST` columns, neighbours
+    share their units, and do not see one another. Cells of numbers share weights (see `ordered`),
+    numbers are near lines (see `relations`), and a fine digit begins with what its cell says (see
+    `fine`).
     """
 
     independent = False
     UNITS = 128
+    MOST = 128  # groups of columns, each of which has units
     DROPOUT = 0.2  # without it, the layer learns single rows of a table of 20,000
     GAIN = 3.0  # of what is said about the order of a column: a narrow relation has large logits
     PACE = 3.0  # of the layer: logits of one-hot rows are long ways from 0, and rarely moved
+    holding: Tensor
 
     def __init__(self, space: Cells, units: int = UNITS) -> None:
         super().__init__()
         self.units = units
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
-        owner = self.segments.segment_ids
-        # unit i reads the columns up to last[i]; in ascending order
-        last = torch.arange(units) * max(len(space.sizes) - 1, 1) // units
-        self.read = CellWeights(space, owner <= last[:, None], 1.0, self.PACE)
-        self.write = CellWeights(space, last[:, None] < owner, self.GAIN, self.PACE)
+        self.read = CellWeights(space, units, 1.0, self.PACE)
+        self.write = CellWeights(space, units, self.GAIN, self.PACE)
         self.write.zero_()
         self.fine = fine_logits(space)
-        self.relations = relations(space, last)
-        self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
+        self.relations = relations(space, units)
+        columns = len(space.sizes)
+        groups = min(columns, self.MOST)
+        self.group = [at * groups // columns for at in range(columns)]
+        holding = [self.group[at] for at in numbers(space)]
+        self.register_buffer("holding", torch.tensor(holding, dtype=torch.int64), persistent=False)
+        self.widths = [0] * groups  # the cells of each group
+        for group, size in zip(self.group, space.sizes, strict=True):
+            self.widths[group] += size
+
+    def units_before(self, x: Tensor) -> Tensor:
+        """Return the units that have read the columns before each group, (groups, n, units)."""
+        parts = zip(x.split(self.widths, 1), self.read().split(self.widths), strict=True)
+        told = [(part @ weight).float() for part, weight in parts]
+        heard = accumulate(told[:-1], initial=torch.zeros_like(told[0]))
+        return leaky_relu(torch.stack(list(heard)), SLOPE)
 
     def context(self, x: Tensor) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
-        units = leaky_relu(linear(x, self.read()), SLOPE)
-        context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
-        logits, digits = context.float(), self.fine(x)
+        units = self.units_before(x)
+        kept = dropout(torch.ones_like(units[0]), self.DROPOUT, self.training)  # for all columns
+        parts = zip(units * kept, self.write().split(self.widths), strict=True)
+        logits, digits = torch.cat([linear(*part) for part in parts], 1).float(), self.fine(x)
+        of_numbers = units.index_select(0, self.holding)
         for lines in self.relations:
-            of_cells, of_digits = lines(x, units)
+            of_cells, of_digits = lines(x, of_numbers)
             logits, digits = logits + of_cells, digits + of_digits
         return self.fine.added(logits, digits)
 
@@ -170,7 +187,7 @@ class Autoregressive(Likelihood):
         columns = []
         with torch.autocast(outputs.device.type, enabled=False):  # narrow lines need all digits
             walk = _Walk(self, outputs)
-            for _ in self.ready:
+            for _ in self.group:
                 logits = walk.logits()
                 soft = (logits + gumbel_like(logits)).softmax(1)
                 hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
@@ -182,7 +199,7 @@ class Autoregressive(Likelihood):
         """Draw column after column."""
         walk = _Walk(self, outputs)
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
-        for _ in self.ready:
+        for _ in self.group:
             own = walk.cells
             cell, allowed = draw(walk.logits(), None if share is None else share[..., own])
             walk.take(cell)
@@ -195,8 +212,8 @@ class Autoregressive(Likelihood):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw column after column; where few particles bear a row's weight, those live on."""
         walk, origin = _Walk(self, outputs), torch.arange(len(outputs), device=outputs.device)
-        cells = origin.new_zeros(len(outputs), len(self.ready))
-        for column in range(len(self.ready)):
+        cells = origin.new_zeros(len(outputs), len(self.group))
+        for column in range(len(self.group)):
             cell, allowed = draw(walk.logits(), share[:, walk.cells])
             walk.take(cell)
             cells[:, column] = cell
@@ -210,15 +227,13 @@ class Autoregressive(Likelihood):
 
 
 class _Walk:
-    """One pass through the columns of rows, each of which is told before the next is asked for.
-
-    The first `ready[j]` units have read all they need for column j.
-    """
+    """One pass through the columns of rows, each of which is told before the next is asked for."""
 
     def __init__(self, chain: Autoregressive, outputs: Tensor) -> None:
         self.chain, self.outputs, self.at = chain, outputs, 0
-        self.read, self.tell = chain.read().T.contiguous(), chain.write()
+        self.read, self.write = chain.read(), chain.write()
         self.heard = outputs.new_zeros(len(outputs), chain.units)
+        self.units = self.heard  # at 0, their activation is theirs
         self.lines = [_Told(cast(Relations, own), len(outputs)) for own in chain.relations]
         self.before: Tensor | None = None
         first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
@@ -231,31 +246,31 @@ class _Walk:
 
     def logits(self) -> Tensor:
         """Return the logits (n, size) of the next column."""
-        ready = self.chain.ready[self.at]
-        units = leaky_relu(self.heard[:, :ready], SLOPE)
-        logits: Tensor = self.outputs[:, self.cells] + units @ self.tell[:ready, self.cells]
+        logits = self.outputs[:, self.cells] + linear(self.units, self.write[self.cells])
         within = self.chain.fine.table(self.at)
         logits = logits if within is None else logits + _entries(within, self.before)
         for told in self.lines:
-            logits = logits + told.logits(self.at, self.before, units)
+            logits = logits + told.logits(self.at, self.before, self.units)
         return logits
 
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
-        later = slice(self.chain.ready[self.at], None)
-        if cell.is_floating_point():  # a gradient needs what was heard before
-            self.heard = self.heard.clone()
-        self.heard[:, later] += _entries(self.read[self.cells, later], cell)
+        self.heard = self.heard + _entries(self.read[self.cells], cell)
         for told in self.lines:
             told.take(self.cells, cell)
         self.before, self.at = cell, self.at + 1
+        group = self.chain.group
+        if self.at < len(group) and group[self.at] != group[self.at - 1]:
+            self.units = leaky_relu(self.heard, SLOPE)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (n,), some of them maybe more than once."""
-        self.outputs, self.heard = self.outputs[rows], self.heard[rows]
+        self.outputs, self.heard, self.units = (
+            t[rows] for t in (self.outputs, self.heard, self.units)
+        )
         self.before = None if self.before is None else self.before[rows]
         for told in self.lines:
-            told.m = told.m[rows]
+            told.keep(rows)
 
 
 class _Told:
@@ -264,7 +279,8 @@ class _Told:
     def __init__(self, relations: Relations, n: int) -> None:
         self.relations = relations
         self.slopes, self.steps = relations.slopes(), relations.steps()
-        self.m = self.steps.new_zeros(n, len(self.slopes))
+        self.told = self.steps.new_zeros(n, len(self.slopes))
+        self.line = (self.told, self.told)  # of the number whose columns are asked for
         self.own: Tensor | None = None
 
     def logits(self, at: int, before: Tensor | None, units: Tensor) -> Tensor | float:
@@ -272,17 +288,26 @@ class _Told:
         relations, self.own = self.relations, None
         if at not in relations.number:
             return 0.0
+        self.number = relations.number[at]
         cells, table = relations.digits.bounds[at], relations.digits.table(at)
         self.own = relations.cells[cells] if table is None else _entries(table, before)
         self.ends = at + 1 not in relations.digits.columns
-        self.number = relations.number[at]
-        return relations.column(at, self.own, self.m[:, self.number], units)
+        if table is None:
+            which = slice(self.number, self.number + 1)
+            self.line = relations.lines(self.told[:, which], units[None], which)
+        return relations.column(at, self.own, *self.line)
 
     def take(self, cells: slice, cell: Tensor) -> None:
         """Hear a column's cell, and by its last digit a number."""
-        self.m = self.m + _entries(self.steps[cells], cell)
+        self.told = self.told + _entries(self.steps[cells], cell)
         if self.own is not None and self.ends:
-            self.m = self.m + _entry(self.own, cell)[:, None] * self.slopes[self.number]
+            self.told = self.told + _entry(self.own, cell)[:, None] * self.slopes[self.number]
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (n,)."""
+        m, s = self.line
+        self.told, self.line = self.told[rows], (m[rows], s[rows])
+        self.own = self.own[rows] if self.own is not None and self.own.dim() > 1 else self.own
 
 
 def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
