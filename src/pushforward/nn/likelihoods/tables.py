@@ -24,11 +24,12 @@ class Categorical(Likelihood):
     """One categorical a column of a table, over its atoms and quantile bins, independent given z.
 
     For a one-hot row x the log-likelihood is <x, logits> - sum_j logsumexp_j(logits). A fine digit
-    depends on its own cell, too.
+    depends on its own cell, too. Draws that pass gradients on are softened at a temperature.
     """
 
-    def __init__(self, space: Cells) -> None:
+    def __init__(self, space: Cells, temperature: float = 1.0) -> None:
         super().__init__()
+        self.temperature = temperature
         self.columns = IndependentColumns(space)
         self.raking = Raking(values(space))
 
@@ -42,7 +43,7 @@ class Categorical(Likelihood):
         return Observation(
             lambda x: _chosen(columns.segments, x, columns.of_rows(outputs, x)),
             lambda: columns.segments.one_hot(cells(None)[0]),
-            lambda: columns.relaxed(outputs),
+            lambda: columns.relaxed(outputs, self.temperature),
             lambda: columns.shares(outputs),
             cells,
         )
@@ -121,9 +122,9 @@ class Autoregressive(Likelihood):
     GAIN = 3.0  # of what is said about the order of a column: a narrow relation has large logits
     PACE = 3.0  # of the layer: logits of one-hot rows are long ways from 0, and rarely moved
 
-    def __init__(self, space: Cells, units: int = UNITS) -> None:
+    def __init__(self, space: Cells, units: int = UNITS, temperature: float = 1.0) -> None:
         super().__init__()
-        self.units = units
+        self.units, self.temperature = units, temperature
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
         owner = self.segments.segment_ids
@@ -136,10 +137,10 @@ class Autoregressive(Likelihood):
         self.relations = relations(space, last)
         self.ready = torch.searchsorted(last, torch.arange(len(space.sizes))).tolist()
 
-    def context(self, x: Tensor) -> Tensor:
+    def context(self, x: Tensor, drop: bool = False) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = leaky_relu(linear(x, self.read()), SLOPE)
-        context: Tensor = dropout(units, self.DROPOUT, self.training) @ self.write()
+        context: Tensor = dropout(units, self.DROPOUT, drop) @ self.write()
         logits, digits = context.float(), self.fine(x)
         for lines in self.relations:
             of_cells, of_digits = lines(x, units)
@@ -157,7 +158,7 @@ class Autoregressive(Likelihood):
             return self.segments.one_hot(cells(None)[0])
 
         return Observation(
-            lambda x: _chosen(self.segments, x, outputs + self.context(x)),
+            lambda x: _chosen(self.segments, x, outputs + self.context(x, self.training)),
             sample,
             lambda: self._relaxed(outputs),
             lambda: self.segments.softmax(outputs + self.context(sample())),
@@ -166,17 +167,17 @@ class Autoregressive(Likelihood):
         )
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
-        """Draw column after column, straight through: later columns pass their gradient back."""
-        columns = []
-        with torch.autocast(outputs.device.type, enabled=False):  # narrow lines need all digits
-            walk = _Walk(self, outputs)
-            for _ in self.ready:
-                logits = walk.logits()
-                soft = (logits + gumbel_like(logits)).softmax(1)
-                hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
-                columns.append(straight_through(hard, soft))
-                walk.take(columns[-1])
-        return torch.cat(columns, 1)
+        """Draw column after column; a gradient reaches what was said of each, given the draw.
+
+        Backward, a column is softmax(logits / temperature) given the columns before it as drawn: no
+        gradient comes to a column by way of those after it. One pass gives them all.
+        """
+        with torch.no_grad():
+            x = self.segments.one_hot(self._draw(outputs, None)[0])
+        if not torch.is_grad_enabled():
+            return x
+        logits = outputs + self.context(x)
+        return straight_through(x, self.segments.softmax(logits / self.temperature))
 
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw column after column."""
