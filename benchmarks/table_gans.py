@@ -4,8 +4,8 @@
                                     [--rows 10000] [--scale 1] [--seeds 1] [--only FIT ...]
 
 Each fit has the steps that take about as much processor time, on one thread, as 800 of `r3gan` do
-whose columns are drawn together: 20 s or so. The seconds that it took are said. `--scale` multiplies the steps. `fraud` is made up: 10,000
-rows with a target that 0.7 % of them have.
+whose columns are drawn together: 20 s or so. The seconds that it took are said. `--scale`
+multiplies the steps. `fraud` is made up: 10,000 rows with a target that 0.7 % of them have.
 
 detection    ROC AUC of XGBoost telling training rows from as many generated ones (detection.py);
 information  `pair_information`, against the training rows;
