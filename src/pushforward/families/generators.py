@@ -25,7 +25,7 @@ class WithGenerator(WithObservation, WithPrior):
         classes: int = 0,
         *,
         temperature: Annotated[
-            float, "Temperature of the Gumbel-softmax, for tables.", above(0)
+            float, "Tables: temperature of the softmax that gradients come through.", above(0)
         ] = 1.0,
         chain: Annotated[
             bool, "Tables: draw columns in turn, each given z and those before it."
