@@ -32,16 +32,16 @@ import pushforward as pf
 TARGETS = {"adult": "income", "diamonds": "price", "fraud": "fraud"}
 FITS = (
     "vae=1200steps",
-    "r3gan=550steps",
-    "gan=600steps",
-    "r3gan:chain=False=800steps",
-    "gan:chain=False=1000steps",
-    "r3gan:learning_rate=0.002=550steps",
-    "r3gan:chain=False:learning_rate=0.002=800steps",
-    "r3gan:chain=False:learning_rate=0.003=800steps",
-    "r3gan:chain=False:gamma=0.02=800steps",
-    "r3gan:chain=False:learning_rate=0.003:batch_size=128=1100steps",
-    "r3gan:chain=False:learning_rate=0.003:batch_size=512=600steps",
+    "r3gan:chain=True=550steps",
+    "gan:chain=True=600steps",
+    "r3gan=800steps",
+    "gan=1000steps",
+    "r3gan:chain=True:learning_rate=0.002=550steps",
+    "r3gan:learning_rate=0.002=800steps",
+    "r3gan:learning_rate=0.003=800steps",
+    "r3gan:gamma=0.02=800steps",
+    "r3gan:learning_rate=0.003:batch_size=128=1100steps",
+    "r3gan:learning_rate=0.003:batch_size=512=600steps",
 )
 
 

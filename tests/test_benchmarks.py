@@ -97,7 +97,7 @@ def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_table_gans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 steps on a table with a rare target: rows are told from real ones, and of some use."""
     pytest.importorskip("xgboost")
-    fits = ("r3gan=80steps", "r3gan:chain=False=80steps")
+    fits = ("r3gan=80steps", "r3gan:chain=True=80steps")
     quick = ("--tables", "fraud", "--rows", "1500", "--scale", "0.5", "--only", *fits)
     result = run("table_gans.py", tmp_path / "g.json", monkeypatch, *quick)
     assert isinstance(result, dict)

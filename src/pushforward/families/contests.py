@@ -141,22 +141,7 @@ class Rivalry(WithRestraints, WithGenerator):
 
 
 class Contest(WithPenalty, Rivalry):
-    """A rivalry whose critic also pays R1, gamma/2 E|grad_x D(x)|^2, where gamma > 0.
-
-    Generators of tables draw columns in turn unless they are told not to.
-    """
-
-    def __init__(
-        self,
-        space: Space,
-        classes: int = 0,
-        *,
-        chain: Annotated[
-            bool, "Tables: draw columns in turn, each given z and those before it."
-        ] = True,
-        **shared: Any,
-    ) -> None:
-        super().__init__(space, classes, chain=chain, **shared)
+    """A rivalry whose critic also pays R1, gamma/2 E|grad_x D(x)|^2, where gamma > 0."""
 
     @turn("critic", every="penalty_every", between="compare", pace="critic_pace", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:

@@ -242,10 +242,8 @@ class _Walk:
         return logits
 
     def take(self, cell: Tensor) -> None:
-        """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
+        """Hear the next column's cell, its number (n,)."""
         later = slice(self.chain.ready[self.at], None)
-        if cell.is_floating_point():  # a gradient needs what was heard before
-            self.heard = self.heard.clone()
         self.heard[:, later] += _entries(self.read[self.cells, later], cell)
         for told in self.lines:
             told.take(self.cells, cell)
@@ -287,13 +285,11 @@ class _Told:
 
 
 def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
-    """Return the rows of a table (size, m) at cells (n,), or of one-hot rows (n, size); (n, m)."""
+    """Return the rows of a table (size, m) at cells (n,); (n, m)."""
     assert cell is not None
-    return cell @ table if cell.is_floating_point() else table[cell]
+    return table[cell]
 
 
 def _entry(coordinates: Tensor, cell: Tensor) -> Tensor:
-    """Return the coordinate (n,) of cells (n,), or of one-hot rows (n, size)."""
-    if cell.is_floating_point():
-        return (cell * coordinates).sum(1)
+    """Return the coordinate (n,) of cells (n,)."""
     return coordinates.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]
