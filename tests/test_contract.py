@@ -36,6 +36,11 @@ def test_a_critic_keeps_the_contract_with_all_its_options(name: str) -> None:
     check_model(name, ("image",), augment="color,translation,cutout,flip", augment_p=0.5, **given)
 
 
+@pytest.mark.parametrize("name", ["gan", "r3gan"])
+def test_a_generator_of_columns_in_turn_keeps_the_contract(name: str) -> None:
+    check_model(name, ("table",), chain=True)
+
+
 SAMPLE = """
 import sys, pushforward as pf
 folder, target, condition = sys.argv[1:]

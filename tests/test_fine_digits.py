@@ -20,7 +20,6 @@ from pushforward.data.tables.fine_digits import MAX_DIGITS, FinePartition
 from pushforward.data.tables.schema import TableSchema
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.relations import Relations, relations
-from pushforward.nn.roles import Relaxation
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells, FineDigit
 from read_tables import read_table
@@ -173,15 +172,11 @@ def drawn_rows(name: str) -> Tensor:
     torch.manual_seed(2)
     out = outputs().expand(N, -1)
     with torch.no_grad():
-        if name == "relaxation":
-            return cast(Tensor, Relaxation(SPACE, 0.7)(out))
         p = cast(Observation, wild(HEADS[name.split(maxsplit=1)[0]](SPACE))(out))
         return p.rsample() if name.endswith("relaxed") else p.sample()
 
 
-@pytest.mark.parametrize(
-    "name", ["chain", "chain relaxed", "independent", "independent relaxed", "relaxation"]
-)
+@pytest.mark.parametrize("name", ["chain", "chain relaxed", "independent", "independent relaxed"])
 def test_rows_are_drawn_as_often_as_the_likelihood_says(name: str) -> None:
     exact = table_of(wild(HEADS["chain" if "chain" in name else "independent"](SPACE)))
     parts = drawn_rows(name).split(list(SPACE.sizes), 1)
@@ -195,6 +190,35 @@ def test_rows_are_drawn_as_often_as_the_likelihood_says(name: str) -> None:
     expected = torch.cat([exact[often] * N, (exact[seldom].sum() * N + 1)[None]])
     expected = expected / expected.sum() * observed.sum()
     assert stats.chisquare(observed.numpy(), expected.numpy()).pvalue > 1e-3  # type I error
+
+
+def test_a_relaxed_chain_passes_to_each_column_the_gradient_of_its_probabilities() -> None:
+    """d sum(w x) / d outputs_j = p_j (w_j - <p_j, w_j>) / T, p_j given the columns before as drawn.
+
+    The conditional probabilities p_j are sums over the table of all rows.
+    """
+    chain, temperature = cast(Autoregressive, wild(Autoregressive(SPACE))), 0.5
+    chain.temperature = temperature
+    torch.manual_seed(3)
+    out = outputs().expand(50, -1).detach().clone().requires_grad_()
+    x = cast(Observation, chain(out)).rsample()
+    weight = torch.randn(x.shape)
+    (ours,) = torch.autograd.grad((weight * x).sum(), [out])
+    table = table_of(chain)
+    parts = x.detach().split(list(SPACE.sizes), 1)
+    drawn = torch.stack([part.argmax(1) for part in parts], 1)
+    expected = torch.zeros_like(ours)
+    for i, row in enumerate(drawn):
+        start = 0
+        for j, size in enumerate(SPACE.sizes):
+            same = (EVERY[:, :j] == row[:j]).all(1)
+            p = torch.stack([table[same & (EVERY[:, j] == k)].sum() for k in range(size)])
+            soft = (p / p.sum()).clamp_min(1e-30).pow(1 / temperature)
+            soft = soft / soft.sum()
+            own = weight[i, start : start + size].double()
+            expected[i, start : start + size] = soft * (own - (soft * own).sum()) / temperature
+            start += size
+    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-3)
 
 
 def test_an_independent_digit_has_the_shares_of_its_cell() -> None:

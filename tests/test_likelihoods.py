@@ -19,7 +19,6 @@ from pushforward.nn.likelihoods import (
     likelihood,
 )
 from pushforward.nn.likelihoods.images import Grid, waves
-from pushforward.nn.roles import Relaxation
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells, Image, Vector
 
@@ -60,13 +59,12 @@ def test_categorical_matches_one_distribution_a_column() -> None:
     torch.testing.assert_close(Categorical(Cells(SIZES))(out).log_prob(x), expected)
 
 
-@pytest.mark.parametrize("draw", ["likelihood", "relaxation"])
+@pytest.mark.parametrize("draw", ["sample", "rsample"])
 def test_drawn_cells_are_as_frequent_as_their_probabilities(draw: str) -> None:
     n, row = 20_000, logits(1, 1.0)
     torch.manual_seed(0)
     many = row.expand(n, -1)
-    cells = Cells(SIZES)
-    x = Categorical(cells)(many).sample() if draw == "likelihood" else Relaxation(cells, 0.7)(many)
+    x = getattr(Categorical(Cells(SIZES), temperature=0.7)(many), draw)()
     share = x.mean(0)
     p = Segments(SIZES).softmax(row)[0]
     # a share of n draws has the standard error sqrt(p (1 - p) / n); 9 shares, four errors
@@ -78,7 +76,7 @@ def test_the_relaxation_is_one_hot_forward_and_softmax_backward() -> None:
     out = logits(4).requires_grad_()
     weight = torch.randn(4, sum(SIZES), generator=torch.Generator().manual_seed(1))
     torch.manual_seed(2)
-    hard = Relaxation(Cells(SIZES), 0.5)(out)
+    hard = Categorical(Cells(SIZES), temperature=0.5)(out).rsample()
     (ours,) = torch.autograd.grad((hard * weight).sum(), [out])
     torch.manual_seed(2)
     noise = -torch.rand_like(out).log().neg().log()

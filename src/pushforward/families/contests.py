@@ -86,8 +86,13 @@ class Rivalry(WithRestraints, WithGenerator):
 
     def compare(self, x: Tensor, c: Tensor | None) -> Terms:
         """Tell real from generated rows, without what comes every so often."""
-        y = self.imagine(len(x), c).detach()
+        y = self.shown(len(x), c)
         return self.judged(Seen(x, y, c, of_y=self.critic(y, c), of_x=self.critic(x, c)))
+
+    @torch.no_grad()
+    def shown(self, n: int, c: Tensor | None) -> Tensor:
+        """Return generated rows for the critic to look at: no gradient comes back to them."""
+        return self.imagine(n, c)
 
     def judged(self, seen: Seen) -> Terms:
         """Return the terms of a critic that has looked at real and generated rows."""
@@ -143,7 +148,7 @@ class Contest(WithPenalty, Rivalry):
         """Tell real from generated rows, by gentle slopes."""
         if self.gamma == 0:
             return self.compare(x, c)
-        y = self.imagine(len(x), c).detach()
+        y = self.shown(len(x), c)
         of_y = self.critic(y, c)
         of_x, r1 = self.penalised(x, c)
         return self.judged(Seen(x, y, c, of_x, of_y)) | {"r1": r1}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
-from pushforward.families.model import Batch, Model
-from pushforward.families.raking import rake
+from pushforward.families.observations import WithObservation
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Likelihood, Observation
 from pushforward.nn.likelihoods import likelihood as choose_likelihood
@@ -44,7 +42,7 @@ class Decoder(nn.Module):
         return observation
 
 
-class WithDecoder(Model):
+class WithDecoder(WithObservation):
     """A model with a decoder p(x|z); what comes before it in the class says what codes are."""
 
     averaged: ClassVar[tuple[str, ...]] = ("decoder",)
@@ -104,25 +102,10 @@ class WithDecoder(Model):
         """Return the mean of p(x|z)."""
         return self.decode(z, c).mean()
 
-    def cells(
-        self, z: Tensor, c: Tensor | None = None, share: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Draw the cells of rows from p(x|z), under a condition."""
-        p = self.decode(z, c)
-        return super().cells(z, c, share) if p.cells is None else p.cells(share)
+    def likelihood_head(self) -> Likelihood | None:
+        """Return the decoder's."""
+        return self.decoder.likelihood
 
-    def particles(
-        self, z: Tensor, c: Tensor | None, share: Tensor, log_w: Tensor, k: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw the cells of rows from p(x|z), each under a condition of its own."""
-        p = self.decode(z, c)
-        if p.particles is None:
-            return super().particles(z, c, share, log_w, k)
-        return p.particles(share, log_w, k)
-
-    def settle(self, batches: Iterable[Batch]) -> None:
-        """Rake a table's columns."""
-        super().settle(batches)
-        raking = getattr(self.decoder.likelihood, "raking", None)
-        if raking is not None:
-            rake(raking, self.source, self.mean, batches)
+    def observation(self, z: Tensor, c: Tensor | None = None) -> Observation | None:
+        """Return p(x|z)."""
+        return self.decode(z, c)

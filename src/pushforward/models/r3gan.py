@@ -30,6 +30,6 @@ class R3GAN(WithTransport, Relativistic):
     @turn("critic", every="penalty_every", between="compare", pace="critic_pace", betas=(0.0, 0.99))
     def measure(self, x: Tensor, c: Tensor | None) -> Terms:
         """Judge each real row above its generated partner, by gentle slopes."""
-        y = self.imagine(len(x), c).detach()
+        y = self.shown(len(x), c)
         (of_x, r1), (of_y, r2) = self.penalised(x, c), self.penalised(y, c)
         return self.judged(Seen(x, y, c, of_x, of_y)) | {"r1": r1, "r2": r2}

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
-from pushforward.nn.likelihoods import IndependentColumns
-from pushforward.nn.raking import Raking
+from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.trunks import Networks
-from pushforward.space import Cells, Image, Space, Vector, values
+from pushforward.space import Cells, Image, Space, Vector
 
 
 class Encoder(nn.Module):
@@ -78,28 +77,6 @@ class NoisyEncoder(nn.Module):
         return cast(Tensor, self.f(self.trunk(x, given))).float()
 
 
-class Relaxation(nn.Module):
-    """Straight-through Gumbel-softmax over every column at once (Jang et al. 2017)."""
-
-    def __init__(self, space: Cells, temperature: float) -> None:
-        super().__init__()
-        self.columns = IndependentColumns(space)
-        self.raking = Raking(values(space))
-        self.temperature = temperature
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Return rows (n, cells) that are one-hot in each column."""
-        return self.columns.relaxed(self.raking(logits), self.temperature)
-
-    def cells(self, logits: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Draw cells under a condition; see `Segments.draw`."""
-        return self.columns.draw(self.raking(logits), share)
-
-    def shares(self, logits: Tensor) -> Tensor:
-        """Return the probabilities (n, cells) of each column's cells."""
-        return self.columns.shares(self.raking(logits))
-
-
 class Clip(nn.Module):
     """Clips pixels to [-1, 1]; outside, a gradient flows only where it leads back inside.
 
@@ -113,25 +90,43 @@ class Clip(nn.Module):
 
 
 class Generator(nn.Module):
-    """X = g(Z): a writer whose output lies in the sample space."""
+    """X = g(Z): a writer whose output lies in the sample space.
+
+    For a table these are logits, and rows are drawn from them straight through, so that a critic
+    sees one-hot rows: all columns together given z, or with a `chain` in turn, each also given the
+    columns before it.
+    """
 
     def __init__(
-        self, space: Space, latent: int, classes: int, networks: Networks, *, temperature: float
+        self,
+        space: Space,
+        latent: int,
+        classes: int,
+        networks: Networks,
+        *,
+        temperature: float,
+        chain: bool = False,
     ) -> None:
         super().__init__()
         self.trunk = networks.writer(space, latent, 1, classes)
         self.output: nn.Module = Clip() if isinstance(space, Image) else nn.Identity()
         if isinstance(space, Cells):
-            self.output = Relaxation(space, temperature)
+            head = Autoregressive if chain else Categorical
+            self.output = head(space, temperature=temperature)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return expanded rows (n, *space.shape)."""
-        return cast(Tensor, self.output(self.trunk(z, c)))
+        p = self.observation(z, c)
+        return cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
 
     @property
-    def relaxation(self) -> Relaxation | None:
-        """What makes a table's rows of logits; None for other data."""
-        return self.output if isinstance(self.output, Relaxation) else None
+    def head(self) -> Likelihood | None:
+        """What makes a table's cells of logits; None for other data."""
+        return self.output if isinstance(self.output, Likelihood) else None
+
+    def observation(self, z: Tensor, c: Tensor | None = None) -> Observation | None:
+        """Return the distribution of a table's cells given z; None for other data."""
+        return None if self.head is None else cast(Observation, self.head(self.trunk(z, c)))
 
 
 class Critic(nn.Module):

@@ -25,11 +25,12 @@ class Categorical(Likelihood):
     """One categorical a column of a table, over its atoms and quantile bins, independent given z.
 
     For a one-hot row x the log-likelihood is <x, logits> - sum_j logsumexp_j(logits). A fine digit
-    depends on its own cell, too.
+    depends on its own cell, too. Draws that pass gradients on are softened at a temperature.
     """
 
-    def __init__(self, space: Cells) -> None:
+    def __init__(self, space: Cells, temperature: float = 1.0) -> None:
         super().__init__()
+        self.temperature = temperature
         self.columns = IndependentColumns(space)
         self.raking = Raking(values(space))
 
@@ -43,7 +44,7 @@ class Categorical(Likelihood):
         return Observation(
             lambda x: _chosen(columns.segments, x, columns.of_rows(outputs, x)),
             lambda: columns.segments.one_hot(cells(None)[0]),
-            lambda: columns.relaxed(outputs),
+            lambda: columns.relaxed(outputs, self.temperature),
             lambda: columns.shares(outputs),
             cells,
         )
@@ -125,9 +126,9 @@ class Autoregressive(Likelihood):
     PACE = 3.0  # of the layer: logits of one-hot rows are long ways from 0, and rarely moved
     holding: Tensor
 
-    def __init__(self, space: Cells, units: int = UNITS) -> None:
+    def __init__(self, space: Cells, units: int = UNITS, temperature: float = 1.0) -> None:
         super().__init__()
-        self.units = units
+        self.units, self.temperature = units, temperature
         self.segments = Segments(space.sizes)
         self.raking = Raking(values(space))
         self.read = CellWeights(space, units, 1.0, self.PACE)
@@ -151,10 +152,10 @@ class Autoregressive(Likelihood):
         heard = accumulate(told[:-1], initial=torch.zeros_like(told[0]))
         return leaky_relu(torch.stack(list(heard)), SLOPE)
 
-    def context(self, x: Tensor) -> Tensor:
+    def context(self, x: Tensor, drop: bool = False) -> Tensor:
         """Return what the columns of one-hot rows say about those after them, (n, cells)."""
         units = self.units_before(x)
-        kept = dropout(torch.ones_like(units[0]), self.DROPOUT, self.training)  # for all columns
+        kept = dropout(torch.ones_like(units[0]), self.DROPOUT, drop)  # for all columns
         parts = zip(units * kept, self.write().split(self.widths), strict=True)
         logits, digits = torch.cat([linear(*part) for part in parts], 1).float(), self.fine(x)
         of_numbers = units.index_select(0, self.holding)
@@ -174,7 +175,7 @@ class Autoregressive(Likelihood):
             return self.segments.one_hot(cells(None)[0])
 
         return Observation(
-            lambda x: _chosen(self.segments, x, outputs + self.context(x)),
+            lambda x: _chosen(self.segments, x, outputs + self.context(x, self.training)),
             sample,
             lambda: self._relaxed(outputs),
             lambda: self.segments.softmax(outputs + self.context(sample())),
@@ -183,17 +184,17 @@ class Autoregressive(Likelihood):
         )
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
-        """Draw column after column, straight through: later columns pass their gradient back."""
-        columns = []
-        with torch.autocast(outputs.device.type, enabled=False):  # narrow lines need all digits
-            walk = _Walk(self, outputs)
-            for _ in self.group:
-                logits = walk.logits()
-                soft = (logits + gumbel_like(logits)).softmax(1)
-                hard = torch.nn.functional.one_hot(soft.argmax(1), soft.shape[1]).to(soft)
-                columns.append(straight_through(hard, soft))
-                walk.take(columns[-1])
-        return torch.cat(columns, 1)
+        """Draw column after column; a gradient reaches what was said of each, given the draw.
+
+        Backward, a column is softmax(logits / temperature) given the columns before it as drawn: no
+        gradient comes to a column by way of those after it. One pass gives them all.
+        """
+        with torch.no_grad():
+            x = self.segments.one_hot(self._draw(outputs, None)[0])
+        if not torch.is_grad_enabled():
+            return x
+        logits = outputs + self.context(x)
+        return straight_through(x, self.segments.softmax(logits / self.temperature))
 
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw column after column."""
@@ -254,7 +255,7 @@ class _Walk:
         return logits
 
     def take(self, cell: Tensor) -> None:
-        """Hear the next column's cell: its number (n,), or one-hot rows (n, size) to learn by."""
+        """Hear the next column's cell, its number (n,)."""
         self.heard = self.heard + _entries(self.read[self.cells], cell)
         for told in self.lines:
             told.take(self.cells, cell)
@@ -311,13 +312,11 @@ class _Told:
 
 
 def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
-    """Return the rows of a table (size, m) at cells (n,), or of one-hot rows (n, size); (n, m)."""
+    """Return the rows of a table (size, m) at cells (n,); (n, m)."""
     assert cell is not None
-    return cell @ table if cell.is_floating_point() else table[cell]
+    return table[cell]
 
 
 def _entry(coordinates: Tensor, cell: Tensor) -> Tensor:
-    """Return the coordinate (n,) of cells (n,), or of one-hot rows (n, size)."""
-    if cell.is_floating_point():
-        return (cell * coordinates).sum(1)
+    """Return the coordinate (n,) of cells (n,)."""
     return coordinates.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]
