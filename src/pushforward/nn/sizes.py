@@ -21,6 +21,7 @@ WIDTHS = (16, 32, 64, 128, 256)
 ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
 REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
+GAMES_ON_TABLES = 2.0  # a longer step of players against each other; the game ends at 6 times
 FEW_ROWS, LONGEST = 5000, 3.0  # a table of so many has the turn's own; of more, up to 3 times that
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 WORK_A_THREAD = 2e8  # multiplications of a network's step that keep a thread busy
@@ -85,10 +86,12 @@ def pace(space: Space, width: int, selection: Literal["loss", "distance"], rows:
     A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
     1 / width (Yang et al. 2021, "Tensor programs V"). Players that lower one loss (`selection`) may
     take longer steps than players against each other, who must follow what the others do. On a
-    table the steps are the longer the more rows there are, since long ones learn few rows by heart.
+    table the steps of a loss are the longer the more rows there are, since long ones learn few rows
+    by heart; those of players against each other are twice the turn's own.
     """
-    if isinstance(space, Cells) and selection == "loss":
-        return min(max(math.sqrt(rows / FEW_ROWS), 1.0), LONGEST)
+    if isinstance(space, Cells):
+        longer = min(max(math.sqrt(rows / FEW_ROWS), 1.0), LONGEST)
+        return longer if selection == "loss" else GAMES_ON_TABLES
     if not isinstance(space, Image):
         return 1.0
     return REFERENCE_WIDTH[selection] / max(width, WIDTHS[0])
