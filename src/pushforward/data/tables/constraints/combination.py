@@ -67,6 +67,16 @@ class CombinationStep:
         return replace(step, table=numbers, observed=len(observed), single=single)
 
     @property
+    def modelled(self) -> tuple[str, ...]:
+        """The column that is modelled instead."""
+        return (self.name,)
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The columns that the replaced ones are computed from: none."""
+        return ()
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The columns that are not modelled themselves."""
         return tuple(column.name for column in self.columns)

@@ -114,6 +114,11 @@ class DerivedStep:
         return tuple(name for name in (self.flag, self.rest) if name is not None)
 
     @property
+    def operands(self) -> tuple[str, ...]:
+        """The columns that the replaced one is computed from."""
+        return tuple(self.formula.columns)
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The column that is not modelled itself."""
         return (self.column.name,)

@@ -40,6 +40,16 @@ class DifferenceStep:
     name: str
 
     @property
+    def modelled(self) -> tuple[str, ...]:
+        """The column that is modelled instead."""
+        return (self.name,)
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The columns that the replaced one is computed from, beside the modelled one."""
+        return tuple(name for name, _ in self.others)
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The columns that are not modelled themselves."""
         return (self.column,)

@@ -18,7 +18,6 @@ from pushforward.data.numeric import Mask
 from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet, Step
 from pushforward.data.tables.constraints.derived import DerivedStep
-from pushforward.data.tables.constraints.difference import DifferenceStep
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.errors import DataError, listed
@@ -75,7 +74,7 @@ class KnownCells:
         """Raise DataError for a known column that a step computes from one that is not known."""
         if isinstance(step, CombinationStep):
             return
-        (name,), others = step.replaced, _operands(step)
+        (name,), others = step.replaced, step.operands
         tied = self.known[name] & ~self._where_all(others)
         if isinstance(step, LookupStep):
             tied &= ~self._looked_up(step)
@@ -101,8 +100,8 @@ class KnownCells:
 
     def _replace(self, step: Step, constraints: ConstraintSet) -> None:
         """Add the modelled column of a step, where all that it is computed from is known."""
-        names = step.modelled if isinstance(step, DerivedStep | LookupStep) else (step.name,)
-        whole = self._where_all([*step.replaced, *_operands(step)])
+        names = step.modelled
+        whole = self._where_all([*step.replaced, *step.operands])
         transformed = pl.DataFrame()
         if whole.any() and names:
             transformed = step.transform(self.frame.filter(pl.Series(whole)), constraints.lines)
@@ -146,12 +145,3 @@ class KnownCells:
         self.frame = self.frame.drop(name).with_columns(columns)
         # of a missing value the finer parts mean nothing
         self.known |= dict.fromkeys(step.names, known & ~missing) | {step.names[0]: known}
-
-
-def _operands(step: Step) -> list[str]:
-    """Return the columns that the replaced one is computed from."""
-    if isinstance(step, DifferenceStep):
-        return [name for name, _ in step.others]
-    if isinstance(step, LookupStep):
-        return list(step.keys)
-    return list(step.formula.columns) if isinstance(step, DerivedStep) else []

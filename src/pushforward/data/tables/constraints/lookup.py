@@ -115,6 +115,11 @@ class LookupStep:
         return np.asarray(np.isnan(values) | (values == numbers[:, None]))
 
     @property
+    def operands(self) -> tuple[str, ...]:
+        """The columns that the replaced one is computed from."""
+        return tuple(self.keys)
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """The column that is not modelled itself."""
         return (self.column.name,)
