@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pushforward.cli.main import run_command
 
 ROWS = 4000
 NEAR = 0.05  # a correlation is kept when it differs by no more
@@ -267,10 +269,13 @@ def run(name: str, seed: int, budget: str, rows: int, folder: Path) -> dict[str,
 
 
 def command(*words: object) -> tuple[str, str]:
-    """Run `pushforward` and return what it prints."""
-    call = [sys.executable, "-m", "pushforward", *map(str, words)]
-    done = subprocess.run(call, check=True, capture_output=True, text=True)
-    return done.stdout, done.stderr
+    """Run a command of `pushforward` in this process, and return what it prints."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        status = run_command([*map(str, words)])
+    if status:
+        raise RuntimeError(errors.getvalue())
+    return out.getvalue(), errors.getvalue()
 
 
 def compared(file: File, real: Texts, fake: Texts) -> dict[str, Any]:

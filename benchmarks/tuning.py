@@ -12,7 +12,7 @@
               a pruner that stops whoever is then worse than the median.
 
     python benchmarks/tuning.py [--only null,pruner] [--models vae,gan] [--studies 20] [--fits 24]
-                                [--steps 1.0]
+                                [--steps 1.0] [--data ring]
 
 What is measured is added to what the file has.
 """
@@ -50,7 +50,6 @@ TRIALS = 8  # of a study
 FRESH = 3  # seeds of the runs after tuning
 STEPS = {"null": 100, "pruner": 400}
 SMALL: dict[str, Any] = {"width": 32, "depth": 1}
-DATA = "ring"
 DRAWS = 10_000
 
 
@@ -93,9 +92,9 @@ class OnTest:
         return self.scorer.score(self.test, fake, seed=seed)["energy"].value
 
 
-def null(name: str, studies: int) -> dict[str, Any]:
+def null(data: pf.Dataset, name: str, studies: int) -> dict[str, Any]:
     """Return what each study seems to gain, and gains."""
-    model, data = noisy(find(name)), pf.read(DATA)
+    model = noisy(find(name))
     given = {n: o.default for n, o in free_options(find(name).options(), {}).items()} | SMALL
     score, seeming, real, plain = OnTest(data), [], [], []
     for study in range(studies):
@@ -128,9 +127,9 @@ def drawn(searched: Range, rng: np.random.Generator) -> float:
     return searched.low + u * (searched.high - searched.low)
 
 
-def pruner(name: str, fits: int) -> dict[str, Any]:
+def pruner(data: pf.Dataset, name: str, fits: int) -> dict[str, Any]:
     """Return how well the distance at each share of the budget foretells that of the trial."""
-    rng, data, found = np.random.default_rng(0), pf.read(DATA), []
+    rng, found = np.random.default_rng(0), []
     free = free_options(find(name).options(), {})
     for seed in range(fits):
         options: dict[str, Any] = {n: drawn(o.range, rng) for n, o in free.items() if o.range}
@@ -161,13 +160,15 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=20)
     parser.add_argument("--fits", type=int, default=24)
     parser.add_argument("--steps", type=float, default=1.0, help="factor of the lengths of fits")
+    parser.add_argument("--data", default="ring")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/tuning.json")
     given = parser.parse_args()
     STEPS.update({part: round(given.steps * steps) for part, steps in STEPS.items()})
     known: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
+    data = pf.read(given.data)
     work: dict[str, Callable[[str], dict[str, Any]]] = {
-        "null": lambda name: null(name, given.studies),
-        "pruner": lambda n: pruner(n, given.fits),
+        "null": lambda name: null(data, name, given.studies),
+        "pruner": lambda name: pruner(data, name, given.fits),
     }
     for part in given.only.split(","):
         for name in given.models.split(","):

@@ -20,6 +20,7 @@ import pytest
 import typer
 
 import pushforward as pf
+from comparisons import RING
 from pushforward.cli.features import FITTED, NAMES, PRETRAINED, check_features, make_features
 from pushforward.cli.main import app, run_command
 from pushforward.cli.options import label_models, model_options, split_arguments
@@ -127,7 +128,9 @@ def test_fit_sample_inspect_and_measure(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["compare", "ring", "--models", "vae,gan", "--seeds", "2", "--budget", "6"]
+    np.save(tmp_path / "ring.npy", RING)
+    command = ["compare", str(tmp_path / "ring.npy"), "--models", "vae,gan"]
+    command += ["--seeds", "2", "--budget", "6"]
     options = ["--latent", "2", "--vae.beta", "0.5", "--width", "16", "--measures", "energy"]
     assert run_command([*command, *options, "--out", str(tmp_path / "c"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -19,6 +19,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 import pushforward as pf
+from comparisons import RING
 from pushforward.comparison.equal_steps import EqualSteps
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.errors import DivergedError
@@ -554,7 +555,7 @@ def test_a_comparison_goes_on_beside_a_run_that_diverges(
     played = diverging(monkeypatch, 73)
     arguments: dict[str, Any] = {"seeds": 1, "budget": "100 steps", "width": 16}
     for _ in range(2):
-        result = pf.compare("ring", ["gan", "vae"], out=tmp_path, measures=["energy"], **arguments)
+        result = pf.compare(RING, ["gan", "vae"], out=tmp_path, measures=["energy"], **arguments)
         assert len(played) == 75  # once
         assert {m: len(c["best"]) for m, c in result.cards.items()} == {"gan": 1, "vae": 1}
 
@@ -566,18 +567,18 @@ def test_a_comparison_goes_on_beside_a_run_that_diverges(
 def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("timed")
     before = torch.get_rng_state()
-    pf.compare("ring", ["vae", "gan"], seeds=2, out=folder, **TIMED)
+    pf.compare(RING, ["vae", "gan"], seeds=2, out=folder, **TIMED)
     assert torch.equal(torch.get_rng_state(), before)
     return folder
 
 
-TIMED: dict[str, Any] = {"budget": "2s", "width": 8, "depth": 0, "measures": ["energy"]}
+TIMED: dict[str, Any] = {"budget": "1s", "width": 8, "depth": 0, "measures": ["energy"]}
 
 
 def steps_by_run(folder: Path) -> dict[str, int]:
     configs = {p.parent.name: p for p in folder.glob("runs/*/config.json")}
     stages = {name: json.loads(p.read_text())["schedule"][0] for name, p in configs.items()}
-    assert {stage["budget"] for stage in stages.values()} == {"2s"}
+    assert {stage["budget"] for stage in stages.values()} == {"1s"}
     return {name: stage["foreseen"] for name, stage in stages.items()}
 
 
@@ -594,14 +595,14 @@ def test_every_seed_of_a_model_gets_the_steps_that_were_recorded(
     # nothing of the timing is left in the weights
     run = pf.load(timed / "runs" / "gan-1")
     budget = repeating(run.config["schedule"][0])
-    again = pf.fit("ring", "gan", seed=1, budget=budget, width=8, depth=0)
+    again = pf.fit(RING, "gan", seed=1, budget=budget, width=8, depth=0)
     assert_same(weights(run), weights(again))
 
     def never(*_: object) -> None:
         raise AssertionError("the steps are known")
 
     monkeypatch.setattr("pushforward.comparison.equal_steps.costs_together", never)
-    pf.compare("ring", ["vae", "gan"], seeds=3, out=timed, **TIMED)
+    pf.compare(RING, ["vae", "gan"], seeds=3, out=timed, **TIMED)
     assert steps_by_run(timed)["vae-2"] == recorded["vae"]
 
 
@@ -613,12 +614,12 @@ def test_other_options_are_timed_anew(timed: Path, monkeypatch: pytest.MonkeyPat
         return [Costs(0.01, 0.0, 0.0, 0.0) for _ in loops]
 
     monkeypatch.setattr("pushforward.comparison.equal_steps.costs_together", found)
-    data, settings = pf.read("ring"), Settings("2s", seed=7)
+    data, settings = pf.read(RING), Settings("1s", seed=7)
     equal = EqualSteps(data, ComparisonFolder(timed), "cpu")
     small = {"width": 8, "depth": 0}
     same = (find("vae"), find("vae").check(small))
     other = (find("vae"), find("vae").check(small | {"beta": 2.0}))
     assert equal.find({"vae": same}, settings)["vae"] == steps_by_run(timed)["vae-0"]
     assert asked == []
-    assert equal.find({"vae": other}, settings) == {"vae": 200}
+    assert equal.find({"vae": other}, settings) == {"vae": 100}
     assert asked == [1]

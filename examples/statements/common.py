@@ -35,6 +35,7 @@ class Scale:
 
     toy: int
     digits: int
+    plane: int  # of digits whose codes lie in the plane
     game: int
     seeds: tuple[int, ...]
     priors: tuple[str, ...]
@@ -50,6 +51,7 @@ class Scale:
 FULL = Scale(
     toy=1500,
     digits=600,
+    plane=600,
     game=1500,
     seeds=(0, 1, 2),
     priors=("normal", "uniform"),
@@ -62,7 +64,8 @@ FULL = Scale(
 )
 QUICK = Scale(
     toy=300,
-    digits=400,
+    digits=200,
+    plane=400,
     game=210,
     seeds=(0,),
     priors=("normal",),

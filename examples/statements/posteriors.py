@@ -46,7 +46,7 @@ def own_code(scale: Scale) -> Shown:
 def plane(scale: Scale, beta: float) -> Model:
     """Return a VAE of digits with codes in the plane, from two separate encoders."""
     own = {"latent": 2, "separate_encoders": True, "beta": beta}
-    return trained("digits", "vae", scale.digits, 0, scale.learning_rate, **own)
+    return trained("digits", "vae", scale.plane, 0, scale.learning_rate, **own)
 
 
 def labels() -> Tensor:
