@@ -2,8 +2,9 @@
 
 The threads of one step meet hundreds of times, and by default OpenMP's spin while they wait for the
 last. That is fastest on a machine of one's own. As soon as another process takes a core, whole time
-slices are spun away, and a step takes three times as long. Threads that sleep are slower by up to
-two fifths alone, and hardly slower beside a neighbour (`benchmarks/threads.py`).
+slices are spun away, and a step takes many times as long. Threads that sleep are hardly slower
+beside a neighbour, but have to be woken, which costs more than they save where a step is small
+(`benchmarks/threads.py`): how many it keeps busy, `nn/sizes.py` says.
 
 How threads wait is read from the environment when torch is loaded. So it is set when `pushforward`
 is imported before torch, unless the user has set it. Where torch came first and its threads spin,
