@@ -93,12 +93,12 @@ def test_the_latest_record_is_the_last_whole_line(tmp_path: Path) -> None:
         ),
         (
             Size(8, 3, "60s", 2, 4, 60.0),
-            "3 runs of 60s (5 of 8 are finished), 2 at a time with 4 threads each: about 2 min of "
+            "3 runs of 60s (5 of 8 are finished), 2 at a time with up to 4 threads each: about 2 min of "
             "training, and measuring",
         ),
         (
             Size(1, 1, 500, 1, 2, None),
-            "1 run of 500 steps, 1 at a time with 2 threads each, and measuring",
+            "1 run of 500 steps, 1 at a time with up to 2 threads each, and measuring",
         ),
     ],
 )

@@ -30,7 +30,7 @@ class Size:
         missing: those that are still to be trained or measured.
         budget: of each.
         jobs: runs at a time.
-        threads: of each run.
+        threads: of each run, at most.
         each: seconds of a run's training; None where they are not known.
         trials: runs that choose the models' options first.
     """
@@ -63,9 +63,11 @@ class Size:
         unit = " steps" if str(self.budget).strip().isdigit() else ""
         long = "" if self.seconds is None else f": {duration(self.seconds)} of training"
         first = f"{_count(self.trials, 'trial')}, then " if self.trials else ""
+        most = "up to " if self.threads > 1 else ""
         return (
             f"{first}{_count(self.missing, 'run')} of {self.budget}{unit}{done}, "
-            f"{self.jobs} at a time with {_count(self.threads, 'thread')} each{long}, and measuring"
+            f"{self.jobs} at a time with {most}{_count(self.threads, 'thread')} each{long}, "
+            "and measuring"
         )
 
 
