@@ -69,7 +69,8 @@ def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
     assert [numbers for _, *numbers in finished] == [[i, 4] for i in (1, 2, 3, 4)]
     assert trained <= names
     assert torch.get_num_threads() == before
-    assert {config_of(p)["threads"] for p in out.glob("runs/*/config.json")} == {1}  # of networks so small
+    # networks so small keep one thread busy
+    assert {config_of(p)["threads"] for p in out.glob("runs/*/config.json")} == {1}
 
 
 @pytest.mark.parametrize(("kind", "n_jobs"), [("table", 2), ("image", 1), ("array", 1)])

@@ -93,8 +93,8 @@ def test_the_latest_record_is_the_last_whole_line(tmp_path: Path) -> None:
         ),
         (
             Size(8, 3, "60s", 2, 4, 60.0),
-            "3 runs of 60s (5 of 8 are finished), 2 at a time with up to 4 threads each: about 2 min of "
-            "training, and measuring",
+            "3 runs of 60s (5 of 8 are finished), 2 at a time with up to 4 threads each: about "
+            "2 min of training, and measuring",
         ),
         (
             Size(1, 1, 500, 1, 2, None),
