@@ -123,6 +123,15 @@ def pixel_sets(draw: st.DrawFn) -> Any:
     ).astype(dtype)
 
 
+def test_a_pixel_half_way_between_two_levels_comes_back() -> None:
+    """11 is next to the level 10.5 of 31 between -17 and 16, which rounds to 10."""
+    images = np.full((10, 8, 9), 16, np.int8)
+    images.reshape(-1)[:15] = [-17, 2, 3, 0, -3, 4, 5, 11, -4, -2, -6, 6, 1, -5, 7]
+    schema = read(images, kind="images").schema
+    back = schema.decode(schema.quantise(schema.expand(schema.encode(images))))
+    np.testing.assert_array_equal(back, images)
+
+
 @GENTLE
 @given(pixel_sets(), st.booleans())
 def test_no_pixel_is_clipped_and_no_set_is_black(images: Any, as_tensor: bool) -> None:

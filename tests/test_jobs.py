@@ -274,8 +274,18 @@ def test_an_error_in_a_run_is_raised_as_it_is(one_by_one: Comparison, tmp_path: 
 
 
 class UnsendableError(Exception):
+    """An error that can be written and not be read: as many whose constructors want two values."""
+
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} of {two}")
+
+    def __reduce__(self) -> Any:
+        """Say what makes it anew; clusters' libraries would go round the constructor."""
+        return unreadable, ()
+
+
+def unreadable() -> None:
+    raise TypeError("a value is missing")
 
 
 def fail(context: str, kind: type[Exception], *arguments: Any) -> None:

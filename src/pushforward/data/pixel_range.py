@@ -194,8 +194,8 @@ def count_levels(array: Array, low: float, high: float) -> int | None:
 
 
 def _on_grid(array: Array, low: float, high: float, levels: int) -> bool:
-    step = (high - low) / (levels - 1)
-    nearest = np.rint((array - low) / step) * step + low
+    steps = levels - 1  # in the very order of `ImageSchema.pixels`, so that halves are rounded alike
+    nearest = np.rint((array - low) / (high - low) * steps) / steps * (high - low) + low
     if array.dtype.kind != "f":
         return bool((np.rint(nearest) == array).all())
     return bool((np.abs(nearest - array) <= GRID_ROUNDING * (high - low)).all())
