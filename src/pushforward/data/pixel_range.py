@@ -194,7 +194,7 @@ def count_levels(array: Array, low: float, high: float) -> int | None:
 
 
 def _on_grid(array: Array, low: float, high: float, levels: int) -> bool:
-    steps = levels - 1  # in the very order of `ImageSchema.pixels`, so that halves are rounded alike
+    steps = levels - 1  # in the order of `ImageSchema.pixels`, so that halves are rounded alike
     nearest = np.rint((array - low) / (high - low) * steps) / steps * (high - low) + low
     if array.dtype.kind != "f":
         return bool((np.rint(nearest) == array).all())
