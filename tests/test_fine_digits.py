@@ -221,6 +221,17 @@ def test_a_relaxed_chain_passes_to_each_column_the_gradient_of_its_probabilities
     torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-3)
 
 
+def test_a_relaxed_chain_draws_the_same_where_networks_compute_in_half_precision() -> None:
+    """Narrow lines need all digits: a draw in bfloat16 would be of another distribution."""
+    chain = cast(Autoregressive, wild(Autoregressive(SPACE)))
+    out, drawn = outputs().expand(4000, -1), list[torch.Tensor]()
+    for half in (False, True):
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            drawn.append(cast(Observation, chain(out)).rsample().detach().round())
+    assert drawn[0].equal(drawn[1])
+
+
 def test_an_independent_digit_has_the_shares_of_its_cell() -> None:
     """p(digit | cell) is proportional to the cell's share times exp(logit)."""
     out = outputs()

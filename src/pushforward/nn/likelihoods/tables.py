@@ -189,7 +189,8 @@ class Autoregressive(Likelihood):
         Backward, a column is softmax(logits / temperature) given the columns before it as drawn: no
         gradient comes to a column by way of those after it. One pass gives them all.
         """
-        with torch.no_grad():
+        # drawn in float32, as after training: narrow lines need all digits
+        with torch.no_grad(), torch.autocast(outputs.device.type, enabled=False):
             x = self.segments.one_hot(self._draw(outputs, None)[0])
         if not torch.is_grad_enabled():
             return x
