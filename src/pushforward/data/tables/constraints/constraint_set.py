@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pushforward.data.numeric import Floats, Ints, Mask
+from pushforward.data.numeric import Ints, Mask
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import ColumnSummary
 from pushforward.data.tables.columns import CategoricalCodec
@@ -168,7 +168,7 @@ class ConstraintSet:
         limits = self._limits(frame)
         for name, line in self.lines.items():
             if name in frame.columns and name not in self.fixed:
-                frame = _clip_column(frame, line, *limits[name])
+                frame = line.clip_column(frame, *limits[name])
         for step in self.steps:
             frame = step.inverse_transform(frame, self.lines, limits)
         return frame
@@ -320,14 +320,6 @@ def is_missing(values: pl.Series) -> Mask:
     if values.dtype.is_float():
         missing |= values.is_nan().fill_null(value=True)
     return missing.to_numpy()
-
-
-def _clip_column(frame: pl.DataFrame, line: NumberLine, low: Floats, high: Floats) -> pl.DataFrame:
-    """Return a frame with the values of a modelled column clipped to its limits."""
-    points = line.points(frame[line.column.name])
-    clipped = line.clip(points, low, high)
-    changed = ~np.isnan(points) & (clipped != points)
-    return frame.with_columns(line.values(clipped)) if changed.any() else frame
 
 
 def _compared_groups(constraints: Sequence[Constraint]) -> list[list[str]]:

@@ -104,6 +104,13 @@ class NumberLine:
             return points + direction
         return np.nextafter(points, direction * np.inf)
 
+    def clip_column(self, frame: pl.DataFrame, low: Floats, high: Floats) -> pl.DataFrame:
+        """Return a frame with the values of this column clipped to its limits."""
+        points = self.points(frame[self.column.name])
+        clipped = self.clip(points, low, high)
+        changed = ~np.isnan(points) & (clipped != points)
+        return frame.with_columns(self.values(clipped)) if changed.any() else frame
+
     def clip(self, points: Floats, low: Floats, high: Floats) -> Floats:
         """Return the nearest points in [low, high] (n,) for which the column has values.
 
