@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from pushforward.measures._registry import DEFAULT, MEASURES
 from read_tables import SHARED
 
 # No test asserts a time.
@@ -22,6 +23,18 @@ def unsynced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[None]:
+    """What a test, or a file that it lets be read, registers ends with it: files have no order."""
+    measures = {kind: dict(known) for kind, known in MEASURES.items()}
+    default = dict(DEFAULT)
+    yield
+    for kind, known in measures.items():
+        MEASURES[kind].clear()
+        MEASURES[kind].update(known)
+    DEFAULT.update(default)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,6 @@ from pushforward.errors import MeasureError
 from pushforward.measures import Measurement, Scorer, measure, register
 from pushforward.measures._registry import DEFAULT, MEASURES
 from pushforward.measures._selection import selected
-
-
-@pytest.fixture(autouse=True)
-def registry() -> Iterator[None]:
-    """Every test registers on its own."""
-    measures = {kind: dict(known) for kind, known in MEASURES.items()}
-    default = dict(DEFAULT)
-    yield
-    for kind, known in measures.items():
-        MEASURES[kind].clear()
-        MEASURES[kind].update(known)
-    DEFAULT.update(default)
 
 
 def mean_shift(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
