@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, grad
 from torch.nn.functional import softplus
 
+from pushforward.families.acceptance import WithAcceptance
 from pushforward.families.critics import Seen, WithJointPenalty, WithPenalty
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.generators import WithGenerator
@@ -21,7 +22,7 @@ from pushforward.space import Space
 Look = Callable[[Tensor], Tensor]  # from rows (n, ...) to a critic's values (n // pack,)
 
 
-class Rivalry(WithRestraints, WithGenerator):
+class Rivalry(WithRestraints, WithAcceptance):
     """One critic D against one generator g, x real rows and y = g(z) generated ones.
 
     What values cost the critic is its `verdict`, what they cost the generator its `plea`: those of

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
+import torch
 from torch import Tensor
 
+from pushforward.families.model import Batch
 from pushforward.families.observations import WithObservation
 from pushforward.families.options import above
 from pushforward.families.priors import WithPrior
+from pushforward.families.spread import in_parts, spread
 from pushforward.nn.likelihoods import Likelihood, Observation
 from pushforward.nn.roles import Generator
-from pushforward.space import Space
+from pushforward.space import Image, Space
+
+IMAGES, PIXELS = 64, 2**20  # that the tone curve is fitted to: at least so many, or about
 
 
 class WithGenerator(WithObservation, WithPrior):
@@ -42,6 +48,16 @@ class WithGenerator(WithObservation, WithPrior):
         """Return g(z)."""
         x: Tensor = self.generator(z, c)
         return x
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Fit the tone curve of images."""
+        super().settle(batches)
+        tone = self.generator.tone
+        if tone is not None and isinstance(self.space, Image):
+            x, c = spread(batches, max(IMAGES, PIXELS // (self.space.height * self.space.width)))
+            codes = in_parts(self.source.sample(len(x), c), c)
+            tone.fit(x, torch.cat([self.generator.plain(*part) for part in codes]))
 
     def likelihood_head(self) -> Likelihood | None:
         """Return what makes a table's cells of logits."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
+from pushforward.nn.tone import ToneCurve
 from pushforward.nn.trunks import Networks
 from pushforward.space import Cells, Image, Space, Vector
 
@@ -94,7 +95,7 @@ class Generator(nn.Module):
 
     For a table these are logits, and rows are drawn from them straight through, so that a critic
     sees one-hot rows: all columns together given z, or with a `chain` in turn, each also given the
-    columns before it.
+    columns before it. Images pass a tone curve after training.
     """
 
     def __init__(
@@ -110,12 +111,18 @@ class Generator(nn.Module):
         super().__init__()
         self.trunk = networks.writer(space, latent, 1, classes)
         self.output: nn.Module = Clip() if isinstance(space, Image) else nn.Identity()
+        self.tone = ToneCurve(space.channels) if isinstance(space, Image) else None
         if isinstance(space, Cells):
             head = Autoregressive if chain else Categorical
             self.output = head(space, temperature=temperature)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return expanded rows (n, *space.shape)."""
+        x = self.plain(z, c)
+        return x if self.tone is None else cast(Tensor, self.tone(x))
+
+    def plain(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return rows as a critic sees them in training: images without their tone curve."""
         p = self.observation(z, c)
         return cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
 
