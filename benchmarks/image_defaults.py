@@ -7,7 +7,10 @@ are measured against validation rows. Changed are
 
 torch's start    layers begin as torch draws them, without `keep_variance`;
 no clip          a generator's pixels are linear, and clipped only when they become bytes;
-gamma x 4        the gradient penalty counts all of the pixels' variance;
+gamma x 100      the gradient penalty counts the pixels' variance as that of a table's columns;
+gamma x 10, / 4  something between, and less;
+all codes        those that the critic would not accept, too;
+no tone          images are shown as the critic saw them;
 batch 128        instead of 64;
 rate / 3, x 2    of learning;
 width 16, 64     instead of 32, with learning rates as 1 / width.
@@ -41,19 +44,23 @@ from pushforward.sampling.request import SampleRequest
 STEPS = {"digits": 900, "mnist": 1400}
 BATCH, WIDTH, GAMMA = 64, 32, 0.2
 RATES = {"vae": 0.01, "gan": 0.003}  # at that width
-START, CLIP = "torch's start", "no clip"
+START, CLIP, TONE = "torch's start", "no clip", "no tone"
 CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     START: {},
     CLIP: {},
-    "gamma x 4": {"gamma": 4 * GAMMA},
+    "gamma x 100": {"gamma": 100 * GAMMA},
+    "gamma x 10": {"gamma": 10 * GAMMA},
+    "gamma / 4": {"gamma": GAMMA / 4},
+    "all codes": {"accept": 1.0},
+    TONE: {},
     "batch 128": {"batch_size": 2 * BATCH},
     "rate / 3": {"rate": 1 / 3},
     "rate x 2": {"rate": 2},
     "width 16": {"width": 16, "rate": 2},
     "width 64": {"width": 64, "rate": 1 / 2},
 }
-OF_GAN = (CLIP, "gamma x 4")
+OF_GAN = (CLIP, TONE, "gamma x 100", "gamma x 10", "gamma / 4", "all codes")
 SHOWN = ["energy", "classifier_test", "recall", "coverage"]
 
 

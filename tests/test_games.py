@@ -24,7 +24,7 @@ from pushforward.models.wgan_gp import WGANGP
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Autoregressive, Categorical
 from pushforward.nn.priors import DiscretePrior
-from pushforward.space import Cells, Image, Space, Vector, total_variance
+from pushforward.space import Cells, Image, Space, Vector, slope_scale
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.plan import phase
 from pushforward.training.turn_optimizer import TurnOptimizer
@@ -168,7 +168,7 @@ def test_r1_of_the_vae_gan_is_the_squared_slope_by_double_backward(kind: str) ->
     x = rows(SPACES[kind]).requires_grad_()
     (slope,) = torch.autograd.grad(model.player("critic")(x).sum(), x, create_graph=True)
     # r1 is given per unit of data variance: 1 a number of an array or an image, less for cells
-    penalty = 0.6 * total_variance(SPACES[kind]) / 2 * slope.flatten(1).square().sum(1)
+    penalty = 0.6 * slope_scale(SPACES[kind]) / 2 * slope.flatten(1).square().sum(1)
     assert isinstance(model, VAEGAN)
     terms = model.measure(x.detach(), None)
     torch.testing.assert_close(terms["r1"], penalty, rtol=1e-4, atol=1e-7)

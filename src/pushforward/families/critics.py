@@ -23,7 +23,7 @@ from pushforward.nn.roles import Critic, together
 from pushforward.nn.sizes import size_of
 from pushforward.nn.spectral import refine, spectrally_normalised
 from pushforward.nn.trunks import Trunks
-from pushforward.space import Space, Vector, total_variance
+from pushforward.space import Space, Vector, slope_scale
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class WithR1(Model):
     """A model whose critic pays for its slopes at real rows: gamma/2 |grad_x D|^2 (Mescheder 2018).
 
     `self.gamma` is in the units of the data, so that one default serves tables, images and points
-    (see `total_variance`). With `gamma_end` it falls over the steps, of which a share t is played:
+    (see `slope_scale`). With `gamma_end` it falls over the steps, of which a share t is played:
     end + (gamma - end) (1 + cos(pi t)) / 2, the schedule of R3GAN (Huang et al. 2024).
     """
 
@@ -199,8 +199,8 @@ class WithR1(Model):
         if gamma_end is not None and gamma_end > gamma:
             msg = f"gamma_end must be at most gamma, which falls to it: {gamma_end=:g}, {gamma=:g}"
             raise ModelError(msg)
-        self.gamma = gamma * total_variance(space)
-        self.lowest = self.gamma if gamma_end is None else gamma_end * total_variance(space)
+        self.gamma = gamma * slope_scale(space)
+        self.lowest = self.gamma if gamma_end is None else gamma_end * slope_scale(space)
         # The loop says anew in each round how far it has come, so this need not be saved.
         start = None if gamma_end is None else torch.tensor(self.gamma)
         self.register_buffer("falling", start, persistent=False)

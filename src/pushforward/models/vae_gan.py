@@ -13,7 +13,7 @@ from pushforward.families.decoders import WithDecoder
 from pushforward.families.encoders import WithEncoder
 from pushforward.families.model import Terms, turn
 from pushforward.families.options import at_least, log_range
-from pushforward.space import Space, total_variance
+from pushforward.space import Space, slope_scale
 
 
 class VAEGAN(WithCritic, WithDecoder, WithEncoder):
@@ -41,7 +41,7 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.gamma, self.r1 = gamma, r1 * total_variance(space)
+        self.gamma, self.r1 = gamma, r1 * slope_scale(space)
 
     @turn("encoder", "prior", betas=(0.5, 0.99))
     def infer(self, x: Tensor, c: Tensor | None) -> Terms:
