@@ -31,7 +31,7 @@ def choose_device(
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16: products take half the time."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
     return any(bool(able.get(feature)) for feature in ("avx512_bf16", "amx_bf16"))
 

@@ -199,7 +199,7 @@ class Autoregressive(Likelihood):
 
     def _logits(self, outputs: Tensor, x: Tensor, drop: bool = False) -> Tensor:
         """Return the logits (n, cells) of rows x, each column's given those before it."""
-        return self.raking(outputs) + self.context(x, drop)
+        return cast(Tensor, self.raking(outputs)) + self.context(x, drop)
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
         """Draw column after column; a gradient reaches what was said of each, given the draw.
@@ -292,10 +292,11 @@ class _Walk:
         if within is not None:
             logits += within.index_select(0, self.before)
         for k, line in enumerate(self.lines):
+            if number is None:
+                break
             if begins:
                 line.place(number, self.heard, said[:, own.shape[1] + 2 * k :])
-            if number is not None:
-                logits += line.logits(self.at, self.before)
+            logits += line.logits(self.at, self.before)
         return logits
 
     def take(self, cell: Tensor) -> None:
