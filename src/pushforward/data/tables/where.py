@@ -25,6 +25,7 @@ from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.fine_digits import FinePartition
 from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals, describe_values
+from pushforward.data.tables.missing_together import Implied, with_implied
 from pushforward.data.tables.partition import Partition
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.data.tables.schema import TableSchema
@@ -46,6 +47,8 @@ class Restriction:
             modelled ones, and the allowed share of each fine cell.
         quantile_table: quantile functions of the allowed values only.
         hot_decks: those of the table, with the allowed values only.
+        implied: which columns are missing where others are.
+        never: of these those whose second column must not be missing.
         class_frequencies: (K,) of the allowed classes of the condition, 0 for the others.
         checked: the conditions that must be checked on decoded rows, by column: its codec, and what
             is allowed; with constraints, those on all restricted columns.
@@ -58,6 +61,8 @@ class Restriction:
     within: tuple[tuple[int, Tensor], ...]
     quantile_table: QuantileTable
     hot_decks: tuple[HotDeck, ...]
+    implied: Implied
+    never: Implied
     class_frequencies: Tensor | None
     checked: Mapping[str, tuple[ColumnCodec, IntervalSet]]
     independent: float
@@ -78,6 +83,8 @@ class Restriction:
             for deck in self.hot_decks:
                 own = deck.chance(fine_cells, own) if deck.column == column else own
             chance *= own
+        for i, j in self.never:  # the first cell is that of missing values
+            chance *= (fine_cells[:, i] != 0) | (fine_cells[:, j] == 0)
         return chance
 
     def draw_in_cells(self, fine_cells: Tensor) -> Tensor:
@@ -85,7 +92,7 @@ class Restriction:
         rows = spread = self.quantile_table.draw_in_cells(fine_cells)
         for deck in self.hot_decks:
             rows = deck.draw(rows, spread, fine_cells)
-        return rows
+        return with_implied(rows, self.implied)
 
     def allows(self, rows: Tensor) -> Tensor:
         """Return which encoded rows (n, columns) are allowed."""
@@ -159,6 +166,8 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
             else deck
             for deck in schema.hot_decks
         ),
+        schema.implied,
+        tuple((i, j) for i, j in schema.implied if j in allowed and not allowed[j].missing),
         class_frequencies,
         checked,
         independent,
