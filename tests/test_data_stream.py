@@ -67,6 +67,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Parquet file is large, and read in some ten batches and groups of columns."""
     monkeypatch.setattr(sources, "MAX_ROWS_IN_MEMORY", 0)
     monkeypatch.setattr(sys.modules["pushforward.data.read"], "MAX_ROWS_IN_MEMORY", 0)
+    # what is missing together is learned of a table in memory only
+    monkeypatch.setattr(sys.modules["pushforward.data.read"], "implied_missing", lambda _: ())
     monkeypatch.setattr(stream, "BATCH_ROWS", 257)
     monkeypatch.setattr(stream, "SAMPLE_VALUES", 5 * N)
 

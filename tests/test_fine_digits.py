@@ -18,9 +18,13 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.data.tables.fine_digits import MAX_DIGITS, FinePartition
 from pushforward.data.tables.schema import TableSchema
+from pushforward.families.decoders import WithDecoder
+from pushforward.models import find
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.relations import Relations, relations
 from pushforward.nn.segments import Segments
+from pushforward.random import isolated
+from pushforward.sampling import blocks
 from pushforward.space import Cells, FineDigit
 from read_tables import read_table
 
@@ -230,6 +234,25 @@ def test_a_relaxed_chain_draws_the_same_where_networks_compute_in_half_precision
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             drawn.append(cast(Observation, chain(out)).rsample().detach().round())
     assert drawn[0].equal(drawn[1])
+
+
+@pytest.mark.parametrize("likelihood", ["autoregressive", "categorical"])
+def test_networks_draw_in_half_precision_and_cells_do_not(
+    likelihood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same noise hardly a cell is another: logits move by 2^-9 of themselves."""
+    schema, _ = normal(2000)
+    model = find("vae")(schema.space, latent=4, width=32, likelihood=likelihood)
+    wild(cast(WithDecoder, model).decoder.likelihood)
+    drawn = []
+    for half in (False, True):
+        monkeypatch.setattr(blocks, "has_bfloat16", lambda _, half=half: half)
+        with isolated(model.device, 0):
+            drawn.append(schema.cells(blocks.imagine(model.eval(), schema, 20_000)))
+    others = (drawn[0] != drawn[1]).double().mean(0)
+    # a cell moves with half the sum of the moves of chances, here at most 2^-8; those after it, too
+    assert 0 < float(others[0]) < 0.01
+    assert float(others.max()) < 0.05
 
 
 def test_an_independent_digit_has_the_shares_of_its_cell() -> None:

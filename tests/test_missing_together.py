@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from torch import Tensor
 
 import pushforward as pf
+from pushforward.data import Dataset, TableSchema, schema_from_json
+from pushforward.data.tables.partial import PartialRows
+from pushforward.data.tables.where import restrict
 
 N = 4000
 MISSING_RATES = (0.1, 0.8)  # how often b is missing, below and above a = 0
@@ -42,3 +47,64 @@ def test_missing_values_depend_on_the_same_columns(model: str, steps: int) -> No
     assert below == pytest.approx(MISSING_RATES[0], abs=0.06)
     assert above == pytest.approx(MISSING_RATES[1], abs=0.06)
     assert apart < 0.06
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    frame = dependent_missing_values()
+    rng = np.random.default_rng(1)
+    alone = pl.Series(rng.random(N) < 0.3)  # by chance
+    sometimes = pl.Series(rng.random(N) < 0.5) & frame["b"].is_null()  # not without b
+    return pf.read(
+        frame.with_columns(
+            c=pl.when(alone).then(None).otherwise(pl.col("a").round(1)),
+            d=pl.when(sometimes).then(None).otherwise(pl.col("a").round(2)),
+        )
+    )
+
+
+def schema_of(data: Dataset) -> TableSchema:
+    assert isinstance(data.schema, TableSchema)
+    return data.schema
+
+
+def any_cells(schema: TableSchema, n: int = 20_000) -> Tensor:
+    """Cells as an untrained model draws them: every column by itself."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = schema.space.sizes
+    return torch.stack([torch.randint(size, (n,), generator=generator) for size in sizes], 1)
+
+
+def test_what_is_missing_in_all_training_rows_is_missing_in_all_that_are_generated(
+    data: Dataset,
+) -> None:
+    schema = schema_of(data)
+    rows = schema.draw_in_cells(any_cells(schema))
+    _, b, kind, c, d = rows.isnan().T
+    assert set(schema.implied) == {(1, 2), (2, 1), (4, 1), (4, 2)}
+    assert torch.equal(b, kind)
+    assert bool(b[d].all())
+    assert not bool(b[c].all())
+    assert not bool(d[b].all())
+    again = schema_from_json(schema.to_json())
+    assert isinstance(again, TableSchema)
+    assert again.implied == schema.implied
+
+
+def test_a_condition_has_no_row_whose_missing_value_would_imply_another(data: Dataset) -> None:
+    schema = schema_of(data)
+    restriction = restrict(schema, {"b": (-5, 5)})
+    fine = schema.fine_cells(any_cells(schema))
+    kept = fine[restriction.chance_within(fine) > 0]
+    rows = restriction.draw_in_cells(kept[kept[:, 1] != 0])
+    assert len(rows) > 1000
+    assert not bool(rows[:, [1, 2, 4]].isnan().any())
+
+
+def test_what_is_known_is_not_implied_to_be_missing(data: Dataset) -> None:
+    schema = schema_of(data)
+    rows = PartialRows.of(schema, pl.DataFrame({"b": [0.5, 0.7]}))
+    share = rows.share(torch.arange(2))
+    for column in (2, 4):
+        assert not bool(share[:, schema.cells_of_column(column).start].any())
+    assert bool(share[:, schema.cells_of_column(3).start].all())

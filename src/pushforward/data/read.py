@@ -28,9 +28,11 @@ from pushforward.data.split import digest, folder_split, grouped_split
 from pushforward.data.split import split as split_rows
 from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
+from pushforward.data.tables.deck_search import find_hot_decks
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.data.tables.metadata import Metadata, read_metadata
+from pushforward.data.tables.missing_together import implied_missing
 from pushforward.data.tables.rare_groups import group_rare
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
@@ -201,7 +203,11 @@ def _read_table(raw: Any, options: TableOptions, split: Shares, seed: int) -> Da
     rows, labels = schema.encode(frame), schema.labels(frame)
     known = rows[train], None if labels is None else labels[train]
     schema, grouped = group_rare(refine_tails(schema, *known), *known)
-    return Dataset("", schema, rows, labels, splits, digest="", notes=(*notes, *remarks, *grouped))
+    schema, notes = schema.with_implied(implied_missing(known[0])), [*notes, *remarks, *grouped]
+    if options.rare != "name":  # which stores nothing that few rows share
+        schema, named = find_hot_decks(schema, known[0])
+        notes += named
+    return Dataset("", schema, rows, labels, splits, digest="", notes=tuple(notes))
 
 
 def _read_lazy(raw: pl.LazyFrame, options: TableOptions, split: Shares, seed: int) -> Dataset:

@@ -28,6 +28,14 @@ def choose_device(
     return device
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16: products take half the time."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return any(bool(able.get(feature)) for feature in ("avx512_bf16", "amx_bf16"))
+
+
 def _refusal(name: object, error: type[PushforwardError]) -> PushforwardError:
     """Return the error for a device that cannot be used: what there is instead, in one line."""
     kind, count = str(name).partition(":")[0], torch.cuda.device_count()

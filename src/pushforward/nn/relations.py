@@ -150,7 +150,7 @@ class Relations(nn.Module):
             t, slopes = self.digits(x), self.slopes()
             exact = (x.index_select(1, self.digit_cells) * t) @ self.spread.T
             told = x @ (self.steps() + self.alone @ slopes) + exact @ slopes
-            m, s = self.lines(told, units.float(), slice(None))
+            m, s = self.lines(told, units.float())
             of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
             of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
             return _nearness(of_cells), _nearness(of_digits)
@@ -174,18 +174,26 @@ class Relations(nn.Module):
         """Return G, (cells, numbers)."""
         return OTHERS * self.step * self.earlier
 
-    def lines(self, told: Tensor, units: Tensor, which: slice) -> tuple[Tensor, Tensor]:
-        """Return m and s of some numbers, each (n, some).
+    def writes(self) -> tuple[Tensor, Tensor]:
+        """Return what units say of each m and log s: (B, C) as (numbers, 2, units), and (0, b)."""
+        weights = OTHERS * torch.stack([self.shift, self.widen], 1)
+        return weights, torch.stack([torch.zeros_like(self.width), WIDTH * self.width], 1)
+
+    def lines(self, told: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Return m and s of all numbers, each (n, numbers).
 
         Args:
-            told: (n, some) what the columns before say of m.
-            units: (some, n, units) those that have read them.
-            which: the numbers.
+            told: (n, numbers) what the columns before say of m.
+            units: (numbers, n, units) those that have read them.
         """
-        weights = OTHERS * torch.stack([self.shift[which], self.widen[which]], 2)
-        heard = torch.einsum("knu,kum->mnk", units, weights)
-        log_s = WIDTH * self.width[which] + heard[1]
-        return told + heard[0], log_s.clamp_min(math.log(NARROWEST)).exp()
+        weights, biases = self.writes()
+        m, log_s = torch.einsum("knu,kmu->mnk", units, weights) + biases.T[:, None]
+        return told + m, width(log_s)
+
+
+def width(log_s: Tensor) -> Tensor:
+    """Return the width of a line, which is not too narrow."""
+    return log_s.clamp_min(math.log(NARROWEST)).exp()
 
 
 def _nearness(apart: Tensor) -> Tensor:

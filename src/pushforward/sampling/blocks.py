@@ -16,6 +16,7 @@ from pushforward.data import Schema, TableSchema
 from pushforward.data.schema import ClassCondition
 from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
+from pushforward.nn.device import has_bfloat16
 from pushforward.random import Stream, derived_seed, generator, isolated
 
 CHUNK = 1024  # rows generated at once, and ...
@@ -38,10 +39,18 @@ def block_size(schema: Schema) -> int:
 
 @torch.no_grad()
 def imagine(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
-    """Return n encoded rows on the CPU, of these classes (n,) where the model has a condition."""
+    """Return n encoded rows on the CPU, of these classes (n,) where the model has a condition.
+
+    The networks of tables give logits in bfloat16 where the device has it, as in training; cells
+    are drawn of them in float32.
+    """
+    c = None if labels is None else one_hot(labels, model.classes, model.device)
     if isinstance(schema, TableSchema):
-        return schema.draw_in_cells(propose(model, n, labels)[0]).cpu()
-    x = model.imagine(n, None if labels is None else one_hot(labels, model.classes, model.device))
+        z, fast = model.source.sample(n, c), has_bfloat16(model.device)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=fast):
+            cells, _ = model.cells(z, c)
+        return schema.draw_in_cells(cells).cpu()
+    x = model.imagine(n, c)
     place = generator(int(torch.randint(2**62, ()).item()), x.device)
     return schema.quantise(x, place).cpu()
 

@@ -6,7 +6,8 @@ With z the code of a row, c its class and x_K what is known of its cells,
 
 j over all columns in their order. A particle draws c and z, then column after column: one that is
 not known from p(x_j | ...), and one that is known multiplies its weight by the probability of the
-known cell (see `nn.particles`). The mean weight estimates p(x_K) without bias; a particle chosen in
+known cell (see `nn.particles`), and by that of a known number given its cells, where these tell of
+it (see `hot_decks`). The mean weight estimates p(x_K) without bias; a particle chosen in
 proportion to its weight is a draw of the row, exact in the limit of many particles.
 
 Codes are drawn from the prior at first. Where that is not enough, half of them come from the
@@ -40,21 +41,24 @@ class Known:
 
     Args:
         share: (b, cells) how much of each cell they may have.
+        values: (b, columns) their encoded values, NaN where not known.
         labels: (b,) the codes of their classes, `UNKNOWN` for some; None without a condition.
     """
 
     share: Tensor
+    values: Tensor
     labels: Tensor | None
 
     @classmethod
     def of(cls, rows: PartialRows, index: Tensor, device: torch.device) -> Known:
         """Return what is known of some of a user's rows."""
         labels = None if rows.labels is None else rows.labels[index].to(device)
-        return cls(rows.share(index).to(device), labels)
+        return cls(rows.share(index).to(device), rows.rows[index].to(device), labels)
 
     def take(self, index: Tensor) -> Known:
         """Return what is known of some of the rows."""
-        return Known(self.share[index], None if self.labels is None else self.labels[index])
+        labels = None if self.labels is None else self.labels[index]
+        return Known(self.share[index], self.values[index], labels)
 
     def __len__(self) -> int:
         return len(self.share)
@@ -185,6 +189,8 @@ class Completer:
             z, log_w = guided_codes(model, self.schema.expand(held), c, k)
         share = known.share.repeat_interleave(k, 0)
         cells, log_w, origin = model.particles(z, c, share, log_w + log_class, k)
+        known_values = known.values.repeat_interleave(k, 0)
+        log_w = log_w + self.schema.log_odds_in_cells(known_values, cells)
         labels = None if labels is None else labels[origin].view(-1, k)
         shape = (len(known), k)
         return _Round(cells.view(*shape, -1), labels, log_w.view(shape), origin.view(shape) % k)

@@ -284,7 +284,7 @@ class Conditioner:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""
         if draws.rows is not None:
             return draws.rows, draws.labels
-        return self.restriction.quantile_table.draw_in_cells(draws.cells).cpu(), draws.labels
+        return self.restriction.draw_in_cells(draws.cells).cpu(), draws.labels
 
     def _checked(self, rows: Tensor, labels: Tensor | None) -> Block:
         """Drop rows that rounding to a column's grid has carried out of the condition."""

@@ -7,7 +7,7 @@ that most of the noise cancels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,12 +147,13 @@ class Predictor:
     def _with(self, known: Known, cell: int) -> Known:
         """Return what is known, and that the target is in this cell."""
         if self.target.at is None:
-            return Known(known.share, torch.full_like(known.labels, cell))  # type: ignore[arg-type]
+            labels = torch.full_like(known.labels, cell)  # type: ignore[arg-type]
+            return replace(known, labels=labels)
         at = self.completer.schema.cells_of_column(self.target.at)
         share = known.share.clone()
         share[:, at] = 0
         share[:, at.start + cell] = 1
-        return Known(share, known.labels)
+        return replace(known, share=share)
 
 
 def as_frame(schema: TableSchema, values: tuple[Any, ...], chances: Floats) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
+from pushforward.nn.device import has_bfloat16
 from pushforward.runs.fitted import State
 from pushforward.space import Cells, Image, Space
 from pushforward.training.parallel import ALONE, Processes
@@ -26,13 +27,8 @@ def resolve_precision(name: str, space: Space, device: torch.device, width: int)
     """
     if name != "auto":
         return name
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = torch.cpu.get_capabilities()
-        fast = any(bool(able.get(feature)) for feature in ("avx512_bf16", "amx_bf16"))
     gains = isinstance(space, Cells) or (isinstance(space, Image) and width >= WIDE)
-    return "bfloat16" if fast and gains else "float32"
+    return "bfloat16" if gains and has_bfloat16(device) else "float32"
 
 
 class TurnOptimizer:

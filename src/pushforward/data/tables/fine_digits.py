@@ -44,7 +44,7 @@ class FinePartition:
     @classmethod
     def of(cls, p: Partition) -> FinePartition:
         """Number the pieces of each bin, in as many digits as the bin with most pieces has."""
-        held = np.isnan(p.atom) & (p.mass > 0)
+        held = np.isnan(p.atom) & (p.mass > 0) & p.fine
         most = np.bincount(p.cell[held], minlength=1).max(initial=1)
         digits = int(min(max(most, 1), MAX_DIGITS))
         return cls(p, digits, _piece_digits(p, digits))

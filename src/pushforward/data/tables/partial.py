@@ -104,6 +104,9 @@ class PartialRows:
             part = allowed[index].float() @ own / own.sum(0).clamp_min(1e-300)
             at = schema.cells_of_column(column)
             share[:, at] = torch.where(self.known[index][:, [column]], exact[:, at], part)
+        for i, j in schema.implied:  # what is there has not been implied to be missing
+            there = ~rows[:, j].isnan() & ~self.known[index, i]
+            share[there, schema.cells_of_column(i).start] = 0
         return share
 
     def settled(self, rows: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:

@@ -44,6 +44,7 @@ class Partition:
         missing: the share of missing training rows; None without a cell of missing values.
         comb: step and offset of the comb that all values lie on, in units of the column's last
             decimal: the values are offset + k * step for integers k.
+        fine: whether models learn where within a bin a value lies, see `fine_digits`.
     """
 
     bounds: Floats
@@ -53,6 +54,7 @@ class Partition:
     extent: tuple[float, float]
     missing: float | None = None
     comb: tuple[int, int] = PLAIN_COMB
+    fine: bool = True
 
     @classmethod
     def empty(cls, *, missing: bool = True) -> Partition:
@@ -126,16 +128,21 @@ class Partition:
         return bool(self.mass[np.isnan(self.atom)].any())
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists; of the comb only one that is not plain."""
+        """Return plain lists; of comb and fine only what is unusual."""
         comb = {} if self.comb == PLAIN_COMB else {"comb": list(self.comb)}
-        return comb | {
-            "bounds": self.bounds.tolist(),
-            "cell": self.cell.tolist(),
-            "mass": self.mass.tolist(),
-            "atom": [None if np.isnan(a) else a for a in self.atom.tolist()],
-            "extent": list(self.extent),
-            "missing": self.missing,
-        }
+        fine = {} if self.fine else {"fine": False}
+        return (
+            comb
+            | fine
+            | {
+                "bounds": self.bounds.tolist(),
+                "cell": self.cell.tolist(),
+                "mass": self.mass.tolist(),
+                "atom": [None if np.isnan(a) else a for a in self.atom.tolist()],
+                "extent": list(self.extent),
+                "missing": self.missing,
+            }
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Partition:
@@ -150,6 +157,7 @@ class Partition:
             (low, high),
             data["missing"],
             tuple(data.get("comb", PLAIN_COMB)),
+            data.get("fine", True),
         )
 
 

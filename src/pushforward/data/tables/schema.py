@@ -20,7 +20,9 @@ from pushforward.data.tables.columns import CategoricalCodec, column_from_json
 from pushforward.data.tables.constraints import ConstraintSet
 from pushforward.data.tables.fine_digits import FinePartition, FineTable, space_of
 from pushforward.data.tables.frames import FrameFormat, by_name, to_polars
+from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.identifiers import Identifier
+from pushforward.data.tables.missing_together import Implied, with_implied
 from pushforward.data.tables.partition import PLAIN_COMB
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.errors import DataError
@@ -44,6 +46,8 @@ class TableSchema(Schema):
         frame_format: the library and the types of the user's data frame.
         constraint_set: transforms the user's table to the modelled one, and back.
         separator: of the user's CSV file, or None.
+        hot_decks: the numbers that are drawn, within their cells, by a category.
+        implied: which columns are missing where others are.
     """
 
     kind: ClassVar[DataKind] = "table"
@@ -57,13 +61,15 @@ class TableSchema(Schema):
         frame_format: FrameFormat | None = None,
         constraint_set: ConstraintSet | None = None,
         separator: str | None = None,
+        hot_decks: Sequence[HotDeck] = (),
+        implied: Implied = (),
     ) -> None:
         self.column_names, self.columns = tuple(column_names), tuple(columns)
         self.identifiers, self.condition_column = tuple(identifiers), condition_column
         self.condition = None if condition_column is None else _condition(condition_column)
         self.frame_format = frame_format or FrameFormat()
         self.constraint_set = ConstraintSet() if constraint_set is None else constraint_set
-        self.separator = separator
+        self.separator, self.hot_decks, self.implied = separator, tuple(hot_decks), implied
         self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
         if not columns:
@@ -74,7 +80,20 @@ class TableSchema(Schema):
             raise DataError(msg)
 
     def with_columns(self, columns: Sequence[ColumnCodec]) -> TableSchema:
-        """Return the schema with other codecs of the modelled columns."""
+        """Return the schema with other codecs of the modelled columns, and without hot decks."""
+        return self._with(columns, (), self.implied)
+
+    def with_hot_decks(self, hot_decks: Sequence[HotDeck]) -> TableSchema:
+        """Return the schema with these hot decks."""
+        return self._with(self.columns, hot_decks, self.implied)
+
+    def with_implied(self, implied: Implied) -> TableSchema:
+        """Return the schema in which these columns are missing where others are."""
+        return self._with(self.columns, self.hot_decks, implied)
+
+    def _with(
+        self, columns: Sequence[ColumnCodec], hot_decks: Sequence[HotDeck], implied: Implied
+    ) -> TableSchema:
         return TableSchema(
             self.column_names,
             columns,
@@ -83,6 +102,8 @@ class TableSchema(Schema):
             self.frame_format,
             self.constraint_set,
             self.separator,
+            hot_decks,
+            implied,
         )
 
     @cached_property
@@ -206,8 +227,26 @@ class TableSchema(Schema):
 
     def draw_in_cells(self, cells: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return encoded rows, each a draw from within its cells (n, columns of the space)."""
-        table = self._quantile_table(cells.device)
-        return table.draw_in_cells(self.fine_cells(cells), generator)
+        fine = self.fine_cells(cells)
+        rows = spread = self._quantile_table(cells.device).draw_in_cells(fine, generator)
+        for deck in self.hot_decks:
+            rows = deck.to(cells.device).draw(rows, spread, fine, generator)
+        return with_implied(rows, self.implied)
+
+    def log_odds_in_cells(self, values: Tensor, cells: Tensor) -> Tensor:
+        """Return how much likelier rows' cells make their values than the histograms do, in nats.
+
+        It is the sum of log p(value | cells) - log h(value | cell) over the columns with hot decks.
+
+        Args:
+            values: (n, columns) encoded rows, NaN where a value does not count.
+            cells: (n, columns of the space) their cells.
+        """
+        fine = self.fine_cells(cells)
+        odds = torch.ones(len(self.columns), len(cells), dtype=torch.float64, device=cells.device)
+        for deck in self.hot_decks:
+            odds[deck.column] = deck.to(cells.device).odds(values, fine, odds[deck.column])
+        return odds.log().sum(0)
 
     def decode(
         self,
@@ -275,7 +314,7 @@ class TableSchema(Schema):
         return by_name(formatted)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain values; of hot decks and implied missing values only those there are."""
         return {
             "kind": self.kind,
             "column_names": list(self.column_names),
@@ -285,7 +324,12 @@ class TableSchema(Schema):
             "frame_format": self.frame_format.to_json(),
             "constraint_set": self.constraint_set.to_json(),
             "separator": self.separator,
-        }
+        } | self._learned_json()
+
+    def _learned_json(self) -> dict[str, Any]:
+        decks = [deck.to_json() for deck in self.hot_decks]
+        found = {"hot_decks": decks, "implied": [list(pair) for pair in self.implied]}
+        return {name: values for name, values in found.items() if values}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TableSchema:
@@ -299,6 +343,8 @@ class TableSchema(Schema):
             FrameFormat.from_json(data["frame_format"]),
             ConstraintSet.from_json(data["constraint_set"]),
             data["separator"],
+            [HotDeck.from_json(deck) for deck in data.get("hot_decks", ())],
+            tuple((i, j) for i, j in data.get("implied", ())),
         )
 
     def _cell_table(self, device: torch.device) -> CellTable:

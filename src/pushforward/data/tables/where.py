@@ -23,7 +23,9 @@ from pushforward.data.schema import ClassCondition
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.fine_digits import FinePartition
+from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals, describe_values
+from pushforward.data.tables.missing_together import Implied, with_implied
 from pushforward.data.tables.partition import Partition
 from pushforward.data.tables.quantile_table import QuantileTable
 from pushforward.data.tables.schema import TableSchema
@@ -41,9 +43,12 @@ class Restriction:
         allowed: the allowed values of each of them.
         share: (sum of the space's cells,) the allowed share of each cell, or 1 where some of a cell
             with fine digits is allowed; 1 in every other column.
-        within: the restricted columns that have fine digits: the position among the modelled ones,
-            and the allowed share of each fine cell.
+        within: the restricted columns that have fine digits or a hot deck: the position among the
+            modelled ones, and the allowed share of each fine cell.
         quantile_table: quantile functions of the allowed values only.
+        hot_decks: those of the table, with the allowed values only.
+        implied: which columns are missing where others are.
+        never: of these those whose second column must not be missing.
         class_frequencies: (K,) of the allowed classes of the condition, 0 for the others.
         checked: the conditions that must be checked on decoded rows, by column: its codec, and what
             is allowed; with constraints, those on all restricted columns.
@@ -55,6 +60,9 @@ class Restriction:
     share: Tensor
     within: tuple[tuple[int, Tensor], ...]
     quantile_table: QuantileTable
+    hot_decks: tuple[HotDeck, ...]
+    implied: Implied
+    never: Implied
     class_frequencies: Tensor | None
     checked: Mapping[str, tuple[ColumnCodec, IntervalSet]]
     independent: float
@@ -63,14 +71,28 @@ class Restriction:
         """Return the same restriction on a device; the classes stay where labels are drawn."""
         table = self.quantile_table.to(device)
         within = tuple((column, share.to(device)) for column, share in self.within)
-        return replace(self, share=self.share.to(device), within=within, quantile_table=table)
+        decks = tuple(deck.to(device) for deck in self.hot_decks)
+        share = self.share.to(device)
+        return replace(self, share=share, within=within, quantile_table=table, hot_decks=decks)
 
     def chance_within(self, fine_cells: Tensor) -> Tensor:
         """Return how much of rows' fine cells (n, columns) is allowed, given their cells, (n,)."""
         chance = torch.ones(len(fine_cells), dtype=torch.float64, device=fine_cells.device)
         for column, share in self.within:
-            chance *= share[fine_cells[:, column]]
+            own = share[fine_cells[:, column]]
+            for deck in self.hot_decks:
+                own = deck.chance(fine_cells, own) if deck.column == column else own
+            chance *= own
+        for i, j in self.never:  # the first cell is that of missing values
+            chance *= (fine_cells[:, i] != 0) | (fine_cells[:, j] == 0)
         return chance
+
+    def draw_in_cells(self, fine_cells: Tensor) -> Tensor:
+        """Return encoded rows (n, columns), each value an allowed draw from its fine cell."""
+        rows = spread = self.quantile_table.draw_in_cells(fine_cells)
+        for deck in self.hot_decks:
+            rows = deck.draw(rows, spread, fine_cells)
+        return with_implied(rows, self.implied)
 
     def allows(self, rows: Tensor) -> Tensor:
         """Return which encoded rows (n, columns) are allowed."""
@@ -126,12 +148,26 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
             occurrence = _occurrence(columns[at], fine[at].partition, shares[at])
             checked |= {name: (columns[at], allowed[at])} if schema.constraint_set else {}
         independent *= occurrence
+    decked = {deck.column for deck in schema.hot_decks}
+    within = {at for at in range(len(columns)) if fine[at].digits > 1 or at in decked}
+    in_space = [
+        _some_in_space(p, share) if at in within else share
+        for at, (p, share) in enumerate(zip(fine, shares, strict=True))
+    ]
     return Restriction(
         tuple(allowed),
         tuple(allowed.values()),
-        torch.from_numpy(np.concatenate(list(map(_share_in_space, fine, shares)))),
-        tuple((at, torch.from_numpy(shares[at])) for at in allowed if fine[at].digits > 1),
+        torch.from_numpy(np.concatenate(in_space)),
+        tuple((at, torch.from_numpy(shares[at])) for at in allowed if at in within),
         QuantileTable.of(partitions, [column.decimals for column in columns]),
+        tuple(
+            deck.allowing(allowed[deck.column], torch.from_numpy(shares[deck.column]))
+            if deck.column in allowed
+            else deck
+            for deck in schema.hot_decks
+        ),
+        schema.implied,
+        tuple((i, j) for i, j in schema.implied if j in allowed and not allowed[j].missing),
         class_frequencies,
         checked,
         independent,
@@ -214,12 +250,12 @@ def restrict_partition(p: Partition, allowed: IntervalSet) -> tuple[Partition, F
     return replace(p, bounds=bounds, cell=cells, mass=kept, atom=atom), share.clip(0, 1)
 
 
-def _share_in_space(p: FinePartition, share: Floats) -> Floats:
-    """Return how much of each cell may be drawn, and of each digit, given how much of fine ones."""
-    if p.digits == 1:
-        return share
+def _some_in_space(p: FinePartition, share: Floats) -> Floats:
+    """Return which cells may be drawn, and any digit, given how much of fine cells is allowed."""
     some = (share[p.cell] > 0) & (p.shares > 0)
-    return np.concatenate([some.any(1).astype(np.float64), np.ones(p.digits)])
+    return np.concatenate(
+        [some.any(1).astype(np.float64), np.ones(p.digits if p.digits > 1 else 0)]
+    )
 
 
 def _occurrence(column: ColumnCodec, p: Partition, share: Floats) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from itertools import accumulate
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +16,13 @@ from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.ordered import CellWeights
 from pushforward.nn.particles import resampled
 from pushforward.nn.raking import Raking
-from pushforward.nn.relations import Relations, numbers, relations
+from pushforward.nn.relations import Relations, numbers, relations, width
 from pushforward.nn.segments import Segments, draw, gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.nn.trunks import SLOPE
 from pushforward.space import Cells, values
+
+Draws = TypeVar("Draws", bound=Callable[..., Any])
 
 
 class Categorical(Likelihood):
@@ -105,6 +109,17 @@ def _chosen(segments: Segments, x: Tensor, logits: Tensor) -> Tensor:
     return (x * logits).sum(1) - segments.logsumexp(logits).sum(1)
 
 
+def _exact(draw: Draws) -> Draws:
+    """Draw without gradient and in float32 whatever networks compute in: narrow lines need it."""
+
+    @wraps(draw)
+    def drawn(head: Autoregressive, outputs: Tensor, *rest: Any) -> Any:
+        with torch.no_grad(), torch.autocast(outputs.device.type, enabled=False):
+            return draw(head, outputs, *rest)
+
+    return cast(Draws, drawn)
+
+
 class Autoregressive(Likelihood):
     """Each column of a table given z and the columns before it.
 
@@ -166,7 +181,6 @@ class Autoregressive(Likelihood):
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of columns, column j with softmax(outputs_j + context_j)."""
-        outputs = self.raking(outputs)
 
         def cells(share: Tensor | None) -> tuple[Tensor, Tensor]:
             return self._draw(outputs, share)
@@ -175,13 +189,17 @@ class Autoregressive(Likelihood):
             return self.segments.one_hot(cells(None)[0])
 
         return Observation(
-            lambda x: _chosen(self.segments, x, outputs + self.context(x, self.training)),
+            lambda x: _chosen(self.segments, x, self._logits(outputs, x, self.training)),
             sample,
             lambda: self._relaxed(outputs),
-            lambda: self.segments.softmax(outputs + self.context(sample())),
+            lambda: self.segments.softmax(self._logits(outputs, sample())),
             cells,
             lambda share, log_w, k: self._particles(outputs, share, log_w, k),
         )
+
+    def _logits(self, outputs: Tensor, x: Tensor, drop: bool = False) -> Tensor:
+        """Return the logits (n, cells) of rows x, each column's given those before it."""
+        return cast(Tensor, self.raking(outputs)) + self.context(x, drop)
 
     def _relaxed(self, outputs: Tensor) -> Tensor:
         """Draw column after column; a gradient reaches what was said of each, given the draw.
@@ -189,14 +207,13 @@ class Autoregressive(Likelihood):
         Backward, a column is softmax(logits / temperature) given the columns before it as drawn: no
         gradient comes to a column by way of those after it. One pass gives them all.
         """
-        # drawn in float32, as after training: narrow lines need all digits
-        with torch.no_grad(), torch.autocast(outputs.device.type, enabled=False):
-            x = self.segments.one_hot(self._draw(outputs, None)[0])
+        x = self.segments.one_hot(self._draw(outputs, None)[0])
         if not torch.is_grad_enabled():
             return x
-        logits = outputs + self.context(x)
+        logits = self._logits(outputs, x)
         return straight_through(x, self.segments.softmax(logits / self.temperature))
 
+    @_exact
     def _draw(self, outputs: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
         """Draw column after column."""
         walk = _Walk(self, outputs)
@@ -209,6 +226,7 @@ class Autoregressive(Likelihood):
             chance *= allowed
         return torch.stack(drawn, 1), chance
 
+    @_exact
     def _particles(
         self, outputs: Tensor, share: Tensor, log_w: Tensor, k: int
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -229,15 +247,29 @@ class Autoregressive(Likelihood):
 
 
 class _Walk:
-    """One pass through the columns of rows, each of which is told before the next is asked for."""
+    """One pass through the columns of rows, each of which is told before the next is asked for.
+
+    Attributes:
+        heard: (n, units + numbers of all relations) what the units have read so far, and beside it
+            what each relation has been told of where its numbers lie.
+        units: (n, units) those that speak to the next column.
+        before: (n,) the cell of the last column.
+    """
 
     def __init__(self, chain: Autoregressive, outputs: Tensor) -> None:
         self.chain, self.outputs, self.at = chain, outputs, 0
-        self.read, self.write = chain.read(), chain.write()
-        self.heard = outputs.new_zeros(len(outputs), chain.units)
-        self.units = self.heard  # at 0, their activation is theirs
-        self.lines = [_Told(cast(Relations, own), len(outputs)) for own in chain.relations]
-        self.before: Tensor | None = None
+        relations = [cast(Relations, own) for own in chain.relations]
+        self.number = relations[0].number if relations else {}
+        self.read = torch.cat([chain.read(), *(own.steps() for own in relations)], 1)
+        self.write, self.offset = chain.write(), chain.raking.offset
+        said = [own.writes() for own in relations]
+        self.line_writes = [torch.cat(parts, 1) for parts in zip(*said, strict=True)]
+        self.heard = self.read.new_zeros(len(outputs), self.read.shape[1])
+        self.units = self.heard[:, : chain.units].clone()  # at 0, their activation is theirs
+        self.lines = [
+            _Line(own, chain.units + k * len(own.slope)) for k, own in enumerate(relations)
+        ]
+        self.before = torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
         first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
         self.bounds = list(map(slice, first, end))
 
@@ -248,76 +280,79 @@ class _Walk:
 
     def logits(self) -> Tensor:
         """Return the logits (n, size) of the next column."""
-        logits = self.outputs[:, self.cells] + linear(self.units, self.write[self.cells])
+        own, number = self.outputs[:, self.cells], self.number.get(self.at)
+        weight, bias = self.write[self.cells], self.offset[self.cells]
         within = self.chain.fine.table(self.at)
-        logits = logits if within is None else logits + _entries(within, self.before)
-        for told in self.lines:
-            logits = logits + told.logits(self.at, self.before, self.units)
+        begins = number is not None and within is None
+        if begins:  # one product for its cells and its lines
+            writes, biases = self.line_writes
+            weight, bias = torch.cat([weight, writes[number]]), torch.cat([bias, biases[number]])
+        said = linear(self.units, weight, bias)
+        logits = own + said[:, : own.shape[1]]
+        if within is not None:
+            logits += within.index_select(0, self.before)
+        for k, line in enumerate(self.lines):
+            if number is None:
+                break
+            if begins:
+                line.place(number, self.heard, said[:, own.shape[1] + 2 * k :])
+            logits += line.logits(self.at, self.before)
         return logits
 
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell, its number (n,)."""
-        self.heard = self.heard + _entries(self.read[self.cells], cell)
-        for told in self.lines:
-            told.take(self.cells, cell)
+        self.heard += self.read[self.cells].index_select(0, cell)
+        if self.at in self.number and self.at + 1 not in self.chain.fine.columns:
+            for line in self.lines:
+                line.take(self.number[self.at], self.heard, cell)
         self.before, self.at = cell, self.at + 1
         group = self.chain.group
         if self.at < len(group) and group[self.at] != group[self.at - 1]:
-            self.units = leaky_relu(self.heard, SLOPE)
+            self.units = leaky_relu(self.heard[:, : self.chain.units], SLOPE)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (n,), some of them maybe more than once."""
-        self.outputs, self.heard, self.units = (
-            t[rows] for t in (self.outputs, self.heard, self.units)
+        self.outputs, self.heard, self.units, self.before = (
+            t.index_select(0, rows) for t in (self.outputs, self.heard, self.units, self.before)
         )
-        self.before = None if self.before is None else self.before[rows]
-        for told in self.lines:
-            told.keep(rows)
+        for line in self.lines:
+            line.keep(rows)
 
 
-class _Told:
-    """What the columns of a walk have said so far about where the numbers after them lie."""
+class _Line:
+    """One relation's line for the number that a walk is at.
 
-    def __init__(self, relations: Relations, n: int) -> None:
-        self.relations = relations
-        self.slopes, self.steps = relations.slopes(), relations.steps()
-        self.told = self.steps.new_zeros(n, len(self.slopes))
-        self.line = (self.told, self.told)  # of the number whose columns are asked for
-        self.own: Tensor | None = None
+    Args:
+        relations: whose line.
+        first: where a walk keeps what they have been told of their first number.
+    """
 
-    def logits(self, at: int, before: Tensor | None, units: Tensor) -> Tensor | float:
-        """Return what a column's logits move by, (n, size); 0 if it holds no number."""
-        relations, self.own = self.relations, None
-        if at not in relations.number:
-            return 0.0
-        self.number = relations.number[at]
-        cells, table = relations.digits.bounds[at], relations.digits.table(at)
-        self.own = relations.cells[cells] if table is None else _entries(table, before)
-        self.ends = at + 1 not in relations.digits.columns
-        if table is None:
-            which = slice(self.number, self.number + 1)
-            self.line = relations.lines(self.told[:, which], units[None], which)
-        return relations.column(at, self.own, *self.line)
+    def __init__(self, relations: Relations, first: int) -> None:
+        self.relations, self.slopes, self.first = relations, relations.slopes(), first
+        self.m = self.s = self.own = torch.zeros(0, 1, device=relations.cells.device)
 
-    def take(self, cells: slice, cell: Tensor) -> None:
-        """Hear a column's cell, and by its last digit a number."""
-        self.told = self.told + _entries(self.steps[cells], cell)
-        if self.own is not None and self.ends:
-            self.told = self.told + _entry(self.own, cell)[:, None] * self.slopes[self.number]
+    def place(self, number: int, heard: Tensor, said: Tensor) -> None:
+        """Learn where the line of a number is, and how wide, by what the units say (n, 2 ...)."""
+        at = self.first + number
+        self.m = heard[:, at : at + 1] + said[:, :1]
+        self.s = width(said[:, 1:2])
+
+    def logits(self, at: int, before: Tensor) -> Tensor:
+        """Return what the logits of the number's cells, or digits given the cell, move by."""
+        table = self.relations.digits.table(at)
+        self.own = (
+            self.relations.cells[self.relations.digits.bounds[at]][None]
+            if table is None
+            else table.index_select(0, before)
+        )
+        return self.relations.column(at, self.own, self.m, self.s)
+
+    def take(self, number: int, heard: Tensor, cell: Tensor) -> None:
+        """Tell of a number, which is known by its last digit."""
+        t = self.own.expand(len(cell), -1).gather(1, cell[:, None])
+        heard[:, self.first :][:, : len(self.slopes)].addcmul_(t, self.slopes[number])
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (n,)."""
-        m, s = self.line
-        self.told, self.line = self.told[rows], (m[rows], s[rows])
-        self.own = self.own[rows] if self.own is not None and self.own.dim() > 1 else self.own
-
-
-def _entries(table: Tensor, cell: Tensor | None) -> Tensor:
-    """Return the rows of a table (size, m) at cells (n,); (n, m)."""
-    assert cell is not None
-    return table[cell]
-
-
-def _entry(coordinates: Tensor, cell: Tensor) -> Tensor:
-    """Return the coordinate (n,) of cells (n,)."""
-    return coordinates.expand(len(cell), -1).gather(1, cell[:, None])[:, 0]
+        """Go on with these rows (n,); what they were asked for last is told already."""
+        if len(self.m):
+            self.m, self.s = self.m.index_select(0, rows), self.s.index_select(0, rows)

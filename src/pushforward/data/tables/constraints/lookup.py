@@ -165,8 +165,10 @@ class LookupStep:
                 np.isnan(numbers), self.column.encode_present(frame[self.rest]), numbers
             )
             frame = frame.drop(self.rest)
-        if self.column.partition.missing is None:
-            numbers = np.where(np.isnan(numbers), self._nearest(frame), numbers)
+        lacking = np.isnan(numbers)
+        if self.column.partition.missing is None and lacking.any():
+            numbers = numbers.copy()
+            numbers[lacking] = self._nearest(frame.filter(lacking))
         return frame.with_columns(self.column.decode(numbers))
 
     def _nearest(self, frame: pl.DataFrame) -> Floats:
