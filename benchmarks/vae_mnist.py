@@ -1,15 +1,15 @@
 """How good the VAE's bound is: published numbers on binarised MNIST, exact ones, another library.
 
-    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--minutes 9] [--k 5]
+    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--minutes 9] [--k 5] [--jobs 2]
                                    [--data ../shared/data] [--pythae PYTHON]
 
 bound     MNIST binarised anew at every look, one stochastic layer (two layers of 200 tanh units
           each way, 50 latents): test -log p(x) by the importance-weighted bound with 5,000 codes,
           of a VAE and an IWAE with `--k` codes (Burda et al. 2016: 86.8 for the VAE, 84.8 for the
-          IWAE with 50, after 3,280 epochs). Each is trained for `--minutes` on one core, side by
-          side; `--images` of the 10,000 test images are looked at. Of the same decoders the bound
-          and annealed importance sampling on `--annealed` images, and how far apart the bounds of
-          bidirectional Monte Carlo are on images of the model itself;
+          IWAE with 50, after 3,280 epochs). Each is trained for `--minutes` on one core, `--jobs`
+          of them at a time; `--images` of the 10,000 test images are looked at. Of the same
+          decoders the bound and annealed importance sampling on `--annealed` images, and how far
+          apart the bounds of bidirectional Monte Carlo are on images of the model itself;
 ppca      a linear VAE: its ELBO, the exact log-likelihood of its decoder, and that of factor
           analysis (probabilistic PCA with a sigma for each column);
 pythae    pythae's VAE and the same one here, alternating: images a second in the fastest epoch of
@@ -206,7 +206,9 @@ def sandwich(decoder: LatentDecoder, x: Tensor) -> Found:
 
 
 def bound(arguments: argparse.Namespace) -> Found:
-    pair = Parallel(n_jobs=2)(delayed(one_bound)(arguments, name) for name in ("vae", "iwae"))
+    pair = Parallel(n_jobs=arguments.jobs)(
+        delayed(one_bound)(arguments, name) for name in ("vae", "iwae")
+    )
     reduced = f"{arguments.minutes:g} minutes of one core each, one seed"
     return {"vae": pair[0], f"iwae, k = {arguments.k}": pair[1], "reduced": reduced}
 
@@ -377,6 +379,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--jobs", type=int, default=2, help="bound: trainings side by side")
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--annealed", type=int, default=50)
