@@ -9,7 +9,7 @@ value is a function. With an exact ratio and enough draws, what is kept follows 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from pushforward.families.model import Batch
 from pushforward.families.options import between
 from pushforward.families.spread import in_parts, spread
 from pushforward.nn.priors import ContinuousPrior
-from pushforward.space import Cells, Space
+from pushforward.space import Cells, Image, Space
 
 ROWS = 2048  # real rows, and generated ones, that the critic's values are calibrated on
 NEWTON = 30  # steps of the logistic regression
@@ -152,10 +152,10 @@ def level_of(score: Tensor, share: float) -> Tensor:
 class WithAcceptance(WithCritic, WithGenerator):
     """A model whose critic chooses among the codes of new rows, once it has been trained.
 
-    Not on tables, whose rows are draws given the code, and not where the critic sees packs.
+    Not on tables, whose rows are draws given the code, and not where the critic sees packs. Of
+    images a quarter of the draws pass by default, of arrays half: of few numbers, a critic that is
+    asked for more moves weight from one cluster to another (docs/critics.md).
     """
-
-    usual_share: ClassVar[float] = 0.25
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class WithAcceptance(WithCritic, WithGenerator):
         *,
         accept: Annotated[
             float | None,
-            "Share of draws that the critic lets pass; 1: all. [0.25; 1 for tables, and for packs]",
+            "Share of draws that the critic lets pass. [images: 0.25, arrays: 0.5; else 1, all]",
             between(0.01, 1),
         ] = None,
         **shared: Any,
@@ -177,7 +177,8 @@ class WithAcceptance(WithCritic, WithGenerator):
                 "code, which those of tables do not; leave accept or pack out"
             )
             raise ModelError(msg)
-        share = (self.usual_share if accept is None else accept) if judged else 1.0
+        usual = 0.25 if isinstance(space, Image) else 0.5
+        share = (usual if accept is None else accept) if judged else 1.0
         self.accepted = None if share == 1 else Accepted(self.prior, self._values, share)
 
     def _values(self, z: Tensor, c: Tensor | None) -> Tensor:
