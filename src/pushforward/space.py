@@ -113,8 +113,8 @@ def slope_scale(space: Space) -> float:
 
     It is the variance of data along a slope: that of all values together, as far as each is
     informative alone. Those of images vary together, and a critic's slopes are along what many
-    pixels share: a hundredth is counted (measured by `benchmarks/image_defaults.py`). With the
-    usual weight, 0.2, R1 of 32x32 images in colour then weighs 0.4; Huang et al. 2024 take 0.05 to
-    1 for such.
+    pixels share: a twentieth is counted (measured by `benchmarks/image_defaults.py`). With the
+    usual weight, 0.2, R1 of 32x32 images in colour then weighs 2; Huang et al. 2024 let it fall
+    from 1 or less for such.
     """
-    return total_variance(space) * (1 / 100 if isinstance(space, Image) else 1.0)
+    return total_variance(space) * (1 / 20 if isinstance(space, Image) else 1.0)
