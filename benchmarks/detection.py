@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
     arguments = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
+    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for table in arguments.tables:
         train, holdout = (part[: arguments.rows] for part in load(table, arguments.data))
         say(table, "real rows, two halves", judged(*halves(pl.concat([train, holdout]))))
@@ -59,7 +60,7 @@ def main() -> None:
                 say(table, fit, row)
                 found.setdefault(f"{table} {fit}", []).append(row)
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
-                arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+                arguments.out.write_text(json.dumps(known | found, indent=1) + "\n")
 
 
 def load(table: str, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

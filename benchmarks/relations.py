@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="take only so many of either part of a table")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/relations.json"))
     arguments = parser.parse_args()
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, float]]] = (
+        json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    )
     for table in arguments.tables:
         train, holdout = (
             pl.read_csv(arguments.data / f"{table}-{part}.csv", n_rows=arguments.rows)
