@@ -18,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import pushforward as pf
 from pushforward.models.gan import GAN
 from pushforward.models.vae import VAE
+from pushforward.nn.roles import Critic, Texture
 from pushforward.nn.sizes import WIDTHS, Means, multiplications, pace, size_of
-from pushforward.nn.trunks import ImageReader, ImageWriter, VectorReader, keep_variance
+from pushforward.nn.trunks import ImageReader, ImageWriter, Trunks, VectorReader, keep_variance
 from pushforward.space import Cells, Image, Vector, values
 from pushforward.training.settings import Settings
 from pushforward.training.sized import sized
@@ -151,3 +152,55 @@ def test_rates_of_tables_go_as_the_root_of_the_rows() -> None:
     table = Cells((3, 4))
     assert [pace(table, 256, "loss", n) for n in (100, 5000, 20_000, 10**7)] == [1, 1, 2, 3]
     assert {pace(table, 256, "distance", n) for n in (100, 10**7)} == {2}
+
+
+class Foreign:
+    """A user's own networks."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def reader(self, space: Any, classes: int) -> nn.Module:
+        """Return a linear reader."""
+        del classes
+        return OfX(nn.Sequential(nn.Flatten(), nn.Linear(values(space), self.width)))
+
+
+class OfX(nn.Module):
+    """A network that reads no condition."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the features of rows x."""
+        del c
+        features: torch.Tensor = self.body(x)
+        return features
+
+
+@pytest.mark.parametrize(
+    ("space", "networks", "textured"),
+    [
+        (Image(3, 32, 32), Trunks(16, 1), True),
+        (Image(1, 28, 28), Trunks(16, 1), False),
+        (Image(1, 32, 32), Trunks(16, 1), True),
+        (Image(3, 32, 32), Foreign(16), False),
+    ],
+)
+def test_critics_read_images_of_many_values_at_full_resolution(
+    space: Image, networks: Any, textured: bool
+) -> None:
+    """The layer moves no pixel: an impulse is heard in its 3x3 neighbourhood, at every parity."""
+    critic = Critic(space, 0, networks, pack=1)
+    assert isinstance(critic.texture, Texture) == textured
+    assert critic(torch.zeros(2, *space.shape)).shape == (2,)
+    if textured:
+        for row, column in ((10, 10), (10, 11), (11, 10), (11, 11)):
+            x = torch.zeros(1, *space.shape)
+            x[..., row, column] = 1
+            heard = (critic.texture(x) - critic.texture(0 * x)).abs().sum(1)[0] > 0
+            around = torch.zeros_like(heard)
+            around[row - 1 : row + 2, column - 1 : column + 2] = True
+            assert torch.equal(heard, around)

@@ -7,13 +7,14 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.tone import ToneCurve
-from pushforward.nn.trunks import Networks
-from pushforward.space import Cells, Image, Space, Vector
+from pushforward.nn.trunks import SLOPE, Networks, Trunks, keep_variance
+from pushforward.space import Cells, Image, Space, Vector, values
 
 
 class Encoder(nn.Module):
@@ -136,6 +137,25 @@ class Generator(nn.Module):
         return None if self.head is None else cast(Observation, self.head(self.trunk(z, c)))
 
 
+class Texture(nn.Module):
+    """The first layer of a critic of images of many values: 3x3 at their full resolution.
+
+    A reader's first layer skips every second pixel, and hardly sees differences of neighbours: the
+    patterns that a generator's strides leave in its images were no fault to it.
+    """
+
+    FROM, CHANNELS = 1024, 16  # values of an image
+
+    def __init__(self, space: Image) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(space.channels, self.CHANNELS, 3, padding=1)
+        keep_variance(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maps (n, CHANNELS, height, width) of images x."""
+        return leaky_relu(self.layer(x), SLOPE)
+
+
 class Critic(nn.Module):
     """A number for each pack of `pack` rows: how real they look (Lin et al. 2018 for packs > 1).
 
@@ -158,7 +178,17 @@ class Critic(nn.Module):
         super().__init__()
         self.pack, self.augment, self.plain = pack, augment, False
         embedded, projected = (0, classes * pack) if projection else (classes * pack, 0)
-        self.trunk = networks.reader(packed(space, pack), embedded)
+        seen = packed(space, pack)
+        self.texture: nn.Module = nn.Identity()
+        # a user's own networks see images as they are
+        if (
+            isinstance(seen, Image)
+            and values(seen) >= Texture.FROM
+            and isinstance(networks, Trunks)
+        ):
+            self.texture = Texture(seen)
+            seen = replace(seen, channels=Texture.CHANNELS)
+        self.trunk = networks.reader(seen, embedded)
         self.head = nn.Linear(networks.width, outputs)
         self.projection = nn.Linear(projected, networks.width, bias=False) if projected else None
 
@@ -169,7 +199,7 @@ class Critic(nn.Module):
         """
         rows = together(x, self.pack)
         conditions = None if c is None else together(c, self.pack)
-        return cast(Tensor, self.trunk(rows, conditions))
+        return cast(Tensor, self.trunk(self.texture(rows), conditions))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the logits (n // pack,), or (n // pack, outputs) where they are several.

@@ -28,7 +28,6 @@ WORK_A_THREAD = 2e8  # multiplications of a network's step that keep a thread bu
 PASSES = 6  # forwards that a training step costs: a VAE's 3, a GAN's with R1 about 8
 BOTTOM = 4  # images are halved until the shorter side is at most this
 NARROWEST = 16  # channels of the finest level
-TEXTURED = 1024  # values of an image from which on it is first read at its full resolution
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,9 @@ def multiplications(space: Space, width: int) -> int:
     if not isinstance(space, Image):
         return values(space) * width + 2 * depth * width**2
     sizes = [height * wide for height, wide in pyramid(space)]
-    channels = read_channels(space, width)
-    sizes = [sizes[0]] * (len(channels) - len(sizes)) + sizes
-    layers = sum(9 * m * a * b for m, (a, b) in zip(sizes[1:], pairwise(channels), strict=True))
-    return layers + (2 * depth * 9 + 1) * sizes[-1] * width**2
+    channels = [space.channels, *widths(len(sizes) - 1, width)]
+    strided = sum(9 * m * a * b for m, (a, b) in zip(sizes[1:], pairwise(channels), strict=True))
+    return strided + (2 * depth * 9 + 1) * sizes[-1] * width**2
 
 
 def _latent(space: Image) -> int:
@@ -148,16 +146,6 @@ def pyramid(space: Image) -> list[tuple[int, int]]:
         height, width = sizes[-1]
         sizes.append(((height + 1) // 2, (width + 1) // 2))
     return sizes
-
-
-def read_channels(space: Image, width: int) -> list[int]:
-    """Return the channels of an image and of what it becomes, layer by layer, to a reader's map.
-
-    The texture of an image of many values shows in differences of neighbours, which a layer that
-    skips every second pixel hardly sees: it is first read at its full resolution.
-    """
-    whole = [NARROWEST] if values(space) >= TEXTURED else []
-    return [space.channels, *whole, *widths(len(pyramid(space)) - 1, width)]
 
 
 def widths(levels: int, top: int) -> list[int]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
-from pushforward.nn.sizes import pyramid, read_channels, widths
+from pushforward.nn.sizes import pyramid, widths
 from pushforward.space import Cells, Image, Space, Vector, values
 
 SLOPE = 0.2  # of the leaky rectifier
@@ -170,9 +170,8 @@ class MapReader(nn.Module):
 
     def __init__(self, space: Image, classes: int, width: int, depth: int) -> None:
         super().__init__()
-        given, *channels = read_channels(space, width)
-        stride = 1 if len(channels) == len(pyramid(space)) else 2
-        self.first = nn.Conv2d(given, channels[0], 3, stride=stride, padding=1)
+        channels = widths(len(pyramid(space)) - 1, width)
+        self.first = nn.Conv2d(space.channels, channels[0], 3, stride=2, padding=1)
         strided: list[nn.Module] = []
         for wide, wider in pairwise(channels):
             strided += [nn.LeakyReLU(SLOPE), nn.Conv2d(wide, wider, 3, stride=2, padding=1)]
