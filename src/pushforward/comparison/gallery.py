@@ -107,7 +107,7 @@ def interpolations(model: Model, schema: Schema, seed: int) -> Tensors:
         x = model.mean(z, None if c is None else c.repeat_interleave(steps, 0))
     ways = schema.quantise(x).cpu().unflatten(0, (WAYS, steps))
     known = {} if labels is None else {"way_labels": labels}
-    return {"ways": ways, "arcs": torch.tensor(model.source.standard)} | known
+    return {"ways": ways, "arcs": torch.tensor(model.source.arcs)} | known
 
 
 @torch.no_grad()

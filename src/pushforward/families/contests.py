@@ -93,7 +93,7 @@ class Rivalry(WithRestraints, WithAcceptance):
     @torch.no_grad()
     def shown(self, n: int, c: Tensor | None) -> Tensor:
         """Return generated rows for the critic to look at: no gradient comes back to them."""
-        return self.imagine(n, c)
+        return self.generate(self.prior.sample(n, c), c)
 
     def judged(self, seen: Seen) -> Terms:
         """Return the terms of a critic that has looked at real and generated rows."""

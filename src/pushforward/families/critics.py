@@ -186,7 +186,7 @@ class WithR1(Model):
         *,
         gamma: Annotated[
             float,
-            "Weight of the gradient penalty, per unit of data variance.",
+            "Weight of the gradient penalty, per unit of data variance (images: a twentieth).",
             at_least(0),
             log_range(0.02, 2),
         ] = 0.2,

@@ -12,7 +12,7 @@ from pushforward.families.model import Batch
 from pushforward.families.observations import WithObservation
 from pushforward.families.options import above
 from pushforward.families.priors import WithPrior
-from pushforward.families.spread import in_parts, spread
+from pushforward.families.settling import evenly_spaced, in_parts
 from pushforward.nn.likelihoods import Likelihood, Observation
 from pushforward.nn.roles import Generator
 from pushforward.space import Image, Space
@@ -55,9 +55,11 @@ class WithGenerator(WithObservation, WithPrior):
         super().settle(batches)
         tone = self.generator.tone
         if tone is not None and isinstance(self.space, Image):
-            x, c = spread(batches, max(IMAGES, PIXELS // (self.space.height * self.space.width)))
+            x, c = evenly_spaced(
+                batches, max(IMAGES, PIXELS // (self.space.height * self.space.width))
+            )
             codes = in_parts(self.source.sample(len(x), c), c)
-            tone.fit(x, torch.cat([self.generator.plain(*part) for part in codes]))
+            tone.fit(x, torch.cat([self.generator.untoned(*part) for part in codes]))
 
     def likelihood_head(self) -> Likelihood | None:
         """Return what makes a table's cells of logits."""

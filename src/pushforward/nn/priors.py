@@ -94,15 +94,25 @@ class ContinuousPrior(Prior, ABC):
         """Whether the prior is N(0, I) in normal coordinates, so that the KL has a closed form."""
         return True
 
+    @property
+    def arcs(self) -> bool:
+        """Whether the way between two points is an arc."""
+        return self.standard
+
+    @property
+    def whole(self) -> ContinuousPrior:
+        """The prior among whose draws this one chooses: itself, unless it does."""
+        return self
+
     def between(self, start: Tensor, end: Tensor, steps: int) -> Tensor:
         """Return points (n, steps, latent) on the way between two (n, latent), both included.
 
-        All in normal coordinates. Where the prior is standard the way is an arc: almost all draws
-        of N(0, I) in d dimensions are about sqrt(d) long, and a straight line comes nearer to 0
-        than they do (White 2016). Else it is a straight line.
+        All in normal coordinates. Where the prior is standard (`arcs`) the way is an arc: almost
+        all draws of N(0, I) in d dimensions are about sqrt(d) long, and a straight line comes
+        nearer to 0 than they do (White 2016). Else it is a straight line.
         """
         t = torch.linspace(0, 1, steps, device=start.device, dtype=start.dtype)[:, None]
-        way = arc if self.standard else torch.lerp
+        way = arc if self.arcs else torch.lerp
         return way(start[:, None], end[:, None], t)
 
 

@@ -119,10 +119,10 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return expanded rows (n, *space.shape)."""
-        x = self.plain(z, c)
+        x = self.untoned(z, c)
         return x if self.tone is None else cast(Tensor, self.tone(x))
 
-    def plain(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+    def untoned(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return rows as a critic sees them in training: images without their tone curve."""
         p = self.observation(z, c)
         return cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
@@ -183,7 +183,7 @@ class Critic(nn.Module):
         # a user's own networks see images as they are
         if (
             isinstance(seen, Image)
-            and values(seen) >= Texture.FROM
+            and values(space) >= Texture.FROM
             and isinstance(networks, Trunks)
         ):
             self.texture = Texture(seen)

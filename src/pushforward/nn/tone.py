@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-KNOTS = 513  # evenly spaced over [-1, 1]: two for each level of 8 bits
+KNOTS = 513  # evenly spaced over [-1, 1]: about two for each level of 8 bits
 
 
 class ToneCurve(nn.Module):
@@ -39,19 +39,29 @@ class ToneCurve(nn.Module):
     def fit(self, real: Tensor, generated: Tensor) -> None:
         """Fit to images (n, channels, h, w) before the curve, in [-1, 1].
 
-        Of a value that many pixels share, half of them count as below it.
+        A value that many pixels share has many places in F: it moves no further than it must.
         """
         for curve, x, y in zip(self.curve, real.unbind(1), generated.unbind(1), strict=True):
             curve.copy_(matched(x.float().flatten(), y.float().flatten()))
 
 
 def matched(real: Tensor, generated: Tensor) -> Tensor:
-    """Return Q(F(v)) at the knots v, for values (n,) and (m,) in [-1, 1]."""
+    """Return Q(F(v)) at the knots v, for values (n,) and (m,) in [-1, 1].
+
+    Of an atom this is what lies nearest to v between Q(F(v-)) and Q(F(v)): black that is too common
+    stays black.
+    """
     knots = torch.linspace(-1, 1, KNOTS, device=real.device)
+    quantiles, values = real.sort().values, generated.sort().values
     below, upto = (
-        torch.searchsorted(generated.sort().values, knots, right=right) for right in (False, True)
+        _quantile(quantiles, torch.searchsorted(values, knots, right=right) / len(values))
+        for right in (False, True)
     )
-    quantiles = real.sort().values
-    place = (below + upto) / (2 * len(generated)) * (len(real) - 1)
+    return torch.minimum(torch.maximum(knots, below), upto)
+
+
+def _quantile(ascending: Tensor, share: Tensor) -> Tensor:
+    """Return the quantiles of sorted values (n,), linear between them."""
+    place = share * (len(ascending) - 1)
     low, high = (p.long() for p in (place.floor(), place.ceil()))
-    return torch.lerp(quantiles[low], quantiles[high], place - low)
+    return torch.lerp(ascending[low], ascending[high], place - low)

@@ -171,7 +171,10 @@ class Fitted(Answering):
         return SampleRequest(network, self.schema, n, seed, condition, where, balance).stream(chunk)
 
     def decoder(self, *, condition: Any = None, checkpoint: Checkpoint = "best") -> LatentDecoder:
-        """Return the map from codes to rows (of one class), to measure likelihoods."""
+        """Return the map from codes to rows (of one class), to measure likelihoods.
+
+        Where a critic chooses among codes (`accept`), they have the prior's density, as before.
+        """
         model, schema = self.network(checkpoint), self.schema
         if isinstance(schema.space, Cells) or not isinstance(model.source, ContinuousPrior):
             msg = "a likelihood with Gaussian noise needs images or arrays, and a continuous prior"
@@ -184,7 +187,7 @@ class Fitted(Answering):
         def mean(z: Tensor) -> Any:
             return model.mean(z, None if c is None else c.expand(len(z), -1))
 
-        prior = model.source
+        prior = model.source.whole
         return LatentDecoder(
             mean, prior.latent, prior=prior, rows=lambda x: schema.expand(schema.encode(x))
         )

@@ -12,7 +12,7 @@ from pushforward.families.model import Batch
 PART = 512  # rows that networks look at together
 
 
-def spread(batches: Iterable[Batch], most: int) -> tuple[Tensor, Tensor | None]:
+def evenly_spaced(batches: Iterable[Batch], most: int) -> tuple[Tensor, Tensor | None]:
     """Return at most so many rows, and their conditions, evenly spaced over all batches.
 
     Rows may lie in an order, as those of images by class do.
