@@ -39,6 +39,7 @@ from pushforward.comparison.facts import facts_of
 from pushforward.comparison.references import first_rows
 from pushforward.measures import Scorer
 from pushforward.nn import roles, trunks
+from pushforward.nn.tone import ToneCurve
 from pushforward.sampling.request import SampleRequest
 
 STEPS = {"digits": 900, "mnist": 1400}
@@ -119,7 +120,7 @@ def without(case: str) -> Iterator[None]:
         with mock.patch.object(roles, "Clip", nn.Identity):
             yield
     elif case == TONE:
-        with mock.patch.object(roles.ToneCurve, "fit"):
+        with mock.patch.object(ToneCurve, "fit"):
             yield
     else:
         yield

@@ -185,7 +185,7 @@ def test_accept_one_is_the_prior() -> None:
 
 @pytest.mark.parametrize(("data", "more"), [("wine", {}), ("moons", {"pack": 2})])
 def test_rows_that_are_no_function_of_their_code_are_refused(
-    data: str, more: dict[str, object]
+    data: str, more: dict[str, Any]
 ) -> None:
     with pytest.raises(pf.ModelError, match=r"accept=0\.5"):
         pf.fit(data, "gan", budget="3 steps", accept=0.5, device="cpu", **more)
@@ -198,7 +198,8 @@ def toned(real: Tensor, generated: Tensor) -> Tensor:
     """Return generated images (n, 1, h, w) by the curve that is fitted to them."""
     curve = ToneCurve(real.shape[1]).eval()
     curve.fit(real, generated)
-    return curve(generated)
+    shown: Tensor = curve(generated)
+    return shown
 
 
 def test_pixels_get_the_quantiles_of_real_ones() -> None:
@@ -254,7 +255,8 @@ def test_generated_digits_are_as_dark_as_real_ones() -> None:
     data = pf.read("digits")
     fitted = pf.fit(data, "gan", budget="40 steps", seed=0, width=16, accept=1.0, device="cpu")
     real, shown = data.raw("train").astype(float), fitted.sample(1437, seed=0).astype(float)
-    fitted.model.generator.tone = None
+    model: Any = fitted.model
+    model.generator.tone = None
     plain = fitted.sample(1437, seed=0).astype(float)
     # neighbouring pixels vary together: an image has some 64 / 4 independent ones, of sd 96
     error = 96 / math.sqrt(1437 * 16)

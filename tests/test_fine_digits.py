@@ -19,7 +19,7 @@ import pushforward as pf
 from pushforward.data.tables.fine_digits import MAX_DIGITS, FinePartition
 from pushforward.data.tables.schema import TableSchema
 from pushforward.families.decoders import WithDecoder
-from pushforward.models import find
+from pushforward.models.vae import VAE
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.relations import Relations, relations
 from pushforward.nn.segments import Segments
@@ -242,7 +242,7 @@ def test_networks_draw_in_half_precision_and_cells_do_not(
 ) -> None:
     """With the same noise hardly a cell is another: logits move by 2^-9 of themselves."""
     schema, _ = normal(2000)
-    model = find("vae")(schema.space, latent=4, width=32, likelihood=likelihood)
+    model = VAE(schema.space, latent=4, width=32, likelihood=likelihood)
     wild(cast(WithDecoder, model).decoder.likelihood)
     drawn = []
     for half in (False, True):

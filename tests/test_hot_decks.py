@@ -16,7 +16,7 @@ from pushforward.data import Dataset, TableSchema, schema_from_json
 from pushforward.data.tables.partial import PartialRows
 from pushforward.data.tables.rare_groups import MIN_LEVEL_ROWS
 from pushforward.data.tables.where import restrict
-from pushforward.models import find
+from pushforward.models.vae import VAE
 from pushforward.sampling.completion import Completer, Known
 
 N, NUMBERS = 12_000, 1500
@@ -161,7 +161,7 @@ def test_a_known_number_tells_of_its_place(data: Dataset) -> None:
     """Bayes: with a deck p(place | number) is as without, times p(number | cell, place)."""
     schema, draws = schema_of(data), 4000
     torch.manual_seed(0)
-    model = find("vae")(schema.space, latent=2, width=16).eval()
+    model = VAE(schema.space, latent=2, width=16).eval()
     number = int(schema.hot_decks[0].value[len(schema.hot_decks[0].value) // 2])
     given = PartialRows.of(schema, pl.DataFrame({"number": [number]}))
     known = Known.of(given, torch.zeros(1, dtype=torch.long), torch.device("cpu"))
