@@ -222,13 +222,14 @@ class WithAcceptance(WithCritic, WithGenerator):
 
     def _values(self, z: Tensor, c: Tensor | None) -> Tensor:
         """Return the critic's values of the rows g(z) as it has seen them in training, (n,)."""
-        values: Tensor = self.critic(self.generator.untoned(z, c), c)
+        with self.generator.untoned():
+            values: Tensor = self.critic(self.generate(z, c), c)
         return values
 
     def scores(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the critic's values of rows, and of generated ones before its choice."""
-        y = self.generator.untoned(self.prior.sample(len(x), c), c)
-        return self.look(x, y, c)
+        with self.generator.untoned():
+            return self.look(x, self.generate(self.prior.sample(len(x), c), c), c)
 
     @property
     def source(self) -> ContinuousPrior:

@@ -59,7 +59,8 @@ class WithGenerator(WithObservation, WithPrior):
                 batches, max(IMAGES, PIXELS // (self.space.height * self.space.width))
             )
             codes = in_parts(self.source.sample(len(x), c), c)
-            tone.fit(x, torch.cat([self.generator.untoned(*part) for part in codes]))
+            with self.generator.untoned():
+                tone.fit(x, torch.cat([self.generate(*part) for part in codes]))
 
     def likelihood_head(self) -> Likelihood | None:
         """Return what makes a table's cells of logits."""

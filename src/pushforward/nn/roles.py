@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
@@ -119,13 +121,21 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return expanded rows (n, *space.shape)."""
-        x = self.untoned(z, c)
+        p = self.observation(z, c)
+        x = cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
         return x if self.tone is None else cast(Tensor, self.tone(x))
 
-    def untoned(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return rows as a critic sees them in training: images without their tone curve."""
-        p = self.observation(z, c)
-        return cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
+    @contextmanager
+    def untoned(self) -> Iterator[None]:
+        """Let rows be as a critic sees them in training: images without their tone curve."""
+        if self.tone is None:
+            yield
+            return
+        self.tone.on = False
+        try:
+            yield
+        finally:
+            self.tone.on = True
 
     @property
     def head(self) -> Likelihood | None:
