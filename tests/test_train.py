@@ -524,7 +524,8 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, kept: int | None
 ) -> None:
     """Records come every 5 steps, checks every 10; before the first, only the start is good."""
-    small: dict[str, Any] = {"width": 16, "out": tmp_path / "run"}
+    own = {"width": 16, "accept": 1.0}  # nothing is fitted after training
+    small: dict[str, Any] = {**own, "out": tmp_path / "run"}
     with monkeypatch.context() as patch:
         played = diverging(patch, step)
         for _ in range(2):  # the second time, nothing is trained
@@ -540,7 +541,7 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     assert (f"of step {kept}," if kept else "those of the start") in found.diverged
     assert (found.steps, found.foreseen_steps) == (trained, 100)
     # the same run up to its last good step, by the schedule of 100: nothing falls before 50
-    model = build("gan", pf.read("ring").schema, {"width": 16}, 0, torch.device("cpu"))
+    model = build("gan", pf.read("ring").schema, own, 0, torch.device("cpu"))
     loop = ring_loop(model, Settings("100 steps"))
     with isolated(loop.device, 0):
         for _ in range(kept):

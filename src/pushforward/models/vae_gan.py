@@ -36,10 +36,7 @@ class VAEGAN(WithCritic, WithDecoder, WithEncoder):
             float, "Weight of likeness beside fooling.", at_least(0), log_range(0.1, 10)
         ] = 1.0,
         r1: Annotated[
-            float,
-            "Weight of R1, per unit of data variance (images: a twentieth).",
-            at_least(0),
-            log_range(0.02, 2),
+            float, "Weight of R1, as the gamma of a gan.", at_least(0), log_range(0.02, 2)
         ] = 0.2,
         **shared: Any,
     ) -> None:
