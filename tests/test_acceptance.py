@@ -173,6 +173,7 @@ def test_a_trained_critic_lets_a_share_pass() -> None:
         before, after = (
             source._values(e, None) for e in (source.whole.draw(4000), source.draw(4000))
         )
+    assert source.arcs  # the ways between codes are the prior's
     # the level comes from 1,600 rows or fewer, the mean here from 4,000: sd of a chance at most 0.5
     assert float(chance.mean()) == pytest.approx(0.5, abs=4 * 0.5 * math.sqrt(1 / 800 + 1 / 4000))
     assert float(source.slope * (after.mean() - before.mean())) > 0

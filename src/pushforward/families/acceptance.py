@@ -27,10 +27,10 @@ from pushforward.nn.priors import ContinuousPrior
 from pushforward.space import Cells, Image, Space
 
 ROWS = 2048  # real rows, and generated ones, that the critic's values are calibrated on
-NEWTON = 30  # steps of the logistic regression
 FEWEST = 50  # rows that say something of a share
+NEWTON = 30  # steps of the logistic regression
 RIDGE = 1e-3  # its penalty on the slope, in rows: values that separate have a finite one
-ROUNDS = 100  # draws a code, in units of those expected; then the last one is taken
+ROUNDS = 100  # draws a code, in units of those expected; then one that was not accepted is taken
 
 Values = Callable[[Tensor, Tensor | None], Tensor]
 
