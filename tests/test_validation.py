@@ -10,15 +10,17 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 import pushforward as pf
 from pushforward.errors import ModelError
 from pushforward.measures.samples import energy_parts, energy_statistic
+from pushforward.models.vae import VAE
 from pushforward.nn import Critic, Trunks
-from pushforward.nn.trunks import ReadCells
+from pushforward.nn.trunks import ReadCells, VectorReader
 from pushforward.report.training import best_check
 from pushforward.runs.fitted import build
-from pushforward.space import Cells, Image, Vector
+from pushforward.space import Cells, Image, Space, Vector, values
 from pushforward.training.batches import Batches
 from pushforward.training.selection import Reading, Validation
 from pushforward.training.settings import Settings
@@ -151,15 +153,30 @@ def test_a_precision_that_there_is_not(bad: Any) -> None:
 def test_tables_and_wide_images_are_trained_in_half_precision_unasked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cpu = torch.device("cpu")
+    def chosen(space: Space, width: int, name: str = "auto", **options: Any) -> str:
+        return resolve_precision(name, VAE(space, 0, width=width, depth=1, **options))
+
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert resolve_precision("auto", Cells((2, 3)), cpu, 16) == "bfloat16"
-    assert resolve_precision("auto", Vector(2), cpu, 256) == "float32"
-    assert resolve_precision("auto", Image(1, 28, 28), cpu, 32) == "float32"
-    assert resolve_precision("auto", Image(1, 28, 28), cpu, 64) == "bfloat16"
-    assert resolve_precision("float32", Cells((2, 3)), cpu, 16) == "float32"
+    assert chosen(Cells((2, 3)), 16) == "bfloat16"
+    assert chosen(Vector(2), 256) == "float32"
+    assert chosen(Image(1, 28, 28), 32) == "float32"
+    assert chosen(Image(1, 28, 28), 64) == "bfloat16"
+    dense: dict[str, Any] = {"networks": Dense, "likelihood": "bernoulli"}
+    assert chosen(Image(1, 8, 8), 64, **dense) == "float32"  # 64 x 64 weights a layer
+    assert chosen(Image(1, 28, 28), 64, **dense) == "bfloat16"  # 784 x 64
+    assert chosen(Cells((2, 3)), 16, "float32") == "float32"
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert resolve_precision("auto", Cells((2, 3)), cpu, 16) == "float32"
+    assert chosen(Cells((2, 3)), 16) == "float32"
+
+
+class Dense(Trunks):
+    """One layer each way, also of images."""
+
+    def reader(self, space: Space, classes: int) -> nn.Module:
+        return VectorReader(Vector(values(space)), classes, self.width, 0)
+
+    def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
+        return nn.Linear(latent, outputs * values(space))
 
 
 @pytest.mark.parametrize("model", ["vae", "r3gan"])

@@ -68,9 +68,7 @@ class Loop:
         self.folder, self.progress = (folder, progress) if team.leads else (None, None)
         self.config, self.device = config, model.device
         self.batches = self._batches()
-        config["precision"] = config["precision"] or resolve_precision(
-            settings.precision, model.space, self.device, model.networks.width
-        )
+        config["precision"] = config["precision"] or resolve_precision(settings.precision, model)
         config["threads"] = config.get("threads") or self._threads()
         config["processes"] = config.get("processes") or team.size
         dtype: torch.dtype = getattr(torch, config["precision"])
