@@ -37,6 +37,12 @@ def registry() -> Iterator[None]:
     DEFAULT.update(default)
 
 
+@pytest.fixture(autouse=True)
+def drawn() -> None:
+    """A test draws the same numbers whatever ran before it, and whether it runs alone."""
+    torch.manual_seed(0)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what `@pytest.mark.cuda` and `@pytest.mark.shared(file)` say cannot run here."""
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
