@@ -17,7 +17,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import pushforward as pf
 from pushforward.families.model import Model
-from pushforward.models import find
 from pushforward.models.gan import GAN
 from pushforward.models.vae import VAE
+from pushforward.runs.fitted import build
 from pushforward.runs.folder import new_config
 from pushforward.threads import threads, training_threads
 from pushforward.training.loop import Loop
@@ -70,10 +69,10 @@ def both(
     settings, device = Settings(budget=budget), torch.device("cpu")
     given: dict[str, Any] = {} if width is None else {"width": width}
     options = sized(cls, given, settings, data, device)
-    torch.manual_seed(0)
-    model: Any = find(cls)(data.schema.space, 0, **options)
     config = new_config(cls, options, {"budget": "1000000 steps"}, data)
-    loop = Loop(deepcopy(model), data, settings, None, config)
+    loop = Loop(build(cls, data.schema, options, 0, device), data, settings, None, config)
+    model: Any = build(cls, data.schema, options, 0, device)
+    model.to(memory_format=torch.contiguous_format)
     rows = data.schema.expand(data.subset("train")[0])
     loader = DataLoader(TensorDataset(rows), loop.batches.size, shuffle=True, drop_last=True)
     bare = (bare_vae if cls is VAE else bare_gan)(model, endless(loader))

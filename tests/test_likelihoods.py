@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from scipy import stats
-from torch import nn
+from torch import Tensor, nn
 
 from pushforward.errors import ModelError
 from pushforward.nn.likelihoods import (
@@ -18,7 +18,8 @@ from pushforward.nn.likelihoods import (
     PixelChain,
     likelihood,
 )
-from pushforward.nn.likelihoods.images import Grid, waves
+from pushforward.nn.likelihoods.grid import Grid
+from pushforward.nn.likelihoods.images import waves
 from pushforward.nn.segments import Segments
 from pushforward.space import Cells, Image, Vector
 
@@ -248,3 +249,25 @@ def test_the_scale_of_logistics_is_bounded_and_always_learns() -> None:
     assert bool((scale >= math.log(0.2 / 255)).all())
     (slope,) = torch.autograd.grad(scale[1:].sum(), raw)
     assert bool((slope[1:] > 1e-3).all())
+
+
+@pytest.mark.parametrize("x", [-1.0, -0.98, 0.3, 1.0])
+def test_the_slopes_of_a_logistics_mass_are_those_of_autograd(x: float) -> None:
+    """Of black, white and grey; the reference is the difference of two logistic functions."""
+    grid, half = Grid(256), 1 / 255
+    mean = torch.tensor([-1.2, -0.5, 0.31, 0.96], dtype=torch.float64, requires_grad=True)
+    log_scale = torch.tensor([-1.5, -1.0, -5.0, 0.5], dtype=torch.float64, requires_grad=True)
+    pixel = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+
+    def reference() -> Tensor:
+        below, above = ((pixel - mean + side) / log_scale.exp() for side in (half, -half))
+        if x == 1:
+            return (-above).sigmoid().log()
+        return (below.sigmoid() - (0 if x == -1 else above.sigmoid())).log()
+
+    found, expected = grid.log_mass(pixel, mean, log_scale), reference()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    weights = torch.tensor([0.3, -1.0, 2.0, 0.7], dtype=torch.float64)
+    inputs = (pixel, mean, log_scale)
+    slopes = [torch.autograd.grad((weights * value).sum(), inputs) for value in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-8)

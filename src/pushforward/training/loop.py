@@ -34,7 +34,7 @@ from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
 from pushforward.training.doctor import Doctor
 from pushforward.training.learned import Learned
-from pushforward.training.memory import PeakMemory
+from pushforward.training.memory import PeakMemory, keep_freed
 from pushforward.training.moving_average import MovingAverage
 from pushforward.training.pace import APART, Pace, Watch
 from pushforward.training.parallel import ALONE, Processes
@@ -117,6 +117,7 @@ class Loop:
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""
+        keep_freed()
         with isolated(self.device, self.settings.seed), threads(self.config["threads"]):
             if self.team.size > 1:
                 require_shareable(self)

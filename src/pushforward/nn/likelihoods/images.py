@@ -1,27 +1,19 @@
-"""Likelihoods of images: Bernoulli, discretised logistic, and a chain of pixels.
-
-Pixels lie in [-1, 1]. Of an image whose values are known to lie on a grid of L levels, the chance
-of a value is the mass of its cell, 2 / (L - 1) wide; the outermost cells own the tails.
-"""
+"""Likelihoods of images of pixels in [-1, 1]: Bernoulli, logistic, and a chain of pixels."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, leaky_relu, pad, softplus
+from torch.nn.functional import leaky_relu, pad, softplus
 
+from pushforward.nn.likelihoods.grid import Grid
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.segments import gumbel_like
 from pushforward.nn.straight_through import straight_through
 from pushforward.nn.trunks import SLOPE
 from pushforward.space import Image
-
-LEVELS = 256  # of images whose levels are not known: 8 bits
-SHARP = 0.2  # the smallest scale, in halves of a cell: then 99 % of the mass lie in one cell
-FAR = 30.0  # scales from which on the mass of a tail is nothing: exp(-30)
 
 
 class Bernoulli(Likelihood):
@@ -51,50 +43,6 @@ class Bernoulli(Likelihood):
             return 2 * outputs.sigmoid() - 1
 
         return Observation(log_prob, sample, lambda: straight_through(sample(), mean()), mean)
-
-
-class Grid:
-    """The levels of an image's values, and the mass that logistics give to each.
-
-    Args:
-        levels: how many, evenly spaced over [-1, 1]; None where they are not known.
-    """
-
-    def __init__(self, levels: int | None) -> None:
-        self.half = 1 / ((levels or LEVELS) - 1)  # of a cell
-        self.known = levels is not None
-        self.smallest = math.log(SHARP * self.half)
-
-    def log_scale(self, raw: Tensor) -> Tensor:
-        """Return the logarithm of a scale, above that of the smallest.
-
-        A hard bound has no gradient beyond it: where the scale of a black background is at its
-        smallest, the first stroke there is unlikely by hundreds of nats, and only the mean can
-        give way. Then the means collapse to one image.
-        """
-        return self.smallest + softplus(raw - 2 - self.smallest)
-
-    def log_mass(self, x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-        """Return log(F(x + half) - F(x - half)), F logistic; the outermost cells own the tails."""
-        precision = (-log_scale).exp()
-        centre, half = (x - mean) * precision, self.half * precision
-        black, white = x < -1 + self.half, x > 1 - self.half
-        upper = torch.where(white, FAR, centre + half)
-        lower = torch.where(black, -FAR, centre - half)
-        # log(sigmoid(a) - sigmoid(b)) = log sigmoid(a) + log sigmoid(-b) + log(1 - exp(b - a))
-        inside = torch.log(-torch.expm1(-2 * half))
-        return torch.where(black | white, 0.0, inside) - softplus(-upper) - softplus(lower)
-
-    def draw(self, mean: Tensor, log_scale: Tensor) -> Tensor:
-        """Return a draw from logistics, continuous and clipped to [-1, 1]."""
-        u = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6)
-        return (mean + log_scale.exp() * u.logit()).clamp(-1.0, 1.0)
-
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return values at the level nearest to them, where levels are known."""
-        if not self.known:
-            return x
-        return ((x + 1) / (2 * self.half)).round() * (2 * self.half) - 1
 
 
 class DiscretisedLogistic(Likelihood):
@@ -127,12 +75,7 @@ class DiscretisedLogistic(Likelihood):
         )
 
 
-class Pointwise(nn.Linear):
-    """The same linear map of features h (n, inputs, places) at each place: a 1x1 convolution."""
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Return W h + b, (n, outputs, places)."""
-        return torch.baddbmm(self.bias[:, None], self.weight.expand(len(h), -1, -1), h)
+Channels = Tensor | Sequence[Tensor]
 
 
 class PixelChain(Likelihood):
@@ -151,20 +94,17 @@ class PixelChain(Likelihood):
     UNITS = 16
     PARTS = 5  # of the mixture
     DEAF = 0.5  # the share of images that a step trains without their neighbours
-    mask: Tensor
 
     def __init__(self, space: Image) -> None:
         super().__init__()
         channels, wide = space.channels, 2 * self.REACH + 1
         self.channels, self.grid = channels, Grid(space.levels)
         self.outputs = -(-self.UNITS // channels)
-        mask = torch.ones(self.REACH + 1, wide)
-        mask[self.REACH, self.REACH :] = 0  # the pixel itself, and those to the right of it
-        self.register_buffer("mask", mask, persistent=False)
+        self.before = self.REACH * wide + self.REACH  # pixels of a window: above, and to the left
         heard = self.outputs * channels
-        self.listen = nn.Conv2d(channels, heard, (self.REACH + 1, wide), bias=False)
-        self.mix = Pointwise(heard, self.UNITS)
-        self.tell = Pointwise(self.UNITS, self.PARTS * (1 + 2 * channels))
+        self.listen = nn.Linear(channels * self.before, heard, bias=False)
+        self.mix = nn.Linear(heard, self.UNITS)
+        self.tell = nn.Linear(self.UNITS, self.PARTS * (1 + 2 * channels))
         self.between = nn.Parameter(torch.zeros(channels, channels))
         self._begin()
 
@@ -179,48 +119,59 @@ class PixelChain(Likelihood):
 
     def forward(self, outputs: Tensor) -> Observation:
         """Return the chain of pixels, with what the decoder says of each (n, outputs * C, h, w)."""
+        n, _, *size = outputs.shape
 
         def parameters(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            known = (outputs + self._hear(x)).flatten(2)
-            logits, mean, log_scale = self._mixture(known)
-            size = outputs.shape[2:]
-            return logits.unflatten(2, size), mean.unflatten(3, size), log_scale.unflatten(3, size)
+            return self._mixture(_places(outputs) + self.listen(self._neighbours(x)))
 
         def log_prob(x: Tensor) -> Tensor:
             logits, mean, log_scale = parameters(x)
-            x = x.contiguous()[:, None]  # as the parts of the mixture lie
-            means, pixels = mean.unbind(2), x.unbind(2)
-            given = [self._given(c, means, pixels) for c in range(self.channels)]
-            parts = self.grid.log_mass(x, torch.stack(given, 2), log_scale).sum(2)
-            return (logits.log_softmax(1) + parts).logsumexp(1).flatten(1).sum(1)
+            pixels = _places(x).t().contiguous()
+            given = [self._given(c, mean.unbind(1), pixels) for c in range(self.channels)]
+            parts = self.grid.log_mass(pixels, torch.stack(given, 1), log_scale).sum(1)
+            return (logits.log_softmax(0) + parts).logsumexp(0).reshape(n, -1).sum(1)
 
         def sample() -> Tensor:
             return self._draw(outputs)
 
+        def mean(x: Tensor) -> Tensor:
+            logits, means, _ = parameters(x)
+            shown = (logits.softmax(0)[:, None] * means.clamp(-1, 1)).sum(0)
+            return shown.reshape(-1, n, *size).transpose(0, 1)
+
         def rsample() -> Tensor:
             x = sample()
-            return straight_through(x, _mean(*parameters(x)[:2]))
+            return straight_through(x, mean(x))
 
-        return Observation(log_prob, sample, rsample, lambda: _mean(*parameters(sample())[:2]))
+        return Observation(log_prob, sample, rsample, lambda: mean(sample()))
 
-    def _hear(self, x: Tensor) -> Tensor:
-        """Return what the neighbours before each pixel say of it, (n, outputs * C, h, w)."""
+    def _neighbours(self, x: Tensor) -> Tensor:
+        """Return the values of the pixels before each, (places, C * neighbours)."""
         if self.training:
             x = x * (torch.rand(len(x), 1, 1, 1, device=x.device) >= self.DEAF)
-        around = (self.REACH, self.REACH, self.REACH, 0)
-        return conv2d(pad(x, around), self.listen.weight * self.mask)
+        height, width = x.shape[2:]
+        x = pad(x, (self.REACH, self.REACH, self.REACH, 0)).transpose(0, 1)
+        windows = zip(*(place.flatten().tolist() for place in self._window()), strict=True)
+        shifted = [x[..., i : i + height, j : j + width] for i, j in windows]
+        return torch.stack(shifted, 1).flatten(2).flatten(0, 1).t()
+
+    def _window(self) -> tuple[Tensor, Tensor]:
+        """Return rows and columns, (neighbours, 1), of the pixels before one, from the first on."""
+        numbers, wide = torch.arange(self.before)[:, None], 2 * self.REACH + 1
+        return numbers // wide, numbers % wide
 
     def _mixture(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (n, parts, places), means and log-scales (n, parts, C, places).
+        """Return logits (parts, places), means and log-scales (parts, C, places).
 
-        `known` (n, outputs * C, places) is what the code and the neighbours say of each pixel.
+        `known` (places, outputs * C) is what the code and the neighbours say of each pixel.
         """
-        told: Tensor = self.tell(leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE))
+        h = leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE)
+        told = torch.addmm(self.tell.bias[:, None], self.tell.weight, h.t())
         told = told.to(torch.promote_types(told.dtype, torch.float32))  # of half precision
         k, size = self.PARTS, self.PARTS * self.channels
-        logits, mean, raw = told.split((k, size, size), 1)
+        logits, mean, raw = told.split((k, size, size))
         shape = (k, self.channels)
-        return logits, mean.unflatten(1, shape), self.grid.log_scale(raw.unflatten(1, shape))
+        return logits, mean.unflatten(0, shape), self.grid.log_scale(raw.unflatten(0, shape))
 
     @torch.no_grad()
     def _draw(self, outputs: Tensor) -> Tensor:
@@ -229,32 +180,30 @@ class PixelChain(Likelihood):
         Pixels come first here and images last, so that what is gathered lies together.
         """
         reach, (n, _, height, width) = self.REACH, outputs.shape
-        rows = outputs.flatten(1).t().contiguous().unflatten(0, outputs.shape[1:])
-        told = rows.permute(1, 2, 0, 3)  # (height, width, outputs * C, n)
-        x = outputs.new_zeros(height + reach, width + 2 * reach, self.channels, n)
-        down, right = self.mask.cpu().nonzero().unbind(1)
-        weight = self.listen.weight[:, :, down, right].transpose(1, 2).flatten(1)
+        told = outputs.permute(1, 2, 3, 0).contiguous()  # (outputs * C, height, width, n)
+        x = outputs.new_zeros(self.channels, height + reach, width + 2 * reach, n)
+        down, right = self._window()
         for i, j in waves(height, width, reach):
-            before = x[i[:, None] + down, j[:, None] + right]  # (pixels, neighbours, C, n)
-            heard = weight.expand(len(i), -1, -1).bmm(before.flatten(1, 2))
-            x[i + reach, j + reach] = self._pixels(told[i, j] + heard)
-        return x[reach:, reach : reach + width].permute(3, 2, 0, 1).contiguous()
+            before = x[:, i + down, j + right]  # (C, neighbours, pixels, n)
+            heard = before.flatten(0, 1).flatten(1)
+            known = told[:, i, j].flatten(1).addmm(self.listen.weight, heard)
+            x[:, i + reach, j + reach] = self._pixels(known.t()).unflatten(1, (len(i), n))
+        return x[:, reach:, reach : reach + width].permute(3, 0, 1, 2).contiguous()
 
     def _pixels(self, known: Tensor) -> Tensor:
-        """Draw pixels (k, C, n) of what is known of each, (k, outputs * C, n)."""
+        """Draw pixels (C, places) of what is known of each, (places, outputs * C)."""
         logits, means, log_scales = self._mixture(known)
-        part = (logits + gumbel_like(logits)).max(1).indices[:, None, None]  # argmax is slower
+        part = (logits + gumbel_like(logits)).max(0).indices[None, None]  # argmax is slower
         mean, log_scale = (
-            t.gather(1, part.expand(-1, -1, self.channels, -1))[:, 0].unbind(1)
-            for t in (means, log_scales)
+            t.gather(0, part.expand(-1, self.channels, -1))[0] for t in (means, log_scales)
         )
         pixels: list[Tensor] = []
         for c in range(self.channels):
             given = self._given(c, mean, pixels)
             pixels.append(self.grid.nearest(self.grid.draw(given, log_scale[c])))
-        return torch.stack(pixels, 1)
+        return torch.stack(pixels)
 
-    def _given(self, c: int, means: Sequence[Tensor], pixels: Sequence[Tensor]) -> Tensor:
+    def _given(self, c: int, means: Channels, pixels: Channels) -> Tensor:
         """Return the mean of channel c given those before it: m_c + sum_{d<c} T_cd (x_d - m_d)."""
         given = means[c]
         for d in range(c):
@@ -273,6 +222,6 @@ def waves(height: int, width: int, reach: int) -> Iterator[tuple[Tensor, Tensor]
         yield rows[wave == number], columns[wave == number]
 
 
-def _mean(logits: Tensor, mean: Tensor) -> Tensor:
-    """Return the mean of a mixture (n, C, ...), each part's clipped to what pixels can be."""
-    return (logits.softmax(1).unsqueeze(2) * mean.clamp(-1, 1)).sum(1)
+def _places(x: Tensor) -> Tensor:
+    """Return maps (n, C, h, w) as (n * h * w, C): as they lie, of channels last."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
