@@ -24,6 +24,7 @@ from pushforward.space import Cells, Image, Space, Vector, values
 SLOPE = 0.2  # of the leaky rectifier
 WIDE = 256  # cells from which on a table's column goes by way of an embedding ...
 EMBEDDING = 32  # ... of so many dimensions
+HIDDEN = 4  # widths of the layer between a code and the coarsest map of an image
 
 
 class Residual(nn.Module):
@@ -278,11 +279,12 @@ class ImageWriter(nn.Module):
     ) -> None:
         super().__init__()
         height, wide = pyramid(space)[-1]
-        self.first = nn.Linear(latent, width)
-        self.condition = ClassEmbedding(classes, width)
+        hidden = HIDDEN * width
+        self.first = nn.Linear(latent, hidden)
+        self.condition = ClassEmbedding(classes, hidden)
         self.rest = nn.Sequential(
             nn.LeakyReLU(SLOPE),
-            nn.Linear(width, width * height * wide),
+            nn.Linear(hidden, width * height * wide),
             nn.Unflatten(1, (width, height, wide)),
             _doubled(space, outputs, width, depth),
         )

@@ -90,7 +90,7 @@ class Loop:
         self.best, self.best_step = self.average.weights(), 0
         self.history: list[Json] = []
         self.validation, self.learned = (
-            Validation(data, settings.seed),
+            Validation(data, settings.seed, self.batches.size),
             Learned(data, settings.seed),
         )
         self.doctor = Doctor(model)
