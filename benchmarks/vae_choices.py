@@ -62,7 +62,7 @@ def cells(
     torch.set_num_threads(1)
     data = pf.read(name if name == "digits" else arguments.data / "mnist.npz")
     budget = f"{max(20, round(arguments.scale * STEPS[name]))} steps"
-    own: dict[str, Any] = {"likelihood": likelihood, "sampler": "prior"}
+    own: dict[str, Any] = {"likelihood": likelihood, "sampler": "prior", "beta": 1.0}
     fitted = pf.fit(data, "vae", budget=budget, seed=seed, device="cpu", **own)
     scorer, real = Scorer(data, measures=list(MEASURES)), first_rows(data.subset("test"), ROWS)
     found = {}

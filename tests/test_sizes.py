@@ -82,6 +82,22 @@ def test_what_is_given_is_kept_and_the_rest_follows_from_the_budget() -> None:
     assert (long["latent"], long["width"]) == (32, 7)
 
 
+@pytest.mark.parametrize(("rows", "beta"), [(60, 1.0), (2500, 1.0), (10_000, 0.5), (48_000, 0.25)])
+def test_the_rate_of_images_weighs_less_the_more_there_are(rows: int, beta: float) -> None:
+    assert VAE.usual(Image(1, 8, 8), rows, {})["beta"] == pytest.approx(beta)
+    assert "beta" not in VAE.usual(Image(1, 8, 8), rows, {"capacity": 5.0})  # there it is a gamma
+    assert "beta" not in VAE.usual(Cells((2, 3)), rows, {})
+    assert "beta" not in GAN.usual(Image(1, 8, 8), rows, {})
+
+
+def test_a_weight_of_the_rate_that_is_given_is_kept() -> None:
+    data = pf.read(pictures(50_000))
+    settings = Settings(budget="10 steps")
+    assert sized(VAE, {}, settings, data, CPU)["beta"] == pytest.approx(0.25)
+    assert sized(VAE, {"beta": 2.0}, settings, data, CPU)["beta"] == pytest.approx(2.0)
+    assert "beta" not in sized(GAN, {}, settings, data, CPU)
+
+
 def test_a_run_records_its_size_and_keeps_it_when_it_is_trained_on(tmp_path: Path) -> None:
     first = pf.fit(pictures(), "gan", budget="5 steps", out=tmp_path, size=2.0)
     options = first.config["identity"]["options"]

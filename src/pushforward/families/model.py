@@ -349,6 +349,15 @@ class Model(nn.Module, ABC):
         """Return the options as their types; ModelError when one is unknown or does not fit."""
         return check_options(f"model {cls.name!r}", cls.options(), options)
 
+    @classmethod
+    def usual(cls, space: Space, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options whose default depends on how many rows there are to learn from.
+
+        `given` are those that were given; of what is returned these stay as they are.
+        """
+        del space, rows, given
+        return {}
+
     @property
     def device(self) -> torch.device:
         """Where the model lies."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -12,6 +14,8 @@ from pushforward.families.options import at_least, log_range
 from pushforward.space import Image, Space, Vector
 
 TINY = 1e-6  # nats
+FEW = 2500  # images up to which a nat of a code counts as much as one of pixels; of more ...
+LEAST = 0.25  # ... it counts less, but so much at least
 
 
 class WithFreeNats(Model):
@@ -71,13 +75,9 @@ class WithRate(WithFreeNats):
     before they are paid for; where a `capacity` is given, C rises to it from 0 instead (Burgess et
     al. 2018, whose gamma is beta here).
 
-    Images weigh it a quarter by default. What a code says of an image is worth more to a person
-    than to the bound: a stroke that breaks costs few nats. What codes then have more of, the
-    prior has less of, so new ones are drawn from what was fitted to them (`sampler`; Dai & Wipf
-    2019); codes of tables and arrays are drawn from the prior, and pay in full.
+    Images weigh it less by default, the more of them there are: see `weight_for_images`.
     """
 
-    beta_of_images: ClassVar[float] = 0.25
     played: Tensor | None
 
     def __init__(
@@ -87,7 +87,7 @@ class WithRate(WithFreeNats):
         *,
         beta: Annotated[
             float | None,
-            "Weight of the rate. [0.25 for images, else 1]",
+            "Weight of the rate. [images: from 1 to 0.25, by how many there are; else 1]",
             at_least(0),
             log_range(0.1, 10),
         ] = None,
@@ -98,11 +98,18 @@ class WithRate(WithFreeNats):
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        usual = self.beta_of_images if isinstance(space, Image) and capacity is None else 1.0
-        self.beta = usual if beta is None else beta
+        self.beta = 1.0 if beta is None else beta
         self.anneal, self.capacity = anneal, capacity
         # Steps are counted where they are saved; without annealing there is nothing to save.
         self.register_buffer("played", torch.zeros(()) if anneal else None)
+
+    @classmethod
+    def usual(cls, space: Space, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the weight of the rate that suits so many images."""
+        known = super().usual(space, rows, given)
+        if not isinstance(space, Image) or given.get("capacity") is not None:
+            return known
+        return known | {"beta": weight_for_images(rows)}
 
     @property
     def rate_weight(self) -> float:
@@ -128,3 +135,14 @@ class WithRate(WithFreeNats):
         super().after_step(turn)
         if self.played is not None and "encoder" in self.movers(turn):
             self.played += 1
+
+
+def weight_for_images(rows: int) -> float:
+    """Return beta = sqrt(FEW / rows), at least LEAST and at most 1.
+
+    What a code says of an image is worth more to a person than to the bound: a stroke that breaks
+    costs few nats. But the more codes carry, the less are they distributed as the prior. Codes of
+    new images are therefore drawn from what was fitted to those of the rows (`sampler`; Dai & Wipf
+    2019, *Diagnosing and enhancing VAE models*), and that takes rows.
+    """
+    return min(1.0, max(LEAST, math.sqrt(FEW / rows)))

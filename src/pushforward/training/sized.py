@@ -1,4 +1,4 @@
-"""A model's size, where it is not given: it follows from the data and the budget."""
+"""Options that are not given and follow from the data and the budget: above all a model's size."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def sized(
     data: Dataset,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Return a model's options, with those of its size that the data and the budget set.
+    """Return a model's options, with those that the data and the budget set.
 
-    Of images these are width, depth and latent dimension (see `pushforward.nn.sizes`); other kinds
-    of data have one size, which is not recorded.
+    Of images these are width, depth and latent dimension (see `pushforward.nn.sizes`), and what
+    the model itself decides by the number of rows (`usual`); other kinds of data have one size,
+    which is not recorded.
     """
     space = data.schema.space
-    if not isinstance(space, Image):
-        return dict(options)
-    size = asdict(size_of(space, _means(settings, data, device)))
-    free = [n for n in size if n in model.options() and options.get(n) is None]
-    return {**options, **{name: size[name] for name in free}}
+    found = model.usual(space, data.sizes["train"], options)
+    if isinstance(space, Image):
+        found |= asdict(size_of(space, _means(settings, data, device)))
+    free = [n for n in found if n in model.options() and options.get(n) is None]
+    return {**options, **{name: found[name] for name in free}}
 
 
 def _means(settings: Settings, data: Dataset, device: torch.device) -> Means:
