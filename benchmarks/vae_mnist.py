@@ -169,7 +169,8 @@ def binary_decoder(fitted: pf.Fitted) -> LatentDecoder:
 def binary_test(arguments: argparse.Namespace, n: int) -> Tensor:
     """Return n binarised test images as rows of 0 and 1, the same ones each time."""
     _, test = mnist(arguments)
-    share = torch.tensor(test[:n]).flatten(1) / 255
+    chosen = np.random.default_rng(0).permutation(len(test))[:n]  # in the file they lie by class
+    share = torch.tensor(test[chosen]).flatten(1) / 255
     return torch.bernoulli(share, generator=torch.Generator().manual_seed(0))
 
 
