@@ -34,6 +34,7 @@ from pushforward.runs.fitted import build
 from pushforward.runs.folder import new_config
 from pushforward.threads import threads, training_threads
 from pushforward.training.loop import Loop
+from pushforward.training.memory import keep_freed
 from pushforward.training.settings import Settings
 from pushforward.training.sized import sized
 
@@ -128,6 +129,7 @@ def bare_gan(model: Any, batches: Iterator[Tensor]) -> Step:
 def compared(ours: Step, bare: Step, laps: int, steps: int) -> dict[str, Any]:
     """Return the medians over laps that alternate, and the quartiles of their ratio."""
     times: dict[str, list[float]] = {"ours": [], "bare": []}
+    keep_freed()  # as in a run; for both sides
     with threads(training_threads()):
         for lap in range(laps + 1):  # the first warms up
             for name, step in (("ours", ours), ("bare", bare)):

@@ -148,7 +148,7 @@ def trained(arguments: argparse.Namespace, name: str) -> pf.Fitted:
     torch.set_num_threads(1)
     data, _ = mnist(arguments)
     cls = BinarisedVAE if name == "vae" else BinarisedIWAE
-    own = {} if name == "vae" else {"k": arguments.k}
+    own = {"beta": 1.0} if name == "vae" else {"k": arguments.k}
     shared: Found = {"networks": Tanh, "latent": LATENT, "likelihood": "bernoulli"}
     shared |= {"sampler": "prior", "batch_size": 100, "learning_rate": 1e-3, "seed": 0}
     budget = f"{60 * arguments.minutes:g}s"

@@ -271,3 +271,40 @@ def test_the_slopes_of_a_logistics_mass_are_those_of_autograd(x: float) -> None:
     inputs = (pixel, mean, log_scale)
     slopes = [torch.autograd.grad((weights * value).sum(), inputs) for value in (found, expected)]
     torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-8)
+
+
+def levels(n: int, *shape: int) -> Tensor:
+    """Pixels of 256 levels, the outermost ones among them."""
+    return torch.randint(0, n, shape).mul(255 // (n - 1)).double() / 127.5 - 1
+
+
+def test_a_logistics_mass_can_be_differentiated_twice() -> None:
+    """Also where pixels broadcast over the parts of a mixture."""
+    x = levels(4, 3, 1).requires_grad_()
+    mean, log_scale = torch.randn(3, 5).double(), torch.randn(3, 5).double() - 1
+    inputs = (x, mean.requires_grad_(), log_scale.requires_grad_())
+    assert {-1.0, 1.0} <= set(x.flatten().tolist())
+    assert len(set(x.flatten().tolist())) > 2
+    assert torch.autograd.gradcheck(Grid(256).log_mass, inputs)
+    assert torch.autograd.gradgradcheck(Grid(256).log_mass, inputs)
+
+
+@pytest.mark.parametrize("batched", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0)])
+def test_a_logistics_mass_and_its_slopes_bear_vmap(batched: tuple[int | None, ...]) -> None:
+    def slopes(*inputs: Tensor) -> Tensor:
+        return torch.stack(torch.func.grad(lambda *own: mass(*own).sum(), (0, 1, 2))(*inputs))
+
+    mass = Grid(256).log_mass
+    all_of = (levels(6, 4, 7), torch.randn(4, 7).double(), torch.randn(4, 7).double())
+    inputs = [t if at == 0 else t[0] for t, at in zip(all_of, batched, strict=True)]
+    found = torch.func.vmap(slopes, batched)(*inputs)
+    for k in range(4):
+        one = [t[k] if at == 0 else t for t, at in zip(inputs, batched, strict=True)]
+        torch.testing.assert_close(found[k], slopes(*one))
+
+
+def test_networks_in_half_precision_say_what_is_scored_in_single() -> None:
+    for head in (PixelChain(Image(1, 4, 4)), DiscretisedLogistic(Image(1, 4, 4))):
+        out = torch.randn(2, head.outputs, 4, 4, dtype=torch.bfloat16)
+        assert head(out).log_prob(torch.rand(2, 1, 4, 4)).dtype == torch.float32
+        assert len(head(out[:0].float()).log_prob(torch.rand(0, 1, 4, 4))) == 0

@@ -82,10 +82,21 @@ def test_what_is_given_is_kept_and_the_rest_follows_from_the_budget() -> None:
     assert (long["latent"], long["width"]) == (32, 7)
 
 
+class Stern(VAE):
+    """A model with a default of its own."""
+
+    name = "stern"
+
+    def __init__(self, space: Image, classes: int = 0, *, beta: float = 4.0, **shared: Any) -> None:
+        super().__init__(space, classes, beta=beta, **shared)
+
+
 @pytest.mark.parametrize(("rows", "beta"), [(60, 1.0), (2500, 1.0), (10_000, 0.5), (48_000, 0.25)])
 def test_the_rate_of_images_weighs_less_the_more_there_are(rows: int, beta: float) -> None:
     assert VAE.usual(Image(1, 8, 8), rows, {})["beta"] == pytest.approx(beta)
     assert "beta" not in VAE.usual(Image(1, 8, 8), rows, {"capacity": 5.0})  # there it is a gamma
+    assert "beta" not in VAE.usual(Image(1, 8, 8), rows, {"sampler": "prior"})
+    assert "beta" not in Stern.usual(Image(1, 8, 8), rows, {})
     assert "beta" not in VAE.usual(Cells((2, 3)), rows, {})
     assert "beta" not in GAN.usual(Image(1, 8, 8), rows, {})
 

@@ -19,7 +19,15 @@ from pushforward.comparison.bench import Bench, MeasureChoice, silent
 from pushforward.comparison.folder import ComparisonFolder
 from pushforward.comparison.jobs import find_site
 from pushforward.comparison.tuned import Trial, Tuning
-from pushforward.comparison.tuning import Tuner, distance, free_options, trial_seed
+from pushforward.comparison.tuning import (
+    Tuner,
+    begin,
+    distance,
+    free_options,
+    open_study,
+    propose,
+    trial_seed,
+)
 from pushforward.errors import DivergedError
 from pushforward.families.options import Range, at_least, linear_range, log_range, read_option
 from pushforward.models import all_models, find
@@ -77,6 +85,14 @@ def test_every_model_can_be_tuned_around_its_defaults(name: str) -> None:
         assert option.range is not None
         assert 0.2 < option.range.place(option.default) < 0.8, option.name
     assert free_options(all_models()[name].options(), dict.fromkeys(free, 1.0)) == {}
+
+
+def test_the_first_trial_has_defaults_that_follow_from_the_data(tmp_path: Path) -> None:
+    free = free_options(all_models()["vae"].options(), {})
+    for usual in (dict[str, float](), {"beta": 0.25, "width": 32.0}):
+        study = open_study(tmp_path / "vae.journal", f"{len(usual)}")
+        begin(study, free, usual)
+        assert propose(study, free, 0).params["beta"] == usual.get("beta", 1.0)
 
 
 # --- a comparison with trials

@@ -132,7 +132,7 @@ class Search:
         folder, digest = tuner.bench.folder.tuning, self._digest()
         self.scratch = folder / f"{name}-{digest}"
         self.study = open_study(folder / f"{name}.journal", digest)
-        begin(self.study, free)
+        begin(self.study, free, entrant[1])
 
     @property
     def done(self) -> bool:
@@ -246,14 +246,17 @@ def open_study(journal: Path, name: str) -> Study:
     return create_study(storage=storage, study_name=name, load_if_exists=True)
 
 
-def begin(study: Study, free: Mapping[str, Option]) -> None:
-    """Give up trials that an interruption left, and propose the defaults to the first one."""
+def begin(study: Study, free: Mapping[str, Option], usual: Mapping[str, Any]) -> None:
+    """Give up trials that an interruption left, and propose the defaults to the first one.
+
+    `usual` are those defaults that follow from the data, by name.
+    """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(trial.number, state=TrialState.FAIL)
     if not study.get_trials(states=[TrialState.COMPLETE, TrialState.WAITING]):
-        defaults = {name: option.default for name, option in free.items()}
+        defaults = {name: usual.get(name, option.default) for name, option in free.items()}
         study.enqueue_trial({name: value for name, value in defaults.items() if value is not None})
 
 

@@ -353,7 +353,7 @@ class Model(nn.Module, ABC):
     def usual(cls, space: Space, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return options whose default depends on how many rows there are to learn from.
 
-        `given` are those that were given; of what is returned these stay as they are.
+        `given` are the user's options, which win.
         """
         del space, rows, given
         return {}

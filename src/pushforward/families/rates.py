@@ -75,7 +75,7 @@ class WithRate(WithFreeNats):
     before they are paid for; where a `capacity` is given, C rises to it from 0 instead (Burgess et
     al. 2018, whose gamma is beta here).
 
-    Images weigh it less by default, the more of them there are: see `weight_for_images`.
+    Of images it weighs the less by default, the more of them there are: see `weight_for_images`.
     """
 
     played: Tensor | None
@@ -86,11 +86,11 @@ class WithRate(WithFreeNats):
         classes: int = 0,
         *,
         beta: Annotated[
-            float | None,
-            "Weight of the rate. [images: from 1 to 0.25, by how many there are; else 1]",
+            float,
+            "Weight of the rate; of images less, down to 0.25, the more there are.",
             at_least(0),
             log_range(0.1, 10),
-        ] = None,
+        ] = 1.0,
         anneal: Annotated[int, "Steps over which beta, or the capacity, rises.", at_least(0)] = 0,
         capacity: Annotated[
             float | None, "Nats that the rate is held at; none: it is lowered.", at_least(0)
@@ -98,16 +98,21 @@ class WithRate(WithFreeNats):
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.beta = 1.0 if beta is None else beta
-        self.anneal, self.capacity = anneal, capacity
+        self.beta, self.anneal, self.capacity = beta, anneal, capacity
         # Steps are counted where they are saved; without annealing there is nothing to save.
         self.register_buffer("played", torch.zeros(()) if anneal else None)
 
     @classmethod
     def usual(cls, space: Space, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the weight of the rate that suits so many images."""
+        """Return the weight of the rate that suits so many images.
+
+        Not where it is a capacity's, where codes come from the prior, nor for a class with a
+        default of its own.
+        """
         known = super().usual(space, rows, given)
-        if not isinstance(space, Image) or given.get("capacity") is not None:
+        own = cls.options()["beta"].default != 1
+        as_told = given.get("capacity") is not None or given.get("sampler") == "prior"
+        if not isinstance(space, Image) or own or as_told:
             return known
         return known | {"beta": weight_for_images(rows)}
 
@@ -138,7 +143,7 @@ class WithRate(WithFreeNats):
 
 
 def weight_for_images(rows: int) -> float:
-    """Return beta = sqrt(FEW / rows), at least LEAST and at most 1.
+    """Return beta = sqrt(FEW / rows), at least LEAST and at most 1, for so many training images.
 
     What a code says of an image is worth more to a person than to the bound: a stroke that breaks
     costs few nats. But the more codes carry, the less are they distributed as the prior. Codes of

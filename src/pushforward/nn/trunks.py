@@ -24,7 +24,7 @@ from pushforward.space import Cells, Image, Space, Vector, values
 SLOPE = 0.2  # of the leaky rectifier
 WIDE = 256  # cells from which on a table's column goes by way of an embedding ...
 EMBEDDING = 32  # ... of so many dimensions
-HIDDEN = 4  # widths of the layer between a code and the coarsest map of an image
+HIDDEN = 4  # times the width: the layer between a code and the coarsest map of an image
 
 
 class Residual(nn.Module):

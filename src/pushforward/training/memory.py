@@ -8,6 +8,7 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,12 +25,26 @@ def keep_freed() -> None:
     page, a moment later: in the worst case an operation takes twenty times as long. Does nothing
     with another C library, nor where the user has decided on its memory.
     """
-    if sys.platform != "linux" or any(name in os.environ for name in ENVIRONMENT):
+    if any(name in os.environ for name in ENVIRONMENT):
         return
-    with suppress(OSError, AttributeError):  # musl has no `mallopt`
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(TRIM_THRESHOLD, KEPT)
-        mallopt(MMAP_THRESHOLD, LARGEST)
+    library = _c_library()
+    with suppress(AttributeError):  # musl has no such thing
+        library.mallopt(TRIM_THRESHOLD, KEPT)
+        library.mallopt(MMAP_THRESHOLD, LARGEST)
+
+
+def _hand_back() -> None:
+    """Give the system what the C library keeps."""
+    with suppress(AttributeError):
+        _c_library().malloc_trim(0)
+
+
+def _c_library() -> Any:
+    """Return the C library that Python runs on; None where it is not to be had."""
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows
+        return None
 
 
 class PeakMemory:
@@ -40,6 +55,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
+            _hand_back()  # or what an earlier run has freed would count
             with suppress(OSError):  # Linux forgets the process's peak on request
                 Path("/proc/self/clear_refs").write_text("5")
 

@@ -102,13 +102,13 @@ class Validation:
 
     @torch.no_grad()
     def loss(self, model: Model) -> Reading:
-        """Return the mean of a model's loss over the rows, no more of them at a time than a batch.
+        """Return the mean of a model's loss over the rows, about as many at a time as in a batch.
 
         A loss that compares the codes of all rows with each other is that of a batch, and with four
         times as many takes sixteen times as long.
         """
         x, c = self.sample.batch(model)
-        number = -(-len(x) // self.batch_size)
+        number = max(1, len(x) // self.batch_size)  # of no fewer rows than a batch
         known = [None] * number if c is None else c.tensor_split(number)
         with isolated(model.device, self.seed):
             parts = zip(x.tensor_split(number), known, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -61,7 +62,7 @@ class DiscretisedLogistic(Likelihood):
         """Return the discretised logistic of mean outputs[:, :C], log-scale the rest."""
         # The mean is linear: a tanh saturates on drawings, whose background is black, and then
         # neither mean nor code learns any more.
-        mean, raw = outputs.chunk(2, dim=1)
+        mean, raw = _precise(outputs).chunk(2, dim=1)
         log_scale = self.grid.log_scale(raw)
 
         def rsample() -> Tensor:
@@ -78,12 +79,20 @@ class DiscretisedLogistic(Likelihood):
 Channels = Tensor | Sequence[Tensor]
 
 
+class OutputsFirst(nn.Linear):
+    """A linear layer h -> W h^T + b: the values of one output lie together."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return (outputs, n) of features (n, inputs)."""
+        return torch.addmm(self.bias[:, None], self.weight, h.t())
+
+
 class PixelChain(Likelihood):
     """Each pixel given z and the pixels just above and to the left of it.
 
     p(x_i | z, x_<i) is a mixture of discretised logistics (PixelCNN++, Salimans et al. 2017) whose
-    parameters are a small network's of what the decoder says of pixel i and of a masked convolution
-    over its neighbours before it, REACH pixels far. Noise, edges and strokes are local, and need no
+    parameters are a small network's of what the decoder says of pixel i and of a linear map of its
+    neighbours before it, REACH pixels far. Noise, edges and strokes are local, and need no
     code then; what they add up to reaches beyond these neighbours, and is left to the code (Chen et
     al. 2017, the variational lossy autoencoder; Gulrajani et al. 2017, PixelVAE). Of a pixel's
     channels, each has the mean m_c + sum_{d<c} T_cd (x_d - m_d).
@@ -104,7 +113,7 @@ class PixelChain(Likelihood):
         heard = self.outputs * channels
         self.listen = nn.Linear(channels * self.before, heard, bias=False)
         self.mix = nn.Linear(heard, self.UNITS)
-        self.tell = nn.Linear(self.UNITS, self.PARTS * (1 + 2 * channels))
+        self.tell = OutputsFirst(self.UNITS, self.PARTS * (1 + 2 * channels))
         self.between = nn.Parameter(torch.zeros(channels, channels))
         self._begin()
 
@@ -129,7 +138,7 @@ class PixelChain(Likelihood):
             pixels = _places(x).t().contiguous()
             given = [self._given(c, mean.unbind(1), pixels) for c in range(self.channels)]
             parts = self.grid.log_mass(pixels, torch.stack(given, 1), log_scale).sum(1)
-            return (logits.log_softmax(0) + parts).logsumexp(0).reshape(n, -1).sum(1)
+            return (logits.log_softmax(0) + parts).logsumexp(0).reshape(n, math.prod(size)).sum(1)
 
         def sample() -> Tensor:
             return self._draw(outputs)
@@ -137,7 +146,7 @@ class PixelChain(Likelihood):
         def mean(x: Tensor) -> Tensor:
             logits, means, _ = parameters(x)
             shown = (logits.softmax(0)[:, None] * means.clamp(-1, 1)).sum(0)
-            return shown.reshape(-1, n, *size).transpose(0, 1)
+            return shown.reshape(self.channels, n, *size).transpose(0, 1)
 
         def rsample() -> Tensor:
             x = sample()
@@ -166,8 +175,7 @@ class PixelChain(Likelihood):
         `known` (places, outputs * C) is what the code and the neighbours say of each pixel.
         """
         h = leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE)
-        told = torch.addmm(self.tell.bias[:, None], self.tell.weight, h.t())
-        told = told.to(torch.promote_types(told.dtype, torch.float32))  # of half precision
+        told = _precise(self.tell(h))
         k, size = self.PARTS, self.PARTS * self.channels
         logits, mean, raw = told.split((k, size, size))
         shape = (k, self.channels)
@@ -220,6 +228,11 @@ def waves(height: int, width: int, reach: int) -> Iterator[tuple[Tensor, Tensor]
     wave = (reach + 1) * rows + columns
     for number in range(int(wave.max()) + 1):
         yield rows[wave == number], columns[wave == number]
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Return what networks say in half precision as float32, else unchanged."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _places(x: Tensor) -> Tensor:
