@@ -22,7 +22,7 @@ import polars as pl
 import pushforward as pf
 from pushforward.models import all_models
 
-BUDGETS = {"ring": "3s", "digits": "6s", "adult": "8s"}
+BUDGETS = {"ring": "12s", "digits": "6s", "adult": "8s"}
 ROWS = 10_000
 
 
