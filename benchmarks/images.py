@@ -2,6 +2,7 @@
 
     python benchmarks/images.py [--data ../shared/data] [--only digits mnist cifar10]
                                 [--seeds 3] [--budget 120s] [--models vae gan] [--jobs 2]
+                                [--pictures docs/images]
 
 Each data set is one `compare`, with defaults; with two jobs on two cores each run has one. For each
 model:
@@ -10,9 +11,11 @@ better      measures by which the mean over seeds is nearer to real rows than th
 width       of the networks, as the size dial chose it
 steps       of a run, and steps a second of its training
 energy, accuracy, ...  means over seeds, with those of the Gaussian fit and of real rows beside
-digits      of 2,000 samples of seed 0, the share that a classifier recognises with a probability
-            above 0.9; the classifier is a convolutional network that is trained on the data alone,
-            and recognises that share of test images.
+digits      of 2,000 samples of each seed, the share that a classifier recognises with a
+            probability above 0.9; the classifier is a convolutional network that is trained on the
+            data alone, and recognises that share of test images.
+
+`--pictures FOLDER` writes test images and samples of seed 0, drawn at random, side by side.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
@@ -36,6 +40,7 @@ BUDGETS = {"digits": "20s", "mnist": "120s", "cifar10": "300s"}
 SHOWN = ("energy", "classifier_test", "precision", "recall", "density", "coverage")
 SURE = 0.9
 SAMPLES = 2000
+SHOWN_IMAGES = 48
 
 
 def main() -> None:
@@ -46,45 +51,71 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", help="for every data set, instead of its own")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--pictures", type=Path, help="a folder to write them to")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/images.json"))
     arguments = parser.parse_args()
     known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.only:
         budget = arguments.budget or BUDGETS[name]
-        found = compared(
-            name, arguments.data, arguments.models, arguments.seeds, budget, arguments.jobs
-        )
+        found = compared(name, budget, arguments)
         known[f"{name}, {budget}"] = found
         show(f"{name}, {budget}", found)
         arguments.out.write_text(json.dumps(known, indent=1) + "\n")
 
 
-def compared(
-    name: str, data: Path, models: list[str], seeds: int, budget: str, jobs: int
-) -> dict[str, Any]:
+def compared(name: str, budget: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what a comparison on one data set finds, by source."""
+    data, models, seeds = arguments.data, arguments.models, range(arguments.seeds)
     source = {"digits": "digits", "mnist": data / "mnist.npz", "cifar10": data / "cifar10"}[name]
     known = labelled(name, data)
     classifier = None if known is None else trained(*known[:2])
     with tempfile.TemporaryDirectory() as folder:
-        result = pf.compare(source, models, seeds=seeds, budget=budget, out=folder, n_jobs=jobs)
-        found: dict[str, Any] = {"recommendation": result.recommendation.sentence, "seeds": seeds}
-        found["jobs"] = jobs
+        result = pf.compare(
+            source, models, seeds=len(seeds), budget=budget, out=folder, n_jobs=arguments.jobs
+        )
+        found: dict[str, Any] = {"recommendation": result.recommendation.sentence}
+        found |= {"seeds": len(seeds), "jobs": arguments.jobs}
         for reference in ("ceiling", "floor"):
             found[reference] = values([getattr(result, reference)])
+        samples = {}
         for model in models:
             losses = {x.measure: x.mean for x in result.losses if x.model == model}
             better = [measure for measure, loss in losses.items() if loss < 1]
-            fitted = pf.load(Path(folder) / "runs" / f"{model}-0")
+            runs = [pf.load(Path(folder) / "runs" / f"{model}-{seed}") for seed in seeds]
             found[model] = values(result.best_cards[model])
             found[model] |= {"better": f"{len(better)} of {len(losses)}"}
             found[model] |= {"not better": sorted(losses.keys() - set(better))}
-            found[model] |= pace(fitted)
+            found[model] |= pace(runs[0])
+            drawn = [run.sample(SAMPLES, seed=0) for run in runs]
+            samples[model] = drawn[0]
             if classifier is not None:
-                found[model]["digits"] = recognised(classifier, fitted.sample(SAMPLES, seed=0))
+                found[model]["digits"] = round(
+                    fmean(recognised(classifier, pixels) for pixels in drawn), 3
+                )
         if classifier is not None and known is not None:
             found["ceiling"]["digits"] = recognised(classifier, known[2])
+        if arguments.pictures is not None:
+            rows, _ = pf.read(source).subset("test")
+            real = runs[0].schema.decode(rows[:SHOWN_IMAGES])
+            panels = [real, *(drawn[:SHOWN_IMAGES] for drawn in samples.values())]
+            picture(panels, arguments.pictures / f"{name}.png")
     return found
+
+
+def picture(panels: Sequence[np.ndarray], path: Path, columns: int = 8, scale: int = 2) -> None:
+    """Write images (n, height, width) or (n, height, width, 3) of several sources side by side."""
+    grids = [grid(images.repeat(scale, 1).repeat(scale, 2), columns) for images in panels]
+    apart = np.full((len(grids[0]), 8 * scale, *grids[0].shape[2:]), 255, np.uint8)
+    parts = [part for found in grids for part in (found, apart)][:-1]
+    Image.fromarray(np.concatenate(parts, 1)).save(path, optimize=True)
+
+
+def grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """Return rows of images with white lines between them."""
+    lines = [(0, 0), (1, 0), (1, 0), *[(0, 0)] * (images.ndim - 3)]
+    framed = np.pad(images, lines, constant_values=255)
+    rows = [np.concatenate(list(row), 1) for row in framed.reshape(-1, columns, *framed.shape[1:])]
+    return np.concatenate(rows)
 
 
 def values(cards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
