@@ -45,11 +45,11 @@ def test_both_families_are_ahead_of_a_gaussian_fit(
 @pytest.mark.shared("mnist.npz")
 @pytest.mark.parametrize("likelihood", ["logistic", "autoregressive"])
 def test_the_code_is_used_from_the_start(likelihood: str) -> None:
-    """With torch's own start of the layers there was half a nat in the code after 240 steps."""
+    """With torch's own start of the layers, and short steps, there was half a nat in the code."""
     with np.load(SHARED / "mnist.npz") as stored:
         images: Any = stored["x_train"][::12]
-    options: Any = {"likelihood": likelihood, "width": 32, "learning_rate": 1e-3}
+    options: Any = {"likelihood": likelihood, "width": 32, "beta": 1.0}
     fitted = pf.fit(images, "vae", budget="240 steps", seed=0, **options)
     rate = facts_of(fitted).rate
     assert rate is not None
-    assert rate > 5
+    assert rate > 10
