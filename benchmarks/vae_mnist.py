@@ -47,6 +47,7 @@ from pushforward.families.model import Terms, turn
 from pushforward.measures import LatentDecoder, annealed_importance, importance_bound
 from pushforward.models.iwae import IWAE
 from pushforward.models.vae import VAE
+from pushforward.nn.device import has_bfloat16
 from pushforward.space import Space, values
 
 Found = dict[str, Any]
@@ -56,6 +57,7 @@ PYTHAE = {
     "mnist": (784, 512, 16, 8),
 }  # columns, hidden, latent, epochs
 RUNS = 5
+CPU = torch.device("cpu")
 
 
 class Layers(nn.Module):
@@ -358,6 +360,7 @@ def own(rows: np.ndarray, hidden: int, latent: int, epochs: int) -> Found:
     start = time.perf_counter()
     shared: Found = {"networks": Relu, "width": hidden, "latent": latent, "sampler": "prior"}
     shared |= {"learning_rate": 1e-3, "batch_size": 128, "likelihood": "unit-gaussian"}
+    shared["precision"] = "bfloat16" if hidden >= 256 and has_bfloat16(CPU) else "float32"
     fitted = pf.fit(data, SquaredVAE, budget=f"{steps} steps", seed=0, device="cpu", **shared)
     seconds = time.perf_counter() - start
     loss = {

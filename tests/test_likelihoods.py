@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from pushforward.errors import ModelError
+from pushforward.families.decoders import Decoder
 from pushforward.nn.likelihoods import (
     Bernoulli,
     Categorical,
@@ -21,7 +22,8 @@ from pushforward.nn.likelihoods import (
 from pushforward.nn.likelihoods.grid import Grid
 from pushforward.nn.likelihoods.images import waves
 from pushforward.nn.segments import Segments
-from pushforward.space import Cells, Image, Vector
+from pushforward.nn.trunks import Trunks
+from pushforward.space import Cells, Image, Space, Vector, values
 
 SIZES = (3, 1, 5)
 
@@ -303,8 +305,22 @@ def test_a_logistics_mass_and_its_slopes_bear_vmap(batched: tuple[int | None, ..
         torch.testing.assert_close(found[k], slopes(*one))
 
 
-def test_networks_in_half_precision_say_what_is_scored_in_single() -> None:
-    for head in (PixelChain(Image(1, 4, 4)), DiscretisedLogistic(Image(1, 4, 4))):
-        out = torch.randn(2, head.outputs, 4, 4, dtype=torch.bfloat16)
-        assert head(out).log_prob(torch.rand(2, 1, 4, 4)).dtype == torch.float32
-        assert len(head(out[:0].float()).log_prob(torch.rand(0, 1, 4, 4))) == 0
+class Half(nn.Linear):
+    """A writer of a user's, who does not think of the precision of what it says."""
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        del c
+        return super().forward(z).bfloat16().unflatten(1, (-1, 4, 4))
+
+
+class Halved(Trunks):
+    def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
+        return Half(latent, outputs * values(space))
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "logistic", "gaussian", "autoregressive"])
+def test_what_networks_say_in_half_precision_is_scored_in_single(name: str) -> None:
+    space, x = Image(1, 4, 4), torch.rand(2, 1, 4, 4)
+    decoder = Decoder(space, (3,), 0, Halved(8, 0), likelihood(name, space))
+    assert decoder(torch.randn(2, 3)).log_prob(x).dtype == torch.float32
+    assert len(decoder(torch.randn(0, 3)).log_prob(x[:0])) == 0

@@ -10,7 +10,7 @@ from pushforward.families.observations import WithObservation
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Likelihood, Observation
 from pushforward.nn.likelihoods import likelihood as choose_likelihood
-from pushforward.nn.trunks import Networks
+from pushforward.nn.trunks import Networks, precise
 from pushforward.space import Image, Space
 
 
@@ -38,7 +38,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Observation:
         """Return the distribution over rows for codes z (n, *code_shape)."""
-        observation: Observation = self.likelihood(self.trunk(z, c))
+        observation: Observation = self.likelihood(precise(self.trunk(z, c)))
         return observation
 
 

@@ -15,7 +15,7 @@ from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
 from pushforward.nn.likelihoods import Autoregressive, Categorical, Likelihood, Observation
 from pushforward.nn.tone import ToneCurve
-from pushforward.nn.trunks import SLOPE, Networks, Trunks, keep_variance
+from pushforward.nn.trunks import SLOPE, Networks, Trunks, keep_variance, precise
 from pushforward.space import Cells, Image, Space, Vector, values
 
 
@@ -122,7 +122,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return expanded rows (n, *space.shape)."""
         p = self.observation(z, c)
-        x = cast(Tensor, self.output(self.trunk(z, c))) if p is None else p.rsample()
+        x = cast(Tensor, self.output(precise(self.trunk(z, c)))) if p is None else p.rsample()
         return x if self.tone is None else cast(Tensor, self.tone(x))
 
     @contextmanager
@@ -144,7 +144,9 @@ class Generator(nn.Module):
 
     def observation(self, z: Tensor, c: Tensor | None = None) -> Observation | None:
         """Return the distribution of a table's cells given z; None for other data."""
-        return None if self.head is None else cast(Observation, self.head(self.trunk(z, c)))
+        return (
+            None if self.head is None else cast(Observation, self.head(precise(self.trunk(z, c))))
+        )
 
 
 class Texture(nn.Module):

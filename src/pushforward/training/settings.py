@@ -96,8 +96,7 @@ class Settings:
             sqrt(rows / 5,000), at least 1 and at most 3.
         precision: what networks compute in while they are trained: float32, bfloat16, or auto,
             which takes bfloat16 for tables (whose networks give logits), and for images where
-            networks have at least 64 channels, and 32,768 weights in a layer, on machines that are
-            faster at it.
+            the library's own networks have at least 64 channels, on machines that are faster at it.
         patience: the run ends after so many checks in a row whose weights were worse than those
             that are kept (see `Reading.as_good_as`); None for never.
     """

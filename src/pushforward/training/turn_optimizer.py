@@ -12,25 +12,25 @@ from torch import Tensor
 from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
 from pushforward.nn.device import has_bfloat16
+from pushforward.nn.trunks import Trunks
 from pushforward.runs.fitted import State
 from pushforward.space import Cells, Image
 from pushforward.training.parallel import ALONE, Processes
 
 WIDE = 64  # channels from which on convolutions gain by half precision
-LARGE = 2**15  # weights of a layer, likewise
 
 
 def resolve_precision(name: str, model: Model) -> str:
     """Return float32 or bfloat16 for "auto", else the name itself.
 
     bfloat16 halves the time of a step where the processor has instructions for it. Its 8 digits
-    (binary) do for logits, so for tables, and for images where the networks are wide and a layer
-    has work enough to pay for the conversion of its weights; they do not for the place of a point.
+    (binary) do for logits, so for tables, and for images where the library's own convolutions are
+    wide; they do not for the place of a point. A user's networks may have any layers: a dense
+    VAE of binarised MNIST was 2.4 nats behind after as many steps.
     """
     if name != "auto":
         return name
-    largest = max(p.numel() for p in model.parameters())
-    wide = model.networks.width >= WIDE and largest >= LARGE
+    wide = type(model.networks) is Trunks and model.networks.width >= WIDE
     gains = isinstance(model.space, Cells) or (isinstance(model.space, Image) and wide)
     return "bfloat16" if gains and has_bfloat16(model.device) else "float32"
 

@@ -13,7 +13,7 @@ from pushforward.nn.likelihoods.grid import Grid
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
 from pushforward.nn.segments import gumbel_like
 from pushforward.nn.straight_through import straight_through
-from pushforward.nn.trunks import SLOPE
+from pushforward.nn.trunks import SLOPE, precise
 from pushforward.space import Image
 
 
@@ -62,7 +62,7 @@ class DiscretisedLogistic(Likelihood):
         """Return the discretised logistic of mean outputs[:, :C], log-scale the rest."""
         # The mean is linear: a tanh saturates on drawings, whose background is black, and then
         # neither mean nor code learns any more.
-        mean, raw = _precise(outputs).chunk(2, dim=1)
+        mean, raw = outputs.chunk(2, dim=1)
         log_scale = self.grid.log_scale(raw)
 
         def rsample() -> Tensor:
@@ -175,7 +175,7 @@ class PixelChain(Likelihood):
         `known` (places, outputs * C) is what the code and the neighbours say of each pixel.
         """
         h = leaky_relu(self.mix(leaky_relu(known, SLOPE)), SLOPE)
-        told = _precise(self.tell(h))
+        told = precise(self.tell(h))
         k, size = self.PARTS, self.PARTS * self.channels
         logits, mean, raw = told.split((k, size, size))
         shape = (k, self.channels)
@@ -228,11 +228,6 @@ def waves(height: int, width: int, reach: int) -> Iterator[tuple[Tensor, Tensor]
     wave = (reach + 1) * rows + columns
     for number in range(int(wave.max()) + 1):
         yield rows[wave == number], columns[wave == number]
-
-
-def _precise(x: Tensor) -> Tensor:
-    """Return what networks say in half precision as float32, else unchanged."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _places(x: Tensor) -> Tensor:
