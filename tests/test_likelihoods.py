@@ -310,7 +310,7 @@ class Half(nn.Linear):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         del c
-        return super().forward(z).bfloat16().unflatten(1, (-1, 4, 4))
+        return super().forward(z).bfloat16().reshape(len(z), self.out_features // 16, 4, 4)
 
 
 class Halved(Trunks):
