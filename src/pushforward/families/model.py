@@ -351,10 +351,7 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def usual(cls, space: Space, rows: int, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return options whose default depends on how many rows there are to learn from.
-
-        `given` are the user's options, which win.
-        """
+        """Return defaults that depend on how many rows are learned from; what is `given` wins."""
         del space, rows, given
         return {}
 

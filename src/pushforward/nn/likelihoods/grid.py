@@ -73,16 +73,12 @@ class _LogMass(torch.autograd.Function):
         precision = (-log_scale).exp()
         centre, reach = (x - mean) * precision, half * precision
         a, b = centre + reach, centre - reach
-        # as factors: to choose by them, with `where`, takes ten times as long
-        has_lower, has_upper = ((~edge).to(a.dtype) for edge in _edges(x, half))
-        inside, gap = has_lower * has_upper, torch.expm1(2 * reach)
-        value = (gap.log() - 2 * reach) * inside
-        value = value + logsigmoid(a) * has_upper + logsigmoid(-b) * has_lower
+        has_lower, has_upper = _bounded(x, half)
         below, above = torch.sigmoid(-a) * has_upper, torch.sigmoid(b) * has_lower
-        by_reach = below + above + 2 * inside / gap
+        by_reach = below + above + 2 * has_lower * has_upper / torch.expm1(2 * reach)
         by_mean = (above - below) * precision
         by_log_scale = (above - below) * centre - by_reach * reach
-        return value, by_mean, by_log_scale
+        return _log_mass(x, mean, log_scale, half), by_mean, by_log_scale
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -118,13 +114,14 @@ def _log_mass(x: Tensor, mean: Tensor, log_scale: Tensor, half: float) -> Tensor
     """
     precision = (-log_scale).exp()
     centre, reach = (x - mean) * precision, half * precision
-    black, white = _edges(x, half)
-    inside = torch.log(-torch.expm1(-2 * reach))
-    value = torch.where(black | white, 0.0, inside)
-    value = value + torch.where(white, 0.0, logsigmoid(centre + reach))
-    return value + torch.where(black, 0.0, logsigmoid(reach - centre))
+    has_lower, has_upper = _bounded(x, half)
+    value = torch.log(-torch.expm1(-2 * reach)) * (has_lower * has_upper)
+    return value + logsigmoid(centre + reach) * has_upper + logsigmoid(reach - centre) * has_lower
 
 
-def _edges(x: Tensor, half: float) -> tuple[Tensor, Tensor]:
-    """Return which values are black, and which are white."""
-    return x < -1 + half, x > 1 - half
+def _bounded(x: Tensor, half: float) -> tuple[Tensor, Tensor]:
+    """Return 1 where a value's cell ends below, else 0 (black), and the same above (white).
+
+    As factors: to choose by them, with `where`, takes ten times as long.
+    """
+    return (x >= -1 + half).to(x.dtype), (x <= 1 - half).to(x.dtype)

@@ -100,18 +100,18 @@ class PixelChain(Likelihood):
 
     independent = False
     REACH = 2
+    BEFORE = REACH * (2 * REACH + 1) + REACH  # neighbours: above, and to the left
     UNITS = 16
     PARTS = 5  # of the mixture
     DEAF = 0.5  # the share of images that a step trains without their neighbours
 
     def __init__(self, space: Image) -> None:
         super().__init__()
-        channels, wide = space.channels, 2 * self.REACH + 1
+        channels = space.channels
         self.channels, self.grid = channels, Grid(space.levels)
         self.outputs = -(-self.UNITS // channels)
-        self.before = self.REACH * wide + self.REACH  # pixels of a window: above, and to the left
         heard = self.outputs * channels
-        self.listen = nn.Linear(channels * self.before, heard, bias=False)
+        self.listen = nn.Linear(channels * self.BEFORE, heard, bias=False)
         self.mix = nn.Linear(heard, self.UNITS)
         self.tell = OutputsFirst(self.UNITS, self.PARTS * (1 + 2 * channels))
         self.between = nn.Parameter(torch.zeros(channels, channels))
@@ -166,7 +166,7 @@ class PixelChain(Likelihood):
 
     def _window(self) -> tuple[Tensor, Tensor]:
         """Return rows and columns, (neighbours, 1), of the pixels before one, from the first on."""
-        numbers, wide = torch.arange(self.before)[:, None], 2 * self.REACH + 1
+        numbers, wide = torch.arange(self.BEFORE)[:, None], 2 * self.REACH + 1
         return numbers // wide, numbers % wide
 
     def _mixture(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
