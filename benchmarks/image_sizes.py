@@ -31,7 +31,8 @@ FILES = {"digits": "digits", "mnist": "mnist.npz", "cifar10": "cifar10"}
 WIDTHS = (16, 32, 64)
 SHOWN = ["energy", "classifier_test", "precision", "recall", "coverage"]
 ROWS = 1000  # that are measured
-WARM, TIMED = 3, 10  # steps
+WARM, TIMED = 50, 100  # steps; of both runs as many are checks
+REPEATS = 3
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def seconds_a_step(data: Any, model: str, width: int) -> float:
         pf.fit(data, model, budget=f"{steps} steps", seed=0, width=width)
         return time.process_time() - start
 
-    return median((seconds(WARM + TIMED) - seconds(WARM)) / TIMED for _ in range(3))
+    return median((seconds(WARM + TIMED) - seconds(WARM)) / TIMED for _ in range(REPEATS))
 
 
 def run(

@@ -66,7 +66,7 @@ class Layers(nn.Module):
     def __init__(self, sizes: list[int], act: Callable[[], nn.Module], shape: tuple[int, ...]):
         super().__init__()
         self.shape = shape
-        layers = ((nn.Linear(a, b), act()) for a, b in pairwise(sizes))
+        layers = ((glorot(a, b), act()) for a, b in pairwise(sizes))
         self.body = nn.Sequential(*chain(*layers))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -74,6 +74,14 @@ class Layers(nn.Module):
         del c
         features: Tensor = self.body(x.flatten(1))
         return features.reshape(-1, *self.shape)
+
+
+def glorot(inputs: int, outputs: int) -> nn.Linear:
+    """Return a layer that starts as Burda et al. 2016 have it (Glorot & Bengio 2010)."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Tanh:
@@ -94,7 +102,7 @@ class Tanh:
     def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
         """Return what decoders write with."""
         del classes
-        last = nn.Linear(self.width, outputs * values(space))
+        last = glorot(self.width, outputs * values(space))
         shape = (outputs * space.shape[0], *space.shape[1:])
         features = Layers([latent, *self.hidden], self.act, (self.width,))
         return Written(features, last, shape)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, special, stats
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.nn.functional import normalize
 
@@ -22,9 +22,11 @@ from pushforward.families.spherical import VonMisesFisher
 from pushforward.models.flow_vae import FlowVAE
 from pushforward.models.ladder_vae import LadderVAE
 from pushforward.models.s_vae import SVAE
+from pushforward.models.vae import VAE
 from pushforward.nn.flows import flow
 from pushforward.nn.priors import Normal as NormalPrior
 from pushforward.nn.priors import Sphere
+from pushforward.nn.roles import MOST, log_variance
 from test_games import SPACES, assert_same, gradients, jittered, received, rows
 
 # --- The hyperspherical VAE
@@ -327,3 +329,42 @@ def test_codes_of_any_kind_are_taken_and_joined() -> None:
         torch.testing.assert_close(whole.centre(), q.centre()[[3, 1, 0]])
         torch.testing.assert_close(q.repeated(2).centre()[[4, 5]], q.centre()[[2, 2]])
         assert q.finite
+
+
+# --- Log-variances
+
+
+def test_log_variances_are_the_raw_ones_but_never_large() -> None:
+    """Off by less than exp(raw - MOST) below it; the slope is a sigmoid."""
+    raw = torch.tensor([-30.0, -8.0, -2.0, 0.0, 3.0, 5.0, 40.0, 1e6], dtype=torch.float64)
+    raw.requires_grad_()
+    found = log_variance(raw)
+    assert bool((found <= MOST).all())
+    assert bool(((raw - found)[:4] <= (raw[:4] - MOST).exp()).all())
+    torch.testing.assert_close(found[4:6], MOST - (1 + (MOST - raw[4:6]).exp()).log())
+    (slope,) = torch.autograd.grad(found.sum(), raw)
+    torch.testing.assert_close(slope, torch.sigmoid(MOST - raw.detach()))
+
+
+@pytest.mark.parametrize(
+    ("cls", "heads"),
+    [
+        (VAE, {"f2": slice(4)}),
+        (FlowVAE, {"heads": slice(4, 8)}),
+        (LadderVAE, {"message": slice(2, 4), "up.1": slice(2, 4)}),
+    ],
+    ids=["vae", "flow-vae", "ladder-vae"],
+)
+def test_an_encoder_that_went_astray_has_a_finite_loss(
+    cls: type[Any], heads: dict[str, slice]
+) -> None:
+    """A raw log-variance of 1,000, of which the exponential is infinite in float32."""
+    space = SPACES["image"]
+    model = cls(space, latent=4, width=16)
+    for head, raw in heads.items():
+        nn.init.constant_(model.encoder.get_submodule(head).bias.data[raw], 1000.0)
+    (turn,) = model.turns()
+    loss = sum(term.mean() for term in getattr(model, turn.name)(rows(space), None).values())
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)

@@ -13,6 +13,7 @@ from pushforward.families.codes import Posterior
 from pushforward.families.encoders import WithCodes
 from pushforward.families.priors import WithPrior
 from pushforward.nn.flows import flow
+from pushforward.nn.roles import log_variance
 from pushforward.nn.trunks import Networks
 from pushforward.space import Space
 
@@ -69,7 +70,7 @@ class FlowEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return f1(x), f2(x) and h(x)."""
         mean, log_var, features = self.heads(self.trunk(x, c)).float().split(self.sizes, 1)
-        return mean, log_var, features
+        return mean, log_variance(log_var), features
 
 
 class WithFlowEncoder(WithCodes, WithPrior):

@@ -18,6 +18,7 @@ from pushforward.families.encoders import WithCodes
 from pushforward.families.options import at_least
 from pushforward.families.priors import WithLatent
 from pushforward.nn.priors import ContinuousPrior, Normal, continuous_prior
+from pushforward.nn.roles import log_variance
 from pushforward.nn.trunks import Networks, residual_mlp
 from pushforward.space import Space
 
@@ -125,7 +126,12 @@ class LadderEncoder(nn.Module):
         """Return q(z2|x), and the message of the lower level."""
         features = self.trunk(x, c)
         upper, message = self.up(features), self.message(features)
-        return Code(*upper.float().chunk(2, 1)), Code(*message.float().chunk(2, 1))
+        return self._said(upper), self._said(message)
+
+    @staticmethod
+    def _said(heads: Tensor) -> Code:
+        mean, log_var = heads.float().chunk(2, 1)
+        return Code(mean, log_variance(log_var))
 
 
 class WithTwoLevels(WithLatent):

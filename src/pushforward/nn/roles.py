@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, softplus
 
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
@@ -18,12 +18,15 @@ from pushforward.nn.tone import ToneCurve
 from pushforward.nn.trunks import SLOPE, Networks, Trunks, keep_variance, precise
 from pushforward.space import Cells, Image, Space, Vector, values
 
+MOST = 4.0  # largest log-variance of a code
+
 
 class Encoder(nn.Module):
     """The two encoders of the theory: f1 gives a code's mean, f2 its log-variance.
 
     Two heads on one trunk, or two networks that share nothing when `separate`. There are as many
-    `noises` as dimensions, unless their number is given.
+    `noises` as dimensions, unless their number is given. For what f2's layers say see
+    `log_variance`.
     """
 
     def __init__(
@@ -46,7 +49,17 @@ class Encoder(nn.Module):
         """Return the mean f1(x) (n, latent) and the log-variance f2(x) (n, noises)."""
         features = self.trunk(x, c)
         second = features if self.second_trunk is None else self.second_trunk(x, c)
-        return self.f1(features).float(), self.f2(second).float()
+        return self.f1(features).float(), log_variance(self.f2(second).float())
+
+
+def log_variance(raw: Tensor) -> Tensor:
+    """Return MOST - softplus(MOST - raw): the raw log-variance itself, but softly below `MOST`.
+
+    Codes that say something have variances below 1, the prior's. Far larger ones mean that a step
+    went astray; exp(raw) makes of them rates of millions of nats, and what is not finite next. (A
+    bound on either side is usual: Vahdat & Kautz 2020 keep the log-scale within 5.)
+    """
+    return MOST - softplus(MOST - raw)
 
 
 class PointEncoder(nn.Module):
