@@ -86,6 +86,8 @@ def compared(name: str, budget: str, arguments: argparse.Namespace) -> dict[str,
             found[model] |= {"better": f"{len(better)} of {len(losses)}"}
             found[model] |= {"not better": sorted(losses.keys() - set(better))}
             found[model] |= pace(runs[0])
+            if lost := sum(run.diverged is not None for run in runs):
+                found[model]["diverged"] = lost
             drawn = [run.sample(SAMPLES, seed=0) for run in runs]
             samples[model] = drawn[0]
             if classifier is not None:

@@ -74,10 +74,10 @@ class GaussianMixture(Gaussians):
     prior: the mode of an inverse Wishart), so that few codes suffice for a component.
     """
 
-    FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 64, 300
+    FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 128, 300
     ITERATIONS = 20
     NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
-    MOST = 2**20  # numbers in the codes that it is fitted to, and in the products of a part of them
+    MOST = 2**22  # numbers in the codes that it is fitted to, and in the products of a part of them
 
     def __init__(self, prior: ContinuousPrior, classes: int) -> None:
         super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
