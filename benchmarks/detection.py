@@ -1,7 +1,8 @@
 """How well XGBoost tells generated rows from training rows, on tables of several kinds.
 
     python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
-                                   [--fits vae=1500steps] [--seeds 1] [--rows ROWS] [--parts]
+                                   [--fits vae=1500steps cart independent TabularARGN] [--seeds 1]
+                             [--rows ROWS] [--parts] [--peer-python PYTHON]
 
 detection    ROC AUC of `classifier_test_xgboost`: XGBoost with its defaults, 3-fold, telling all
              training rows from as many generated ones (the protocol of TabPC, 2026);
@@ -11,7 +12,10 @@ Beside the fits: real rows against real rows, two halves of all there are. With 
 it is lost: half of the rows against the other half redrawn within their cells (`redrawn`; a row and
 itself redrawn are twins, which puts the AUC below 0.5); the cells themselves, real against
 generated (`cells`); and the gain of each column in one booster.
-A fit is MODEL=BUDGET, or MODEL:OPTION=VALUE=BUDGET.
+A fit is MODEL=BUDGET, MODEL:OPTION=VALUE=BUDGET, `cart` (a tree for each column given those before
+it), `independent` (columns drawn from the training values, each for itself), or TabularARGN, TVAE
+or CTGAN under a Python that has `mostlyai-engine` or `ctgan`. Each has a process of its own, whose
+peak memory, seconds and rows a second stand beside it.
 `swirl` and `chain` are made up: noisy nonlinear relations of continuous columns, and columns that
 nearly follow from one another.
 """
@@ -21,20 +25,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from tables import parsed
+from table_sources import SPLIT, generated
 from xgboost import XGBClassifier
 
 import pushforward as pf
 from pushforward.measures.tables._matrix import matrices
 
-SPLIT = (0.96, 0.03, 0.01)
 ROWS = 20_000  # of a table that is made up
 FILES = ("adult", "diamonds", "flights")
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--fits", nargs="*", default=["vae=1500steps"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=int, help="take only so many of either part of a table")
+    parser.add_argument("--peer-python", help="a Python in which the other library is installed")
     parser.add_argument("--parts", action="store_true", help="where detection is lost")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
     arguments = parser.parse_args()
@@ -56,7 +59,10 @@ def main() -> None:
         say(table, "real rows, two halves", judged(*halves(pl.concat([train, holdout]))))
         for fit in arguments.fits:
             for seed in range(arguments.seeds):
-                row = measured(train, fit, seed, parts=arguments.parts)
+                fake, costs = generated(train, fit, seed, arguments.peer_python)
+                row = judged(train, fake) | costs
+                if arguments.parts:
+                    row |= lost(pf.read(train, split=SPLIT), train, fake)
                 say(table, fit, row)
                 found.setdefault(f"{table} {fit}", []).append(row)
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -98,25 +104,6 @@ def chain(rng: np.random.Generator, n: int) -> pl.DataFrame:
         columns |= {f"bill_{month}": bill.astype(int), f"paid_{month}": paid.astype(int)}
         bill = np.round((bill - paid) * 1.015 + limit * 0.05 * rng.gamma(1, 1, n) * (use > 0.02))
     return pl.DataFrame(columns)
-
-
-def measured(train: pl.DataFrame, fit: str, seed: int, *, parts: bool) -> dict[str, Any]:
-    """Fit what `parsed` reads, and measure as many generated rows as there are training rows."""
-    model, options, budget = parsed(fit)
-    data = pf.read(train, split=SPLIT)
-    start = time.perf_counter()
-    fitted = pf.fit(data, model, budget=budget, seed=seed, **options)
-    seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    fake = fitted.sample(len(train), seed=seed)
-    rate = len(train) / (time.perf_counter() - start)
-    found: dict[str, Any] = {
-        **judged(train, fake),
-        "seconds": seconds,
-        "steps": fitted.steps,
-        "rows a second": rate,
-    }
-    return found | lost(data, train, fake) if parts else found
 
 
 def lost(data: pf.Dataset, train: pl.DataFrame, fake: pl.DataFrame) -> dict[str, Any]:

@@ -17,12 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
-import torch
+from table_sources import SPLIT, by_cart
 
 import pushforward as pf
-from pushforward.comparison.cart import cart_rows
 
-SPLIT = (0.96, 0.03, 0.01)
 NEW_YORK = "America/New_York"
 RATIO_TAILS = (0.005, 0.995)  # of training rows: what lies within them is possible
 MAX_ERROR = 0.5  # of the depth of a diamond, in percent: its dimensions are rounded
@@ -72,14 +70,6 @@ def generated(train: pl.DataFrame, fit: str, seed: int) -> pl.DataFrame:
     data = pf.read(train, split=SPLIT, relations=not free)
     fitted = pf.fit(data, model, budget=budget.replace("steps", " steps"), seed=seed)
     rows: pl.DataFrame = fitted.sample(len(train), seed=seed)
-    return rows
-
-
-def by_cart(train: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Generate as many rows as there are by a tree for each column."""
-    data = pf.read(train, split=SPLIT, relations=False)
-    generator = torch.Generator().manual_seed(seed)
-    rows: pl.DataFrame = data.schema.decode(*cart_rows(data, len(train), generator), generator)
     return rows
 
 

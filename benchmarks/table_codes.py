@@ -28,8 +28,9 @@ from typing import Any
 
 import polars as pl
 import torch
-from detection import SPLIT, detection
+from detection import detection
 from samplers import settled
+from table_sources import SPLIT
 
 import pushforward as pf
 from pushforward.random import isolated

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from detection import SPLIT, judged, load
-from tables import parsed
+from detection import judged, load
+from table_sources import SPLIT, parsed
 
 import pushforward as pf
 

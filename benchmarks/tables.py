@@ -28,12 +28,9 @@ dependency of ours).
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,10 +40,10 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
+from table_sources import SPLIT, generated, parsed
 
 import pushforward as pf
 
-SPLIT = (0.96, 0.03, 0.01)
 TARGET = "income"
 SHOWN = {
     "detection": 3,
@@ -93,7 +90,9 @@ def main() -> None:
     for seed in range(arguments.peer_seeds if arguments.peer_python else 0):
         for name in arguments.peers:
             what = f"{name}, {arguments.epochs} epochs"
-            run = theirs(arguments.peer_python, judge, train, name, arguments.epochs, seed)
+            source = f"{name}={arguments.epochs}"
+            rows, costs = generated(judge.train, source, seed, arguments.peer_python)
+            run = judge(rows) | costs
             found.setdefault(what, []).append(run)
             say(what, run)
             keep(arguments.out, found)
@@ -111,33 +110,6 @@ def ours(judge: Judge, what: str, seed: int) -> Row:
     costs = {"seconds": seconds, "steps": fitted.steps}
     terms = next(record["terms"] for record in reversed(fitted.history) if record["terms"])
     return judge(fake) | costs | {k: terms[k] for k in terms if k.endswith("rate")}
-
-
-def parsed(what: str) -> tuple[str, dict[str, Any], str]:
-    """Return model, options and budget of MODEL=BUDGET or MODEL:OPTION=VALUE=BUDGET."""
-    name, _, budget = what.rpartition("=")
-    model, *given = name.split(":")
-    options = {key: _value(text) for key, text in (option.split("=") for option in given)}
-    return model, options, budget.replace("steps", " steps")
-
-
-def _value(text: str) -> Any:
-    """Return a number as one, and text as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def theirs(python: str, judge: Judge, train: Path, name: str, epochs: int, seed: int) -> Row:
-    """Fit a model of `ctgan` in a process of its own."""
-    script = Path(__file__).with_name("ctgan_peer.py")
-    with tempfile.TemporaryDirectory() as folder:
-        fake = Path(folder) / "fake.csv"
-        command = [python, *map(str, (script, name, epochs, seed, train, fake))]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows = pl.read_csv(fake, schema=judge.train.schema)
-    return judge(rows) | {"seconds": float(printed.split()[-1])}
 
 
 class Judge:

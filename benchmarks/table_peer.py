@@ -1,0 +1,65 @@
+"""One fit of another library's model of tables, in a process of its own.
+
+    python benchmarks/table_peer.py CTGAN|TVAE|TabularARGN EPOCHS SEED TRAIN.csv FAKE.csv
+
+Runs under any Python in which `ctgan` or `mostlyai-engine` is installed (it need not be ours), with
+the defaults of the library but for the epochs; EPOCHS of 0 leaves these to it, too. Prints as JSON
+the seconds of the fit, the rows a second and the peak memory of the process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def main() -> None:
+    import pandas as pd
+    import torch
+
+    name, epochs, seed, train, fake = sys.argv[1:]
+    torch.manual_seed(int(seed))
+    table = pd.read_csv(train)
+    start = time.perf_counter()
+    sample = (argn if name == "TabularARGN" else ctgan)(name, table, int(epochs), int(seed))
+    seconds, start = time.perf_counter() - start, time.perf_counter()
+    rows = sample(len(table))
+    rate = len(table) / (time.perf_counter() - start)
+    rows[table.columns].to_csv(fake, index=False)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": seconds, "rows a second": rate, "peak memory, GB": peak}))
+
+
+def ctgan(name: str, table: Any, epochs: int, seed: int) -> Callable[[int], Any]:
+    """Fit a model of `ctgan`, and return what draws rows."""
+    import ctgan
+    import pandas as pd
+
+    discrete = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+    kind = getattr(ctgan, name)
+    known = inspect.signature(kind).parameters
+    gpu = next(flag for flag in ("enable_gpu", "cuda") if flag in known)  # older releases say cuda
+    model = kind(**{gpu: False}, **({"epochs": epochs} if epochs else {}))
+    model.set_random_state(seed)
+    model.fit(table, discrete)
+    draw: Callable[[int], Any] = model.sample
+    return draw
+
+
+def argn(name: str, table: Any, epochs: int, seed: int) -> Callable[[int], Any]:
+    """Fit the model of `mostlyai-engine`, and return what draws rows."""
+    from mostlyai import engine
+
+    model = getattr(engine, name)(random_state=seed, **({"max_epochs": epochs} if epochs else {}))
+    model.fit(X=table)
+    draw: Callable[[int], Any] = model.sample
+    return draw
+
+
+if __name__ == "__main__":
+    main()
