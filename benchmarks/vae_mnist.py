@@ -52,6 +52,7 @@ from pushforward.space import Space, values
 
 Found = dict[str, Any]
 LATENT, HIDDEN, CODES = 50, 200, 5000
+ADAM = (0.9, 0.999)  # the papers' and pythae's averaging
 ANNEAL = 20_000  # steps over which the VAE's rate comes to count (Sonderby et al. 2016)
 PYTHAE = {
     "digits": (64, 128, 16, 60),
@@ -130,7 +131,7 @@ def binarised(x: Tensor) -> Tensor:
 class BinarisedVAE(VAE):
     """The VAE on pixels that are drawn anew at every look."""
 
-    @turn("encoder", "decoder", "prior")
+    @turn("encoder", "decoder", "prior", betas=ADAM)
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Play the turn on drawn pixels."""
         return super().elbo(binarised(x), c)
@@ -139,7 +140,7 @@ class BinarisedVAE(VAE):
 class BinarisedIWAE(IWAE):
     """The IWAE on pixels that are drawn anew at every look."""
 
-    @turn("encoder", "decoder", "prior")
+    @turn("encoder", "decoder", "prior", betas=ADAM)
     def bound(self, x: Tensor, c: Tensor | None) -> Terms:
         """Play the turn on drawn pixels."""
         return super().bound(binarised(x), c)
@@ -303,7 +304,7 @@ class Relu(Tanh):
 class SquaredVAE(VAE):
     """Half the squared error of pixels in [0, 1], and the KL, as pythae's."""
 
-    @turn("encoder", "decoder")
+    @turn("encoder", "decoder", betas=ADAM)
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Lower pythae's loss."""
         q = self.encode(x, c)

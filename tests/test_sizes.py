@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import pushforward as pf
+from pushforward.families.model import Model
 from pushforward.models.gan import GAN
 from pushforward.models.vae import VAE
 from pushforward.nn.roles import Critic, Texture
@@ -24,6 +26,8 @@ from pushforward.nn.trunks import ImageReader, ImageWriter, Trunks, VectorReader
 from pushforward.space import Cells, Image, Vector, values
 from pushforward.training.settings import Settings
 from pushforward.training.sized import sized
+from pushforward.training.turn_optimizer import TurnOptimizer
+from read_tables import SHARED
 
 IMAGES = st.builds(Image, st.sampled_from([1, 3, 4, 7]), st.integers(8, 70), st.integers(8, 70))
 CPU = torch.device("cpu")
@@ -179,6 +183,30 @@ def test_rates_of_tables_go_as_the_root_of_the_rows() -> None:
     table = Cells((3, 4))
     assert [pace(table, 256, "loss", n) for n in (100, 5000, 20_000, 10**7)] == [1, 1, 2, 3]
     assert {pace(table, 256, "distance", n) for n in (100, 10**7)} == {2}
+
+
+def test_adam_forgets_sooner_on_images_unless_a_turn_has_its_own_averaging() -> None:
+    def averaged(model: Model) -> list[tuple[float, float]]:
+        return [
+            TurnOptimizer(model, turn, None).optimizer.param_groups[0]["betas"]
+            for turn in model.turns()
+        ]
+
+    assert averaged(VAE(Vector(2))) == averaged(VAE(Cells((2, 3)))) == [(0.9, 0.999)]
+    assert averaged(VAE(Image(1, 8, 8))) == [(0.8, 0.95)]
+    assert averaged(GAN(Image(1, 8, 8))) == averaged(GAN(Vector(2))) == 2 * [(0.0, 0.99)]
+
+
+@pytest.mark.shared("cifar10")
+def test_photographs_do_not_end_the_training_of_a_vae() -> None:
+    """With squares averaged over 1,000 steps, nothing was finite from step 96 on."""
+
+    def stop(record: Mapping[str, Any]) -> None:
+        if record["step"] >= 120:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pf.fit(SHARED / "cifar10", "vae", width=16, budget="912 steps", seed=0, progress=stop)
 
 
 class Foreign:

@@ -43,7 +43,7 @@ class Turn:
             same optimizer; None where the turn is then left out.
         learning_rate: Adam's learning rate at its highest.
         pace: a factor of the learning rate, also of one that the user gives.
-        betas: Adam's averaging of gradient and squared gradient.
+        betas: Adam's averaging of gradient and squared gradient; None is what suits the data.
         start: the share of the steps after which the turn is played, in [0, 1).
         end: the share of the steps until which it is played, in (start, 1].
     """
@@ -56,7 +56,7 @@ class Turn:
     between: str | None = None
     learning_rate: float = 1e-3
     pace: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] | None = None
     start: float = 0.0
     end: float = 1.0
 
@@ -87,7 +87,7 @@ def turn(
     between: str | None = None,
     learning_rate: float | str = 1e-3,
     pace: float | str = 1.0,
-    betas: tuple[float, float] | str = (0.9, 0.999),
+    betas: tuple[float, float] | str | None = None,
     start: float | str = 0.0,
     end: float | str = 1.0,
 ) -> Callable[[Play], Play]:
