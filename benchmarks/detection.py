@@ -2,7 +2,7 @@
 
     python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
                                    [--fits vae=1500steps cart independent TabularARGN] [--seeds 1]
-                             [--rows ROWS] [--parts] [--peer-python PYTHON]
+                                   [--rows ROWS] [--parts] [--peer-python PYTHON]
 
 detection    ROC AUC of `classifier_test_xgboost`: XGBoost with its defaults, 3-fold, telling all
              training rows from as many generated ones (the protocol of TabPC, 2026);
@@ -15,7 +15,7 @@ generated (`cells`); and the gain of each column in one booster.
 A fit is MODEL=BUDGET, MODEL:OPTION=VALUE=BUDGET, `cart` (a tree for each column given those before
 it), `independent` (columns drawn from the training values, each for itself), or TabularARGN, TVAE
 or CTGAN under a Python that has `mostlyai-engine` or `ctgan`. Each has a process of its own, whose
-peak memory, seconds and rows a second stand beside it.
+peak memory stands beside it, and where they are known the seconds of the fit and the rows a second.
 `swirl` and `chain` are made up: noisy nonlinear relations of continuous columns, and columns that
 nearly follow from one another.
 """

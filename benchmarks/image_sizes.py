@@ -31,7 +31,7 @@ FILES = {"digits": "digits", "mnist": "mnist.npz", "cifar10": "cifar10"}
 WIDTHS = (16, 32, 64)
 SHOWN = ["energy", "classifier_test", "precision", "recall", "coverage"]
 ROWS = 1000  # that are measured
-WARM, TIMED = 50, 100  # steps; of both runs as many are checks
+WARM, TIMED = 50, 100  # steps; both runs make as many checks, whose cost cancels
 REPEATS = 3
 
 

@@ -11,6 +11,7 @@ better      measures by which the mean over seeds is nearer to real rows than th
 width       of the networks, as the size dial chose it
 steps       of a run, and steps a second of its training
 energy, accuracy, ...  means over seeds, with those of the Gaussian fit and of real rows beside
+diverged    runs that ended early for it, where there are any
 digits      of 2,000 samples of each seed, the share that a classifier recognises with a
             probability above 0.9; the classifier is a convolutional network that is trained on the
             data alone, and recognises that share of test images.

@@ -4,7 +4,7 @@ The model is the VAE that everyone writes first, 784-512-16 with ReLU and a Bern
 MNIST, batch 128. Three ways to train it, in one process, alternating, each from a fresh start:
 
     ours          the library's loop (uint8 rows on the device, EMA off, fused Adam)
-    bare          a hand-written loop over float rows on the device, default Adam
+    bare          a hand-written loop over float rows on the device, torch's Adam
     bare, fused   the same with Adam(fused=True), the optimizer options that ours uses
 
     python benchmarks/overhead.py [--data ../shared/data/mnist.npz] [--rounds 7] [--steps 300]
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import pushforward as pf
+from pushforward.nn.sizes import BETAS_ON_IMAGES
 from pushforward.runs.fitted import build
 from pushforward.runs.folder import new_config
 from pushforward.space import Image
@@ -113,7 +114,7 @@ def bare(data: pf.Dataset, steps: int, *, fused: bool) -> float:
     rows = data.subset("train")[0].flatten(1).float() / 255
     encoder, decoder = MlpEncoder(), MlpTrunk()
     parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True if fused else None)
+    optimizer = torch.optim.Adam(parameters, 1e-3, BETAS_ON_IMAGES, fused=fused or None)
     order, place = torch.randperm(len(rows)), 0
 
     def step() -> None:

@@ -54,7 +54,7 @@ def main() -> None:
             elif source == "cart":
                 rows = by_cart(train, arguments.seed)
             else:
-                rows = generated(train, source, arguments.seed)
+                rows = fitted_rows(train, source, arguments.seed)
             held = rates(rows, checks)
             found.setdefault(table, {})[source] = held
             shown = "  ".join(f"{name}: {rate:.4f}" for name, rate in held.items())
@@ -63,7 +63,7 @@ def main() -> None:
             arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def generated(train: pl.DataFrame, fit: str, seed: int) -> pl.DataFrame:
+def fitted_rows(train: pl.DataFrame, fit: str, seed: int) -> pl.DataFrame:
     """Fit MODEL=BUDGET or MODEL:free=BUDGET, and generate as many rows as there are."""
     model, _, budget = fit.partition("=")
     model, _, free = model.partition(":")

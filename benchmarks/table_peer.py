@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import inspect
 import json
-import resource
+import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+Fit = tuple[Callable[[], Any], Callable[[int], Any]]
 
 
 def main() -> None:
@@ -25,18 +28,25 @@ def main() -> None:
     name, epochs, seed, train, fake = sys.argv[1:]
     torch.manual_seed(int(seed))
     table = pd.read_csv(train)
+    fit, sample = (argn if name == "TabularARGN" else ctgan)(name, table, int(epochs), int(seed))
     start = time.perf_counter()
-    sample = (argn if name == "TabularARGN" else ctgan)(name, table, int(epochs), int(seed))
+    fit()
     seconds, start = time.perf_counter() - start, time.perf_counter()
     rows = sample(len(table))
     rate = len(table) / (time.perf_counter() - start)
     rows[table.columns].to_csv(fake, index=False)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"seconds": seconds, "rows a second": rate, "peak memory, GB": peak}))
+    peak = peak_memory()
+    print(json.dumps({"seconds": seconds, "rows a second": rate, "peak memory, GiB": peak}))
 
 
-def ctgan(name: str, table: Any, epochs: int, seed: int) -> Callable[[int], Any]:
-    """Fit a model of `ctgan`, and return what draws rows."""
+def peak_memory() -> float:
+    """Return this process's peak (Linux alone has it without that of the parent)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 2**20 if found else float("nan")
+
+
+def ctgan(name: str, table: Any, epochs: int, seed: int) -> Fit:
+    """Return what fits a model of `ctgan`, and what draws rows."""
     import ctgan
     import pandas as pd
 
@@ -46,19 +56,15 @@ def ctgan(name: str, table: Any, epochs: int, seed: int) -> Callable[[int], Any]
     gpu = next(flag for flag in ("enable_gpu", "cuda") if flag in known)  # older releases say cuda
     model = kind(**{gpu: False}, **({"epochs": epochs} if epochs else {}))
     model.set_random_state(seed)
-    model.fit(table, discrete)
-    draw: Callable[[int], Any] = model.sample
-    return draw
+    return lambda: model.fit(table, discrete), model.sample
 
 
-def argn(name: str, table: Any, epochs: int, seed: int) -> Callable[[int], Any]:
-    """Fit the model of `mostlyai-engine`, and return what draws rows."""
+def argn(name: str, table: Any, epochs: int, seed: int) -> Fit:
+    """Return what fits the model of `mostlyai-engine`, and what draws rows."""
     from mostlyai import engine
 
     model = getattr(engine, name)(random_state=seed, **({"max_epochs": epochs} if epochs else {}))
-    model.fit(X=table)
-    draw: Callable[[int], Any] = model.sample
-    return draw
+    return lambda: model.fit(X=table), model.sample
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """How good the VAE's bound is: published numbers on binarised MNIST, exact ones, another library.
 
-    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--minutes 9] [--k 5] [--jobs 2]
-                                   [--data ../shared/data] [--pythae PYTHON]
+    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--models vae iwae] [--minutes 9]
+                                   [--k 5] [--jobs 2] [--data ../shared/data] [--pythae PYTHON]
 
 bound     MNIST binarised anew at every look, one stochastic layer (two layers of 200 tanh units
           each way, 50 latents): test -log p(x) by the importance-weighted bound with 5,000 codes,
-          of a VAE and an IWAE with `--k` codes (Burda et al. 2016: 86.8 for the VAE, 84.8 for the
-          IWAE with 50, after 3,280 epochs). Each is trained for `--minutes` on one core, `--jobs`
-          of them at a time; `--images` of the 10,000 test images are looked at. Of the same
-          decoders the bound and annealed importance sampling on `--annealed` images, and how far
-          apart the bounds of bidirectional Monte Carlo are on images of the model itself;
+          of a VAE, whose rate is annealed, and an IWAE with `--k` codes (Burda et al. 2016: 86.8
+          for the VAE, 84.8 for the IWAE with 50, after 3,280 epochs). Each is trained for
+          `--minutes` on one core, `--jobs` of them at a time; `--images` of the 10,000 test images
+          are looked at. Of the same decoders the bound and annealed importance sampling on
+          `--annealed` images, and how far apart the bounds of bidirectional Monte Carlo are on
+          images of the model itself;
 ppca      a linear VAE: its ELBO, the exact log-likelihood of its decoder, and that of factor
           analysis (probabilistic PCA with a sigma for each column);
 pythae    pythae's VAE and the same one here, alternating: images a second in the fastest epoch of
@@ -51,6 +52,7 @@ from pushforward.nn.device import has_bfloat16
 from pushforward.space import Space, values
 
 Found = dict[str, Any]
+Start = Callable[[int, int], nn.Linear]
 LATENT, HIDDEN, CODES = 50, 200, 5000
 ADAM = (0.9, 0.999)  # the papers' and pythae's averaging
 ANNEAL = 20_000  # steps over which the VAE's rate comes to count (Sonderby et al. 2016)
@@ -65,10 +67,12 @@ CPU = torch.device("cpu")
 class Layers(nn.Module):
     """Fully connected layers with one activation; a condition is not read."""
 
-    def __init__(self, sizes: list[int], act: Callable[[], nn.Module], shape: tuple[int, ...]):
+    def __init__(
+        self, sizes: list[int], act: Callable[[], nn.Module], shape: tuple[int, ...], linear: Start
+    ) -> None:
         super().__init__()
         self.shape = shape
-        layers = ((glorot(a, b), act()) for a, b in pairwise(sizes))
+        layers = ((linear(a, b), act()) for a, b in pairwise(sizes))
         self.body = nn.Sequential(*chain(*layers))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -91,6 +95,7 @@ class Tanh:
 
     act: Callable[[], nn.Module] = nn.Tanh
     hidden: Sequence[int] = (HIDDEN, HIDDEN)
+    linear: Start = staticmethod(glorot)
 
     def __init__(self, width: int, depth: int) -> None:
         del width, depth
@@ -99,14 +104,14 @@ class Tanh:
     def reader(self, space: Space, classes: int) -> nn.Module:
         """Return what encoders read with."""
         del classes
-        return Layers([values(space), *self.hidden], self.act, (self.width,))
+        return Layers([values(space), *self.hidden], self.act, (self.width,), self.linear)
 
     def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
         """Return what decoders write with."""
         del classes
-        last = glorot(self.width, outputs * values(space))
+        last = self.linear(self.width, outputs * values(space))
         shape = (outputs * space.shape[0], *space.shape[1:])
-        features = Layers([latent, *self.hidden], self.act, (self.width,))
+        features = Layers([latent, *self.hidden], self.act, (self.width,), self.linear)
         return Written(features, last, shape)
 
 
@@ -240,13 +245,15 @@ class Linear(Tanh):
     def reader(self, space: Space, classes: int) -> nn.Module:
         """Return what encoders read with."""
         del space, classes
-        return Layers([self.width], nn.Tanh, (self.width,))
+        return Layers([self.width], nn.Tanh, (self.width,), nn.Linear)
 
     def writer(self, space: Space, latent: int, outputs: int, classes: int) -> nn.Module:
         """Return what decoders write with."""
         del outputs, classes
         return Written(
-            Layers([latent], nn.Tanh, (latent,)), nn.Linear(latent, values(space)), space.shape
+            Layers([latent], nn.Tanh, (latent,), nn.Linear),
+            nn.Linear(latent, values(space)),
+            space.shape,
         )
 
 
@@ -292,9 +299,10 @@ def elbo(model: Any, x: Tensor, draws: int = 200) -> float:
 
 
 class Relu(Tanh):
-    """One hidden layer each way."""
+    """One hidden layer each way, which starts as torch has it."""
 
     act = nn.ReLU
+    linear = nn.Linear
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__(width, depth)

@@ -99,7 +99,7 @@ def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result, dict)
     (alone,), (model,) = result.values()
     assert model["information"] < alone["information"]
-    assert 0.1 < model["peak memory, GB"] < 8
+    assert 0.1 < model["peak memory, GiB"] < 8
     # the AUC of 1,500 rows on either side has a standard error of 0.011
     assert 0.55 < model["cells"] < 0.99
     assert model["redrawn"] < model["detection"] - 0.03

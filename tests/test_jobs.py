@@ -74,7 +74,7 @@ def test_two_jobs_give_the_very_same_results_and_leave_nothing_else(
 
 
 def test_every_model_is_sent_to_the_workers(tmp_path: Path) -> None:
-    """What goes there is a class and its options; data of every kind do below."""
+    """What goes there is a class and its options; for data of every kind see below."""
     result = pf.compare(
         example_data("table", "label"),
         [*all_models()],

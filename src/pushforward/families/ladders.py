@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from pushforward.families.codes import Code, Posterior
 from pushforward.families.encoders import WithCodes
@@ -99,13 +100,13 @@ class LadderCode(Posterior):
     def lower(self, e2: Tensor) -> Code:
         """Return q(e1 | x, e2), the product of message and prior: their precisions add up.
 
-        With r the message's, where the prior's is 1, it is N(r u / (1 + r), 1 / (1 + r)), u being
-        the message's mean.
+        With r = exp t the message's, where the prior's is 1, it is N(r u / (1 + r), 1 / (1 + r)), u
+        being the message's mean.
         """
         below = self.prior.given(e2)
         u = (self.message.mean - below.mean) / below.sigma
-        r = (below.log_var - self.message.log_var).exp()
-        return Code(r * u / (1 + r), -r.log1p())
+        t = below.log_var - self.message.log_var
+        return Code(t.sigmoid() * u, -softplus(t))
 
 
 class LadderEncoder(nn.Module):

@@ -43,7 +43,7 @@ class Turn:
             same optimizer; None where the turn is then left out.
         learning_rate: Adam's learning rate at its highest.
         pace: a factor of the learning rate, also of one that the user gives.
-        betas: Adam's averaging of gradient and squared gradient; None is what suits the data.
+        betas: Adam's averaging of gradient and squared gradient; None: `nn.sizes.adam_betas`.
         start: the share of the steps after which the turn is played, in [0, 1).
         end: the share of the steps until which it is played, in (start, 1].
     """

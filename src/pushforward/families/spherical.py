@@ -115,8 +115,8 @@ class WithSphere(WithLatent):
 class WithDirections(WithCodes, WithSphere):
     """A model whose codes are von Mises-Fisher: mu = f1(x) / |f1(x)|, kappa = d exp(-f2(x)).
 
-    So f2 is about a draw's log-variance in each dimension, as that of a Gaussian encoder. (Davidson
-    et al. have kappa = 1 + softplus f2, which grows by a learning rate a step.)
+    So f2, at most 4, is about a draw's log-variance in each dimension, as that of a Gaussian
+    encoder. (Davidson et al. have kappa = 1 + softplus f2, which grows by a learning rate a step.)
     """
 
     def __init__(self, space: Space, classes: int = 0, **shared: Any) -> None:

@@ -40,7 +40,7 @@ class VEEGAN(PairContest):
         self.reconstruction = reconstruction
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
-        """Return q(z|x), its log-variances within -4 and 4: what g carries can be read exactly."""
+        """Return q(z|x), its log-variances above -4: what g carries can be read exactly."""
         q = super().encode(x, c)
         return Code(q.mean, torch.tanh(q.log_var / 4) * 4, q.carry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, softplus
+from torch.nn.functional import leaky_relu
 
 from pushforward.nn.augment import Augmentation
 from pushforward.nn.clip import clip
@@ -18,14 +19,14 @@ from pushforward.nn.tone import ToneCurve
 from pushforward.nn.trunks import SLOPE, Networks, Trunks, keep_variance, precise
 from pushforward.space import Cells, Image, Space, Vector, values
 
-MOST = 4.0  # largest log-variance of a code
+LARGEST_LOG_VARIANCE = 4.0  # of a code
 
 
 class Encoder(nn.Module):
     """The two encoders of the theory: f1 gives a code's mean, f2 its log-variance.
 
     Two heads on one trunk, or two networks that share nothing when `separate`. There are as many
-    `noises` as dimensions, unless their number is given. For what f2's layers say see
+    `noises` as dimensions, unless their number is given. f2's raw output is bounded by
     `log_variance`.
     """
 
@@ -53,13 +54,14 @@ class Encoder(nn.Module):
 
 
 def log_variance(raw: Tensor) -> Tensor:
-    """Return MOST - softplus(MOST - raw): the raw log-variance itself, but softly below `MOST`.
+    """Return a head's raw log-variance, clipped above at `LARGEST_LOG_VARIANCE`.
 
-    Codes that say something have variances below 1, the prior's. Far larger ones mean that a step
-    went astray; exp(raw) makes of them rates of millions of nats, and what is not finite next. (A
-    bound on either side is usual: Vahdat & Kautz 2020 keep the log-scale within 5.)
+    A code that tells something of its row has a variance below 1, the prior's. A far larger one
+    means that a step went astray: the exponential makes a rate of millions of nats of it, and at
+    the next step nothing is finite. Clipped, it comes back (see `clip`). Below there is no bound: a
+    small variance costs nats in proportion to its logarithm only.
     """
-    return MOST - softplus(MOST - raw)
+    return clip(raw, -math.inf, LARGEST_LOG_VARIANCE)
 
 
 class PointEncoder(nn.Module):

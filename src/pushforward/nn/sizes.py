@@ -22,7 +22,8 @@ ROWS_A_UNIT = 4000
 EPOCHS = 300  # times that a row can teach something
 REFERENCE_WIDTH = {"loss": 320, "distance": 96}  # where a turn's own learning rate suits images
 GAMES_ON_TABLES = 2.0  # a longer step of players against each other; the game ends at 6 times
-AVERAGING, AVERAGING_ON_IMAGES = (0.9, 0.999), (0.8, 0.95)  # by Adam
+NARROW = {"loss": 32, "distance": 16}  # narrower networks of images have the rate of this width
+BETAS, BETAS_ON_IMAGES = (0.9, 0.999), (0.8, 0.95)
 FEW_ROWS, LONGEST = 5000, 3.0  # a table of so many has the turn's own; of more, up to 3 times that
 SPEED = {"cpu": 2e10, "cuda": 5e12}  # multiplications a second
 WORK_A_THREAD = 2e8  # multiplications of a network's step that keep a thread busy
@@ -95,17 +96,16 @@ def pace(space: Space, width: int, selection: Literal["loss", "distance"], rows:
         return longer if selection == "loss" else GAMES_ON_TABLES
     if not isinstance(space, Image):
         return 1.0
-    return REFERENCE_WIDTH[selection] / max(width, WIDTHS[0])
+    return REFERENCE_WIDTH[selection] / max(width, NARROW[selection])
 
 
-def averaging(space: Space) -> tuple[float, float]:
+def adam_betas(space: Space) -> tuple[float, float]:
     """Return Adam's averaging of gradient and squared gradient, for turns without their own.
 
-    On images steps are long (`pace`), runs short, and gradients grow tenfold while a likelihood
-    becomes sharp. Over 1,000 steps, the squares lag behind: steps become too long for the encoder,
-    which begins to swing, on photographs until nothing is finite. 20 steps follow them.
+    torch's own but for images, where a shorter memory measured better (docs/images.md): steps are
+    long (`pace`), runs short, and gradients grow tenfold while a likelihood becomes sharp.
     """
-    return AVERAGING_ON_IMAGES if isinstance(space, Image) else AVERAGING
+    return BETAS_ON_IMAGES if isinstance(space, Image) else BETAS
 
 
 def _affordable(space: Image, means: Means) -> int:

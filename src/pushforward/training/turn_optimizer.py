@@ -12,7 +12,7 @@ from torch import Tensor
 from pushforward.errors import ModelError
 from pushforward.families.model import Model, Terms, Turn
 from pushforward.nn.device import has_bfloat16
-from pushforward.nn.sizes import averaging
+from pushforward.nn.sizes import adam_betas
 from pushforward.nn.trunks import Trunks
 from pushforward.runs.fitted import State
 from pushforward.space import Cells, Image
@@ -57,7 +57,7 @@ class TurnOptimizer:
         ]
         self.learning_rate = (learning_rate or turn.learning_rate) * turn.pace
         # fused: one pass over all parameters, 1.4 times as fast as the default on 2 cores
-        betas = turn.betas or averaging(model.space)
+        betas = turn.betas or adam_betas(model.space)
         self.optimizer = torch.optim.Adam(self.parameters, self.learning_rate, betas, fused=True)
         self.means: list[dict[str, Tensor]] = []  # by term, of each play since the last record
         self.move: Move | None = None  # the first since then

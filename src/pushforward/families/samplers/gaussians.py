@@ -77,7 +77,9 @@ class GaussianMixture(Gaussians):
     FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 128, 300
     ITERATIONS = 20
     NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
-    MOST = 2**22  # numbers in the codes that it is fitted to, and in the products of a part of them
+    MOST = (
+        3 * 2**19
+    )  # numbers in the codes that it is fitted to, and in what is made of a part of them
 
     def __init__(self, prior: ContinuousPrior, classes: int) -> None:
         super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
@@ -125,7 +127,7 @@ class GaussianMixture(Gaussians):
         slope = (precision @ means[:, :, None])[:, :, 0]
         level = (slope * means).sum(1) + 2 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
         of_class, first, second = e.new_zeros(member.shape[1], k), means * 0, form * 0
-        rows = max(1, self.MOST // len(i))
+        rows = max(1, self.MOST // max(len(i), k))
         for part, own in zip(e.split(rows), member.split(rows), strict=True):
             pairs = part[:, i] * part[:, j]
             squares = pairs @ form.T - 2 * part @ slope.T + level
