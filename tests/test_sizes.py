@@ -176,6 +176,7 @@ def test_rates_go_as_one_over_the_width_and_players_against_each_other_are_slowe
         rates = [pace(image, width, selection, 100) for width in (32, 128)]
         assert rates[0] == pytest.approx(4 * rates[1])
     assert pace(image, 32, "distance", 100) < pace(image, 32, "loss", 100)
+    assert pace(image, 16, "loss", 100) == pace(image, 32, "loss", 100)
     assert pace(Vector(2), 32, "loss", 10**7) == 1  # as the turn says
 
 
