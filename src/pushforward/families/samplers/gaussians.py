@@ -77,9 +77,7 @@ class GaussianMixture(Gaussians):
     FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 128, 300
     ITERATIONS = 20
     NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
-    MOST = (
-        3 * 2**19
-    )  # numbers in the codes that it is fitted to, and in what is made of a part of them
+    MOST = 3 * 2**19  # numbers in the codes that it is fitted to, and in products of some of them
 
     def __init__(self, prior: ContinuousPrior, classes: int) -> None:
         super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
