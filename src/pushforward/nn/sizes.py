@@ -86,10 +86,11 @@ def pace(space: Space, width: int, selection: Literal["loss", "distance"], rows:
     """Return the factor of the learning rates that suits networks of a width, and training rows.
 
     A weight of a wide layer is one of many that move together: Adam's steps must be smaller, as
-    1 / width (Yang et al. 2021, "Tensor programs V"), but for networks narrower than `NARROW`. Players that lower one loss (`selection`) may
-    take longer steps than players against each other, who must follow what the others do. On a
-    table the steps of a loss are the longer the more rows there are, since long ones learn few rows
-    by heart; those of players against each other are twice the turn's own.
+    1 / width (Yang et al. 2021, "Tensor programs V"), but for networks narrower than `NARROW`.
+    Players that lower one loss (`selection`) may take longer steps than players against each other,
+    who must follow what the others do. On a table the steps of a loss are the longer the more rows
+    there are, since long ones learn few rows by heart; those of players against each other are
+    twice the turn's own.
     """
     if isinstance(space, Cells):
         longer = min(max(math.sqrt(rows / FEW_ROWS), 1.0), LONGEST)
