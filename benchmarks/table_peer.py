@@ -40,8 +40,9 @@ def main() -> None:
 
 
 def peak_memory() -> float:
-    """Return this process's peak (Linux alone has it without that of the parent)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    """Return this process's peak, without its parent's, which only Linux tells; elsewhere NaN."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 2**20 if found else float("nan")
 
 

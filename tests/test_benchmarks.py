@@ -85,16 +85,8 @@ def test_relations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Among the cells alone, rows of 40 steps are told from real ones; redrawn ones hardly are."""
     pytest.importorskip("xgboost")
-    quick = (
-        "--tables",
-        "swirl",
-        "--fits",
-        "independent",
-        "vae=40steps",
-        "--rows",
-        "1500",
-        "--parts",
-    )
+    fits = ("independent", "vae=40steps")
+    quick = ("--tables", "swirl", "--fits", *fits, "--rows", "1500", "--parts")
     result = run("detection.py", tmp_path / "d.json", monkeypatch, *quick)
     assert isinstance(result, dict)
     (alone,), (model,) = result.values()

@@ -249,6 +249,19 @@ def test_the_lower_level_joins_the_message_with_the_prior() -> None:
     assert float((product - own.log_prob(points).sum(1)).detach().std()) < 1e-5
 
 
+@pytest.mark.parametrize("log_var", [-200.0, 4.0])
+def test_a_message_of_any_precision_gives_the_lower_level(log_var: float) -> None:
+    """Precisions add up, also where their ratio overflows in float32."""
+    prior = LadderPrior(NormalPrior(2), 2, 16)
+    message = Code(torch.full((3, 2), 0.7), torch.full((3, 2), log_var))
+    code = LadderCode(Code(torch.zeros(3, 2), torch.zeros(3, 2)), message, prior)
+    lower, below = code.lower(e2 := torch.randn(3, 2)), prior.given(e2)
+    ratio = (below.log_var - message.log_var).double().exp()  # finite in float64
+    u = ((message.mean - below.mean) / below.sigma).double()
+    torch.testing.assert_close(lower.mean.double(), u * ratio / (1 + ratio), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(lower.log_var.double(), -ratio.log1p(), rtol=1e-5, atol=1e-5)
+
+
 def test_the_rate_of_two_levels_is_the_sum_of_the_papers() -> None:
     """KL of q(z2) from p(z2), and of q(z1|z2) from p(z1|z2): neither changes in coordinates."""
     prior, q = ladder()
@@ -345,6 +358,7 @@ def test_a_log_variance_that_went_astray_comes_back() -> None:
         optimizer.zero_grad()
         gaussian_rate(torch.zeros(4, 1), log_variance(raw)[:, None]).sum().backward()
         optimizer.step()
+    # Adam ends within a thousandth; what lets no gradient through stays at 40
     torch.testing.assert_close(raw.detach(), torch.zeros(4), rtol=0, atol=1e-2)
 
 
