@@ -70,8 +70,9 @@ class GaussianMixture(Gaussians):
     """A mixture of Gaussians with full covariances, by expectation-maximisation.
 
     It has a component for each `CODES_A_COMPONENT` codes, as far as there are so many. Covariances
-    are drawn towards that of all codes, by as much as `latent` codes of it would (a conjugate
-    prior: the mode of an inverse Wishart), so that few codes suffice for a component.
+    are drawn towards their mean, by as much as `latent` codes of it would (a conjugate prior, whose
+    own scale is fitted, too; regularised discriminant analysis, Friedman 1989), so that few codes
+    suffice for a component.
     """
 
     FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 128, 300
@@ -137,12 +138,21 @@ class GaussianMixture(Gaussians):
         of_class = of_class + 1 / k  # no weight is 0
         self.weights[:, :k] = of_class / of_class.sum(1, keepdim=True)
         means = first / (count + 1)[:, None]
-        spread = second - (first[:, i] * means[:, j] + first[:, j] * means[:, i])
-        spread += count[:, None] * means[:, i] * means[:, j]
-        own = torch.diag_embed(e.new_full((k, d), float(d)))  # the prior's codes, of covariance I
-        own[:, i, j] += spread
-        own[:, j, i] = own[:, i, j]
-        return means, torch.linalg.cholesky(_regular(own / (count + d)[:, None, None]))
+        second -= first[:, i] * means[:, j] + first[:, j] * means[:, i]
+        second += count[:, None] * means[:, i] * means[:, j]
+        scatter = e.new_zeros(k, d, d)
+        scatter[:, i, j] = scatter[:, j, i] = second
+        return means, torch.linalg.cholesky(_regular(_drawn_to_their_mean(scatter, count)))
+
+
+def _drawn_to_their_mean(scatter: Tensor, count: Tensor) -> Tensor:
+    """Return covariances (k, d, d) of components with these sums of squares of `count` codes each.
+
+    With d codes more whose covariance is the components' mean one, which has d of covariance I.
+    """
+    d = scatter.shape[-1]
+    within = (scatter.sum(0) + d * torch.eye(d).to(scatter)) / (count.sum() + d)
+    return (scatter + d * within) / (count + d)[:, None, None]
 
 
 def _regular(covariance: Tensor) -> Tensor:
