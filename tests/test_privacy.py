@@ -324,7 +324,7 @@ def audited(trials: int, *, noisy: bool) -> float:
     data = tiny(rows)
     canary = data.rows[:1]
     tables = [data, _only(data, data.rows[1:])]
-    loops = [_loop(table, guarantee, rows, steps) for table in tables]
+    loops = [_loop(table, guarantee, rows, steps, batch_size=rows) for table in tables]
     direction = data.schema.expand(canary)[0]
     scores = []
     for loop in loops:
@@ -369,9 +369,11 @@ def _only(data: Dataset, rows: Tensor) -> Dataset:
     return replace(data, rows=rows, splits={**data.splits, "train": torch.arange(len(rows))})
 
 
-def _loop(data: Dataset, guarantee: Guarantee, rows: int, steps: int) -> PrivateLoop:
-    """Return a loop that is ready to play, each row in every batch: there is nothing to hide in."""
-    settings = Settings(budget=steps, ema=0.0, batch_size=rows)
+def _loop(
+    data: Dataset, guarantee: Guarantee, rows: int, steps: int, batch_size: int | None
+) -> PrivateLoop:
+    """Return a loop that is ready to play; with `rows` a batch there is nothing to hide in."""
+    settings = Settings(budget=steps, ema=0.0, batch_size=batch_size)
     model = build(Shares, data.schema, {}, 0, CPU)
     config = new_config(Shares, {}, vars(settings), data)
     almost_nothing = Gaussian(1e4, 1.0, 1)
@@ -393,9 +395,14 @@ def test_the_true_number_of_rows_moves_no_learning_rate() -> None:
     for rows in (20_000, 20_001):  # a table of so many has its own learning rate
         data = tiny()
         data = _only(data, data.rows[torch.zeros(rows, dtype=torch.int64)])
-        loop = _loop(data, Guarantee(2.0, 1e-5), 20_500, 1)
+        loop = _loop(data, Guarantee(2.0, 1e-5), 20_500, 1, batch_size=20_500)
         rates |= {optimizer.learning_rate for optimizer in loop.optimizers}
     assert len(rates) == 1
+
+
+def test_a_private_batch_holds_four_times_as_many_rows_as_another() -> None:
+    loop = _loop(tiny(), Guarantee(2.0, 1e-5), 20_000, 1, batch_size=None)
+    assert loop.rate * 20_000 == pytest.approx(4 * 256)
 
 
 # --- a whole fit

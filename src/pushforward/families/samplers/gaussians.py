@@ -75,7 +75,7 @@ class GaussianMixture(Gaussians):
     suffice for a component.
     """
 
-    FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 128, 300
+    FEWEST, COMPONENTS, CODES_A_COMPONENT = 16, 256, 150
     ITERATIONS = 20
     NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
     MOST = 3 * 2**19  # numbers in the codes that it is fitted to, and in products of some of them

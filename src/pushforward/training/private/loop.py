@@ -38,6 +38,7 @@ from pushforward.training.settings import Settings
 from pushforward.training.turn_optimizer import TurnOptimizer
 
 CLIP = 1.0  # norm of a row's gradient; Adam does not see the scale of gradients
+LARGER = 4  # times as many rows a batch as without noise, which is the same for a sum of any rows
 TRIED = 32  # public rows on which turns are tried
 TIMED = 3  # rehearsals of a turn
 
@@ -78,7 +79,7 @@ class PrivateLoop(Loop):
 
     def _batches(self) -> PoissonBatches:
         """Return batches by coins."""
-        wanted = self.settings.batch_size or size_of(self.data.schema.space).batch_size
+        wanted = self.settings.batch_size or LARGER * size_of(self.data.schema.space).batch_size
         self.rate = min(1.0, wanted / self.size)
         return PoissonBatches(
             self.data,
