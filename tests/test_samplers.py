@@ -51,11 +51,10 @@ def fitted(name: str, e: Tensor, c: Tensor | None = None) -> Sampler:
 
 def in_sklearn(own: GaussianMixture) -> SklearnMixture:
     """scikit-learn's mixture with the same parameters."""
-    used = own.weights[0] > 0
-    other = SklearnMixture(int(used.sum()), covariance_type="full")
-    other.weights_ = own.weights[0, used].double().numpy()
-    other.means_ = own.means[used].double().numpy()
-    inverse = np.linalg.inv(own.factors[used].double().numpy())
+    other = SklearnMixture(len(own.means), covariance_type="full")
+    other.weights_ = own.weights[0].double().numpy()
+    other.means_ = own.means.double().numpy()
+    inverse = np.linalg.inv(own.factors.double().numpy())
     other.precisions_cholesky_ = inverse.transpose(0, 2, 1)
     return other
 
@@ -88,9 +87,19 @@ def test_the_mixture_has_more_components_where_there_are_more_codes() -> None:
     test = codes[20_000:]
     assert isinstance(few, GaussianMixture)
     assert isinstance(many, GaussianMixture)
-    assert [int((own.weights > 0).sum()) for own in (few, many)] == [16, 133]
+    assert [len(own.means) for own in (few, many)] == [16, 133]
     # the standard error of each mean is 0.7 / sqrt(4000) = 0.01
     assert float(many.log_prob(test).mean()) > float(few.log_prob(test).mean()) + 0.2
+
+
+def test_as_many_components_are_loaded_as_were_saved_but_of_no_other_length() -> None:
+    torch.manual_seed(0)
+    codes = two_clouds(6000)
+    few, many = (fitted("mixture", codes[:n]) for n in (1000, 6000))
+    few.load_state_dict(many.state_dict())
+    assert torch.equal(few.log_prob(codes), many.log_prob(codes))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        GaussianMixture(Normal(3), 0).load_state_dict(many.state_dict())
 
 
 def test_the_kernels_density_is_that_of_scikit_learn() -> None:

@@ -7,6 +7,7 @@ each class's own.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +18,28 @@ from pushforward.nn.priors import ContinuousPrior
 
 
 class Gaussians(Sampler):
-    """A sum of `components` Gaussians; `shapes` of them have a covariance of their own, or 1."""
+    """A sum of Gaussians, one until it is fitted: each has a covariance of its own, or all one."""
 
     weights: Tensor
     means: Tensor
     factors: Tensor
 
-    def __init__(
-        self, prior: ContinuousPrior, classes: int, components: int, shapes: int = 1
-    ) -> None:
+    def __init__(self, prior: ContinuousPrior, classes: int) -> None:
         super().__init__(prior, classes)
-        rows = max(classes, 1)
-        self.register_buffer("weights", torch.full((rows, components), 1 / components))
-        self.register_buffer("means", torch.zeros(components, self.latent))
-        self.register_buffer("factors", torch.eye(self.latent).repeat(shapes, 1, 1))
+        self.register_buffer("weights", torch.ones(max(classes, 1), 1))
+        self.register_buffer("means", torch.zeros(1, self.latent))
+        self.register_buffer("factors", torch.eye(self.latent)[None])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Load as many components as were fitted."""
+        for name, own in self.named_buffers(recurse=False):
+            stored = state_dict.get(prefix + name, own)
+            components = 1 if name == "weights" else 0  # the dimension that counts them
+            if stored.ndim == own.ndim > components:
+                shape = [*own.shape]
+                shape[components] = stored.shape[components]
+                setattr(self, name, own.new_empty(shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def draw(self, n: int, c: Tensor | None = None) -> Tensor:
         """Return m_k + L_k eps, eps ~ N(0, I), of components k drawn by the class's weights."""
@@ -80,9 +89,6 @@ class GaussianMixture(Gaussians):
     NEAREST = 0.1  # scale at the start: so small that each code belongs to the nearest component
     MOST = 3 * 2**19  # numbers in the codes that it is fitted to, and in products of some of them
 
-    def __init__(self, prior: ContinuousPrior, classes: int) -> None:
-        super().__init__(prior, classes, self.COMPONENTS, self.COMPONENTS)
-
     @torch.no_grad()
     def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Fit by EM, from Gaussians around codes chosen at random.
@@ -96,13 +102,12 @@ class GaussianMixture(Gaussians):
         mean, root = codes.mean(0), self._root(codes)
         e = torch.linalg.solve_triangular(root, (codes - mean).T, upper=False).T
         member = torch.nn.functional.one_hot(label, len(self.weights)).to(e)
-        self.weights.zero_()[:, :k] = 1 / k
+        self.weights = member.new_full((member.shape[1], k), 1 / k)
         means = e[torch.arange(k) % len(e)]
         factors = (self.NEAREST * torch.eye(self.latent)).to(e).expand(k, -1, -1)
         for _ in range(self.ITERATIONS):
             means, factors = self._improved(e, member, means, factors)
-        self.means[:k] = mean + means @ root.T
-        self.factors[:k] = root @ factors
+        self.means, self.factors = mean + means @ root.T, root @ factors
 
     def _root(self, e: Tensor) -> Tensor:
         """Return the Cholesky factor of the covariance of codes."""
@@ -130,13 +135,13 @@ class GaussianMixture(Gaussians):
         for part, own in zip(e.split(rows), member.split(rows), strict=True):
             pairs = part[:, i] * part[:, j]
             squares = pairs @ form.T - 2 * part @ slope.T + level
-            share = ((own @ self.weights[:, :k]).log() - squares / 2).softmax(1)
+            share = ((own @ self.weights).log() - squares / 2).softmax(1)
             of_class += own.T @ share
             first += share.T @ part
             second += share.T @ pairs
         count = of_class.sum(0)
         of_class = of_class + 1 / k  # no weight is 0
-        self.weights[:, :k] = of_class / of_class.sum(1, keepdim=True)
+        self.weights = of_class / of_class.sum(1, keepdim=True)
         means = first / (count + 1)[:, None]
         second -= first[:, i] * means[:, j] + first[:, j] * means[:, i]
         second += count[:, None] * means[:, i] * means[:, j]
@@ -177,9 +182,6 @@ class KernelDensity(Gaussians):
     BANDWIDTHS = 16  # that are tried, from 1 downwards ...
     FINER = 0.8  # ... by this factor
 
-    def __init__(self, prior: ContinuousPrior, classes: int) -> None:
-        super().__init__(prior, classes, self.CENTRES)
-
     @torch.no_grad()
     def fit(self, q: Posterior, c: Tensor | None) -> None:
         """Put kernels around codes, and choose h by codes of other rows."""
@@ -188,11 +190,12 @@ class KernelDensity(Gaussians):
         held, rest = order.split([min(self.HELD_OUT, n // 4), n - min(self.HELD_OUT, n // 4)])
         centres = rest[torch.arange(self.CENTRES, device=order.device) % len(rest)]
         label = class_of(c, n, order.device)
-        self.means.copy_(q.take(centres).draw())
+        self.means = q.take(centres).draw().to(self.means)
         member = torch.nn.functional.one_hot(label[centres], len(self.weights)).T.float()
         count = member.sum(1, keepdim=True)  # a class without a centre has those of all classes
-        self.weights.copy_(torch.where(count > 0, member, 1.0) / count.clamp(min=1))
-        self.factors[0].copy_(self.means.std(0).clamp(min=1e-6).diag())
+        weights = torch.where(count > 0, member, 1.0)
+        self.weights = weights / weights.sum(1, keepdim=True)
+        self.factors = self.means.std(0).clamp(min=1e-6).diag()[None]
         score = self._scores(q.take(held).draw(), label[held])
         self.factors.mul_(self.FINER ** int(score.argmax()))
 
