@@ -14,6 +14,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from operator import index
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -125,7 +126,8 @@ KINDS: Mapping[type, str] = {
 }
 
 
-def options_of(function: Callable[..., Any]) -> dict[str, Option]:
+@cache  # reading hints takes milliseconds, and every network asks
+def options_of(function: Callable[..., Any]) -> Mapping[str, Option]:
     """Return the options among a function's keyword-only parameters, by name."""
     hints = get_type_hints(function, include_extras=True)
     named = {
