@@ -1,7 +1,7 @@
 """Quality against epsilon on Adult: what differential privacy costs.
 
     python benchmarks/private.py [--epsilons 1 2.4 3 10 none] [--seeds 0] [--data ../shared/data]
-                                 [--fits "vae:width=64:latent=16=600 steps" ...]
+                                 [--fits "vae:width=64:latent=16=300 steps" ...]
 
 Trained on 80 % of adult-train.csv (which is what an (epsilon, 1e-5) guarantee is for), and measured
 as `benchmarks/tables.py` does: shape and trend against the whole of adult-train.csv, detection and
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--epsilons", nargs="*", default=["1", "2.4", "3", "10", "none"])
-    parser.add_argument("--fits", nargs="*", default=["vae:width=64:latent=16=600 steps"])
+    parser.add_argument("--fits", nargs="*", default=["vae:width=64:latent=16=300 steps"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/private.json"))
     arguments = parser.parse_args()
