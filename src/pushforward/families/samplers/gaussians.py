@@ -106,7 +106,7 @@ class GaussianMixture(Gaussians):
         means = e[torch.arange(k) % len(e)]
         factors = (self.NEAREST * torch.eye(self.latent)).to(e).expand(k, -1, -1)
         for _ in range(self.ITERATIONS):
-            means, factors = self._improved(e, member, means, factors)
+            means, factors = self._likeliest(*self._expected(e, member, means, factors))
         self.means, self.factors = mean + means @ root.T, root @ factors
 
     def _root(self, e: Tensor) -> Tensor:
@@ -116,10 +116,10 @@ class GaussianMixture(Gaussians):
         root: Tensor = torch.linalg.cholesky(_regular(whole + least * torch.eye(len(whole)).to(e)))
         return root
 
-    def _improved(
+    def _expected(
         self, e: Tensor, member: Tensor, means: Tensor, factors: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Set the weights, and return means (k, latent) and factors (k, latent, latent), once more.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sums over codes of components' shares (classes, k), of codes, and of products.
 
         All components' quadratic forms, and all their sums of squares, are products of matrices
         with the products of each two coordinates of a code.
@@ -139,13 +139,18 @@ class GaussianMixture(Gaussians):
             of_class += own.T @ share
             first += share.T @ part
             second += share.T @ pairs
-        count = of_class.sum(0)
+        return of_class, first, second
+
+    def _likeliest(self, of_class: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Set the weights, and return means (k, latent) and factors (k, latent, latent)."""
+        count, (k, d) = of_class.sum(0), first.shape
         of_class = of_class + 1 / k  # no weight is 0
         self.weights = of_class / of_class.sum(1, keepdim=True)
-        means = first / (count + 1)[:, None]
-        second -= first[:, i] * means[:, j] + first[:, j] * means[:, i]
+        means = first / (count + 1)[:, None]  # with a code at the mean of all
+        i, j = torch.triu_indices(d, d, device=first.device)
+        second = second - (first[:, i] * means[:, j] + first[:, j] * means[:, i])
         second += count[:, None] * means[:, i] * means[:, j]
-        scatter = e.new_zeros(k, d, d)
+        scatter = first.new_zeros(k, d, d)
         scatter[:, i, j] = scatter[:, j, i] = second
         return means, torch.linalg.cholesky(_regular(_drawn_to_their_mean(scatter, count)))
 
