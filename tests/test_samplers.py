@@ -136,7 +136,8 @@ def test_components_of_few_codes_are_drawn_towards_what_components_are_like() ->
     tilt = torch.linalg.qr(torch.randn(16, 16))[0]
 
     def sheets(n: int) -> Tensor:
-        return places[torch.randint(4, (n,))] + thin * torch.randn(n, 16) @ tilt
+        found: Tensor = places[torch.randint(4, (n,))] + thin * torch.randn(n, 16) @ tilt
+        return found
 
     own, test = fitted("mixture", sheets(960)), sheets(2000)
     around = (test[:, None] - places) @ tilt.T / thin
