@@ -1,13 +1,13 @@
 """How good the VAE's bound is: published numbers on binarised MNIST, exact ones, another library.
 
-    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--models vae iwae] [--minutes 9]
+    python benchmarks/vae_mnist.py [--parts bound ppca pythae] [--models vae iwae] [--budget 9m]
                                    [--k 5] [--jobs 2] [--data ../shared/data] [--pythae PYTHON]
 
 bound     MNIST binarised anew at every look, one stochastic layer (two layers of 200 tanh units
           each way, 50 latents): test -log p(x) by the importance-weighted bound with 5,000 codes,
           of a VAE, whose rate is annealed, and an IWAE with `--k` codes (Burda et al. 2016: 86.8
           for the VAE, 84.8 for the IWAE with 50, after 3,280 epochs). Each is trained for
-          `--minutes` on one core, `--jobs` of them at a time; `--images` of the 10,000 test images
+          `--budget` on one core, `--jobs` of them at a time; `--images` of the 10,000 test images
           are looked at. Of the same decoders the bound and annealed importance sampling on
           `--annealed` images, and how far apart the bounds of bidirectional Monte Carlo are on
           images of the model itself;
@@ -168,8 +168,7 @@ def trained(arguments: argparse.Namespace, name: str) -> pf.Fitted:
     own: Found = {"beta": 1.0, "anneal": ANNEAL} if name == "vae" else {"k": arguments.k}
     shared: Found = {"networks": Tanh, "latent": LATENT, "likelihood": "bernoulli"}
     shared |= {"sampler": "prior", "batch_size": 100, "learning_rate": 1e-3, "seed": 0}
-    budget = f"{60 * arguments.minutes:g}s"
-    return pf.fit(data, cls, budget=budget, device="cpu", **shared, **own)
+    return pf.fit(data, cls, budget=arguments.budget, device="cpu", **shared, **own)
 
 
 def binary_decoder(fitted: pf.Fitted) -> LatentDecoder:
@@ -205,7 +204,7 @@ def one_bound(arguments: argparse.Namespace, name: str) -> Found:
         "-ELBO, nats": -one.value,
         "effective codes": found.extra["effective_samples"],
         "test images": found.n,
-        "reduced": f"{arguments.minutes:g} minutes of one core, one seed",
+        "reduced": f"{arguments.budget} on one core, one seed",
         "steps of 100": fitted.steps,
         "epochs": fitted.steps * 100 / 59_000,
         "training, s": middle - start,
@@ -401,7 +400,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--budget", default="9m")
     parser.add_argument("--models", nargs="+", choices=["vae", "iwae"], default=["vae", "iwae"])
     parser.add_argument("--jobs", type=int, default=2, help="bound: trainings side by side")
     parser.add_argument("--k", type=int, default=5)

@@ -241,6 +241,20 @@ def test_a_vector_is_a_column() -> None:
     np.testing.assert_allclose(data.schema.decode(data.rows), vector, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int32", "int64", "uint64", "float16", "float32"]
+)
+def test_what_a_dtype_cannot_hold_becomes_the_nearest_that_it_can(dtype: str) -> None:
+    kind = np.dtype(dtype).kind
+    info = np.iinfo(dtype) if kind in "iu" else np.finfo(dtype)
+    schema = ArraySchema(np.zeros(1), np.array([float(info.max)]), (), dtype)
+    low, high = schema.decode(torch.tensor([[-9.0], [9.0]]))
+    assert low == info.min
+    # of the largest integers of 64 bits, the nearest that is a float64
+    apart = int(info.max) - int(high)
+    assert 0 <= apart < 2**11 if kind in "iu" else high == info.max
+
+
 def test_quantising_rounds_to_integers() -> None:
     data = read(RNG.integers(0, 9, (200, 2)))
     drawn = data.schema.quantise(torch.randn(50, 2))

@@ -436,6 +436,7 @@ BROKEN = {
     "age <= 80": r"'age <= 80' does not hold in \d+ of 400 rows, the first is row \d+ \(age = 8\d",
     "age < quantity": "does not hold in 400 of 400 rows, the first is row 1",
     "total = price + quantity": "does not hold in",
+    "quantity == 3": r"'quantity = 3' does not hold in \d+ of 400",
     "agee <= 3": "names a column 'agee' that the table lacks; did you mean 'age'",
     "city <= country": "must hold numbers or times",
     "ordered <= age": "cannot be compared",

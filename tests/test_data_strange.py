@@ -303,10 +303,31 @@ def test_whole_numbers_may_be_names(dtype: pl.DataType, ids: range, low: int, hi
     assert abs((fresh < 0).mean() - share) <= 4 * np.sqrt(share * (1 - share) / 100)
 
 
-def test_integers_that_numpy_has_not_are_refused() -> None:
-    frame = pl.DataFrame({"n": pl.Series([10**25 + i for i in range(30)], dtype=pl.Int128)})
+@pytest.mark.parametrize("rows", [30, 300])  # of 100 and more relations are looked for
+def test_columns_that_no_table_holds_are_refused(rows: int) -> None:
+    wide = pl.Series("n", [10**25 + i for i in range(rows)], dtype=pl.Int128)
     with pytest.raises(DataError, match="at most 64 bits, got Int128; cast it to Int64"):
-        read(frame)
+        read(pl.DataFrame([wide, pl.Series("v", range(rows))]))
+    for dtype in (pl.List(pl.Int64), pl.Array(pl.Int64, 2)):
+        pairs = pl.Series("n", [[1, 2]] * rows, dtype=dtype)
+        with pytest.raises(DataError, match=r"must hold numbers, text, .* got (List|Array)"):
+            read(pl.DataFrame([pairs, pl.Series("v", range(rows))]))
+
+
+def test_a_column_without_a_name_is_no_part_of_a_relation(tmp_path: Path) -> None:
+    """As `to_csv` of pandas writes an index, which numbers the rows: `b` follows from it."""
+    n = np.arange(300)
+    pd.DataFrame({"a": n % 7, "b": 3 * n}).to_csv(tmp_path / "f.csv")
+    assert read(tmp_path / "f.csv").raw("train").columns == ["", "a", "b"]
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "string[python]"])
+def test_text_of_pandas_may_begin_with_a_missing_value(dtype: str) -> None:
+    texts = pd.Series([None, "a", "b"] * 20, dtype=dtype)
+    data = read(pd.DataFrame({"s": texts, "v": range(60)}))
+    back = data.raw("train")
+    assert back["s"].dtype == texts.dtype
+    assert back["s"].isna().sum() == (back["v"] % 3 == 0).sum() > 0
 
 
 def test_rare_values_are_counted_beside_a_category_of_that_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -189,6 +190,16 @@ def test_a_condition_has_noisy_classes() -> None:
     assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.05)
     assert found.labels is not None
     assert int(found.labels.max()) == 2  # the only one counts as the most frequent class
+
+
+@pytest.mark.parametrize("sigma", [0.5, 20.0])
+def test_a_schema_of_categories_that_are_missing_can_be_written(sigma: float) -> None:
+    """What noisy counts decide is plain True and False."""
+    for absent in (0, 3, 300):
+        texts = [None] * absent + ["q", "r"] * ((400 - absent) // 2)
+        data = read(pl.DataFrame({"m": pl.Series(texts, dtype=pl.String)}), relations=False)
+        learned = private_table(data, counts(data, sigma)).schema
+        assert json.loads(json.dumps(learned.to_json()))["columns"]
 
 
 def test_a_rare_category_gives_no_name_away(data: Dataset) -> None:

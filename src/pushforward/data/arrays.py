@@ -110,9 +110,7 @@ class ArraySchema(Schema):
         """Return an array with the library, the dtype and the shape of the raw one."""
         array = self._numbers(rows.detach().cpu()).numpy().reshape(len(rows), *self.shape)
         dtype = np.dtype(self.dtype)
-        if dtype.kind in "iu":
-            array = array.clip(np.iinfo(dtype).min, np.iinfo(dtype).max)
-        return from_numpy(array.astype(dtype), self.library)
+        return from_numpy(array.clip(*_range_of(dtype)).astype(dtype), self.library)
 
     def features(self, rows: Tensor) -> Tensor:
         """Return z-scores."""
@@ -136,6 +134,15 @@ class ArraySchema(Schema):
         mean, std = np.array(data["mean"], np.float64), np.array(data["std"], np.float64)
         shape, condition = tuple(data["shape"]), ClassCondition.from_json(data["condition"])
         return cls(mean, std, shape, data["dtype"], data["library"], condition)
+
+
+def _range_of(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest float64 that a dtype can hold."""
+    if dtype.kind == "b":
+        return 0.0, 1.0
+    info = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    low, high = float(info.min), float(info.max)
+    return low, high if high <= info.max else math.nextafter(high, 0)
 
 
 def _as_matrix(array: Array) -> Floats:

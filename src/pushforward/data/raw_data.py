@@ -20,7 +20,8 @@ class RawData:
     Args:
         name: of the source, for messages and reports.
         data: a data frame, an array or a tensor.
-        labels: one label per row, by the names of the label arrays; the first is the default.
+        labels: one label per row, by the names of the label arrays; the first is the default. Of a
+            file also those that do not fit the rows, behind all others.
         text_formats: how the numbers and dates of a CSV file are written.
         notes: remarks for the user.
         log_density: the true log density, for toys.

@@ -289,13 +289,15 @@ def _condition(
     raw: RawData, name: str | None, labels: Any, train: Ints
 ) -> tuple[Tensor | None, ClassCondition | None]:
     """Return the codes (n,) and the classes of the labels that models are conditioned on."""
+    what = "labels"
     if labels is not None:
         name = name or "label"
     elif name is None:
         return None, None
     else:
-        labels = raw.labels[_label_name(raw, name)]
-    codes, classes = _encode_labels(labels, len(raw.data))
+        own = _label_name(raw, name)
+        labels, what = raw.labels[own], f"labels {own!r}"
+    codes, classes = _encode_labels(labels, len(raw.data), what)
     counts = torch.bincount(codes[torch.from_numpy(train)], minlength=len(classes)).double()
     return codes, ClassCondition(name, classes, tuple((counts / counts.sum()).tolist()))
 
@@ -311,11 +313,14 @@ def _label_name(raw: RawData, name: str) -> str:
     raise DataError(f"no labels {name!r}; {nearest(name, [*raw.labels, 'label'])}")
 
 
-def _encode_labels(labels: Any, n: int) -> tuple[Tensor, tuple[Any, ...]]:
-    """Return the codes (n,) of labels, and their classes in ascending order."""
+def _encode_labels(labels: Any, n: int, what: str) -> tuple[Tensor, tuple[Any, ...]]:
+    """Return the codes (n,) of labels, and their classes in ascending order.
+
+    `what` they are in a message: labels, or an array's name.
+    """
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if array.shape not in ((n,), (n, 1)):
-        msg = f"labels must be one per row, of shape ({n},), got shape {array.shape}"
+        msg = f"{what} must be one per row, of shape ({n},), got shape {array.shape}"
         raise DataError(msg)
     if array.dtype.kind not in "biuUSf" or (array.dtype.kind == "f" and (array % 1 != 0).any()):
         msg = f"labels must be integers, truth values or text, got {array.dtype}"

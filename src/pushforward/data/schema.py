@@ -168,7 +168,8 @@ class Dataset:
         """Summarise the data in one line, and one line for each note."""
         rows = ", ".join(f"{name} {n:,}" for name, n in self.sizes.items())
         notes = "".join(f"\n  {note}" for note in self.notes)
-        return f"Dataset {self.name!r}: {len(self):,} rows ({rows}) of a {self.schema.kind}{notes}"
+        kind = {"table": "a table", "image": "images", "array": "an array"}[self.schema.kind]
+        return f"Dataset {self.name!r}: {len(self):,} rows ({rows}) of {kind}{notes}"
 
     @property
     def sizes(self) -> dict[SplitName, int]:

@@ -189,6 +189,8 @@ def _choose_array(
     path: Path, arrays: Mapping[str, Array], key: str | None
 ) -> tuple[str, tuple[str, ...]]:
     """Return the name of the array to read, and a note when there are others."""
+    if not arrays:
+        raise DataError(f"{path} holds no arrays; save one, np.savez(file, x=...)")
     if key is not None:
         if key not in arrays:
             raise DataError(f"{path} has no array {key!r}; {nearest(key, arrays)}")
@@ -199,7 +201,8 @@ def _choose_array(
     listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     usual = next((name for name in ("x_train", "X_train", "x", "X") if name in candidates), None)
     if usual is None:
-        raise DataError(f"{path} holds several arrays ({listed}); choose one with --key (key=)")
+        what = "several arrays" if candidates else "labels alone"
+        raise DataError(f"{path} holds {what} ({listed}); choose one with --key (key=)")
     return usual, (f"read {usual} of {path.name}, which holds {listed}; --key chooses another",)
 
 
@@ -209,9 +212,10 @@ def _is_label(name: str) -> bool:
 
 
 def _label_arrays(arrays: Mapping[str, Array], chosen: str) -> dict[str, Array]:
-    """Return the label arrays that fit the chosen one, the one with the same suffix first."""
+    """Return the label arrays, the fitting one with the same suffix first, then all that fit."""
     n = arrays[chosen].shape[:1]
-    fitting = {k: a for k, a in arrays.items() if _is_label(k) and k != chosen and a.shape == n}
+    labels = {k: a for k, a in arrays.items() if _is_label(k) and k != chosen}
+    fitting = {k: a for k, a in labels.items() if a.shape in (n, (*n, 1))}
     twin = {"x": "y", "X": "y"}.get(chosen[:1], "y") + chosen[1:]
     first = {twin: fitting[twin]} if twin in fitting else {}
-    return first | fitting
+    return first | fitting | labels

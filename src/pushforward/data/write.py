@@ -21,7 +21,7 @@ from pushforward.data.schema import Schema
 from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
-from pushforward.files import whole, write_whole
+from pushforward.files import refuse_occupied, whole, write_whole
 
 
 def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None = None) -> Path:
@@ -30,14 +30,14 @@ def write(raw: Any, path: str | Path, labels: Any = None, schema: Schema | None 
     Args:
         raw: a data frame, an array or a tensor.
         path: ends in .csv, .tsv, .parquet, .npz, .npy; without an ending it is a folder of images:
-            PNGs, or TIFFs of grey floats that came from such a folder.
+            PNGs, or TIFFs of grey floats that came from such a folder. It must be new or empty.
         labels: one label per row: `y` of an NPZ file, the sub-folders of a folder of images.
         schema: for a CSV file, the format of the user's numbers and dates; for a folder of images,
             the values of black and white, to which floats are scaled.
 
     Raises:
         DataError: the ending is unknown or does not fit the data.
-        RunError: the file cannot be written.
+        RunError: the file cannot be written, or the folder holds other files.
     """
     path = Path(path)
     ending = path.suffix.lower()
@@ -179,6 +179,7 @@ def _label_array(labels: Any) -> Array:
 def _image_files(raw: Any, folder: Path, labels: Any, schema: Schema | None) -> None:
     """Write each image as a file, in a sub-folder for each class if there are labels."""
     array = _array(raw)
+    refuse_occupied(folder)
     known = schema if isinstance(schema, ImageSchema) else ImageSchema.fit(array)[0]
     pixels, ending = _file_pixels(known, known.encode(array))
     names = [""] * len(pixels) if labels is None else [str(label) for label in _label_array(labels)]

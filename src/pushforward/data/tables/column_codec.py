@@ -59,6 +59,9 @@ class ColumnCodec(ABC):
             return np.full(len(values), np.nan)
         return replace(self, partition=Partition.empty()).encode(values)
 
+    def refuse_changed(self, values: pl.Series) -> None:  # noqa: B027 - categories are refused
+        """Raise DataError for a value that the column's type would change: 3.4 among integers."""
+
     @property
     def holds_text(self) -> bool:
         """Whether the user's data frame holds text, which is modelled as numbers or times."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from pushforward.errors import DataError
+
 PLAIN_DTYPES: dict[str, pl.DataType] = {
     name: getattr(pl, name)()
     for name in (
@@ -46,3 +48,24 @@ def dtype_from_json(data: Mapping[str, Any]) -> pl.DataType:
             return pl.Enum(data["categories"])
         case name:
             return PLAIN_DTYPES[name]
+
+
+def refuse_changed(values: pl.Series, dtype: pl.DataType) -> None:
+    """Raise DataError for a value that this dtype would change: 3.4 by integers, a time by dates.
+
+    Floats may lose digits to narrower ones; what cannot be cast at all is not looked at.
+    """
+    own = values.dtype
+    if not (own.is_temporal() or (own.is_numeric() and dtype.is_integer())):
+        return
+    try:
+        cast = values.cast(dtype, strict=False)
+        changed = values.ne(cast.cast(own, strict=False)).fill_null(value=False)
+    except pl.exceptions.PolarsError:
+        return
+    if changed.any():
+        row = int(changed.arg_max() or 0)
+        given, kept = str(values[row]), str(cast[row])
+        fate = "lose digits" if given == kept else f"become {kept}"
+        msg = f"column {values.name!r}, row {row + 1}: the column holds {dtype}, so {given} would"
+        raise DataError(f"{msg} {fate}; round it, or leave it out")

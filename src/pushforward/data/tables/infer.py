@@ -23,6 +23,7 @@ from pushforward.data.tables.constraints import (
     RelationFinder,
     is_clock,
 )
+from pushforward.data.tables.constraints.language import can_be_named
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
     Identifier,
@@ -116,18 +117,23 @@ class TableOptions:
 
     def empty_summary(self, name: str, dtype: pl.DataType) -> ColumnSummary:
         """Return the summary of a column before its first row; DataError for unusable dtypes."""
-        if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
-            msg = f"column {name!r} must hold numbers, text, truth values or times, got {dtype}"
-            raise DataError(msg)
-        if str(dtype) in ("Int128", "UInt128"):  # NumPy has no such integers
-            msg = f"column {name!r} must hold integers of at most 64 bits, got {dtype}; cast it"
-            raise DataError(f"{msg} to Int64 or, if they are names, to String")
+        _require_usable(name, dtype)
         return ColumnSummary(name, dtype, self.stated_kinds.get(name))
 
     def category(self, summary: ColumnSummary, sample: pl.Series) -> CategoricalCodec:
         """Learn a column of categories."""
         plain_text = summary.name not in self.objects
         return CategoricalCodec.fit(summary, sample, self.rare, names_rare=plain_text)
+
+
+def _require_usable(name: str, dtype: pl.DataType) -> None:
+    """Raise DataError for a dtype that no column of a table can have."""
+    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+        msg = f"column {name!r} must hold numbers, text, truth values or times, got {dtype}"
+        raise DataError(msg)
+    if str(dtype) in ("Int128", "UInt128"):  # NumPy has no such integers
+        msg = f"column {name!r} must hold integers of at most 64 bits, got {dtype}; cast it"
+        raise DataError(f"{msg} to Int64 or, if they are names, to String")
 
 
 def fit_table(
@@ -145,6 +151,8 @@ def fit_table(
     options.metadata.validate_values(frame)
     frame, formats, notes = parse_table(frame, options.text_formats, options.stated_kinds)
     options = replace(options, text_formats=formats)
+    for name, dtype in frame.schema.items():
+        _require_usable(name, dtype)
     if options.relations:
         found = find_relations(frame, options)
         options = replace(options, constraints=(*options.constraints, *found))
@@ -173,11 +181,14 @@ def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constrain
     """Return the relations between columns that hold in every row, and that the user may state.
 
     Columns of stated constraints, the condition and columns of a stated kind that is not a number
-    or a time are not computed; keys are no operands.
+    or a time are not computed; keys are no operands. Columns that the language of constraints
+    cannot name take no part.
     """
     stated = {name for constraint in options.constraints for name in constraint.columns}
     operands, categories = [], []
     for values in frame.iter_columns():
+        if not can_be_named(values.name):
+            continue
         kind = options.kinds.get(values.name)
         if values.dtype.is_numeric() or values.dtype.is_temporal():
             is_number = kind not in ("categorical", "boolean", "identifier")

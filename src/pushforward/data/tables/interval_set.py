@@ -62,7 +62,7 @@ def allowed_intervals(column: ColumnCodec, values: Any) -> IntervalSet:
         column: its codec.
         values: a value; None, NaN or NA for a missing one; a list, set or array of values; for
             numbers and times also a `range` (of integers, without its end), a slice or a tuple
-            (low, high), both ends included, None for no bound.
+            (low, high), both ends included, None or infinity for no bound.
 
     Raises:
         DataError: no value is given, a range is empty or outside the column's range, a category is
@@ -167,12 +167,29 @@ def _range_intervals(column: ColumnCodec, values: range | slice | Range) -> list
     if isinstance(values, slice) and values.step is not None:
         raise DataError(f"where: column {column.name!r}: a slice must have two ends and no step")
     low, high = (values.start, values.stop) if isinstance(values, slice) else values
-    lowest = -math.inf if _is_missing(low) else _number(column, low)
-    highest = math.inf if _is_missing(high) else _number(column, high)
+    lowest, highest = _end(column, low, -math.inf), _end(column, high, math.inf)
     if lowest > highest:
         msg = f"where: column {column.name!r}: low must not be above high, got {low!r} and {high!r}"
         raise DataError(msg)
     return [_closed_interval(column, lowest, highest, f"from {low!r} to {high!r}")]
+
+
+def _end(column: ColumnCodec, bound: Any, endless: float) -> Bound:
+    """Return an end of a range: None, and infinity on its own side, leave it open."""
+    if bound is None or _is_number(bound, endless):
+        return endless
+    if _is_missing(bound):
+        msg = f"where: column {column.name!r}: an end of a range must be a value, got {bound!r}"
+        raise DataError(f"{msg}; give None for an open end")
+    return _number(column, bound)
+
+
+def _is_number(value: Any, number: float) -> bool:
+    """Whether a value, maybe as text, is this number."""
+    try:
+        return float(value) == number
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _integer_intervals(column: ColumnCodec, integers: range) -> list[Interval]:

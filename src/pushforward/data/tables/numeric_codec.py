@@ -17,6 +17,7 @@ from pushforward.data.tables.column_summary import (
     finite_floats,
     is_real,
 )
+from pushforward.data.tables.dtypes import refuse_changed
 from pushforward.data.tables.number_text import NumberFormat, parse_numbers
 from pushforward.data.tables.partition import (
     PLAIN_COMB,
@@ -139,16 +140,24 @@ class NumericCodec(ColumnCodec):
         spelled = self.time_format and not values.dtype.is_temporal()
         return self._cast(values) if spelled or values.dtype == pl.String else values
 
+    def refuse_changed(self, values: pl.Series) -> None:
+        """Raise DataError for a value that the column's type would change: 3.4 among integers."""
+        refuse_changed(self._unspelled(values), self.dtype)
+
+    def _unspelled(self, values: pl.Series) -> pl.Series:
+        """Return values with text, or integers that spell times, as any numbers or times."""
+        if self.time_format and not values.dtype.is_temporal():
+            return parse_times(values, self.time_format)[0]
+        if values.dtype == pl.String and not self.dtype.is_temporal():
+            return self._numbers(values)
+        return values
+
     def _cast(self, values: pl.Series) -> pl.Series:
         """Return values in the column's dtype, a missing one as null."""
         try:
             if self.dtype.is_integer() and values.dtype.is_float():
                 values = values.fill_nan(None).round()
-            if self.time_format and not values.dtype.is_temporal():
-                values = parse_times(values, self.time_format)[0]
-            if values.dtype == pl.String and not self.dtype.is_temporal():
-                values = self._numbers(values)
-            cast = values.cast(self.dtype)
+            cast = self._unspelled(values).cast(self.dtype)
         except pl.exceptions.PolarsError:
             msg = f"column {self.name!r} must hold {self.dtype}, got {values.dtype} values that do"
             raise DataError(f"{msg} not fit") from None

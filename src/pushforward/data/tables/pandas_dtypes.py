@@ -254,7 +254,8 @@ class TextFormat(ColumnFormat):
 
     def read(self, column: Column) -> pl.Series:
         """Return text, null where it is missing."""
-        return pl.Series(column.to_numpy(dtype=object, na_value=None), dtype=pl.String)
+        # of an array that begins with None, Polars would make objects
+        return pl.Series(column.to_numpy(dtype=object, na_value=None).tolist(), dtype=pl.String)
 
     def restore(self, series: pl.Series) -> Column:
         """Return text of the user's dtype."""

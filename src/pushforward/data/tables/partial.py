@@ -134,6 +134,7 @@ class PartialRows:
         for drawn in filled.iter_columns():
             values = schema.parse(drawn)
             own, kept = self.given[drawn.name], pl.Series(self.kept[drawn.name])
+            own = own.fill_nan(None) if own.dtype.is_float() else own
             columns.append(own.cast(values.dtype).zip_with(kept, values).alias(drawn.name))
         frame = schema.format_text(by_name(columns), only_held=True)
         return schema.frame_format.restore(frame)
@@ -151,8 +152,16 @@ def _complete(schema: TableSchema, raw: Any) -> pl.DataFrame:
     for name in parsed.columns:
         if name in schema.codecs:  # refuses what is unknown, by its row
             schema.codecs[name].encode_present(parsed[name])
+    refuse_changed(schema, frame)
     absent = [pl.lit(None).alias(name) for name in schema.column_names if name not in frame.columns]
     return parsed.with_columns(absent).select(schema.column_names)
+
+
+def refuse_changed(schema: TableSchema, frame: pl.DataFrame) -> None:
+    """Raise DataError for a value of a user's frame that its column's type would change."""
+    for values in frame.iter_columns():
+        if values.name in schema.codecs:
+            schema.codecs[values.name].refuse_changed(values)
 
 
 def _labels(schema: TableSchema, frame: pl.DataFrame, known: Mapping[str, Mask]) -> Tensor | None:

@@ -133,7 +133,8 @@ class DerivedStep:
 
     def evaluate(self, frame: pl.DataFrame) -> Floats:
         """Return the formula's values (n,), not rounded."""
-        return self.formula.evaluate(self._operands(frame))
+        values = self.formula.evaluate(self._operands(frame))
+        return np.broadcast_to(values, (len(frame),))  # a formula may be a number alone
 
     def _operands(self, frame: pl.DataFrame) -> dict[str, Floats]:
         category = self.formula.category
@@ -167,7 +168,7 @@ class DerivedStep:
     def holds(self, frame: pl.DataFrame) -> Mask:
         """Return in which rows (n,) the column equals its formula, up to its tolerance."""
         given, operands = self.given(frame), self._operands(frame)
-        computed = self.formula.evaluate(operands)
+        computed = np.broadcast_to(self.formula.evaluate(operands), given.shape)
         # a part of a time is exact, however large the time is
         added = [x for name, x in operands.items() if name not in self.formula.times]
         magnitudes = [np.abs(x) for x in (given, computed, *added)]

@@ -26,6 +26,7 @@ TOKEN = re.compile(
 )
 WORD = re.compile(r"[^\W\d]\w*")
 COMBINE, FACTOR, LOOKUP = "combine", "factor", "lookup"
+MARKS = "`\"'"  # between which a name may stand
 OWN_CALLS = (COMBINE, FACTOR, LOOKUP)
 CALLS = (*OWN_CALLS, *PARTS, MINUTES, CLOCK)
 HELP = (
@@ -116,10 +117,15 @@ def quote_name(name: str) -> str:
     """Return a column's name as it is written in the language."""
     if WORD.fullmatch(name) and name not in OWN_CALLS:
         return name
-    mark = next((mark for mark in "`\"'" if mark not in name), None)
-    if mark is None or not name:
+    if not can_be_named(name):
         raise DataError(f"the column {name!r} cannot be named in a constraint; rename it")
+    mark = next(mark for mark in MARKS if mark not in name)
     return f"{mark}{name}{mark}"
+
+
+def can_be_named(name: str) -> bool:
+    """Whether the language has a way to write a column's name."""
+    return name != "" and any(mark not in name for mark in MARKS)
 
 
 def format_value(value: BoundValue) -> str:

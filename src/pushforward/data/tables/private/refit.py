@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import math
+
 import numpy as np
 import polars as pl
 import torch
@@ -153,10 +155,10 @@ def _category(
     own = np.array([level != RARE_LEVEL for level in codec.levels], np.bool_)  # it joins the rare
     kept = own & (there > 0) & (held[:-1] > nameable)
     known, absent = held[:-1][kept], max(float(held[-1]), 0.0)
-    sure = counts.above(SURE) * np.sqrt(2.0 + kept.sum())
+    sure = counts.above(SURE) * math.sqrt(2.0 + int(kept.sum()))
     rare = rows - float(known.sum()) - absent
     named = rare > sure and codec.dtype in (pl.String, pl.Categorical)
-    missing = absent > sure or (rare > sure and not named) or not (named or kept.any())
+    missing = absent > sure or (rare > sure and not named) or not (named or bool(kept.any()))
     absent += rare if rare > sure and not named else 0.0
     levels = tuple(lv for lv, stays in zip(codec.levels, kept, strict=True) if stays)
     shares = np.append(known, rare) if named else known
