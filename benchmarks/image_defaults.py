@@ -14,10 +14,11 @@ all codes        those that the critic would not accept, too;
 no tone          images are shown as the critic saw them;
 batch 128        instead of 64;
 rate / 3, x 2    of learning;
-width 16, 64     instead of 32, with learning rates as 1 / width.
+width 16, 64     instead of 32, with the learning rates that follow.
 
 Shown are energy, accuracy of the classifier, recall and coverage; of a VAE the nats in the code and
-its loss on validation rows; and the seconds of CPU time that training took.
+its loss on validation rows; and the seconds of CPU time that training took. A run that diverges has
+none of them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from torch import nn
 import pushforward as pf
 from pushforward.comparison.facts import facts_of
 from pushforward.comparison.references import first_rows
+from pushforward.errors import DivergedError
 from pushforward.measures import Scorer
 from pushforward.nn import roles, sizes, trunks
 from pushforward.nn.tone import ToneCurve
@@ -61,8 +63,8 @@ CASES: dict[str, dict[str, Any]] = {
     "batch 128": {"batch_size": 2 * BATCH},
     "rate / 3": {"rate": 1 / 3},
     "rate x 2": {"rate": 2},
-    "width 16": {"width": 16, "rate": 2},
-    "width 64": {"width": 64, "rate": 1 / 2},
+    "width 16": {"width": 16},
+    "width 64": {"width": 64},
 }
 OF_VAE = (BETAS,)  # games have their own
 OF_GAN = (CLIP, TONE, "gamma x 20", "gamma x 4", "gamma / 20", "all codes")
@@ -88,7 +90,7 @@ def main() -> None:
                 if case in (OF_GAN if model == "vae" else OF_VAE):
                     continue
                 runs = [run(data, scorer, model, case, steps, s) for s in range(arguments.seeds)]
-                row = {key: round(fmean(r[key] for r in runs), 3) for key in runs[0]}
+                row = {k: round(fmean(r[k] for r in runs if k in r), 3) for k in runs[0]}
                 known[f"{name}, {model}: {case}"] = row
                 print(f"{name:7} {model} {case:14} {row}", flush=True)
                 arguments.out.write_text(json.dumps(known, indent=1) + "\n")
@@ -99,10 +101,14 @@ def run(
 ) -> dict[str, float]:
     """Train once, and return what is measured."""
     given = {"width": WIDTH, "batch_size": BATCH} | CASES[case]
-    given["learning_rate"] = given.pop("rate", 1) * RATES[model]
+    if "rate" in given:
+        given["learning_rate"] = given.pop("rate") * RATES[model]
     budget, start = f"{steps * BATCH // given['batch_size']} steps", time.process_time()
     with without(case):
-        fitted = pf.fit(data, model, budget=budget, seed=seed, **given)
+        try:
+            fitted = pf.fit(data, model, budget=budget, seed=seed, **given)
+        except DivergedError:
+            return {"diverged": 1.0}
         seconds = time.process_time() - start
         real = first_rows(data.subset("validation"), 1000)
         fake = SampleRequest(fitted.network(), fitted.schema, len(real[0]), seed).draw()

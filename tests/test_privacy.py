@@ -452,6 +452,12 @@ def test_a_folder_says_what_was_spent_and_holds_nothing_else_of_the_rows(private
     assert fitted.sample(5, seed=0).columns == people().columns
 
 
+def test_a_note_says_when_noise_is_large_beside_the_rows(private_run: Path) -> None:
+    assert "rows are few beside the noise" in pf.load(private_run).notes[0]  # of 480 rows
+    many = pf.fit(people(20_000), "vae", epsilon=3, delta=1e-6, budget="1 steps", **SMALL)
+    assert many.notes == []
+
+
 def test_inspect_shows_it(private_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["inspect", str(private_run)]) == 0
     printed = " ".join(capsys.readouterr().out.split())

@@ -42,6 +42,7 @@ from pushforward.space import Cells
 
 State = dict[str, Tensor]
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "final")
+ROWS_A_NOISE = 50  # rows, in deviations of a private count, below which a schema is doubtful
 
 
 @dataclass
@@ -224,6 +225,19 @@ class Fitted(Answering):
     @property
     def notes(self) -> list[str]:
         """What was noticed in training."""
+        return [*self._notes_on_privacy(), *self._notes_on_steps()]
+
+    def _notes_on_privacy(self) -> list[str]:
+        spent = self.config.get("privacy")
+        if spent is None or spent["rows"] >= ROWS_A_NOISE * spent["schema"]["noise"]:
+            return []
+        return [
+            f"about {spent['rows']:,} rows are few beside the noise of each count of the schema "
+            f"({spent['schema']['noise']:.0f}): ranges and categories may be far from those of the "
+            "rows; it takes more rows, fewer columns or a larger epsilon"
+        ]
+
+    def _notes_on_steps(self) -> list[str]:
         steps, foreseen = self.steps, self.foreseen_steps
         if self.stopped:
             kept = max((r["step"] for r in self.history if r.get("kept")), default=0)
