@@ -6,7 +6,9 @@ import datetime as dt
 import itertools
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +355,56 @@ def test_rows_are_continued_from_the_columns_that_are_given(ruled: Fitted) -> No
     assert rows["age"].null_count() > 0, "what is not known may be missing, as in the data"
 
 
+@pytest.fixture(scope="module")
+def dated() -> Fitted:
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=i % 90) for i in range(200)]
+    columns = {"n": range(200), "day": days, "kind": ["a", "b"] * 100}
+    schema = pf.read(pl.DataFrame(columns)).schema
+    network = build("vae", schema, {"latent": 1, "width": 8}, 0, CPU)
+    weights = network.state_dict()
+    return Fitted(network, schema, {"best": weights, "final": weights}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("n", [3.0, 3.4, 3.9], "'n', row 2: the column holds Int64, so 3.4 would become 3; round"),
+        ("n", ["3", "3.4", "4"], "'n', row 2: the column holds Int64, so 3.4 would become 3"),
+        ("n", [Decimal("3.5")] * 3, "'n', row 1: the column holds Int64, so 3.5 would become 3"),
+        (
+            "day",
+            [dt.datetime(2024, 1, 2), dt.datetime(2024, 1, 2, 9), None],
+            "'day', row 2: the column holds Date, so 2024-01-02 09:00:00 would become 2024-01-02",
+        ),
+    ],
+)
+def test_what_the_column_cannot_hold_is_not_rounded(
+    name: str, values: list[Any], message: str, dated: Fitted
+) -> None:
+    rows = pl.DataFrame({"n": [1, 2, 3], "day": [dt.date(2024, 1, 2)] * 3, "kind": ["a"] * 3})
+    rows = rows.with_columns(pl.Series(name, values))
+    asked: list[Callable[[], Any]] = [
+        lambda: dated.sample(given=rows.select(name), seed=1),
+        lambda: dated.impute(rows),
+        lambda: dated.log_prob(rows.fill_null(dt.datetime(2024, 1, 2))),
+        lambda: dated.predict_proba(rows, "kind"),
+    ]
+    for ask in asked:
+        with pytest.raises(DataError, match=message) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_whole_floats_and_midnights_are_what_the_column_holds(dated: Fitted) -> None:
+    midnight = dt.datetime(2024, 1, 2)
+    given = pl.DataFrame({"n": [3.0, math.nan, 4.0], "day": [midnight, midnight, None]})
+    rows = dated.sample(given=given, seed=1)
+    assert rows.dtypes[:2] == [pl.Int64, pl.Date]
+    assert rows["n"][0] == 3
+    assert rows["n"][2] == 4
+    assert rows["day"][:2].to_list() == [midnight.date()] * 2
+
+
 def test_pandas_comes_back_as_pandas() -> None:
     frame = pd.DataFrame({"a": ["x", "y", None] * 40, "b": [1.5, None, 2.5, 3.0] * 30})
     frame["c"] = [True, False] * 60
@@ -367,6 +419,55 @@ def test_pandas_comes_back_as_pandas() -> None:
     chances = fitted.predict_proba(frame, "a")
     assert list(chances.columns) == ["x", "y"]
     assert set(fitted.predict_proba(frame, ["a", "b"])) == {"a", "b"}
+
+
+@pytest.mark.parametrize("condition", [None, "a"])
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+def test_no_rows_have_no_answers_of_the_same_form(library: Any, condition: str | None) -> None:
+    rng = np.random.default_rng(0)
+    frame = library({"a": ["x", "y"] * 60, "b": rng.random(120), "n": rng.integers(0, 9, 120)})
+    if library is pd.DataFrame:
+        frame.index = pd.Index(rng.choice(["u", "v"], 120), name="key")
+    fitted = wild(frame, condition=condition)
+    answers: dict[str, Callable[[Any], Any]] = {
+        "impute": lambda rows: fitted.impute(rows, seed=0),
+        "most likely": lambda rows: fitted.impute(rows, how="most likely", seed=0),
+        "given": lambda rows: fitted.sample(given=rows, seed=0),
+        "predict a": lambda rows: fitted.predict_proba(rows, "a", seed=0),
+        "predict b": lambda rows: fitted.predict_proba(rows, "b", seed=0),
+        "predict both": lambda rows: fitted.predict_proba(rows, ["a", "b"], seed=0)["b"],
+    }
+    for answer in answers.values():
+        none, some = answer(frame[:0]), answer(frame[:2])
+        assert (len(none), len(some)) == (0, 2)
+        if isinstance(none, pd.DataFrame):
+            pd.testing.assert_frame_equal(none, some[:0])
+        else:
+            assert none.schema == some.schema
+
+
+def test_ranges_are_written_in_the_columns_own_decimals_and_steps() -> None:
+    rng, n = np.random.default_rng(1), 600
+    u = rng.random(n)
+    times = [dt.datetime(2024, 1, 1) + dt.timedelta(hours=int(20_000 * v)) for v in u]
+    columns: dict[str, tuple[Any, str]] = {
+        "cents": ((5000 * u).round(2), r"\d+\.\d\d"),
+        "small": (pl.Series((9 * u).round(1), dtype=pl.Float32), r"\d\.\d"),
+        "changes": ((3 * u - 1.5).round(3), r"-?\d\.\d{3}"),
+        "whole": (np.where(u < 0.1, np.nan, (1000 * u).round()), r"\d+"),
+        "fives": (5 * (1000 * u).astype(int), r"\d*[05]"),
+        "nickels": ((1000 * u).round() / 20, r"\d+\.\d[05]"),
+        "text": ([f"${5000 * v:,.2f}" for v in u], r"\d+\.\d\d"),
+        "hours": (times, r"20\d\d-\d\d-\d\d \d\d:00:00"),
+    }
+    frame = pl.DataFrame({name: values for name, (values, _) in columns.items()})
+    schema = pf.read(frame, relations=False).schema
+    assert isinstance(schema, TableSchema)
+    for name, (_, pattern) in columns.items():
+        ranges = [value for value in Target.of(schema, name).values if isinstance(value, str)]
+        assert len(ranges) > 5
+        for text in ranges:
+            assert all(re.fullmatch(pattern, end) for end in text.split("..")), f"{name}: {text}"
 
 
 def refused(ruled: Fitted) -> dict[str, tuple[Any, str]]:

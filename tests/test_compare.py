@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -546,3 +547,17 @@ def test_findings_can_be_ignored(tmp_path: Path) -> None:
     assert not {"PF101", "PF201"} & {finding.code for finding in second.findings}
     with pytest.raises(pf.ModelError, match=r"no finding has the code 'PF999'"):
         pf.compare(RING, ["vae"], ignore=["PF999"], **arguments)
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_table_whose_index_says_something_is_compared(words: bool, tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 200
+    index = rng.choice(["a", "b", "c"], n) if words else [f"r{i}" for i in range(n)]
+    frame = pd.DataFrame(
+        {"v": rng.random(n), "c": rng.choice(["x", "y"], n)}, index=pd.Index(index, name="key")
+    )
+    out = tmp_path / "out"
+    pf.compare(frame, ["vae"], seeds=1, out=out, **QUICK | {"budget": 3})
+    cards = json.loads((out / "runs" / "vae-0" / "scorecard.json").read_text())["cards"]
+    columns = cards["best"]["measures"]["column_shapes"]["extra"]["columns"]
+    assert set(columns) == ({"v", "c", "key"} if words else {"v", "c"})

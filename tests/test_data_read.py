@@ -182,12 +182,17 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty npz": (lambda d: csv(d, b"", "t.npz"), "is empty"),
     "text npy": (lambda d: csv(d, TEXT, "t.npy"), "not an NPY file"),
     "pickle": (pickled, "Python objects"),
+    "no arrays": (lambda d: str(archive(d)), "a.npz holds no arrays; save one"),
+    "labels alone": (
+        lambda d: archive(d, y=np.zeros(20)),
+        r"holds labels alone \(y \(20,\)\); choose one with --key",
+    ),
     "arrays": (several, r"several arrays \(first \(20, 2\), second .*--key"),
     "no images": (lambda d: d, "holds no images"),
     "list": (lambda _: [[1, 2]], "pandas or Polars data frame, got list"),
     "series": (lambda _: pl.Series([1, 2]), "got Series"),
     "nothing": (lambda _: None, "got NoneType"),
-    "same pandas names": (lambda _: repeated(), "x"),
+    "same pandas names": (lambda _: repeated(), "names must differ, and 'x' occurs twice; rename"),
     "nested": (lambda _: pl.DataFrame({"v": [[1]] * 20}), "'v' must hold numbers, text"),
     "objects": (lambda _: pl.DataFrame({"v": [object()] * 20}), "'v' must hold numbers, text"),
     "infinite frame": (
@@ -254,6 +259,29 @@ def test_one_array_beside_labels_needs_no_key(tmp_path: Path) -> None:
     data = read(archive(tmp_path, points=points, y=labels), condition="y")
     assert data.labels is not None
     assert data.labels.tolist() == [0, 1] * 10
+
+
+def test_labels_of_another_length_are_named_with_it(tmp_path: Path) -> None:
+    path = archive(tmp_path, x=ROWS, y=np.arange(15) % 3)
+    assert len(read(path)) == 20
+    for name in ("y", "label"):
+        with pytest.raises(DataError, match=r"labels 'y' must be .* \(20,\), got shape \(15,\)"):
+            read(path, condition=name)
+    data = read(archive(tmp_path, x=ROWS, y=np.arange(20)[:, None] % 3), condition="y")
+    assert data.labels is not None
+    assert data.labels.tolist() == [i % 3 for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        (ROWS, "an array"),
+        (np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8), "images"),
+        (pl.DataFrame({"v": range(20)}), "a table"),
+    ],
+)
+def test_a_data_set_says_what_its_rows_are_of(rows: Any, what: str) -> None:
+    assert repr(read(rows)).splitlines()[0].endswith(f"test 2) of {what}")
 
 
 def test_numbers_are_no_classes_unless_they_are_integers(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from pushforward.data import read, read_raw, write
-from pushforward.errors import DataError, PushforwardError
+from pushforward.errors import DataError, PushforwardError, RunError
+from pushforward.sampling.request import SampleRequest
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 8, 9, 3), dtype=np.uint8)
@@ -93,6 +94,29 @@ def test_classes_become_folders(tmp_path: Path) -> None:
     )
     assert data.labels is not None
     assert data.labels.tolist() == [0] * 6 + [1] * 6
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / ".DS_Store").write_text("hidden")
+    write(IMAGES[:5], folder)
+    before = (folder / "0.png").read_bytes()
+    with pytest.raises(RunError, match=r"photos holds other files \(0.png, ...\); name an empty"):
+        write(IMAGES[5:7], folder)
+    assert len(list(folder.glob("*.png"))) == 5
+    assert (folder / "0.png").read_bytes() == before
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match="file is a file; name a folder"):
+        write(IMAGES, tmp_path / "file")
+
+
+def test_images_are_not_drawn_for_a_folder_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_text("mine")
+    schema, network = read(IMAGES).schema, torch.nn.Module()  # which draws nothing
+    with pytest.raises(RunError, match="name an empty folder"):
+        SampleRequest(cast(Any, network), schema, 3, 1).write(tmp_path)
+    assert (tmp_path / "0.png").read_text() == "mine"
 
 
 def test_black_and_white_of_floats_come_from_the_schema(tmp_path: Path) -> None:

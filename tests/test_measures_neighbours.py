@@ -165,6 +165,15 @@ def test_clipped_values_are_the_share_of_good_rows(good: int, n: int, m: int) ->
         assert abs(raw.mean() - good / m) < 4 * raw.std() / repetitions**0.5 + 0.01
 
 
+@pytest.mark.parametrize("n", [50, 200, 203])
+def test_the_null_itself_is_neither_above_nor_below(n: int) -> None:
+    # Of constant rows every value is the null, which is rounded in another way.
+    rows = torch.ones(n, 2)
+    found = prdc(rows, rows)["density"]
+    assert found.value == pytest.approx(found.null)
+    assert found.reading == f"{n / 5:.3f}; null {n / 5:.3f}"
+
+
 def test_one_outlier_raises_density_and_not_the_clipped_one() -> None:
     # A few real rows far out have huge balls, and what is generated lies there.
     real = torch.cat([normal32(200, 2, 0), 40 * normal32(6, 2, 1)])

@@ -514,8 +514,8 @@ INFINITE = GOOD.with_columns(
     [
         (np.zeros((30, 2)), np.zeros((30, 2)), r"takes data frames.*ndarray.*mmd"),
         (GOOD, None, "takes data frames"),
-        (GOOD, GOOD.drop("b", "c"), "lacks 'b', 'c' and has in addition none"),
-        (GOOD, GOOD.with_columns(e=pl.lit(1)), "lacks none and has in addition 'e'"),
+        (GOOD, GOOD.drop("b", "c"), "the second lacks 'b', 'c'$"),
+        (GOOD, GOOD.with_columns(e=pl.lit(1)), "the second has in addition 'e'$"),
         (GOOD, INFINITE, "'a' holds infinite values"),
         (GOOD, GOOD.head(1), r"at least .* rows, and they have \[30, 1\]"),
         (GOOD, GOOD.head(0), r"they have \[30, 0\]"),

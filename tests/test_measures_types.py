@@ -224,6 +224,82 @@ def test_what_holds_the_values_is_no_difference(case: str, swapped: bool) -> Non
         assert found.extra["columns"]["it"] == 0.0
 
 
+# An index that says something, of real rows, and a generated one that differs from it.
+INDEXES: dict[str, tuple[pd.Index[Any], pd.Index[Any]]] = {
+    "numbers": (
+        pd.Index(np.arange(ROWS) * 1.5, name="key"),
+        pd.Index(np.arange(ROWS) * 1.5 + 1000, name="key"),
+    ),
+    "unnamed text": (pd.Index(["a", "b", "c"] * 50), pd.Index(["d", "e", "f"] * 50)),
+    "days": (
+        pd.date_range("2024-01-01", periods=ROWS, name="day"),
+        pd.date_range("2034-01-01", periods=ROWS, name="day"),
+    ),
+    "pairs": (
+        pd.MultiIndex.from_product([["a", "b"], range(75)], names=["side", None]),
+        pd.MultiIndex.from_product([["c", "d"], range(75)], names=["side", None]),
+    ),
+    "a column's name": (
+        pd.Index(["a", "b", "c"] * 50, name="v"),
+        pd.Index(["d", "e", "f"] * 50, name="v"),
+    ),
+}
+
+
+def indexed(index: Any, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"v": rng.random(ROWS), "c": rng.choice(["x", "y"], ROWS)}, index=index)
+
+
+@pytest.mark.parametrize("case", INDEXES)
+def test_an_index_that_says_something_is_measured_like_a_column(case: str) -> None:
+    own, other = INDEXES[case]
+    one = indexed(own)
+    assert measure(one, one, train=one, measures="column_shapes")["column_shapes"].value == 0.0
+    fake = indexed(other)
+    card = measure(one, fake, train=one, measures=["column_shapes", "pair_trends"])
+    for found in (card["column_shapes"], column_shapes(one, fake)):
+        names = list(found.extra["columns"])
+        assert len(names) == 2 + own.nlevels
+        assert found.extra["columns"][names[0]] == pytest.approx(1), "the index comes first"
+        assert found.extra["columns"]["v"] == found.extra["columns"]["c"] == 0.0
+    assert exact_matches(one, fake, train=one).value == 0.0
+
+
+def test_an_index_is_the_same_as_the_column_that_it_becomes() -> None:
+    one, fake = (indexed(index, seed) for seed, index in enumerate(INDEXES["numbers"]))
+    expected = measure(one.reset_index(), fake.reset_index(), measures=[*QUICK, "pair_trends"])
+    for x, y in ((one, fake), (one, fake.reset_index()), (one.reset_index(), fake)):
+        found = measure(x, y, measures=[*QUICK, "pair_trends"])
+        assert found.to_json() == expected.to_json()
+
+
+@pytest.mark.parametrize("name", ["key", None])
+def test_an_index_of_identifiers_is_left_out_like_a_column(name: str | None) -> None:
+    names = pd.Index([f"r{i}" for i in range(ROWS)], name=name)
+    one, fake = indexed(names), indexed(names, 1).sample(100, random_state=0)
+    card = measure(one, fake, measures=["pair_trends", "utility"], target="c")
+    columns = pair_trends(one.reset_index(drop=True), fake.reset_index(drop=True))
+    assert card["pair_trends"].value == columns.value
+    assert card.notes[0].startswith(f"Left out, as identifiers: {name or 'index'!r}")
+
+
+def test_identifiers_under_a_label_that_is_no_text_are_left_out() -> None:
+    frame = indexed(None).assign(key=[f"r{i}" for i in range(ROWS)])
+    frame.columns = pd.Index([0, 1, 2])
+    card = measure(frame, frame, measures="pair_trends")
+    assert card["pair_trends"].extra["left_out"] == ["2"]
+
+
+def test_an_index_of_positions_or_of_one_table_alone_is_not_measured() -> None:
+    one, positions = indexed(None), np.arange(ROWS)[::-1]
+    for index in (pd.Index(positions), pd.Index(positions / 2, name="key")):
+        for x, y in ((one, indexed(index)), (indexed(index), one)):
+            found = measure(x, y, measures="column_shapes")["column_shapes"]
+            assert list(found.extra["columns"]) == ["v", "c"]
+            assert found.value == 0.0
+
+
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_the_measures_alone_judge_like_all_of_them_together(kind: str) -> None:
     fake = table(mistyped(kind, uniform(1)), 1)

@@ -103,3 +103,11 @@ def test_what_is_printed_is_short() -> None:
     first = "Dataset 'wine': 178 rows (train 142, validation 18, test 18) of a table"
     assert repr(data).splitlines()[0] == first
     assert repr(fitted).startswith("Fitted vae(width=8, depth=0) on 'wine': 8 steps, best at ")
+
+
+def test_a_file_is_no_folder_for_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("mine")
+    with pytest.raises(pf.RunError, match=r"t\.csv is a file; name a folder$"):
+        pf.fit("ring", budget="1 step", out=file)
+    assert file.read_text() == "mine"

@@ -354,6 +354,10 @@ def test_values_may_be_given_in_many_ways() -> None:
         ("age", range(39, 29, -1), (29.5, "39")),
         ("age", range(30, 40, 3), [30, 33, 36, 39]),
         ("age", range(-(10**9), 10**9), (None, None)),
+        ("age", (30, math.inf), (30, None)),
+        ("price", slice(np.float32("-inf"), 2), (None, 2)),
+        ("price", ("1", "inf"), (1, None)),
+        ("day", (-math.inf, "2020-03-01"), (None, "2020-03-01")),
         ("price", 1, 1.0),
         ("price", range(1, 3), [1, 2]),
         ("gap", pd.NA, None),
@@ -369,6 +373,16 @@ def test_values_may_be_given_in_many_ways() -> None:
         np.testing.assert_array_equal(a.low, b.low)
         np.testing.assert_array_equal(a.high, b.high)
         assert a.missing == b.missing
+
+
+@pytest.mark.parametrize("nothing", [math.nan, np.float32("nan"), pd.NA, pd.NaT])
+def test_a_missing_value_is_no_end_of_a_range(nothing: Any) -> None:
+    for ends in ((nothing, 40), (30, nothing), slice(nothing, 40)):
+        with pytest.raises(pf.DataError, match=r"'age': an end .* got .*; give None for an open"):
+            allowed_intervals(COLUMNS["age"], ends)
+    for wrong in ((math.inf, None), (None, -math.inf)):
+        with pytest.raises(pf.DataError, match="'age' holds Int64, got"):
+            allowed_intervals(COLUMNS["age"], wrong)
 
 
 def test_conditions_of_the_command_line_are_parsed() -> None:
@@ -435,6 +449,7 @@ def test_a_balanced_table_has_as_many_rows_of_each_category() -> None:
     [
         ({"balance": "x"}, "at least two categories to balance a table by"),
         ({"balance": "citi"}, "did you mean 'city'"),
+        ({"balance": ["city", "flag"]}, "the name of one column, got a list; name one"),
         ({"balance": "city", "where": {"city": "Ulm"}}, "restricted by where= already"),
         ({"condition": "a", "where": {"city": "Ulm"}}, "neither where= nor balance="),
     ],
@@ -442,6 +457,14 @@ def test_a_balanced_table_has_as_many_rows_of_each_category() -> None:
 def test_balances_that_make_no_sense(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(pf.PushforwardError, match=message):
         FITTED.sample(10, **asked)
+
+
+def test_one_column_is_asked_for() -> None:
+    with pytest.raises(pf.ModelError, match="balance= takes the name of one column, got a list"):
+        FITTED.sample(5, balance=["city", "flag"])
+    for data in (pl.DataFrame({"a": range(20)}), np.zeros((20, 2))):
+        with pytest.raises(pf.DataError, match="condition= takes the name of one column, got a"):
+            pf.read(data, condition=["a", "b"])
 
 
 def test_images_and_arrays_have_no_where(tmp_path: Path) -> None:

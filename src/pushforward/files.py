@@ -37,6 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         msg = f"{_holder(path)} works in {folder}; wait for it, or name another folder"
         raise RunError(msg) from None
+    except FileExistsError:
+        raise RunError(f"{folder} is a file; name a folder") from None
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror or error}"
         raise RunError(msg) from error
@@ -46,6 +48,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise RunError for a folder to write to that is a file, or that holds files but hidden ones.
+
+    What is there is neither overwritten, nor mixed with what is written.
+    """
+    if folder.is_file():
+        raise RunError(f"{folder} is a file; name a folder")
+    files = folder.iterdir() if folder.is_dir() else iter(())
+    foreign = sorted(file.name for file in files if not file.name.startswith("."))
+    if foreign:
+        raise RunError(f"{folder} holds other files ({foreign[0]}, ...); name an empty folder")
 
 
 def _holder(path: Path) -> str:

@@ -33,8 +33,8 @@ def sample(
         typer.Option(
             "-o",
             "--out",
-            help="File to write: .csv, .tsv, .parquet, .npz or .npy. Without an ending, a folder "
-            "of images.",
+            help="File to write: .csv, .tsv, .parquet, .npz or .npy. Without an ending, a new "
+            "or empty folder of images.",
         ),
     ],
     n: Annotated[int | None, typer.Option("-n", help="Number of samples. By default 1000.")] = None,

@@ -18,7 +18,7 @@ from pushforward.data.images import channel_parts
 from pushforward.data.numeric import to_numpy
 from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range
 from pushforward.data.tables.columns import CategoricalCodec
-from pushforward.data.tables.frames import by_name, to_polars
+from pushforward.data.tables.frames import by_name, to_polars, with_index_columns
 from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.data.tables.text_types import parse_text
 from pushforward.errors import MeasureError
@@ -83,13 +83,11 @@ def _raw(sample: Any) -> Any:
 
 
 def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
-    samples = _texts_read(samples, reference)
+    samples = _texts_read(_index_read(samples), reference)
     _columns.read(*samples.values())  # raises where they do not fit each other
     first = [reference, *(name for name in samples if name != reference)]
     frames = {name: to_polars(samples[name])[0] for name in first}
-    # what one table alone has is a pandas index: all columns were compared above
-    everywhere = set.intersection(*(set(frame.columns) for frame in frames.values()))
-    order = [name for name in frames[reference].columns if name in everywhere]
+    order = frames[reference].columns
     frames = {name: frame.select(order) for name, frame in frames.items()}
     read, notes = _of_one_type(frames)
     pooled = pl.concat(read.values(), how="vertical_relaxed")
@@ -99,6 +97,12 @@ def _tables(samples: Mapping[str, Any], reference: str) -> Encoded:
     identifiers = [identifier.name for identifier in schema.identifiers]
     forms = with_forms(frames, identifiers) if identifiers else samples
     return Encoded(_dataset(schema, rows[reference]), rows, samples, forms, tuple(notes))
+
+
+def _index_read(samples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables whose pandas index, where it says something, is columns."""
+    frames = with_index_columns([_columns.frame_of(sample) for sample in samples.values()])
+    return {name: frame.to_native() for name, frame in zip(samples, frames, strict=True)}
 
 
 def _texts_read(samples: Mapping[str, Any], reference: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
+from pushforward.data.tables.frames import to_polars, with_index_columns
 from pushforward.measures._inputs import FeatureFunction, feature_identity
 from pushforward.measures.features import beside_class, spread_of
 
@@ -113,8 +114,11 @@ class Sample:
         """The rows as a data frame, without the identifiers, which are generated fresh."""
         schema = self.feature_map.schema
         table = schema.decode(self.rows, self.labels) if self.table is None else self.table
-        fresh = [i.name for i in schema.identifiers] if isinstance(schema, TableSchema) else []
-        return nw.from_native(table, eager_only=True).drop(fresh).to_native()
+        fresh = {i.name for i in schema.identifiers} if isinstance(schema, TableSchema) else set()
+        [frame] = with_index_columns([nw.from_native(table, eager_only=True)])
+        names = to_polars(frame.head(0))[0].columns  # labels of pandas need not be text
+        kept = [name not in fresh for name in names]
+        return frame[:, [at for at, keep in enumerate(kept) if keep]].to_native()
 
     @property
     def forms(self) -> Any:

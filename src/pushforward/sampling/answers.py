@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.data import Schema, TableSchema
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.frames import to_polars
-from pushforward.data.tables.partial import PartialRows
+from pushforward.data.tables.partial import PartialRows, refuse_changed
 from pushforward.errors import DataError, ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.random import Stream, derived_seed, fresh_seed, generator
@@ -77,6 +77,7 @@ class Answers:
     def log_prob(self, raw: Any, codes: int = CODES, *, clip: bool = False) -> Floats:
         """Return log2 p of a user's rows (n,)."""
         rows, labels = self.schema.encode(raw), self.schema.labels(raw)
+        refuse_changed(self.schema, to_polars(raw)[0])
         if not clip:
             refuse_out_of_range(self.schema, rows)
         found = log_likelihood(self.model, self.schema, rows, labels, codes=codes, seed=self.seed)

@@ -140,9 +140,9 @@ class Completer:
             self.frequencies = self.schema.condition.shares().to(self.model.device)
 
     def blocks(self, n: int, draws: int = 1) -> Iterator[tuple[int, Tensor]]:
-        """Yield the number of each block of n rows, and which rows are in it."""
+        """Yield the number of each block of n rows, and which rows are in it; none of no rows."""
         size = max(1, block_size(self.schema) // max(self.particles, draws))
-        yield from enumerate(torch.arange(n).split(size))
+        yield from enumerate(torch.arange(n).split(size) if n else ())
 
     def drawn(self, rows: PartialRows, draws: int) -> Iterator[tuple[Tensor, Draws]]:
         """Yield the numbers (b,) of some rows and so many draws of each, until all are drawn."""

@@ -92,15 +92,18 @@ def _outcomes(column: ColumnCodec) -> tuple[tuple[int, ...], tuple[Any, ...], Fl
 
 def _range(column: ColumnCodec, pieces: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
     """Return what a cell of numbers holds: a value, or text low..high as `--where` takes it."""
-    p = column.partition
-    low, high = p.bounds[pieces[0]], p.bounds[pieces[-1] + 1]
+    p, decimals = column.partition, column.decimals
+    ends = p.bounds[[pieces[0], pieces[-1] + 1]]
     if not np.isnan(p.atom[pieces]).any():
-        low = high = p.atom[pieces[0]]
-    elif column.decimals is not None:
-        half = 0.5 / 10.0**column.decimals
-        low, high = low + half, high - half
-    first, last = column.decode(np.array([low, high])).to_list()
-    return first if first == last else f"{first}..{last}"
+        ends = p.atom[pieces[[0, 0]]]
+    elif decimals is not None:
+        half = 0.5 * p.comb[0] / 10.0**decimals  # bounds lie between two values
+        ends = np.round(ends + half * np.array([1, -1]), decimals) + 0.0  # not -0.0
+    first, last = column.decode(ends).to_list()
+    if first == last:
+        return first
+    digits = f".{decimals}f" if isinstance(first, float) and decimals is not None else ""
+    return f"{first:{digits}}..{last:{digits}}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pushforward.data.write import streams, write_stream
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
 from pushforward.families.options import Option, at_least, between, check_value
+from pushforward.files import refuse_occupied
 from pushforward.random import Stream, derived_seed, fresh_seed, generator
 from pushforward.sampling.balanced import even, even_labels, mixed
 from pushforward.sampling.blocks import Block, chosen_labels, imagined
@@ -85,6 +86,9 @@ class SampleRequest:
         if isinstance(self.schema, TableSchema):
             name_of = self.schema.frame_format.name_of
             self.where = {name_of(label): values for label, values in (self.where or {}).items()}
+            if not isinstance(self.balance, Hashable):
+                given = type(self.balance).__name__
+                raise ModelError(f"balance= takes the name of one column, got a {given}; name one")
             self.balance = None if self.balance is None else name_of(self.balance)
         elif self.where:
             msg = f"where= takes tables, got {self.schema.kind} data; name a class by condition="
@@ -136,6 +140,8 @@ class SampleRequest:
         """
         if streams(path) and self.schema.kind != "image":
             return write_stream(self._chunks(CHUNK), path, self.schema)
+        if self.schema.kind == "image" and not Path(path).suffix:
+            refuse_occupied(Path(path))  # before images are drawn for it
         raw, info = self.take()
         return write(raw, path, info.labels, self.schema)
 

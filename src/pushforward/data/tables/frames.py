@@ -7,7 +7,7 @@ index again in the end.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,10 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
     except TypeError:
         msg = f"a table must be a pandas or Polars data frame, got {type(data).__name__}"
         raise DataError(msg) from None
+    except nw.exceptions.DuplicateError as error:
+        names: Any = getattr(data, "column_names", getattr(data, "columns", ()))
+        refuse_duplicates([str(name) for name in names])
+        raise DataError("column names must differ; rename one") from error
     except (ValueError, nw.exceptions.NarwhalsError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"the data frame cannot be read: {reason}") from None
@@ -143,6 +147,17 @@ def to_polars(data: Any) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
     if eager.implementation.is_pandas_like():
         return _from_pandas(eager.to_pandas())
     return _from_polars(eager.to_polars())
+
+
+def with_index_columns(frames: Sequence[nw.DataFrame[Any]]) -> list[nw.DataFrame[Any]]:
+    """Return tables of the same columns whose pandas index, where it says something, is columns.
+
+    These come first, as in `to_polars`. An index that not all tables have, as one or as columns, is
+    left out: it is no more than the labels of rows.
+    """
+    whole = [_with_index(frame) for frame in frames]
+    shared = set[Hashable].intersection(*(set[Hashable](frame.columns) for frame, _ in whole))
+    return [frame.drop([n for n in levels if n not in shared]) for frame, levels in whole]
 
 
 def by_name(columns: Iterable[pl.Series]) -> pl.DataFrame:
@@ -188,6 +203,26 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[s
     index_names = plain_names(frame.index) if index else ()
     frame_format = FrameFormat("pandas", columns, tuple(names), packed, tuple(index), index_names)
     return pl.DataFrame(read), frame_format, [*notes, *remarks]
+
+
+def _with_index(frame: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], list[Any]]:
+    """Return a table with the levels of its index as columns, and the labels of these."""
+    if not frame.implementation.is_pandas_like():
+        return frame, []
+    table = frame.to_pandas()
+    levels, _ = _index_levels(table)
+    if not levels:
+        return frame, []
+    import pandas as pd
+
+    labels = table.columns.tolist()
+    taken = [*labels, *(level.name for level in levels)]
+    texts = distinct_texts(_plain_labels(taken))
+    pairs = list(zip(taken, texts, strict=True))[len(labels) :]
+    names = [label if taken.count(label) == 1 else text for label, text in pairs]
+    whole = pd.concat([*levels, table.reset_index(drop=True)], axis=1)
+    whole.columns = pd.Index([*names, *labels], dtype=object, tupleize_cols=False)
+    return nw.from_native(whole, eager_only=True), names
 
 
 def _read(name: str, column: ColumnFormat, values: Any) -> pl.Series:

@@ -62,8 +62,8 @@ class PartialRows:
 
         Raises:
             DataError: for a column or a category that the table does not have, no known column at
-                all, a row that violates a constraint, and a column that one ties to another which
-                is not known.
+                all, a value that its column's type would change, a row that violates a constraint,
+                and a column that one ties to another which is not known.
         """
         frame = _complete(schema, raw)
         codecs = schema.codecs

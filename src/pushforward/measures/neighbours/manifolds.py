@@ -7,6 +7,7 @@ zero, which holds its exact copies. `prdc` computes all six in one pass.
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypedDict, Unpack
 
 import torch
@@ -379,9 +380,11 @@ def _measured(
 
 
 def _relation(low: float | None, high: float | None, null: float) -> str:
-    if high is not None and high < null:
+    """Return on which side of the null an interval lies; equal up to rounding is on neither."""
+    if high is not None and high < null and not math.isclose(high, null):
         return "below the null"
-    return "above the null" if low is not None and low > null else "null"
+    above = low is not None and low > null and not math.isclose(low, null)
+    return "above the null" if above else "null"
 
 
 def _interval(

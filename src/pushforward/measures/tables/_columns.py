@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pushforward.data.tables.frames import to_polars
+from pushforward.data.tables.frames import to_polars, with_index_columns
 from pushforward.errors import MeasureError, listed
 from pushforward.measures._inputs import require_at_least
 from pushforward.measures.tables._parts import finer_parts
@@ -119,7 +119,8 @@ def read(
 ) -> Columns:
     """Return the columns of all tables in the real one's order, of the real one's types.
 
-    What a generated column holds of another type counts as a difference.
+    What a generated column holds of another type counts as a difference. A pandas index that says
+    something, and that all tables have, is columns.
 
     Args:
         real: the real table.
@@ -136,7 +137,7 @@ def read(
             different types, infinite numbers, fewer than `min_rows` rows, and a limit below that.
     """
     require_at_least(min_rows, limit=limit)
-    frames = [_frame(f) for f in (real, *others)]
+    frames = with_index_columns([frame_of(f) for f in (real, *others)])
     names = frames[0].columns
     for other in frames[1:]:
         _require_same_names(names, other.columns)
@@ -158,12 +159,12 @@ def read(
 
 def height(table: Any) -> int:
     """Return the number of rows of a table."""
-    return len(_frame(table))
+    return len(frame_of(table))
 
 
 def some(table: Any, limit: int, seed: int) -> nw.DataFrame[Any]:
     """Return at most `limit` rows of a table, at random."""
-    frame = _frame(table)
+    frame = frame_of(table)
     if len(frame) <= limit:
         return frame
     rows = np.random.default_rng(seed).choice(len(frame), limit, replace=False)
@@ -226,7 +227,8 @@ def _at(rows: NDArray[np.bool_], codes: Ints, missing: int) -> Ints:
     return spread
 
 
-def _frame(table: Any) -> nw.DataFrame[Any]:
+def frame_of(table: Any) -> nw.DataFrame[Any]:
+    """Return a table of any library; MeasureError for anything else, and without columns."""
     try:
         frame: nw.DataFrame[Any] = nw.from_native(table, eager_only=True)
     except TypeError:
@@ -245,11 +247,10 @@ def _frame(table: Any) -> nw.DataFrame[Any]:
 def _require_same_names(real: list[str], other: list[str]) -> None:
     missing = [c for c in real if c not in other]
     extra = [c for c in other if c not in real]
-    if missing or extra:
-        raise MeasureError(
-            "both tables need the same columns; the second lacks "
-            f"{listed(missing)} and has in addition {listed(extra)}"
-        )
+    told = (("lacks", missing), ("has in addition", extra))
+    if said := [f"{verb} {listed(names)}" for verb, names in told if names]:
+        msg = f"both tables need the same columns; the second {' and '.join(said)}"
+        raise MeasureError(msg)
 
 
 def _column(parts: list[nw.Series[Any]]) -> Column:
