@@ -368,7 +368,7 @@ def dated() -> Fitted:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("n", [3.0, 3.4, 3.9], "'n', row 2: the column holds Int64, so 3.4 would become 3; round"),
+        ("n", [3.0, 3.4, 3.9], "'n', row 2: the column holds Int64, so 3.4 would become 3; give"),
         ("n", ["3", "3.4", "4"], "'n', row 2: the column holds Int64, so 3.4 would become 3"),
         ("n", [Decimal("3.5")] * 3, "'n', row 1: the column holds Int64, so 3.5 would become 3"),
         (
@@ -615,3 +615,16 @@ def test_held_out_bits_say_that_they_are_a_bound() -> None:
     assert (bits.value, bits.rows) == (2.0, 2)
     assert bits.error == pytest.approx(1.0)
     assert "upper bound" in str(bits)
+
+
+def test_a_column_that_a_constraint_makes_a_number_is_known_with_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"three": [3] * 120, "v": rng.normal(size=120)})
+    data = pf.read(table, constraints=["three = 3"])
+    fitted = pf.fit(data, "vae", budget="3 steps", seed=0, width=16, latent=2)
+    holes = table.head(4).with_columns(v=pl.Series([None, 0.5, None, -0.5]))
+    filled = fitted.impute(holes, seed=0)
+    assert filled["three"].to_list() == [3] * 4
+    assert filled["v"].to_list()[1::2] == [0.5, -0.5]
+    assert fitted.sample(given=table.select("v").head(3), seed=0)["three"].to_list() == [3] * 3
+    assert np.isfinite(fitted.log_prob(table.head(3))).all()

@@ -57,8 +57,11 @@ def refuse_occupied(folder: Path) -> None:
     """
     if folder.is_file():
         raise RunError(f"{folder} is a file; name a folder")
-    files = folder.iterdir() if folder.is_dir() else iter(())
-    foreign = sorted(file.name for file in files if not file.name.startswith("."))
+    try:
+        names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror}") from None
+    foreign = sorted(name for name in names if not name.startswith("."))
     if foreign:
         raise RunError(f"{folder} holds other files ({foreign[0]}, ...); name an empty folder")
 

@@ -212,7 +212,7 @@ def _is_label(name: str) -> bool:
 
 
 def _label_arrays(arrays: Mapping[str, Array], chosen: str) -> dict[str, Array]:
-    """Return the label arrays, the fitting one with the same suffix first, then all that fit."""
+    """Return the label arrays, the fitting one with the same suffix first, unfitting ones last."""
     n = arrays[chosen].shape[:1]
     labels = {k: a for k, a in arrays.items() if _is_label(k) and k != chosen}
     fitting = {k: a for k, a in labels.items() if a.shape in (n, (*n, 1))}

@@ -65,7 +65,8 @@ def refuse_changed(values: pl.Series, dtype: pl.DataType) -> None:
         return
     if changed.any():
         row = int(changed.arg_max() or 0)
-        given, kept = str(values[row]), str(cast[row])
+        nearest = (values.round() if own.is_float() else values).cast(dtype, strict=False)
+        given, kept = str(values[row]), str(nearest[row])
         fate = "lose digits" if given == kept else f"become {kept}"
         msg = f"column {values.name!r}, row {row + 1}: the column holds {dtype}, so {given} would"
-        raise DataError(f"{msg} {fate}; round it, or leave it out")
+        raise DataError(f"{msg} {fate}; give what it can hold, or leave it out")

@@ -35,7 +35,7 @@ class Gaussians(Sampler):
         for name, own in self.named_buffers(recurse=False):
             stored = state_dict.get(prefix + name, own)
             components = 1 if name == "weights" else 0  # the dimension that counts them
-            if stored.ndim == own.ndim > components:
+            if stored.ndim == own.ndim > components and stored.shape != own.shape:
                 shape = [*own.shape]
                 shape[components] = stored.shape[components]
                 setattr(self, name, own.new_empty(shape))

@@ -59,7 +59,8 @@ class KnownCells:
             self._split(parts)
 
     def _where_all(self, names: Sequence[str]) -> Mask:
-        masks = np.stack([self.known[name] for name in names])
+        everywhere = np.ones(len(self.frame), np.bool_)  # of no names: a formula may be a number
+        masks = np.stack([everywhere, *(self.known[name] for name in names)])
         return np.asarray(masks.all(0), np.bool_)
 
     def _fill(self, step: DerivedStep | LookupStep) -> None:
