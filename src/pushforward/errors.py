@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import ClassVar
 
 MAX_LISTED = 8  # names in a message, at most
@@ -51,6 +51,13 @@ class LostError(RunError):
 def out_of_memory(error: BaseException) -> bool:
     """Whether there was not enough memory, that of a GPU included."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def require_one_column(option: str, given: object, error: type[PushforwardError]) -> None:
+    """Raise this error for a list of columns where an option takes the name of one."""
+    if not isinstance(given, Hashable):
+        kind = type(given).__name__
+        raise error(f"{option}= takes the name of one column, got a {kind}; name one")
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from pushforward.data.tables.rare_groups import group_rare
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
 from pushforward.data.tables.tails import refine_tails
-from pushforward.errors import DataError, nearest
+from pushforward.errors import DataError, nearest, require_one_column
 
 Shares = tuple[float, float, float]
 
@@ -118,7 +118,7 @@ def read(
     if isinstance(source, Dataset):
         _refuse_arguments(reading)
         return source
-    _refuse_several(condition)
+    require_one_column("condition", condition, DataError)
     resizing = Resizing.parse(resize, crop)
     known = Metadata() if metadata is None else read_metadata(metadata)
     stated = TableOptions(condition, {**known.kinds, **(overrides or {})}).stated_kinds
@@ -178,13 +178,6 @@ def _refuse_arguments(reading: ReadCall) -> None:
         given = ", ".join(f"{name}=" for name in reading.arguments)
         msg = f"{given} cannot change a Dataset, which is encoded and split already"
         raise DataError(f"{msg}; give the arguments when the data are first read")
-
-
-def _refuse_several(condition: Any) -> None:
-    """Raise DataError for a list of columns where one is named."""
-    if not isinstance(condition, Hashable):
-        given = type(condition).__name__
-        raise DataError(f"condition= takes the name of one column, got a {given}; name one")
 
 
 def _refuse_table_options(options: TableOptions) -> None:

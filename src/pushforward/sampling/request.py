@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 from pushforward.data import Schema, TableSchema, write
 from pushforward.data.tables.where import Where, observed_values, parse_where, restrict
 from pushforward.data.write import streams, write_stream
-from pushforward.errors import ModelError
+from pushforward.errors import ModelError, require_one_column
 from pushforward.families.model import Model
 from pushforward.families.options import Option, at_least, between, check_value
 from pushforward.files import refuse_occupied
@@ -86,9 +86,7 @@ class SampleRequest:
         if isinstance(self.schema, TableSchema):
             name_of = self.schema.frame_format.name_of
             self.where = {name_of(label): values for label, values in (self.where or {}).items()}
-            if not isinstance(self.balance, Hashable):
-                given = type(self.balance).__name__
-                raise ModelError(f"balance= takes the name of one column, got a {given}; name one")
+            require_one_column("balance", self.balance, ModelError)
             self.balance = None if self.balance is None else name_of(self.balance)
         elif self.where:
             msg = f"where= takes tables, got {self.schema.kind} data; name a class by condition="

@@ -59,7 +59,7 @@ class ColumnCodec(ABC):
             return np.full(len(values), np.nan)
         return replace(self, partition=Partition.empty()).encode(values)
 
-    def refuse_changed(self, values: pl.Series) -> None:  # noqa: B027 - categories are refused
+    def refuse_changed(self, values: pl.Series) -> None:  # noqa: B027  # of categories none is changed
         """Raise DataError for a value that the column's type would change: 3.4 among integers."""
 
     @property
