@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -215,7 +215,12 @@ def ordered(draw: st.DrawFn) -> pl.DataFrame:
 CHAINS = [["a <= b <= c", "a <= d"], ["a <= c", "b <= c", "a <= b"], ["a <= d", "b <= c"]]
 
 
+NOTHING = pl.Series([None] * 10, dtype=pl.Int64)
+HUGE_ALONE = pl.DataFrame(dict.fromkeys("abc", NOTHING) | {"d": [None] * 9 + [2**60]})
+
+
 @GENTLE
+@example(HUGE_ALONE, ["a <= b <= c", "a <= d"], 0)
 @given(ordered(), st.sampled_from(CHAINS), st.integers(0, 9))
 def test_inequalities_come_back_exactly_and_are_always_kept(
     frame: pl.DataFrame, texts: list[str], seed: int

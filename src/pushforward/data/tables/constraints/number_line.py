@@ -190,23 +190,29 @@ def fit_lines(columns: Sequence[pl.Series], text_formats: TextFormats) -> dict[s
     _refuse_different_families([line.column for line in lines])
     steps = [line.step for line in lines if line.step is not None]
     if len(steps) == len(lines):
-        lines = _on_common_grid(lines, steps)
+        lines = _on_common_grid(lines, steps, [v.null_count() < len(v) for v in columns])
     return {
         line.column.name: _with_extent(line, values)
         for line, values in zip(lines, columns, strict=True)
     }
 
 
-def _on_common_grid(lines: Sequence[NumberLine], steps: Sequence[Fraction]) -> list[NumberLine]:
-    """Return lines whose points count steps of their common grid."""
+def _on_common_grid(
+    lines: Sequence[NumberLine], steps: Sequence[Fraction], known: Sequence[bool]
+) -> list[NumberLine]:
+    """Return lines whose points count steps of their common grid, from the least `known` origin.
+
+    A column without values has none that counts: from its 0, others might lie too far to be exact.
+    """
     common = reduce(_largest_common_step, steps)
     strides = [int(step / common) for step in steps]
     origins = [
         line.column.origin // line.column.unit * stride
         for line, stride in zip(lines, strides, strict=True)
     ]
+    start = min((o for o, there in zip(origins, known, strict=True) if there), default=0)
     return [
-        replace(line, stride=stride, offset=origin - min(origins))
+        replace(line, stride=stride, offset=origin - start)
         for line, stride, origin in zip(lines, strides, origins, strict=True)
     ]
 
@@ -223,7 +229,7 @@ def _with_extent(line: NumberLine, values: pl.Series) -> NumberLine:
     points = line.points(values)
     present = points[~np.isnan(points)]
     largest = np.abs(present).max(initial=0) + abs(line.offset)
-    if line.stride is not None and largest > MAX_EXACT_INTEGER:
+    if len(present) and line.stride is not None and largest > MAX_EXACT_INTEGER:
         msg = f"column {values.name!r} spans more than 2^53 steps of its grid"
         raise DataError(f"{msg}; it cannot be compared")
     extent = (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
