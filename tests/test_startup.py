@@ -26,6 +26,7 @@ HEAVY = {
 LIGHT = {
     *("pushforward", "pushforward.errors", "pushforward.cli", "pushforward.cli.console"),
     *("pushforward.cli.answers", "pushforward.cli.features", "pushforward.cli.fitting"),
+    "pushforward.cli.groups",
     "pushforward.cli.jobs",
     "pushforward.cli.main",
     *("pushforward.cli.options", "pushforward.cli.parameters", "pushforward.cli.samples"),

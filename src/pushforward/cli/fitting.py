@@ -8,35 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pushforward.cli.features import check_features, make_features
+from pushforward.cli.groups import reading, taking, training
 from pushforward.cli.jobs import Cluster, DryRun, Jobs
 from pushforward.cli.options import command_flags, is_given, label_models, model_options
 from pushforward.cli.parameters import (
     AsJson,
-    BatchSize,
     Budget,
-    ClipGradNorm,
-    Condition,
-    Constraint,
-    Crop,
     Data,
     Device,
-    Ema,
-    Key,
-    Kind,
-    LearningRate,
-    Metadata,
-    NoHeader,
-    NoRelations,
-    Override,
-    Patience,
-    PixelRange,
-    Precision,
-    Rare,
-    Resize,
     known_measures,
     listed,
     print_json,
-    read_overrides,
     read_seeds,
     recorded_model,
     valid_budget,
@@ -51,9 +33,11 @@ if TYPE_CHECKING:
     from pushforward.comparison.size import Size
 
 
+@taking(reading, training)
 def compare(
     context: typer.Context,
     data: Data,
+    *,
     models: Annotated[
         str,
         typer.Option(
@@ -75,7 +59,6 @@ def compare(
             "--out", help="Folder for runs and report. By default runs/ and the name of the data."
         ),
     ] = None,
-    condition: Condition = None,
     measures: Annotated[
         str | None,
         typer.Option(
@@ -96,24 +79,9 @@ def compare(
             callback=check_features,
         ),
     ] = None,
-    key: Key = None,
-    constraint: Constraint = None,
-    no_relations: NoRelations = False,
-    rare: Rare = "draw",
-    override: Override = None,
-    metadata: Metadata = None,
-    no_header: NoHeader = False,
-    kind: Kind = None,
-    pixel_range: PixelRange = None,
-    resize: Resize = None,
-    crop: Crop = False,
+    reading: dict[str, Any],
     device: Device = "auto",
-    batch_size: BatchSize = None,
-    ema: Ema = 0.999,
-    clip_grad_norm: ClipGradNorm = None,
-    learning_rate: LearningRate = None,
-    precision: Precision = "auto",
-    patience: Patience = None,
+    training: dict[str, Any],
     example_rows: Annotated[
         bool,
         typer.Option(
@@ -157,12 +125,9 @@ def compare(
     """
     labelled, listed_seeds = label_models(listed(models) or []), read_seeds(seeds)
     options = model_options(context.args, labelled, command_flags(context.command))
-    settings: dict[str, Any] = {"budget": budget, "batch_size": batch_size, "ema": ema}
-    settings |= {"clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
-    settings |= {"precision": precision, "patience": patience}
+    settings = training | {"budget": budget}
     Settings(**settings)
     require_trials(trials)
-    overrides = read_overrides(override)
     own = any(":" in model for model in labelled.values())  # whose file may register measures
     chosen = listed(measures) if own else known_measures(measures)
 
@@ -175,11 +140,7 @@ def compare(
     from pushforward.report import set_up
 
     ignored = require_codes(ignore or ())
-    reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
-    reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
-    reading |= {"relations": not no_relations}
-    dataset = read(data, resize=resize, crop=crop, **reading)
+    dataset = read(data, **reading)
     with Display(err, quiet=as_json) as display, connected(cluster):
         display.notes(dataset)
         comparison = set_up(
@@ -235,9 +196,11 @@ def _print_comparison(result: Comparison, report: Path, as_json: bool) -> None:
         typer.echo(f"Report: {report}")
 
 
+@taking(reading, training)
 def fit(
     context: typer.Context,
     data: Data,
+    *,
     run: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     model: Annotated[
         str,
@@ -271,25 +234,9 @@ def fit(
             help="The delta of differential privacy, far below 1 / rows. By default 1e-5."
         ),
     ] = None,
-    condition: Condition = None,
-    key: Key = None,
-    constraint: Constraint = None,
-    no_relations: NoRelations = False,
-    rare: Rare = "draw",
-    override: Override = None,
-    metadata: Metadata = None,
-    no_header: NoHeader = False,
-    kind: Kind = None,
-    pixel_range: PixelRange = None,
-    resize: Resize = None,
-    crop: Crop = False,
+    reading: dict[str, Any],
+    training: dict[str, Any],
     device: Device = "auto",
-    batch_size: BatchSize = None,
-    ema: Ema = 0.999,
-    clip_grad_norm: ClipGradNorm = None,
-    learning_rate: LearningRate = None,
-    precision: Precision = "auto",
-    patience: Patience = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one model on DATA.
@@ -301,11 +248,8 @@ def fit(
         model = recorded_model(run)
     named = {describe(model).name: model}
     ((name, own),) = model_options(context.args, named, command_flags(context.command)).items()
-    settings: dict[str, Any] = {"budget": budget, "seed": seed, "batch_size": batch_size}
-    settings |= {"ema": ema, "clip_grad_norm": clip_grad_norm, "learning_rate": learning_rate}
-    settings |= {"precision": precision, "patience": patience}
+    settings = training | {"budget": budget, "seed": seed}
     Settings(**settings)
-    overrides = read_overrides(override)
     private = epsilon is not None or delta is not None
     if private:
         Guarantee.of(epsilon, delta)
@@ -317,12 +261,8 @@ def fit(
     from pushforward.training.fit import fit as train
     from pushforward.training.private.fit import read_without_relations
 
-    reading: dict[str, Any] = {"condition": condition, "key": key, "rare": rare}
-    reading |= {"constraints": constraint, "overrides": overrides or None, "metadata": metadata}
-    reading |= {"header": not no_header, "kind": kind, "range": pixel_range}
-    reading |= {"relations": not no_relations}
     read_it = read_without_relations if private else read
-    dataset = read_it(data, resize=resize, crop=crop, **reading)
+    dataset = read_it(data, **reading)
     with Display(err, quiet=as_json or not leads()) as display:
         display.notes(dataset)
         fitted = train(
