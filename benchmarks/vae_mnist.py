@@ -5,7 +5,8 @@
 
 bound     MNIST binarised anew at every look, one stochastic layer (two layers of 200 tanh units
           each way, 50 latents): test -log p(x) by the importance-weighted bound with 5,000 codes,
-          of a VAE, whose rate is annealed, and an IWAE with `--k` codes (Burda et al. 2016: 86.8
+          of a VAE, whose rate is annealed and whose encoder's gradient is by way of its
+          codes alone (Roeder et al. 2017), and an IWAE with `--k` codes (Burda et al. 2016: 86.8
           for the VAE, 84.8 for the IWAE with 50, after 3,280 epochs). Each is trained for
           `--budget` on one core, `--jobs` of them at a time; `--images` of the 10,000 test images
           are looked at. Of the same decoders the bound and annealed importance sampling on
@@ -129,17 +130,28 @@ class Written(nn.Module):
 
 
 def binarised(x: Tensor) -> Tensor:
-    """Return pixels in [-1, 1] as draws of -1 and 1 with their means."""
-    return 2 * torch.bernoulli((x + 1) / 2) - 1
+    """Return pixels in [-1, 1] as draws of -1 and 1 with their means: whether uniforms are below.
+
+    (`torch.bernoulli` takes three times as long, a fifth of a step.)
+    """
+    return (torch.empty_like(x).uniform_(-1, 1) < x).float().mul_(2).sub_(1)
 
 
 class BinarisedVAE(VAE):
-    """The VAE on pixels that are drawn anew at every look."""
+    """The VAE on pixels that are drawn anew at every look.
+
+    The rate is log q(z|x) - log p(z) of the code that is drawn, and its gradient is by way of the
+    code alone (Roeder et al. 2017): it has no noise where q is the posterior.
+    """
 
     @turn("encoder", "decoder", "prior", betas=ADAM)
     def elbo(self, x: Tensor, c: Tensor | None) -> Terms:
         """Play the turn on drawn pixels."""
-        return super().elbo(binarised(x), c)
+        x = binarised(x)
+        q = self.encode(x, c)
+        e = q.draw()
+        rate = q.detach().log_prob(e) - self.prior.log_prob(e, c)
+        return {"distortion": -self.decode(q.carry(e), c).log_prob(x), **self.rate(rate)}
 
 
 class BinarisedIWAE(IWAE):
