@@ -8,6 +8,7 @@ of the allowed intervals: no row of the data is needed.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from pushforward.data.numeric import Floats
 from pushforward.data.schema import ClassCondition
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.fine_digits import FinePartition
 from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals, describe_values
@@ -116,62 +118,92 @@ def restrict(schema: TableSchema, where: Where) -> Restriction:
         DataError: a column is not modelled, a value is unknown, outside the column's range or of
             another type, or the conditions contradict each other.
     """
-    positions = {column.name: i for i, column in enumerate(schema.columns)}
-    columns, fine = list(schema.columns), schema.fine_partitions
-    partitions = [p.partition for p in fine]
-    shares = [np.ones(p.n_cells) for p in partitions]
-    class_frequencies, independent = _class_frequencies(schema.condition), 1.0
-    allowed: dict[int, IntervalSet] = {}
-    checked: dict[str, tuple[ColumnCodec, IntervalSet]] = {}
-    parts = {step.column.name: step for step in schema.constraint_set.parts}
-    for name, values in where.items():
-        if schema.condition_column is not None and name == schema.condition_column.name:
-            classes = allowed_intervals(schema.condition_column, values)
-            class_frequencies, occurrence = _allowed_classes(schema.condition_column, classes)
-        elif name in parts:
-            step, at = parts[name], positions[parts[name].names[0]]
-            intervals = allowed_intervals(step.column, values)
-            # the coarsest part narrows the draws, the check on decoded rows does the rest
-            checked[name], allowed[at] = (step.column, intervals), step.coarsest(intervals)
-            partitions[at], shares[at] = restrict_partition(partitions[at], allowed[at])
-            _, share = restrict_partition(step.column.partition, intervals)
-            occurrence = _occurrence(step.column, step.column.partition, share)
-        elif name in schema.constraint_set.codecs:
+    narrowing = _Narrowing(schema)
+    shares = [narrowing.take(name, values) for name, values in where.items()]
+    independent = math.prod(shares, start=1.0)
+    return narrowing.restriction(independent)
+
+
+class _Narrowing:
+    """What is left of a table's columns, as conditions are taken up one by one."""
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema, self.fine = schema, schema.fine_partitions
+        self.positions = {column.name: i for i, column in enumerate(schema.columns)}
+        self.parts = {step.column.name: step for step in schema.constraint_set.parts}
+        self.partitions = [p.partition for p in self.fine]
+        self.shares = [np.ones(p.n_cells) for p in self.partitions]
+        self.class_frequencies = _class_frequencies(schema.condition)
+        self.allowed: dict[int, IntervalSet] = {}
+        self.checked: dict[str, tuple[ColumnCodec, IntervalSet]] = {}
+
+    def take(self, name: str, values: Any) -> float:
+        """Take up a column's condition; return the share of training rows that meet it."""
+        condition = self.schema.condition_column
+        if condition is not None and name == condition.name:
+            classes = allowed_intervals(condition, values)
+            self.class_frequencies, occurrence = _allowed_classes(condition, classes)
+            return occurrence
+        if name in self.parts:
+            return self._take_parted(self.parts[name], values)
+        codecs = self.schema.constraint_set.codecs
+        if name in codecs:
             # the modelled table lacks this column: its codec's partition does not apply
-            codec = replace(schema.constraint_set.codecs[name], partition=Partition.empty())
-            checked[name] = codec, allowed_intervals(codec, values)
-            continue
-        else:
-            at = positions[_find_column(schema, name).name]
-            allowed[at] = allowed_intervals(columns[at], values)
-            partitions[at], shares[at] = restrict_partition(partitions[at], allowed[at])
-            occurrence = _occurrence(columns[at], fine[at].partition, shares[at])
-            checked |= {name: (columns[at], allowed[at])} if schema.constraint_set else {}
-        independent *= occurrence
-    decked = {deck.column for deck in schema.hot_decks}
-    within = {at for at in range(len(columns)) if fine[at].digits > 1 or at in decked}
-    in_space = [
-        _some_in_space(p, share) if at in within else share
-        for at, (p, share) in enumerate(zip(fine, shares, strict=True))
-    ]
-    return Restriction(
-        tuple(allowed),
-        tuple(allowed.values()),
-        torch.from_numpy(np.concatenate(in_space)),
-        tuple((at, torch.from_numpy(shares[at])) for at in allowed if at in within),
-        QuantileTable.of(partitions, [column.decimals for column in columns]),
-        tuple(
-            deck.allowing(allowed[deck.column], torch.from_numpy(shares[deck.column]))
-            if deck.column in allowed
-            else deck
-            for deck in schema.hot_decks
-        ),
-        schema.implied,
-        tuple((i, j) for i, j in schema.implied if j in allowed and not allowed[j].missing),
-        class_frequencies,
-        checked,
-        independent,
-    )
+            codec = replace(codecs[name], partition=Partition.empty())
+            self.checked[name] = codec, allowed_intervals(codec, values)
+            return 1.0
+        column = _find_column(self.schema, name)
+        at = self.positions[column.name]
+        self._narrow(at, allowed_intervals(column, values))
+        if self.schema.constraint_set:
+            self.checked[name] = column, self.allowed[at]
+        return _occurrence(column, self.fine[at].partition, self.shares[at])
+
+    def _take_parted(self, step: PartsStep, values: Any) -> float:
+        """Take up that of a column which is modelled by its parts.
+
+        The coarsest part narrows the draws, the check on decoded rows does the rest.
+        """
+        intervals = allowed_intervals(step.column, values)
+        self.checked[step.column.name] = step.column, intervals
+        self._narrow(self.positions[step.names[0]], step.coarsest(intervals))
+        _, share = restrict_partition(step.column.partition, intervals)
+        return _occurrence(step.column, step.column.partition, share)
+
+    def _narrow(self, at: int, allowed: IntervalSet) -> None:
+        self.allowed[at] = allowed
+        self.partitions[at], self.shares[at] = restrict_partition(self.partitions[at], allowed)
+
+    def restriction(self, independent: float) -> Restriction:
+        """Return which rows are allowed; `independent` is the product of the shares."""
+        columns, decks = self.schema.columns, self.schema.hot_decks
+        decked = {deck.column for deck in decks}
+        within = {at for at, p in enumerate(self.fine) if p.digits > 1 or at in decked}
+        in_space = [
+            _some_in_space(p, share) if at in within else share
+            for at, (p, share) in enumerate(zip(self.fine, self.shares, strict=True))
+        ]
+        implied = self.schema.implied
+        return Restriction(
+            tuple(self.allowed),
+            tuple(self.allowed.values()),
+            torch.from_numpy(np.concatenate(in_space)),
+            tuple((at, torch.from_numpy(self.shares[at])) for at in self.allowed if at in within),
+            QuantileTable.of(self.partitions, [column.decimals for column in columns]),
+            tuple(map(self._deck, decks)),
+            implied,
+            tuple((i, j) for i, j in implied if j in self.allowed and not self.allowed[j].missing),
+            self.class_frequencies,
+            self.checked,
+            independent,
+        )
+
+    def _deck(self, deck: HotDeck) -> HotDeck:
+        """Return a hot deck with the allowed values only."""
+        if deck.column not in self.allowed:
+            return deck
+        share = torch.from_numpy(self.shares[deck.column])
+        return deck.allowing(self.allowed[deck.column], share)
 
 
 def observed_values(schema: TableSchema, name: str) -> list[Any]:
