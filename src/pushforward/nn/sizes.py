@@ -103,8 +103,9 @@ def pace(space: Space, width: int, selection: Literal["loss", "distance"], rows:
 def adam_betas(space: Space) -> tuple[float, float]:
     """Return Adam's averaging of gradient and squared gradient, for turns without their own.
 
-    torch's own but for images, where a shorter memory measured better (docs/images.md): steps are
-    long (`pace`), runs short, and gradients grow tenfold while a likelihood becomes sharp.
+    torch's own but for images, where a shorter memory measured better (docs/images-measured.md):
+    steps are long (`pace`), runs short, and gradients grow tenfold while a likelihood becomes
+    sharp.
     """
     return BETAS_ON_IMAGES if isinstance(space, Image) else BETAS
 
