@@ -30,11 +30,12 @@ class ArraySchema(Schema):
     """Matrices of numbers (n, d), vectors (n,), or series and grids (n, ...).
 
     Encoded and expanded: float32 (n, d), z-scores by mean and standard deviation of the training
-    rows; a constant column is centred only. d counts all values of a row, in the order of its axes.
+    rows; a constant column is centred only, and is constant in generated rows. d counts all values
+    of a row, in the order of its axes.
 
     Args:
         mean: of the training rows, by column.
-        std: their standard deviation, 1 for a constant column.
+        std: their standard deviation, 0 for a constant column.
         shape: of one raw row: (d,), () for a vector, or more axes.
         dtype: the NumPy name of the raw dtype.
         library: of the raw array, `"numpy"` or `"torch"`.
@@ -68,7 +69,7 @@ class ArraySchema(Schema):
         constant = (matrix == matrix[0]).all(axis=0)
         mean = np.where(constant, matrix[0], matrix.mean(axis=0))
         spread = matrix.std(axis=0)
-        std = np.where(constant | (spread < MIN_STD), 1.0, spread)
+        std = np.where(constant, 0.0, np.where(spread < MIN_STD, 1.0, spread))
         return cls(mean, std, array.shape[1:], str(array.dtype), library_of(raw), condition)
 
     @property
@@ -84,13 +85,18 @@ class ArraySchema(Schema):
             raise DataError(msg)
         return self._scores(torch.from_numpy(_as_matrix(array)))
 
+    @property
+    def _scale(self) -> Tensor:
+        """The unit of each column's z-scores, (d,)."""
+        return self.std.where(self.std > 0, 1.0)
+
     def _scores(self, numbers: Tensor) -> Tensor:
         """Return the z-scores of numbers."""
-        return ((numbers - self.mean.to(numbers.device)) / self.std.to(numbers.device)).float()
+        return ((numbers - self.mean.to(numbers.device)) / self._scale.to(numbers.device)).float()
 
     def _numbers(self, scores: Tensor) -> Tensor:
         """Return the numbers of z-scores, rounded where the data are integers."""
-        numbers = scores.double() * self.std.to(scores.device) + self.mean.to(scores.device)
+        numbers = scores.double() * self._scale.to(scores.device) + self.mean.to(scores.device)
         return numbers if np.dtype(self.dtype).kind == "f" else numbers.round()
 
     def expand(self, rows: Tensor) -> Tensor:
@@ -98,7 +104,8 @@ class ArraySchema(Schema):
         return rows
 
     def quantise(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002  # nothing is drawn
-        """Return the rows themselves, rounded where the data are integers."""
+        """Return the rows, their constants as they are, rounded where the data are integers."""
+        x = x * (self.std > 0).to(x)
         return x if np.dtype(self.dtype).kind == "f" else self._scores(self._numbers(x))
 
     def decode(
