@@ -35,11 +35,13 @@ DIGIT = FineDigit(
     ((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.5, 0.25, 0.25), (0.3, 0.0, 0.7)),
     ((None,) * 3, (0.1,) * 3, (0.3, 0.45, 0.55), (0.7, 0.7, 0.9)),
     ((None,) * 3, (-2.0,) * 3, (-0.5, 0.0, 0.3), (0.8, 0.8, 2.0)),
+    ((None,) * 3, (None,) * 3, (None,) * 3, (None,) * 3),
 )
 SPACE = Cells(
     (2, 4, 3, 3),
     (None, None, None, 0.1, 0.4, 0.8, 1 / 6, 0.5, 5 / 6, 0.2, 0.5, 0.8),
     (None, None, None, -2.0, -0.1, 1.3, 0.2, 0.5, 0.8, -1.0, 0.0, 1.5),
+    (None, None, None, None, None, None, 1 / 6, 0.5, 5 / 6, -1.2, 0.3, 1.1),
     (DIGIT,),
 )
 FIRST = (0, 2, 6, 9)
@@ -123,6 +125,37 @@ def test_ranks_places_and_shares_are_those_of_the_rows() -> None:
             assert shares[cell, k] == pytest.approx(both.sum() / own.sum(), abs=0.05)
             assert ranks[cell, k] == pytest.approx(rank[both].mean(), abs=0.001)
             assert places[cell, k] == pytest.approx(place[both].mean(), abs=0.15)
+
+
+def test_logarithms_are_those_of_the_rows() -> None:
+    """Of numbers that are positive but for a few, which count as the smallest that is."""
+    g = np.random.default_rng(0)
+    y = np.exp(0.5 * g.normal(size=20_000))
+    few, many = (np.where(np.arange(len(y)) % every == 0, 0.0, y) for every in (200, 50))
+    schema, data = read_table(
+        pl.DataFrame(
+            {"y": y, "few": few[::-1], "many": g.permutation(many), "below": -g.permutation(y)}
+        )
+    )
+    space, rows = schema.space, data.subset("train")[0]
+    cells, starts = schema.cells(rows).numpy(), np.cumsum([0, *space.sizes])
+    log = np.log(rows[:, 0].numpy())
+    log = (log - log.mean()) / log.std()
+    digit = space.fine[0]
+    for cell, k in np.unique(cells[:, :2], axis=0):
+        own = (cells[:, 0] == cell) & (cells[:, 1] == k)
+        # ends of pieces are rounded by a 16th of their width; the outermost are the widest
+        assert digit.logs[cell][k] == pytest.approx(log[own].mean(), abs=0.15)
+    digits = {fine.at for fine in space.fine}
+    _, second, third, fourth = (
+        space.logs[starts[at] : starts[at + 1]]
+        for at in range(len(space.sizes))
+        if at not in digits
+    )
+    known = [log for log in second if log is not None]
+    assert len(known) == len(second)
+    assert known == sorted(known)  # 0 comes first
+    assert set(third) == set(fourth) == {None}
 
 
 def test_few_values_and_categories_have_no_digits() -> None:
@@ -265,14 +298,14 @@ def test_an_independent_digit_has_the_shares_of_its_cell() -> None:
     )
 
 
-def test_lines_are_the_formula_in_both_coordinates() -> None:
+def test_lines_are_the_formula_in_each_coordinate() -> None:
     torch.manual_seed(0)
     x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(2, len(EVERY), 5)
-    carriers: list[Callable[[float], float]] = [NormalDist().inv_cdf, float]
+    carriers: list[Callable[[float], float]] = [NormalDist().inv_cdf, float, float]
     for module, of_cells, of_digits, carry in zip(
         relations(SPACE, 5),
-        (SPACE.ranks, SPACE.places),
-        (DIGIT.ranks, DIGIT.places),
+        (SPACE.ranks, SPACE.places, SPACE.logs),
+        (DIGIT.ranks, DIGIT.places, DIGIT.logs),
         carriers,
         strict=True,
     ):

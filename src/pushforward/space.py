@@ -55,12 +55,14 @@ class FineDigit:
         ranks: (cells, digits) the share of the column's values below the middle of each of them;
             None for a missing value.
         places: (cells, digits) the mean of their values, the column's standardised; likewise.
+        logs: (cells, digits) that of their logarithms, likewise; None where they have none.
     """
 
     at: int
     shares: tuple[tuple[float, ...], ...]
     ranks: tuple[tuple[float | None, ...], ...]
     places: tuple[tuple[float | None, ...], ...]
+    logs: tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,15 @@ class Cells:
         ranks: for each cell of all columns, the share of the column's values below its middle; None
             where cells have no order, or () where none have.
         places: for each of them, the mean of its values, the column's standardised; likewise.
+        logs: for each of them, the mean logarithm of its values, the column's standardised;
+            likewise, and None in columns that are not of positive numbers.
         fine: the columns that are fine digits of the column before them.
     """
 
     sizes: tuple[int, ...]
     ranks: tuple[float | None, ...] = ()
     places: tuple[float | None, ...] = field(default=(), repr=False)
+    logs: tuple[float | None, ...] = field(default=(), repr=False)
     fine: tuple[FineDigit, ...] = field(default=(), repr=False)
 
     @property

@@ -12,8 +12,9 @@ i over the numbers and k over all columns before j, G a number for each of their
 hidden units that have read the columns before j. It is the kernel of Student's t: a few rows off
 the line do not widen it. It starts so wide that it says little.
 
-There are two coordinates. In normal scores (see `ordered`) what rises with something else is near a
-line whatever its distribution; in the values themselves sums and differences are.
+There are three coordinates. In normal scores (see `ordered`) what rises with something else is near
+a line whatever its distribution; in the values themselves sums and differences are; in their
+logarithms products, ratios and powers (an area, a price a piece, a speed), of positive numbers.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def scores(ranks: Numbers) -> Tensor:
 
 
 def _filled(places: Numbers) -> Tensor:
-    """Return standardised values, 0 where there is none."""
+    """Return standardised values, or logarithms, 0 where there is none."""
     return torch.tensor([0.0 if place is None else place for place in places])
 
 
@@ -60,6 +61,7 @@ def relations(space: Cells, units: int) -> nn.ModuleList:
     told = (
         (scores, space.ranks, [digit.ranks for digit in space.fine]),
         (_filled, space.places, [digit.places for digit in space.fine]),
+        (_filled, space.logs, [digit.logs for digit in space.fine]),
     )
     if len(numbers(space)) > MOST:
         return nn.ModuleList()

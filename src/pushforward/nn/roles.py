@@ -262,7 +262,8 @@ def packed(space: Space, pack: int) -> Space:
     if isinstance(space, Image):
         return replace(space, channels=space.channels * pack)
     if isinstance(space, Cells):
-        return Cells(space.sizes * pack, space.ranks * pack, space.places * pack)
+        numbers = space.ranks * pack, space.places * pack, space.logs * pack
+        return Cells(space.sizes * pack, *numbers)
     return Vector(space.shape[0] * pack)
 
 

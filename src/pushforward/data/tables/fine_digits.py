@@ -10,10 +10,11 @@ A column's *fine cells* are the pairs of a cell and a digit that occur.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from pushforward.data.tables.partition import MIN_MAGNITUDE, Partition
 from pushforward.space import Cells, FineDigit
 
 MAX_DIGITS = 8  # of one bin
+FEW = 0.01  # of the values: so many may not be positive in a column that has logarithms
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,38 +140,32 @@ class FineTable:
 def space_of(columns: Sequence[ColumnCodec], partitions: Sequence[FinePartition]) -> Cells:
     """Return one categorical for each column, and one for each fine digit, right after it.
 
-    The cells of numbers, and digits, have ranks and places.
+    The cells of numbers, and digits, have ranks and places, and logarithms where they are positive.
     """
     sizes: list[int] = []
-    ranks: list[list[float | None]] = []
-    places: list[list[float | None]] = []
     fine: list[FineDigit] = []
+    along: list[list[list[float | None]]] = [[] for _ in COORDINATES]
     for column, p in zip(columns, partitions, strict=True):
         sizes.append(p.coarse.n_cells)
         unordered: list[float | None] = [None] * sizes[-1]
-        is_number = column.kind == "numeric"
-        ranks.append(p.coarse.ranks if is_number else unordered)
-        places.append(_places(p.coarse) if is_number else unordered)
+        for found, of_cells in zip(along, COORDINATES, strict=True):
+            found.append(of_cells(p.coarse) if column.kind == "numeric" else unordered)
         if p.digits > 1:
             fine.append(_fine_digit(len(sizes), p))
             sizes.append(p.digits)
-            ranks.append([(k + 0.5) / p.digits for k in range(p.digits)])
-            places.append(ranks[-1])
-    return Cells(
-        tuple(sizes),
-        tuple(chain.from_iterable(ranks)),
-        tuple(chain.from_iterable(places)),
-        tuple(fine),
-    )
+            for found in along:
+                found.append([(k + 0.5) / p.digits for k in range(p.digits)])
+    ranks, places, logs = (tuple(chain.from_iterable(found)) for found in along)
+    return Cells(tuple(sizes), ranks, places, logs, tuple(fine))
 
 
 def _fine_digit(at: int, p: FinePartition) -> FineDigit:
     """Return what a digit says of a value, for each cell before it."""
-    ranks, places = (
-        tuple(tuple(own[cell] for cell in digits) for digits in p.cell.tolist())
-        for own in (p.partition.ranks, _places(p.partition))
+    along = [of_cells(p.partition) for of_cells in COORDINATES]
+    of_digits = (
+        tuple(tuple(own[cell] for cell in digits) for digits in p.cell.tolist()) for own in along
     )
-    return FineDigit(at, tuple(map(tuple, p.shares.tolist())), ranks, places)
+    return FineDigit(at, tuple(map(tuple, p.shares.tolist())), *of_digits)
 
 
 def _places(p: Partition) -> list[float | None]:
@@ -177,12 +173,41 @@ def _places(p: Partition) -> list[float | None]:
 
     The values themselves are first divided by the largest, as squares may overflow.
     """
-    middle = np.where(np.isnan(p.atom), p.bounds[:-1] / 2 + p.bounds[1:] / 2, p.atom)
-    middle = middle / max(float(np.abs(middle).max(initial=0)), MIN_MAGNITUDE)
+    middle = _middle(p)
+    return _standardised(p, middle / max(float(np.abs(middle).max(initial=0)), MIN_MAGNITUDE))
+
+
+def _logs(p: Partition) -> list[float | None]:
+    """Return the same of logarithms; None throughout where more than a few are not positive.
+
+    Those few count as the smallest that is.
+    """
+    middle, held = _middle(p), p.mass > 0
+    positive = held & (middle > 0)
+    if not positive.any() or p.mass[held & ~positive].sum() > FEW * p.mass.sum():
+        return [None] * p.n_cells
+    return _standardised(p, np.log(np.where(positive, middle, middle[positive].min())))
+
+
+def _middle(p: Partition) -> Floats:
+    """Return the middle of each piece."""
+    return np.where(np.isnan(p.atom), p.bounds[:-1] / 2 + p.bounds[1:] / 2, p.atom)
+
+
+def _standardised(p: Partition, of_pieces: Floats) -> list[float | None]:
+    """Return the means of cells, of mean 0 and variance 1 over all; None for missing."""
     mass = np.bincount(p.cell, p.mass, p.n_cells)
     total = max(float(mass.sum()), MIN_MAGNITUDE)
-    mean = np.bincount(p.cell, p.mass * middle, p.n_cells) / np.where(mass > 0, mass, 1.0)
+    mean = np.bincount(p.cell, p.mass * of_pieces, p.n_cells) / np.where(mass > 0, mass, 1.0)
     centred = mean - float(mass @ mean) / total
     spread = max(float(np.sqrt(mass @ centred**2 / total)), MIN_MAGNITUDE)
     placed = (centred / spread).tolist()
     return [place if own > 0 else None for place, own in zip(placed, mass, strict=True)]
+
+
+# along which numbers are near lines, in the order of the fields of `Cells` and `FineDigit`
+COORDINATES: Sequence[Callable[[Partition], list[float | None]]] = (
+    attrgetter("ranks"),
+    _places,
+    _logs,
+)
