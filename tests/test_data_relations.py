@@ -261,3 +261,36 @@ def test_files_made_up_afresh_come_back_possible_and_as_they_are_written(
     seen = made_up["compared"](file, real, made_up["read"](target, file.separator))
     assert seen["spelling"] == 1
     assert seen["impossible"] == 0
+
+
+def test_what_is_computed_has_the_very_digits_that_were_given() -> None:
+    """A formula that misses the last digit of some rows is none, but for ties of any custom."""
+    g = rng()
+    year, month = (
+        np.repeat(np.arange(2000, 2016), 120),
+        np.tile(np.repeat(np.arange(1, 13), 10), 16),
+    )
+    dated = {"year": year, "date": year + (month - 1) / 12, "sold": g.integers(1, 500, len(year))}
+    q, p = g.integers(1, 90, N), g.integers(100, 9999, N) / 100
+    whole = 2 * g.integers(-90, 90, N) + 1
+    away = (np.sign(whole) * np.floor(np.abs(whole) / 2 + 0.5)).astype(int)
+    tables: list[tuple[dict[str, Any], list[str]]] = [
+        (dated, []),  # year = 0.9998 date, but in December
+        ({"q": q, "p": p, "t": (q * p * 1.19).round(2)}, ["t = 1.19 * q * p"]),
+        ({"q": q, "p": p, "t": np.floor(q * p * 119 + 0.5) / 100}, ["t = 1.19 * q * p"]),
+        ({"q": whole, "t": away}, ["t = 0.5 * q"]),
+    ]
+    for columns, expected in tables:
+        frame = pl.DataFrame(columns)
+        assert found(frame) == expected
+        data = pf.read(frame)
+        again = schema_from_json(data.schema.to_json())
+        assert again.decode(data.rows).equals(frame)
+
+
+def test_what_a_category_says_by_itself_is_no_product_with_it() -> None:
+    g = rng()
+    speed = g.choice(list("abcdefgh"), N)
+    gears = [ord(letter) - 90 for letter in speed]
+    frame = pl.DataFrame({"year": g.choice([2021, 2022], N), "speed": speed, "gears": gears})
+    assert found(frame) == ["gears = lookup(speed)"]

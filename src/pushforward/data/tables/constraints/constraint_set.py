@@ -357,7 +357,9 @@ def _fit_step(
         case Derived(formula=text):
             flag = _unique_name(f"{node} is missing", names)
             rest = _unique_name(f"{node} not computed", names)
-            return DerivedStep.fit(frame[node], Formula(text), frame, text_formats, flag, rest)
+            other = _unique_name(f"{node} rounded the other way", names)
+            own = flag, rest, other
+            return DerivedStep.fit(frame[node], Formula(text), frame, text_formats, *own)
     if node in dependencies.above:
         others = tuple(dependencies.above[node].items())
         name = _unique_name(f"{node} - {_extreme('max', others)}", names)

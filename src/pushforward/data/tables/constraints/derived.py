@@ -22,6 +22,7 @@ from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
 
 HALF = 0.6  # of the last digit: the operands are rounded themselves, and a half either way
+TIE = 1e-6  # of the last digit: so near to the middle of two values a formula lies between them
 MAX_REST = 0.02  # of the rows: those with a value that has no formula
 ROUNDING_ERROR = {np.float64: 1e-12, np.float32: 1e-6}  # relative to the largest number of a row
 
@@ -32,7 +33,8 @@ class DerivedStep:
 
     It is missing where an operand is missing, where the formula divides by 0, and where the `flag`
     says so. Where the formula has no value although the column has one, the column's own value is
-    modelled: the `rest`.
+    modelled: the `rest`. Where the formula lies half-way between two values, the `other` says
+    whether it is not the one that it would be rounded to: floats are a little off such a tie.
 
     Args:
         column: the codec of its values.
@@ -42,6 +44,10 @@ class DerivedStep:
         factors: of the categories of the formula's `factor(column)`.
         rest: the name of a modelled column of the values for which the formula has none; None
             if there are none.
+        half_up: whether what lies half-way between two values becomes the larger (of negative
+            ones the smaller), as merchants round, and not the even one.
+        other: the name of a modelled column of truth values: whether a value is the other of the
+            two between which its formula lies; None if it never is.
 
     In a formula, times and durations count in seconds.
     """
@@ -53,6 +59,8 @@ class DerivedStep:
     flag: str | None = None
     factors: Factors = field(default_factory=dict)
     rest: str | None = None
+    half_up: bool = False
+    other: str | None = None
 
     @classmethod
     def fit(
@@ -63,6 +71,7 @@ class DerivedStep:
         text_formats: TextFormats,
         flag: str,
         rest: str,
+        other: str,
     ) -> DerivedStep:
         """Learn a column's decimals, and whether it is missing where its formula has a value.
 
@@ -73,6 +82,9 @@ class DerivedStep:
         step = cls(NumericCodec.of_values(values, text_formats), formula)
         if formula.category is not None:
             step = replace(step, factors=step._fit_factors(frame))
+        up = replace(step, half_up=True)
+        step = up if up.reproduces(frame).sum() > step.reproduces(frame).sum() else step
+        step = replace(step, other=other) if step.is_other(frame).any() else step
         missing, unknown = np.isnan(step.column.encode(values)), np.isnan(step.compute(frame))
         step = replace(step, flag=flag) if (missing & ~unknown).any() else step
         few = 0 < (unknown & ~missing).sum() <= MAX_REST * len(values)
@@ -100,8 +112,12 @@ class DerivedStep:
 
         It is `HALF` a unit of their last digit, and the rounding error of floats.
         """
+        return self._rounding_error(magnitudes) + HALF * self.resolution
+
+    def _rounding_error(self, magnitudes: Floats) -> Floats:
+        """Return the rounding error of floats of these magnitudes."""
         float_type = np.float32 if self.column.dtype == pl.Float32 else np.float64
-        return ROUNDING_ERROR[float_type] * np.abs(magnitudes) + HALF * self.resolution
+        return ROUNDING_ERROR[float_type] * np.abs(magnitudes)
 
     @property
     def name(self) -> str | None:
@@ -111,7 +127,12 @@ class DerivedStep:
     @property
     def modelled(self) -> tuple[str, ...]:
         """The columns that are modelled instead."""
-        return tuple(name for name in (self.flag, self.rest) if name is not None)
+        return (*self.truths, *(() if self.rest is None else (self.rest,)))
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """Those of them that hold truth values."""
+        return tuple(name for name in (self.flag, self.other) if name is not None)
 
     @property
     def operands(self) -> tuple[str, ...]:
@@ -125,11 +146,24 @@ class DerivedStep:
 
     def compute(self, frame: pl.DataFrame) -> Floats:
         """Return the formula's values (n,), rounded to the column's decimals."""
-        values = self.evaluate(frame)
         if self.column.decimals is None:
-            return values
-        scale = 10.0**self.column.decimals
-        return self._amounts(np.round(self._numbers(values) * scale) / scale)
+            return self.evaluate(frame)
+        return self._of_digits(self._rounded(self._digits(frame)))
+
+    def _across(self, frame: pl.DataFrame) -> Floats:
+        """Return the values (n,) on the other side of ties."""
+        digits = self._digits(frame)
+        return self._of_digits(2 * np.floor(digits) + 1 - self._rounded(digits))
+
+    def _digits(self, frame: pl.DataFrame) -> Floats:
+        """Return the formula's values (n,) in units of the column's last digit."""
+        return self._numbers(self.evaluate(frame)) * 10.0 ** (self.column.decimals or 0)
+
+    def _of_digits(self, digits: Floats) -> Floats:
+        return self._amounts(digits / 10.0 ** (self.column.decimals or 0))
+
+    def _rounded(self, digits: Floats) -> Floats:
+        return _half_up(digits) if self.half_up else np.round(digits)
 
     def evaluate(self, frame: pl.DataFrame) -> Floats:
         """Return the formula's values (n,), not rounded."""
@@ -177,12 +211,44 @@ class DerivedStep:
         is_rest = np.isnan(computed) & (self.rest is not None)
         return np.asarray(equal | missing | is_rest, dtype=np.bool_)
 
+    def reproduces(self, frame: pl.DataFrame) -> Mask:
+        """Return in which rows (n,) the column has the very digits of its rounded formula.
+
+        Rows in which one of both is missing count as such.
+        """
+        apart = self._apart(self.given(frame), self.compute(frame))
+        return np.isnan(apart) | (apart <= self.resolution / 4)
+
+    def _is_tie(self, frame: pl.DataFrame) -> Mask:
+        """Return in which rows (n,) the formula lies half-way between two of the column's values.
+
+        Which of them it is rounded to is a custom, and a float's last digits may say either.
+        """
+        if self.column.decimals is None:
+            return np.zeros(len(frame), np.bool_)
+        digits = self._digits(frame)
+        return np.abs(digits - np.floor(digits) - 0.5) <= TIE + self._rounding_error(digits)
+
+    def is_other(self, frame: pl.DataFrame) -> Mask:
+        """Return in which rows (n,) the column is the other of the two values of a tie."""
+        given = self.given(frame)
+        differs = self._apart(given, self.compute(frame)) > self.resolution / 4
+        near = self._apart(given, self.evaluate(frame)) < HALF * self.resolution
+        return self._is_tie(frame) & differs & near
+
+    def _apart(self, given: Floats, computed: Floats) -> Floats:
+        """Return how far apart values are (n,), but for the rounding error of floats."""
+        largest = np.fmax(np.abs(given), np.abs(computed))
+        return (np.abs(given - computed) - self._rounding_error(largest)).clip(min=0)
+
     def transform(self, frame: pl.DataFrame, _lines: Mapping[str, NumberLine]) -> pl.DataFrame:
         """Return a frame without the column, but with its flag and its rest."""
         if self.flag is not None:
             absent = np.isnan(self.column.encode(frame[self.column.name]))
             flagged = absent & ~np.isnan(self.compute(frame))
             frame = frame.with_columns(pl.Series(self.flag, flagged))
+        if self.other is not None:
+            frame = frame.with_columns(pl.Series(self.other, self.is_other(frame)))
         if self.rest is not None:
             is_computed = pl.Series(~np.isnan(self.compute(frame)))
             rest = frame[self.column.name].set(is_computed, None)
@@ -197,6 +263,10 @@ class DerivedStep:
         if self.flag is not None:
             values = np.where(frame[self.flag].to_numpy(), np.nan, values)
             frame = frame.drop(self.flag)
+        if self.other is not None:
+            across = frame[self.other].to_numpy() & self._is_tie(frame)
+            values = np.where(across, self._across(frame), values)
+            frame = frame.drop(self.other)
         if self.rest is not None:
             rest = self._amounts(self.column.encode_present(frame[self.rest]))
             values = np.where(np.isnan(self.compute(frame)), rest, values)
@@ -220,6 +290,8 @@ class DerivedStep:
             "flag": self.flag,
             "factors": [[key, factor] for key, factor in self.factors.items()],
             "rest": self.rest,
+            "half_up": self.half_up,
+            "other": self.other,
         }
 
     @classmethod
@@ -228,7 +300,13 @@ class DerivedStep:
         column = column_from_json(data["column"])
         assert isinstance(column, NumericCodec)
         factors = {key: float(factor) for key, factor in data.get("factors", ())}
-        return cls(column, Formula(data["formula"]), data["flag"], factors, data.get("rest"))
+        own = data["flag"], factors, data.get("rest"), data.get("half_up", False), data.get("other")
+        return cls(column, Formula(data["formula"]), *own)
+
+
+def _half_up(numbers: Floats) -> Floats:
+    """Return whole numbers, those half-way away from 0."""
+    return np.copysign(np.floor(np.abs(numbers) + 0.5 + TIE), numbers)
 
 
 def _refuse_text(operand: pl.Series, formula: Formula) -> None:

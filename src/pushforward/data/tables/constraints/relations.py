@@ -53,7 +53,7 @@ MIN_ROWS = 100
 MIN_VALUES = 5  # different ones, other than 0, that a computed column has
 CHANCE = 1e-30  # that an independent column fits one of some 10^5 formulas
 SAMPLE = 1000
-AGREEING = 0.9  # share of the rows with the very digits that are computed: not 10 = 0.01 * 1059
+AGREEING = 0.9  # share of the rows whose formula does not lie half-way between two values
 MAX_COLUMNS = 30  # of numbers
 MAX_CATEGORIES = 50  # with a factor each
 
@@ -146,11 +146,8 @@ class RelationFinder:
         return DerivedStep(codec, Formula(quote_name(values.name)))
 
     def _step(self, column: str, formula: str, frame: pl.DataFrame) -> DerivedStep:
-        flag = f"{column} is missing"
-        rest = f"{column} not computed"
-        return DerivedStep.fit(
-            frame[column], Formula(formula), frame, self.text_formats, flag, rest
-        )
+        modelled = (f"{column} {what}" for what in ("is missing", "not computed", "rounded"))
+        return DerivedStep.fit(frame[column], Formula(formula), frame, self.text_formats, *modelled)
 
     def _try(self, column: str, candidate: Candidate) -> None:
         """Keep a relation if it holds in every row, and goes in no circle."""
@@ -205,12 +202,13 @@ class RelationFinder:
         step = self._step(column, formula, frame)
         if not step.holds(frame).all():
             return False
-        given, computed = step.given(frame), step.compute(frame)
-        present = ~np.isnan(computed)
-        agree = np.abs(given - computed)[present] < max(step.resolution, 1e-9) / 2
-        return bool(np.mean(agree) > AGREEING) and _is_informative(
-            given[present], len(step.factors)
-        )
+        present = ~np.isnan(step.compute(frame))
+        agree = step.reproduces(frame)[present]
+        if not (agree | step.is_other(frame)[present]).all() or np.mean(agree) <= AGREEING:
+            return False
+        category = step.formula.category
+        groups = np.zeros(len(frame)) if category is None else _codes(frame[category])
+        return _is_informative(step.given(frame)[present], groups[present], len(step.factors))
 
     def _orders(self) -> Iterator[Inequality]:
         """Yield which times never lie before others, unless others in between say so."""
@@ -261,12 +259,18 @@ def _is_varied(values: Floats) -> bool:
     return len(np.unique(values[np.isfinite(values) & (values != 0)])) >= MIN_VALUES
 
 
-def _is_informative(values: Floats, n_factors: int) -> bool:
+def _is_informative(values: Floats, groups: Ints | Floats, n_factors: int) -> bool:
     """Whether these values, had they no relation to others, would hardly fit a formula.
 
-    Each of its `n_factors` is fitted, at the cost of a row.
+    Each of its `n_factors` is fitted, at the cost of a row; what a category says of the values by
+    itself, its `groups`, is no relation to others.
     """
+    nats = sum(_surprise(values[groups == group]) for group in np.unique(groups))
+    n = len(values)
+    return n >= MIN_ROWS and nats * (n - n_factors) / n > -math.log(CHANCE)
+
+
+def _surprise(values: Floats) -> float:
+    """Return n H, the nats of n values that are independent."""
     _, counts = np.unique(values, return_counts=True)
-    shares = counts / max(len(values), 1)
-    entropy = -float(np.sum(shares * np.log(shares)))
-    return len(values) >= MIN_ROWS and (len(values) - n_factors) * entropy > -math.log(CHANCE)
+    return -float(np.sum(counts * np.log(counts / len(values))))
