@@ -7,6 +7,7 @@ that most of the noise cancels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from pushforward.data import TableSchema
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.partial import PartialRows
 from pushforward.errors import DataError, ModelError, nearest
 from pushforward.random import Stream, derived_seed, isolated
@@ -31,7 +33,8 @@ class Target:
 
     Args:
         column: its codec.
-        at: its position among the modelled columns; None for the condition.
+        at: its position among the modelled columns, or that of its coarsest part; None for the
+            condition.
         cells: those that can be predicted: of training rows, and not that of missing values.
         values: the values, or ranges of values.
         split: (cells, values) which share of each cell's probability each value has.
@@ -50,29 +53,39 @@ class Target:
         DataError for an unknown one, identifiers, one that is constant, and one that is modelled by
         other columns.
         """
-        own = {c.name: k for k, c in enumerate(schema.columns) if c.name in schema.column_names}
+        at = {c.name: k for k, c in enumerate(schema.columns)}
+        parts = {step.column.name: step for step in schema.constraint_set.parts}
+        own = {n: k for n, k in at.items() if n in schema.column_names}
+        own |= {n: at[step.names[0]] for n, step in parts.items()}
         condition = schema.condition_column
         known = [*own, *([] if condition is None else [condition.name])]
-        if name not in schema.column_names:
-            raise DataError(f"no column {name!r}; {nearest(name, known)}")
         if name not in known:
-            is_identifier = name in {i.name for i in schema.identifiers}
-            what = "holds identifiers" if is_identifier else "is computed from other columns"
-            raise DataError(
-                f"column {name!r} {what}, and has no probabilities of its own; predict one of "
-                f"{', '.join(known)}"
-            )
-        at = own.get(name)
-        column = condition if at is None else schema.columns[at]
+            raise DataError(_refusal(schema, name, known))
+        column = schema.columns[own[name]] if name in own else condition
         assert column is not None
         cells, values, split = _outcomes(column)
+        if name in parts:
+            finer = [schema.columns[at[n]] for n in parts[name].names[1:]]
+            column, values = parts[name].column, _of_parts(parts[name], column, cells, finer)
         if len(values) < 2:
             held = f"one value, {values[0]}" if values else "no value"
             raise DataError(
                 f"column {name!r} has {held}, in the training rows: there is nothing to predict; "
                 "name another column"
             )
-        return cls(column, at, cells, values, split)
+        return cls(column, own.get(name), cells, values, split)
+
+
+def _refusal(schema: TableSchema, name: str, known: Sequence[str]) -> str:
+    """Return why a column cannot be predicted, and which can."""
+    if name not in schema.column_names:
+        return f"no column {name!r}; {nearest(name, known)}"
+    is_identifier = name in {i.name for i in schema.identifiers}
+    what = "holds identifiers" if is_identifier else "is computed from other columns"
+    return (
+        f"column {name!r} {what}, and has no probabilities of its own; predict one of "
+        f"{', '.join(known)}"
+    )
 
 
 def _outcomes(column: ColumnCodec) -> tuple[tuple[int, ...], tuple[Any, ...], Floats]:
@@ -86,19 +99,35 @@ def _outcomes(column: ColumnCodec) -> tuple[tuple[int, ...], tuple[Any, ...], Fl
         values = column.decode(pieces.astype(np.float64)).to_list()
         part = mass[np.ix_(cells, pieces)]
         return tuple(cells.tolist()), tuple(values), part / part.sum(1, keepdims=True)
-    ranges = [_range(column, np.flatnonzero(mass[cell] > 0)) for cell in cells]
+    ranges = [_range(column, _ends(column, cell)) for cell in cells.tolist()]
     return tuple(cells.tolist()), tuple(ranges), np.eye(len(cells))
 
 
-def _range(column: ColumnCodec, pieces: np.ndarray[Any, np.dtype[np.int64]]) -> Any:
-    """Return what a cell of numbers holds: a value, or text low..high as `--where` takes it."""
+def _of_parts(
+    step: PartsStep, coarsest: ColumnCodec, cells: Sequence[int], finer: Sequence[ColumnCodec]
+) -> tuple[Any, ...]:
+    """Return what cells of a column's coarsest part hold of the column itself."""
+    extents = [(int(low), int(high)) for low, high in (c.partition.extent for c in finer)]
+    ends = [_ends(coarsest, cell).astype(int) for cell in cells]
+    return tuple(_range(step.column, step.span(low, high, extents)) for low, high in ends)
+
+
+def _ends(column: ColumnCodec, cell: int) -> Floats:
+    """Return the smallest and the largest number of a cell, (2,)."""
     p, decimals = column.partition, column.decimals
-    ends = p.bounds[[pieces[0], pieces[-1] + 1]]
+    pieces = np.flatnonzero((p.cell == cell) & (p.mass > 0))
     if not np.isnan(p.atom[pieces]).any():
-        ends = p.atom[pieces[[0, 0]]]
-    elif decimals is not None:
-        half = 0.5 * p.comb[0] / 10.0**decimals  # bounds lie between two values
-        ends = np.round(ends + half * np.array([1, -1]), decimals) + 0.0  # not -0.0
+        return p.atom[pieces[[0, 0]]]
+    ends = p.bounds[[pieces[0], pieces[-1] + 1]]
+    if decimals is None:
+        return ends
+    half = 0.5 * p.comb[0] / 10.0**decimals  # bounds lie between two values
+    return np.round(ends + half * np.array([1, -1]), decimals) + 0.0  # not -0.0
+
+
+def _range(column: ColumnCodec, ends: Floats) -> Any:
+    """Return what lies between two numbers: a value, or text low..high as `--where` takes it."""
+    decimals = column.decimals
     first, last = column.decode(ends).to_list()
     if first == last:
         return first
