@@ -124,6 +124,66 @@ def test_a_written_adult_is_adult(tmp_path: Path) -> None:
     ]
 
 
+# --- the first line of a CSV file
+
+ROWS_OF_TEXT = "".join(f"{i % 7},{i / 4},w{i % 3}\n" for i in range(40))
+
+
+def test_a_separator_that_ends_the_header_alone_is_dropped(tmp_path: Path) -> None:
+    names = read_raw(csv(tmp_path, '"a","b","c",\n' + ROWS_OF_TEXT)).columns
+    assert names == ["a", "b", "c"]
+    ended = ROWS_OF_TEXT.replace("\n", ",\n")
+    whole: pl.DataFrame = read_raw(csv(tmp_path, "a,b,c,\n" + ended))
+    assert whole.columns == ["a", "b", "c", ""]
+    assert whole[""].null_count() == len(whole) == 40
+    mixed = "a,b,c,\n" + ROWS_OF_TEXT.replace("\n", ",\n", 1)
+    with pytest.raises(DataError, match="line 3: got 3 fields"):
+        read_raw(csv(tmp_path, mixed))
+
+
+def years(*names: str) -> str:
+    return ",".join(names) + "\n" + "".join(f"w{i % 3},{i},{i % 5},{i % 7}\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    [
+        (years("w1", "3", "1", "5"), True),
+        (years("w1", "3", "?", "5.5"), True),
+        (years("land", "1960", "1970", "1990"), False),
+        (years("land", "0", "1", "2"), False),
+        (years("land", "1960", "1970", "count"), False),
+        (years("land", "inf", "trt", "x"), False),
+        (years("land", "inf", "nan", "-inf"), False),
+        ("2024-01-31,1\n" + "".join(f"2024-01-{i:02d},{i % 4}\n" for i in range(1, 30)), True),
+    ],
+)
+def test_a_first_line_that_looks_like_data_is_said(
+    tmp_path: Path, text: str, is_said: bool
+) -> None:
+    notes = [note for note in read(csv(tmp_path, text)).notes if "first line" in note]
+    assert [note.startswith("check: ") and "--no-header" in note for note in notes] == (
+        [True] if is_said else []
+    )
+
+
+@pytest.mark.parametrize("marks", [["?"], ["NA", "-"], ["n/a"]])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_texts_that_are_read_as_missing_are_said(
+    tmp_path: Path, marks: list[str], ending: str
+) -> None:
+    values = [marks[i % len(marks)] if i % 5 == 0 else str(i % 9) for i in range(60)]
+    plain = ["nan" if i % 5 == 1 else str(i % 9) for i in range(60)]
+    frame, path = pl.DataFrame({"a": values, "b": plain, "c": values}), tmp_path / f"t.{ending}"
+    frame.write_csv(path) if ending == "csv" else frame.write_parquet(path)
+    data = read(path, relations=False)
+    (note,) = (note for note in data.notes if "missing" in note)
+    assert all(repr(mark) in note for mark in marks)
+    assert "'a', 'c'" in note
+    assert "'b'" not in note
+    assert not any("missing" in note for note in read(frame.select("b")).notes)
+
+
 # --- bad input
 
 BINARY = bytes(range(256)) * 20
@@ -166,6 +226,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "short row": (lambda d: csv(d, TEXT.replace("4,w1", "4")), "line 6: got 1 fields"),
     "open quote": (lambda d: csv(d, TEXT + '"1,2\n3,4\n'), "line 23|cannot be read"),
     "same names": (lambda d: csv(d, TEXT.replace("b", "a", 1)), "'a' occurs twice"),
+    "no names": (lambda d: csv(d, "0,0,1\n" * 20), "'0' occurs twice; .*--no-header .header=False"),
     "binary": (lambda d: csv(d, BINARY), "binary file"),
     "png": (lambda d: csv(d, b"\x89PNG\r\n\x1a\n" + BINARY), "binary file"),
     "latin-1": (lambda d: csv(d, TEXT.encode() + b"1,caf\xe9\n"), r"UTF-8, .* \(0xe9\)"),
@@ -192,7 +253,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "list": (lambda _: [[1, 2]], "pandas or Polars data frame, got list"),
     "series": (lambda _: pl.Series([1, 2]), "got Series"),
     "nothing": (lambda _: None, "got NoneType"),
-    "same pandas names": (lambda _: repeated(), "names must differ, and 'x' occurs twice; rename"),
+    "same pandas names": (
+        lambda _: repeated(),
+        "names must differ, and 'x' occurs twice; rename one$",
+    ),
     "nested": (lambda _: pl.DataFrame({"v": [[1]] * 20}), "'v' must hold numbers, text"),
     "objects": (lambda _: pl.DataFrame({"v": [object()] * 20}), "'v' must hold numbers, text"),
     "infinite frame": (

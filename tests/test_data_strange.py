@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pushforward.cli.main import run_command
 from pushforward.data import TableSchema, read, schema_from_json, write
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.errors import DataError
+from pushforward.sampling.likelihood import refuse_out_of_range
 from read_tables import quantised_rows, read_table
 
 RNG = np.random.default_rng(0)
@@ -281,6 +282,86 @@ def test_long_integers_may_be_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "is_key"),
+    [
+        *((name, True) for name in ("index", "Index", "row", "row_id", "row number", "RowNumber")),
+        *((name, True) for name in ("index_1", "row_index", "Unnamed: 0", "CustomerKey", "key")),
+        *((name, False) for name in ("price_index", "body mass index", "row_total", "key_rate")),
+        *((name, False) for name in ("row count", "IndexPrice", "refractive index")),
+    ],
+)
+def test_integers_that_all_differ_are_keys_if_their_name_says_so(name: str, is_key: bool) -> None:
+    values = np.random.default_rng(0).permutation(300) * 7
+    schema, _ = read_table(pl.DataFrame({name: values, "v": np.arange(300) % 5}))
+    assert [key.name for key in schema.identifiers] == [name] * is_key
+
+
+PERIODS = ["{}Q{}", "{}-Q{}", "Q{1} {0}", "{}M0{}", "{}-W1{}", "{}H{}"]
+
+
+@pytest.mark.parametrize("form", PERIODS)
+def test_periods_are_no_keys_for_their_shape(form: str) -> None:
+    parts = 2 if "H" in form else 4
+    texts = [form.format(1900 + i // parts, i % parts + 1) for i in range(200)]
+    frame = pl.DataFrame({"period": texts, "v": np.arange(200) % 5})
+    (note,) = (note for note in read(frame).notes if "period" in note)
+    assert note.startswith("check: ")
+    assert "1974-01-01" in note
+    (note,) = (note for note in read(frame.rename({"period": "code"})).notes if "code" in note)
+    assert not note.startswith("check: ")
+
+
+def ages(n: int, *words: str) -> list[str]:
+    numbers = np.random.default_rng(0).integers(18, 90, 400).astype(str).tolist()
+    return [
+        words[i // 7 % len(words)] if i % 7 == 0 and i < 7 * n else v for i, v in enumerate(numbers)
+    ]
+
+
+@pytest.mark.parametrize("words", [("unknown",), ("nil", "<1"), ("not asked", "> 89", "n.d.")])
+def test_numbers_with_a_few_words_are_said(words: tuple[str, ...]) -> None:
+    frame = pl.DataFrame({"age": ages(9, *words), "v": np.arange(400) % 5})
+    (note,) = (note for note in read(frame).notes if "'age'" in note)
+    assert note.startswith("check: ")
+    assert all(repr(word) in note for word in words)
+    named = [note for note in read(frame, rare="name").notes if note.startswith("check: ")]
+    assert not any(repr(word) in note for word in words for note in named)
+    for stated in ({"age": "categorical"}, {"age": "identifier"}):
+        notes = read(frame, overrides=stated).notes
+        assert not any(note.startswith("check: ") for note in notes)
+    cured = frame.with_columns(pl.col("age").replace(dict.fromkeys(words)))
+    assert "numeric" in {column.kind for column in read_table(cured)[0].columns}
+    assert not any(note.startswith("check: ") for note in read(cured).notes)
+
+
+def test_numbers_that_all_differ_with_a_few_words_are_said() -> None:
+    values = [f"{v:.6f}" for v in RNG.normal(size=2000)]
+    values[5] = values[500] = values[1999] = "nil"
+    (note,) = (
+        note
+        for note in read(pl.DataFrame({"x": values, "v": [1, 2] * 1000})).notes
+        if "'x'" in note
+    )
+    assert note.startswith("check: ")
+    assert "numbers" in note
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ages(50, "unknown"),  # too many
+        [f"{i:03d}" for i in range(40)] * 10,  # names
+        ["low", "high"] * 200,
+        [str(i % 40) if i % 20 else f"word {i}" for i in range(400)],  # too many different ones
+    ],
+    ids=["many", "names", "words", "different"],
+)
+def test_text_that_is_not_about_numbers_is_not_said(values: list[str]) -> None:
+    notes = read(pl.DataFrame({"c": values, "v": np.arange(400) % 5})).notes
+    assert not any("numbers" in note for note in notes)
+
+
+@pytest.mark.parametrize(
     ("dtype", "ids", "low", "high"),
     [
         (pl.Int64(), range(-1199, -999), -1999, -1000),
@@ -351,3 +432,49 @@ def test_numbers_with_hardly_any_bits_are_kept(values: list[float]) -> None:
 def test_a_few_rows_are_too_few(n: int) -> None:
     with pytest.raises(DataError, match=f"at least 10 rows .*, got {n}"):
         read(pl.DataFrame({"v": list(range(n)), "c": ["x"] * n}))
+
+
+# --- numbers that no training row comes near
+
+
+def priced() -> pl.DataFrame:
+    """Prices that end in .50, .95 or .99, and office hours of 300 days; both with gaps."""
+    rng, n = np.random.default_rng(0), 2000
+    hours = rng.integers(0, 300, n) * 24 + rng.integers(8, 17, n)
+    prices = np.round(rng.integers(12, 134, n) + rng.choice([0.99, 0.95, 0.5], n), 2)
+    return pl.DataFrame(
+        {
+            "price": pl.Series(prices).set(pl.Series(np.arange(n) % 9 == 0), None),
+            "at": [datetime(2024, 1, 1) + timedelta(hours=int(h)) for h in hours],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"price": [20.5, 158.99]}, ["'price', row 2: 158.99 is out", "12.5 to 133.99;"]),
+        ({"price": [None, 20.07]}, ["'price', row 2: 20.07 is out", "20.5 to 20.99;"]),
+        (
+            {"at": [datetime(2024, 1, 1, 9), datetime(2031, 1, 1, 9)]},
+            ["'at', row 2: 2031-01-01 09:00:00 is out"],
+        ),
+        (
+            {"at": [datetime(2024, 1, 2, 9), datetime(2024, 1, 2, 23)]},
+            ["'at', row 2: 2024-01-02 23:00:00", "2024-01-02 08:00:00 to 2024-01-02 16:00:00"],
+        ),
+    ],
+    ids=["whole", "ending", "day", "hour"],
+)
+def test_a_value_out_of_range_is_told_as_the_user_wrote_it(
+    values: dict[str, list[Any]], words: list[str]
+) -> None:
+    frame = priced()
+    schema, _ = read_table(frame)
+    assert len(schema.constraint_set.parts) == 2
+    wrong = frame.slice(1, 2).with_columns(**{k: pl.Series(v) for k, v in values.items()})
+    with pytest.raises(DataError) as caught:
+        refuse_out_of_range(schema, schema.encode(wrong))
+    assert all(word in str(caught.value) for word in words)
+    assert "--clip" in str(caught.value)
+    refuse_out_of_range(schema, schema.encode(frame.head(0)))

@@ -12,12 +12,17 @@ in expectation (Burda et al. 2016): a bound that grows tighter with K.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
+from pushforward.data.numeric import Floats
+from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.constraints import PartsStep
 from pushforward.errors import DataError, ModelError
 from pushforward.families.decoders import WithDecoder
 from pushforward.families.model import Model
@@ -82,18 +87,41 @@ def _log_class(schema: TableSchema, labels: Tensor | None, index: Tensor) -> Ten
 
 def refuse_out_of_range(schema: TableSchema, rows: Tensor) -> None:
     """Raise DataError for a number beyond those of the training rows, whose cells end there."""
-    for at, column in enumerate(schema.columns):
+    steps = {name: step for step in schema.constraint_set.parts for name in step.names}
+    at = {column.name: i for i, column in enumerate(schema.columns)}
+    for column in schema.columns:
         low, high = column.partition.extent
-        values = rows[:, at]
+        values, step = rows[:, at[column.name]], steps.get(column.name)
         outside = (values < low) | (values > high)
+        if step is not None:  # the finer parts of a missing value are those of another row
+            outside &= ~rows[:, at[step.names[0]]].isnan()
         if column.kind == "numeric" and len(column.partition.cell) and bool(outside.any()):
             row = int(outside.nonzero()[0])
-            wrong, *ends = column.decode(torch.tensor([values[row], low, high]).double().numpy())
+            if step is None:
+                name, wrong = column.name, _beyond(column, float(values[row]), (low, high))
+            else:
+                parts = rows[row, [at[part] for part in step.names]].numpy()
+                name, wrong = step.column.name, _beyond_part(step, column, parts)
             raise DataError(
-                f"column {column.name!r}, row {row + 1}: {wrong} is out of the range of the "
-                f"training rows, {ends[0]} to {ends[1]}; drop such rows, or count them as the "
+                f"column {name!r}, row {row + 1}: {wrong}; drop such rows, or count them as the "
                 "nearest of these by clip=True (--clip)"
             )
+
+
+def _beyond_part(step: PartsStep, part: ColumnCodec, numbers: Floats) -> str:
+    """Return what is wrong with a value, one of whose parts (parts,) lies beyond the others'."""
+    at = step.names.index(part.name)
+    table = np.repeat(numbers[:, None], 3, axis=1).astype(np.int64)  # as it is, at either end
+    table[at, 1:] = part.partition.extent
+    whole, *ends = replace(step, extent=(-math.inf, math.inf)).join(list(table))
+    if at == 0:
+        return _beyond(step.column, whole, step.column.partition.extent)
+    return _beyond(step.column, whole, ends, f" in its part {step.descriptions[at]!r}: here")
+
+
+def _beyond(column: ColumnCodec, number: float, ends: Sequence[float], which: str = ",") -> str:
+    wrong, low, high = column.decode(np.array([number, *ends]))
+    return f"{wrong} is out of the range of the training rows{which} {low} to {high}"
 
 
 def held_out_bits(

@@ -6,14 +6,15 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 
 from pushforward.data.tables.frames import by_name, refuse_duplicates
-from pushforward.data.tables.number_text import NUMBER
+from pushforward.data.tables.number_text import MISSING
 from pushforward.data.tables.table_text import CATEGORIES, noted
 from pushforward.data.tables.text_types import (
     ParsedColumn,
@@ -21,7 +22,6 @@ from pushforward.data.tables.text_types import (
     parse_text,
     settle_dates,
 )
-from pushforward.data.tables.time_text import parse_times
 from pushforward.errors import DataError
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -29,6 +29,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 BINARY_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"PK\x03\x04", b"PAR1", b"%PDF")
 SEPARATORS = ",;\t|"
 SNIFFED_LINES = 20
+NO_HEADER = "read it with --no-header (header=False)"
+YEARS = range(1500, 2200)
+MIN_SERIES = 3  # names that ascend are a series
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def read_csv(
     separator = _separator(text)
     text, blanks = _without_blanks(text, separator)
     names, has_blank_lines = _checked_header(path, text, separator, header=header)
-    frame = _text_frame(path, text, separator, header=header)
+    frame = _text_frame(path, text, separator, header=header)[:, : len(names)]
     frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
     if blanks:
         frame = frame.with_columns(pl.all().str.strip_chars(" "))
@@ -68,7 +71,8 @@ def read_csv(
     if has_blank_lines and frame.width > 1:
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     table = _typed(frame, separator, kinds or {})
-    notes = [*_header_notes(names, header=header), *_blank_notes(blanks), *table.notes]
+    header_notes = _header_notes(table.frame, separator) if header else []
+    notes = [*header_notes, *_blank_notes(blanks), *table.notes]
     return CsvTable(table.frame, table.text_formats, tuple(notes))
 
 
@@ -145,21 +149,23 @@ def _checked_header(
     first = [name.strip() or name for name in next(reader)]
     names = first if header else [f"column_{i + 1}" for i in range(len(first))]
     rows, has_blank_lines = int(not header), False
-    refuse_duplicates(names)
     try:
         for row in reader:
             if not row:
                 has_blank_lines = True
-            elif len(row) != len(names):
+                continue
+            if not rows and not names[-1].strip() and len(row) == len(names) - 1:
+                names.pop()  # a separator ends the header, and no row
+            if len(row) != len(names):
                 msg = (
                     f"{path}, line {reader.line_num}: got {len(row)} fields, and the header names "
                     f"{len(names)} columns; fix the line"
                 )
                 raise DataError(msg)
-            else:
-                rows += 1
+            rows += 1
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+    refuse_duplicates(names, f", or, if the first line of {path} is data, {NO_HEADER}")
     if not rows:
         raise DataError(f"{path} has a header only; a table needs rows below it")
     return names, has_blank_lines
@@ -200,17 +206,40 @@ def _parsed(column: pl.Series, separator: str, *, is_category: bool) -> ParsedCo
     return ParsedColumn(column) if respelled else found
 
 
-def _header_notes(names: list[str], *, header: bool) -> list[str]:
-    """Return a note when the first line looks like data."""
-    if not header:
-        return []
-    values = [n for n in names if re.match(NUMBER, n) or parse_times(pl.Series([n]))[1]]
-    if not values:
+def _header_notes(frame: pl.DataFrame, separator: str) -> list[str]:
+    """Return a note when the names look like a row of data."""
+    names = frame.columns
+    told = [column for column in frame.iter_columns() if _is_told(column.dtype)]
+    present = [column for column in told if column.name and not re.match(MISSING, column.name)]
+    fitting = all(_looks_like_value(column, separator) for column in present)
+    if not (present and fitting) or _ascend(column.name for column in present):
         return []
     shown = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-    return [
-        f"check: the first line names the columns: {shown}; if it is data, read with --no-header"
-    ]
+    return [f"check: the first line names the columns: {shown}; if it is data, {NO_HEADER}"]
+
+
+def _is_told(dtype: pl.DataType) -> bool:
+    """Whether data of a dtype are told from names: any text may be a name."""
+    return dtype.is_numeric() or dtype.is_temporal()
+
+
+def _looks_like_value(column: pl.Series, separator: str) -> bool:
+    """Whether a column's name may be one of its numbers or times; `inf` is a name."""
+    if not re.search(r"\d", column.name):
+        return False
+    found = _parsed(pl.Series([column.name]), separator, is_category=False).values.dtype
+    return found == column.dtype or (found.is_numeric() and column.dtype.is_numeric())
+
+
+def _ascend(names: Iterable[str]) -> bool:
+    """Whether names are years in ascending order, or integers at equal distances: 0, 1, 2, ..."""
+    texts = list(names)
+    if len(texts) < MIN_SERIES or not all(re.fullmatch(r"\d+", text) for text in texts):
+        return False
+    numbers = [int(text) for text in texts]
+    steps = [after - before for before, after in pairwise(numbers)]
+    are_years = all(number in YEARS for number in numbers)
+    return min(steps) > 0 and (are_years or len(set(steps)) == 1)
 
 
 def _blank_notes(blanks: bool) -> list[str]:

@@ -7,6 +7,7 @@ index again in the end.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,12 +166,13 @@ def by_name(columns: Iterable[pl.Series]) -> pl.DataFrame:
     return pl.DataFrame({column.name: column for column in columns})
 
 
-def refuse_duplicates(names: list[str]) -> None:
-    """Raise DataError when two columns share a name."""
-    repeated = sorted({name for name in names if names.count(name) > 1})
+def refuse_duplicates(names: list[str], cure: str = "") -> None:
+    """Raise DataError when two columns share a name; `cure`: what else the user may do."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        listed = ", ".join(map(repr, repeated))
-        raise DataError(f"column names must differ, and {listed} occurs twice; rename one")
+        listed = ", ".join(map(repr, repeated[:5])) + (", ..." if len(repeated) > 5 else "")
+        msg = f"column names must differ, and {listed} occur{'s' * (len(repeated) == 1)} twice"
+        raise DataError(f"{msg}; rename one{cure}")
 
 
 def _from_polars(frame: pl.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[str]]:

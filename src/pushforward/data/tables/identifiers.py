@@ -24,8 +24,16 @@ from pushforward.errors import DataError
 MIN_UNIQUE_ROWS = 20  # with as many rows, a column of unique texts is one of identifiers
 MIN_DISTINCT = 1000  # with more distinct texts, so is a column whose texts are mostly distinct
 MOSTLY = 0.75  # the share of distinct texts from which on they are mostly distinct
-KEY_NAMES = "id|ids|uuid|guid|key|index|row|unnamed"  # parts of a name that say "key"
+KEY_NAMES = "id|ids|uuid|guid|unnamed"  # parts of a name that say "key"
+# A name of these alone says which row it is: index_1, RowNumber, but not price_index, row_total.
+ROW_NAMES = {"index", "row", "number", "num", "nr", "no", "level", "record", "sample"}
+ROW_NAMES |= {"data", "df", "original", "old"}
 TEXT_KEY_NAMES = "nr|no|num|number|code|sku|iban|mail|email|phone|tel|ssn|passport|ref|hash|token"
+YEAR = r"(?:1[5-9]|2[01])\d\d"
+PERIODS = (  # quarters, halves, weeks and months, for which there is no format of times
+    rf"(?i)^(?:{YEAR}[-/. ]?(?:Q[1-4]|[HS][12]|W[0-5]\d|M[01]?\d)"
+    rf"|(?:Q[1-4]|[HS][12])[-/. ]?{YEAR})$"
+)
 UUID = r"^\{?[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?$"
 MAX_LENGTH = 64
 CHARACTER_CLASSES = (  # a subset of the first set generalises to the first, else to the second
@@ -53,7 +61,7 @@ def is_key(summary: ColumnSummary) -> bool:
     texts = summary.texts
     if _names_key(summary.name, f"{KEY_NAMES}|{TEXT_KEY_NAMES}"):
         return True
-    if texts is None or not len(texts):
+    if texts is None or not len(texts) or spells_periods(summary):
         return False
     strings = texts.cast(pl.String)
     if strings.str.contains(UUID).all():
@@ -61,6 +69,14 @@ def is_key(summary: ColumnSummary) -> bool:
     shapes = strings.str.replace_all("[0-9]", "0").str.replace_all("[A-Za-z]", "a")
     one_shape = shapes.n_unique() == 1 and " " not in shapes[0]
     return one_shape and "0" in shapes[0]
+
+
+def spells_periods(summary: ColumnSummary) -> bool:
+    """Whether all texts are quarters, weeks or the like: 1974Q1, 2019-W05."""
+    texts = summary.texts
+    if texts is None or not len(texts):
+        return False
+    return bool(texts.cast(pl.String).str.strip_chars().str.contains(PERIODS).all())
 
 
 def all_differ(summary: ColumnSummary, sample: pl.Series) -> bool:
@@ -83,9 +99,15 @@ def counts_rows(summary: ColumnSummary, sample: pl.Series) -> bool:
 
 
 def _names_key(name: str, words: str) -> bool:
-    """Whether one of the words is a part of a name: customer_id, CustomerID, "order no."."""
+    """Whether a name says "key": one of the words is a part of it (customer_id, "order no.").
+
+    Or "key" is its last part, or all of its parts are `ROW_NAMES`.
+    """
     parts = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-    return re.search(rf"(?:^|[^a-z])(?:{words})(?:[^a-z]|$)", parts) is not None
+    if re.search(rf"(?:^|[^a-z])(?:(?:{words})(?:[^a-z]|$)|key[^a-z]*$)", parts):
+        return True
+    own = re.findall("[a-z]+", parts)
+    return not {"index", "row"}.isdisjoint(own) and set(own) <= ROW_NAMES
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from shlex import quote
 from typing import get_args
 
 import polars as pl
 
 from pushforward.data.numeric import Ints
 from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.column_remarks import (
+    identifier_note,
+    missing_remarks,
+    mixed_offsets,
+    number_remarks,
+    rare_remarks,
+    words_note,
+)
 from pushforward.data.tables.column_summary import ColumnSummary
-from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec, RareHandling
+from pushforward.data.tables.columns import CategoricalCodec, RareHandling
 from pushforward.data.tables.constraints import (
     Combination,
     Constraint,
@@ -27,14 +34,13 @@ from pushforward.data.tables.constraints.language import can_be_named
 from pushforward.data.tables.frames import FrameFormat
 from pushforward.data.tables.identifiers import (
     Identifier,
-    all_differ,
     counts_rows,
     is_integer_key,
-    is_key,
     looks_like_identifiers,
 )
 from pushforward.data.tables.metadata import Metadata
-from pushforward.data.tables.numeric_codec import MAX_EXACT_INTEGER, NumericCodec
+from pushforward.data.tables.numeric_codec import NumericCodec
+from pushforward.data.tables.partition import MIN_POOLED_ROWS
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.table_text import parse_table
 from pushforward.data.tables.text_types import TextFormats
@@ -42,7 +48,6 @@ from pushforward.errors import DataError, nearest
 
 COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
 MAX_CLASSES = 100  # of a condition
-MIN_KEY_ROWS = 1000  # with as many rows, integers that all differ may be identifiers: a note
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,9 @@ class SchemaBuilder:
     parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.notes += self.options.text_formats.notes
+
     def add(self, summary: ColumnSummary, sample: pl.Series) -> None:
         """Learn a column from the summary of all rows and a sample of the training rows."""
         _refuse_unsuitable_kind(summary, self.options.kinds.get(summary.name))
@@ -251,19 +259,21 @@ class SchemaBuilder:
             self.condition_column = _condition_codec(summary, sample, self.options)
             return
         kind = summary.kind or _infer_kind(summary, sample)
-        remarks = _missing_remarks(summary) if summary.name in self.names else []
+        remarks = missing_remarks(summary) if summary.name in self.names else []
         if kind == "identifier":
             self.identifiers.append(Identifier.fit(summary))
-            self.notes += [_identifier_note(summary)]
+            self.notes += [words_note(summary, sample, kind, 2) or identifier_note(summary)]
         elif kind in ("categorical", "boolean"):
             category = self.options.category(summary, sample)
             self.columns.append(category)
-            remarks += _rare_remarks(summary, category, sample)
+            remarks += rare_remarks(summary, category, sample)
+            least = MIN_POOLED_ROWS if self.options.rare == "name" else 0
+            self.notes += filter(None, [words_note(summary, sample, kind, least)])
         else:
             number = self._add_number(summary, sample)
-            remarks += _number_remarks(summary, number, sample)
+            remarks += number_remarks(summary, number, sample)
             if number.time_format and number.time_format.endswith(("%z", "%:z")):
-                self.notes.append(_mixed_offsets(summary.name))
+                self.notes.append(mixed_offsets(summary.name))
         self.notes += [f"column {summary.name!r} {remark}" for remark in remarks]
         if counts_rows(summary, sample) and kind == "numeric":
             self.notes += [
@@ -306,26 +316,6 @@ class SchemaBuilder:
         )
 
 
-def _mixed_offsets(name: str) -> str:
-    """Return the note on times that were written with several offsets from UTC."""
-    return (
-        f"check: column {name!r} has times of several offsets from UTC; they are read and written "
-        "in UTC; if local time matters, give it as a column of its own"
-    )
-
-
-def _identifier_note(summary: ColumnSummary) -> str:
-    """Return a note on a column of identifiers: to be acted on where there is no evidence."""
-    name = summary.name
-    if summary.kind is not None or summary.dtype.is_integer() or is_key(summary):
-        return f"column {name!r} holds identifiers: generated anew by their pattern, none is stored"
-    return (
-        f"check: column {name!r} holds text that is nearly all different: it is generated anew by "
-        "its pattern, unrelated to the other columns; if it should be learned, read it with "
-        f"overrides={{{name!r}: 'categorical'}} (--override {quote(f'{name}=categorical')})"
-    )
-
-
 def _infer_kind(summary: ColumnSummary, sample: pl.Series) -> str:
     """Return the kind of a column."""
     if summary.dtype in (pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
@@ -360,51 +350,3 @@ def _condition_codec(
         msg = f"the condition {summary.name!r} must have at most {MAX_CLASSES} classes, got {count}"
         raise DataError(f"{msg}; choose another column")
     return options.category(summary, sample)
-
-
-def _missing_remarks(summary: ColumnSummary) -> list[str]:
-    """Return remarks on missing values."""
-    remarks = {
-        "is all missing: there is nothing to learn": not summary.present,
-        "has both NaN and null; both come back as null": summary.nans > 0 and summary.nulls > 0,
-    }
-    return [remark for remark, applies in remarks.items() if applies]
-
-
-def _rare_remarks(summary: ColumnSummary, column: CategoricalCodec, sample: pl.Series) -> list[str]:
-    """Return a remark that counts the rare categories, if there are any."""
-    total = 0 if summary.levels is None else len(summary.levels)
-    cells = column.partition
-    if not column.drops_rare:
-        rare, share = int(column.pooled.sum()), float(cells.mass[column.pooled].sum())
-        handling = "share cells, and are generated as often as they occur (rare='draw')"
-    elif RARE_LEVEL in column.levels:
-        rare = total - len(column.levels) + 1
-        share = float(cells.mass[column.levels.index(RARE_LEVEL)])
-        handling = f"are generated as {RARE_LEVEL!r}, and none is stored (rare='name')"
-    else:
-        rare, missing = total - len(column.levels), sample.null_count() / max(len(sample), 1)
-        share = (cells.missing or 0) - missing
-        handling = "are generated as missing, and none is stored (rare='name')"
-    remark = f"has {total} categories; the {rare} rarer ones ({share:.1%} of the rows) {handling}"
-    return [remark] if rare else []
-
-
-def _number_remarks(summary: ColumnSummary, number: NumericCodec, sample: pl.Series) -> list[str]:
-    """Return remarks on numbers that may be identifiers, or that are too long to be exact."""
-    if summary.dtype.is_temporal():
-        rounded = number.unit != summary.integers.unit(summary.dtype)
-        remark = "spans more than 2^53 ticks; its times are rounded down to fewer digits"
-        return [remark] if rounded else []
-    if not summary.dtype.is_integer():
-        return []
-    low, high = summary.integers.low or 0, summary.integers.high or 0
-    many = summary.rows >= MIN_KEY_ROWS and all_differ(summary, sample)
-    remarks = {
-        "has integers that all differ; if they are names, override it as identifier": (
-            many and not counts_rows(summary, sample)
-        ),
-        f"spans {high - low}, more than 2^53: its integers keep 16 digits; if they are names, "
-        "override it as identifier or categorical": high - low > MAX_EXACT_INTEGER,
-    }
-    return [remark for remark, applies in remarks.items() if applies]

@@ -146,6 +146,24 @@ def is_missing(text: pl.Series) -> pl.Series:
     return text.str.strip_chars().str.contains(MISSING)
 
 
+def words_among_numbers(texts: pl.Series, most: int) -> pl.Series:
+    """Return those of distinct texts without which all would be numbers: at most so many, or none.
+
+    There must be more numbers than words.
+    """
+    none = texts.head(0)
+    if len(_words(texts.head(FEW))) > most:  # soon said of most text
+        return none
+    words = _words(texts)
+    numbers = texts.filter(~texts.is_in(words.to_list()))
+    few = len(words) <= min(most, len(numbers) - 1)
+    return words if few and parse_numbers(numbers) is not None else none
+
+
+def _words(texts: pl.Series) -> pl.Series:
+    return texts.filter(~texts.str.strip_chars().str.contains(f"{NUMBER}|{SPELLED}|{MISSING}"))
+
+
 def _without_missing(column: pl.Series) -> pl.Series:
     present = column.str.strip_chars()
     return present.set(is_missing(present).fill_null(value=False), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
 import polars as pl
 
@@ -18,6 +19,8 @@ from pushforward.data.tables.time_text import (
     with_order,
 )
 
+PLAINLY_MISSING = ("", "nan", "null", "none")  # which goes without saying
+
 
 @dataclass(frozen=True)
 class TextFormats:
@@ -28,12 +31,24 @@ class TextFormats:
         times: strftime formats.
         held: the columns that the user's data frame holds as text.
         separator: of a CSV file; None for a data frame.
+        missing: the texts, such as "?", that are read as missing, by column.
     """
 
     numbers: Mapping[str, NumberFormat] = field(default_factory=dict)
     times: Mapping[str, str] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     separator: str | None = None
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """A note on the texts that are read as missing, if there are any."""
+        marks = sorted(set(chain(*self.missing.values())))
+        if not marks:
+            return []
+        columns = ", ".join(map(repr, islice(self.missing, 5))) + ", ..." * (len(self.missing) > 5)
+        read = ", ".join(map(repr, marks))
+        return [f"read as missing among numbers, and given back as empty: {read} (in {columns})"]
 
     def with_column(self, parsed: ParsedColumn, *, held: bool = False) -> TextFormats:
         """Return the formats with those of one more column; `held`: a data frame's own text."""
@@ -44,6 +59,7 @@ class TextFormats:
             numbers={**self.numbers, **({} if number is None else {name: number})},
             times={**self.times, **({} if time is None else {name: time})},
             held=self.held | ({name} if held else set()),
+            missing={**self.missing, **({name: parsed.missing} if parsed.missing else {})},
         )
 
 
@@ -55,12 +71,14 @@ class ParsedColumn:
         values: numbers or times, or the text where it is neither.
         number_format, time_format: how they are written.
         note: for the user: what could be read in two ways, and how it was.
+        missing: the texts, such as "?", that are read as missing.
     """
 
     values: pl.Series
     number_format: NumberFormat | None = None
     time_format: str | None = None
     note: str | None = None
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def of_times(cls, column: pl.Series, known: str | None = None) -> ParsedColumn:
@@ -84,8 +102,15 @@ def parse_text(column: pl.Series, *, decimal_comma: bool = False) -> ParsedColum
     numbers = parse_numbers(column, decimal_comma=decimal_comma)
     if numbers is not None:
         values, number_format, note = numbers
-        return ParsedColumn(values, number_format, None, _check(column, note))
+        note, missing = _check(column, note), _missing(column, values)
+        return ParsedColumn(values, number_format, None, note, missing)
     return ParsedColumn.of_times(column)
+
+
+def _missing(text: pl.Series, numbers: pl.Series) -> tuple[str, ...]:
+    """Return the texts that are read as missing, but for those that every reader takes for it."""
+    lost = text.filter(numbers.is_null()).drop_nulls().str.strip_chars().unique().sort()
+    return tuple(mark for mark in lost if mark.lower() not in PLAINLY_MISSING)
 
 
 def _check(column: pl.Series, note: str | None) -> str | None:
