@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from pushforward.data.tables.cell_table import CellTable
@@ -110,6 +111,97 @@ def test_generated_numbers_have_the_decimals_of_the_column(decimals: int) -> Non
     assert schema.columns[0].decimals == decimals
     drawn = quantised_rows(dataset)["v"].to_numpy()
     np.testing.assert_array_equal(drawn, np.round(drawn * 10.0**decimals) / 10.0**decimals)
+
+
+def nearly_whole(n: int = 1600, odd: float | None = None, share: float = 0.0) -> NDArray[Any]:
+    """Whole numbers, some replaced by others: `odd` or, without it, any of the same range."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(6, 290, n).astype(np.float64)
+    others = rng.uniform(6, 290, n) if odd is None else np.full(n, odd)
+    return np.where(np.arange(n) < share * n, others, values)
+
+
+ON_A_GRID: dict[str, tuple[int, Any]] = {
+    "one odd value": (0, lambda _: nearly_whole(odd=100 + 1 / 3, share=1 / 1600)),
+    "one in twenty-five": (0, lambda _: nearly_whole(share=0.04)),
+    "six digits": (0, lambda _: nearly_whole(odd=9.299999, share=0.01)),
+    "sums of cents": (2, lambda rng: rng.integers(100, 99_999, (2, 2000)).T / 100 @ [1, 1]),
+    "mostly 0": (
+        0,
+        lambda rng: np.where(rng.random(1600) < 0.9, 0, nearly_whole(odd=7 / 3, share=0.05)),
+    ),
+    "thousands": (-3, lambda _: 1000 * nearly_whole() + (np.arange(1600) == 5) / 3),
+    "single precision": (1, lambda _: (nearly_whole(odd=1e-5, share=0.002) / 10).astype("f4")),
+}
+
+
+@pytest.mark.parametrize("name", ON_A_GRID)
+def test_generated_numbers_lie_on_the_grid_of_nearly_all(name: str) -> None:
+    decimals, make = ON_A_GRID[name]
+    values = np.random.default_rng(1).permutation(make(np.random.default_rng(0)))
+    schema, dataset = read_table(pl.DataFrame({"v": values}))
+    drawn = quantised_rows(dataset)["v"].to_numpy()
+    rounded = np.round(drawn.astype(np.float64), decimals)
+    np.testing.assert_array_equal(drawn, rounded.astype(drawn.dtype))
+    assert values.min() - 1e-9 <= drawn.min() <= drawn.max() <= values.max() + 1e-9
+    assert drawn.mean() == pytest.approx(values.mean(), rel=0.02)
+    assert bool((schema.encode(pl.DataFrame({"v": values}))[:, 0] == torch.tensor(values)).all())
+
+
+def test_integers_with_exceptions_are_rounded_without_bias() -> None:
+    values = np.append(np.tile(np.arange(1000.0), 20), 100 + 1 / 3)
+    schema, dataset = read_table(pl.DataFrame({"v": values}), split=(0.98, 0.01, 0.01))
+    x = schema.expand(dataset.rows).repeat(20, 1)
+    drawn = schema.quantise(x, torch.Generator().manual_seed(0))[:, 0].long()
+    counts = np.bincount(drawn.numpy(), minlength=1000)
+    assert counts.min() > 250
+    assert counts.max() < 560
+
+
+WITH_A_PATTERN: dict[str, Any] = {
+    "mostly 0": lambda rng: np.where(rng.random(3000) < 0.97, 0.0, rng.random(3000)),
+    "a number of its own": lambda rng: np.where(
+        rng.random(3000) < 0.97, rng.integers(0, 1000, 3000), 1 / 3
+    ),
+    "below 1": lambda rng: np.where(
+        rng.random(3000) < 0.97, rng.integers(0, 1000, 3000), rng.random(3000)
+    ),
+    "one in ten": lambda _: nearly_whole(share=0.1),
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_PATTERN)
+def test_exceptions_that_have_a_pattern_are_generated(name: str) -> None:
+    values = np.random.default_rng(1).permutation(WITH_A_PATTERN[name](np.random.default_rng(0)))
+    _, dataset = read_table(pl.DataFrame({"v": values}))
+    drawn = quantised_rows(dataset)["v"].to_numpy()
+    share = (values % 1 > 0).mean()
+    assert (drawn % 1 > 0).mean() > 0.8 * share
+
+
+def test_columns_without_exceptions_keep_their_decimals() -> None:
+    """And those of so few decimals that they are modelled by their parts."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "real": rng.normal(size=800),
+            "cents": rng.integers(0, 10**6, 800) / 100,
+            "tenths": np.where(rng.random(800) < 0.01, 2.5, rng.integers(0, 9, 800)),
+            "single": rng.normal(size=800).astype(np.float32),
+            "tiny": rng.lognormal(-20, 3, 800),
+            "fine": rng.integers(0, 10**9, 800) / 10**7,
+        }
+    )
+    schema, _ = read_table(frame)
+    decimals = [column.decimals for column in schema.columns]
+    assert decimals[:3] + decimals[4:] == [None, 2, 1, None, 7]
+    assert not any("has_exceptions" in column.to_json() for column in schema.columns)
+
+
+def test_float_noise_leaves_a_value_in_the_middle_of_its_atom() -> None:
+    schema, dataset = read_table(pl.DataFrame({"v": [0.3, 0.1 + 0.2] * 300 + [1.5] * 400}))
+    ranks = schema.features(dataset.rows)[:, 0] / math.sqrt(6)
+    assert ranks[0] == ranks[1] == pytest.approx(schema.columns[0].partition.shares[0] / 2)
 
 
 def test_unseen_numbers_find_the_nearest_cell_and_come_back() -> None:

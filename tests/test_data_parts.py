@@ -190,6 +190,18 @@ def test_a_column_without_structure_is_no_sum_of_parts() -> None:
         assert not any("parts" in note for note in notes)
 
 
+def test_a_column_with_exceptions_comes_back_and_is_no_sum_of_parts() -> None:
+    """Parts have no place for what lies off their grid."""
+    prices = rng().integers(1, 1000, N) + rng(1).choice([0.49, 0.99], N)
+    frame = pl.DataFrame({"v": np.append(prices, 100 + 1 / 3), "w": np.append(prices, 100.0)})
+    dataset = read(frame)
+    schema = dataset.schema
+    assert isinstance(schema, TableSchema)
+    assert schema.columns[0].name == "v"
+    assert schema.columns[0].decimals == 2
+    assert_frame_equal(schema.decode(dataset.rows), frame, check_exact=True)
+
+
 @pytest.mark.shared("adult-train.csv")
 @pytest.mark.parametrize("table", ["adult", "diamonds"])
 def test_tables_without_times_and_combs_are_encoded_as_ever(table: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pushforward.data import read, schema_from_json
+from pushforward.data.tables.columns import column_from_json
+from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.errors import DataError
 from read_tables import quantised_rows, read_table
 
@@ -92,6 +95,38 @@ def test_redrawn_rows_stay_in_their_cells_and_ranges(frame: pl.DataFrame, seed: 
         if frame[name].dtype.is_numeric():
             assert restored[name].min() >= train[name].min()
             assert restored[name].max() <= train[name].max()
+
+
+@GENTLE
+@given(
+    st.lists(st.tuples(*[st.integers(-(10**6), 10**6)] * 2), min_size=40, max_size=60),
+    st.lists(st.floats(-(2.0**40), 2.0**40), max_size=2),
+    st.booleans(),
+)
+def test_odd_values_and_float_noise_come_back_exactly(
+    cents: list[tuple[int, int]], odd: list[float], missing: bool
+) -> None:
+    sums = [a / 100 + b / 100 for a, b in cents] + odd + [None] * missing
+    frame = pl.DataFrame({"v": pl.Series(sums, dtype=pl.Float64)})
+    schema, dataset = read_table(frame)
+    assert_frame_equal(schema.decode(dataset.rows), frame, check_exact=True)
+    restored = schema_from_json(json.loads(json.dumps(schema.to_json(), allow_nan=False)))
+    assert_frame_equal(restored.decode(restored.encode(frame)), frame, check_exact=True)
+    assert restored.to_json() == schema.to_json()
+
+
+def test_only_a_column_with_exceptions_says_so() -> None:
+    """A schema of before there were any is the same as one without."""
+    whole = np.random.default_rng(0).integers(0, 500, 400) / 1.0
+    odd = np.where(np.arange(400) == 7, 100 + 1 / 3, whole)
+    schema, _ = read_table(pl.DataFrame({"whole": whole, "odd": odd}))
+    ordinary, column = schema.columns
+    assert isinstance(column, NumericCodec)
+    assert "has_exceptions" not in ordinary.to_json()
+    assert (column.decimals, column.to_json()["has_exceptions"]) == (0, True)
+    assert not replace(column, decimals=None).has_exceptions  # as when it is learned in private
+    read_again = column_from_json(ordinary.to_json())
+    assert read_again.to_json() == ordinary.to_json()
 
 
 # --- pandas

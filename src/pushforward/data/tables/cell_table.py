@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.common_grid import NOISE
 from pushforward.data.tables.fine_digits import FinePartition
 from pushforward.data.tables.partition import Partition
 
@@ -105,7 +106,9 @@ class CellTable:
     def ranks(self, rows: Tensor) -> Tensor:
         """Return the share (C, n) of training rows below each value, and half of those equal."""
         piece = self.pieces(rows)
-        place = ((rows.mT - self.low[piece]) / self.width[piece]).clamp(0, 1)
+        low, values = self.low[piece], rows.mT
+        above = torch.where((values - low).abs() <= NOISE * low.abs(), 0.0, values - low)
+        place = (above / self.width[piece]).clamp(0, 1)
         # 0 / 0 for an atom: its middle
         rank = self.below[piece] + place.nan_to_num(0.5) * self.mass[piece]
         return torch.where(rows.mT.isnan(), 0.5, rank)

@@ -43,7 +43,7 @@ class ColumnCodec(ABC):
     @property
     @abstractmethod
     def decimals(self) -> int | None:
-        """The digits after the point of the column's numbers; None for full precision."""
+        """The digits after the point of generated numbers; None for full precision."""
 
     @abstractmethod
     def encode(self, values: pl.Series) -> Floats:

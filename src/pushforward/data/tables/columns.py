@@ -166,4 +166,5 @@ def column_from_json(data: Mapping[str, Any]) -> ColumnCodec:
         return CategoricalCodec(*shared, levels=levels, drops_rare=drops_rare)
     number_format = data["number_format"] and NumberFormat.from_json(data["number_format"])
     fields = {key: data[key] for key in NUMERIC_FIELDS}
+    fields["has_exceptions"] = data.get("has_exceptions", False)
     return NumericCodec(*shared, **fields, number_format=number_format)

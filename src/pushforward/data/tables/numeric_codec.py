@@ -16,7 +16,9 @@ from pushforward.data.tables.column_summary import (
     ColumnSummary,
     finite_floats,
     is_real,
+    numpy_float,
 )
+from pushforward.data.tables.common_grid import common_decimals, to_common_grid
 from pushforward.data.tables.dtypes import refuse_changed
 from pushforward.data.tables.number_text import NumberFormat, parse_numbers
 from pushforward.data.tables.partition import (
@@ -47,11 +49,13 @@ class NumericCodec(ColumnCodec):
     Args:
         origin: the integer that is encoded as 0, so that very large integers stay exact.
         unit: how many ticks of the dtype are encoded as 1, so that whole seconds stay integers.
-        decimals: the digits after the point; None for full precision.
+        decimals: the digits after the point of generated numbers; None for full precision.
         missing_is_nan: whether a missing value is NaN instead of null.
         time_format: the strftime format of times that are written as text, or None.
         from_text: whether the user's data frame holds text.
         number_format: how numbers are written that are not written as Python does, or None.
+        has_exceptions: whether a few values have more decimals, or the noise of floats: they are
+            encoded as they are, and none is generated.
     """
 
     kind: ClassVar[ColumnKind] = "numeric"
@@ -63,6 +67,12 @@ class NumericCodec(ColumnCodec):
     time_format: str | None = None
     from_text: bool = False
     number_format: NumberFormat | None = None
+    has_exceptions: bool = False
+
+    def __post_init__(self) -> None:
+        """With full precision there are no exceptions: `replace` need not say so."""
+        if self.decimals is None:
+            object.__setattr__(self, "has_exceptions", False)
 
     @classmethod
     def fit(
@@ -102,8 +112,17 @@ class NumericCodec(ColumnCodec):
         return replace(cls.without_cells(summary, text_formats), partition=cells)
 
     def with_cells(self, numbers: Floats, missing: bool) -> NumericCodec:
-        """Return the codec with atoms and bins of the numbers of training rows."""
-        return replace(self, partition=_partition(numbers, self.decimals, missing))
+        """Return the codec with atoms and bins of the numbers of training rows.
+
+        Where nearly all lie on a grid, so does what is generated; the others are its exceptions.
+        """
+        float_type, decimals = numpy_float(self.dtype), None
+        if self.dtype.is_float():
+            decimals = common_decimals(numbers, self.decimals, float_type)
+        if decimals is None:
+            return replace(self, partition=_partition(numbers, self.decimals, missing))
+        cells = _partition(to_common_grid(numbers, decimals, float_type), decimals, missing)
+        return replace(self, decimals=decimals, has_exceptions=True, partition=cells)
 
     @classmethod
     def of_integers(cls, name: str, numbers: Floats, *, missing: bool) -> NumericCodec:
@@ -128,7 +147,7 @@ class NumericCodec(ColumnCodec):
         missing = cast.is_null().to_numpy()
         if is_real(self.dtype):
             numbers = finite_floats(cast.cast(pl.Float64))
-            if self.decimals is not None:
+            if self.decimals is not None and not self.has_exceptions:
                 numbers = np.round(numbers * 10.0**self.decimals) / 10.0**self.decimals
         else:
             ticks = cast.to_physical().fill_null(self.origin).to_numpy()
@@ -204,7 +223,8 @@ class NumericCodec(ColumnCodec):
         """Return plain values."""
         number_format = self.number_format and self.number_format.to_json()
         fields = {key: getattr(self, key) for key in NUMERIC_FIELDS}
-        return super().to_json() | fields | {"number_format": number_format}
+        exceptions = {"has_exceptions": True} if self.has_exceptions else {}
+        return super().to_json() | fields | exceptions | {"number_format": number_format}
 
 
 def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partition:

@@ -211,7 +211,7 @@ def partition_numbers(values: Floats, missing: bool, *, integers: bool) -> Parti
     distinct, counts = np.unique(nonzero, return_counts=True)
     if not len(distinct):
         return Partition.empty()
-    is_atom = _atom_mask(counts)
+    is_atom = atom_mask(counts)
     atoms = _Atoms.at(distinct[is_atom], counts[is_atom], integers)
     segments = _pool_segments(distinct[~is_atom], counts[~is_atom], integers)
     share = float(np.isnan(values).mean()) if missing else None
@@ -246,7 +246,7 @@ def min_pooled(rows: int) -> int:
     return max(2, min(MIN_POOLED_ROWS, rows // 10))
 
 
-def _atom_mask(counts: Ints) -> Mask:
+def atom_mask(counts: Ints) -> Mask:
     """Mark the values that become atoms: each would fill a quantile bin of the remaining rows."""
     is_atom = np.zeros(len(counts), np.bool_)
     min_rows = min_pooled(int(counts.sum()))

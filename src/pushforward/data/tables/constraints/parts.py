@@ -199,6 +199,21 @@ class PartsStep:
         )
         return numbers.clip(*self.extent)
 
+    def span(self, low: int, high: int, finer: Sequence[tuple[int, int]]) -> Floats:
+        """Return the smallest and the largest number (2,) whose coarsest part is low to high.
+
+        Args:
+            low: of the coarsest part.
+            high: likewise.
+            finer: the smallest and the largest value of each other part.
+        """
+        smallest, largest = ([ends[side] for ends in finer] for side in (0, 1))
+        rows = [(low, *smallest), (high, *largest), (high + 1, *smallest)]
+        first, last, after = self.join([np.array(part) for part in zip(*rows, strict=True)])
+        if after < self.extent[1]:
+            last = min(last, after - 1 / self._scale)  # not all months have 31 days
+        return np.array([first, last])
+
     def coarsest(self, allowed: IntervalSet) -> IntervalSet:
         """Return the values of the coarsest part that rows within these intervals can have."""
         ends = [self._coarsest(ends) for ends in (allowed.low, allowed.high)]
@@ -360,7 +375,7 @@ def _extent(column: NumericCodec, summary: ColumnSummary) -> tuple[float, float]
 def _can_be_split(column: NumericCodec) -> bool:
     """Whether a column holds numbers on a grid, dates, or date-times in units that make up days."""
     dtype = column.dtype
-    if dtype in (pl.Time, pl.Duration) or column.decimals is None:
+    if dtype in (pl.Time, pl.Duration) or column.decimals is None or column.has_exceptions:
         return False
     if isinstance(dtype, pl.Datetime):
         return SECONDS_PER_DAY * TICKS_PER_SECOND[dtype.time_unit] % column.unit == 0
