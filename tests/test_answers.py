@@ -55,8 +55,8 @@ def tiny(n: int = 600) -> pl.DataFrame:
 
 def wild(frame: pl.DataFrame, model: str = "vae", **options: Any) -> Fitted:
     """A model that nobody trained, whose codes say a lot and whose encoder is wrong."""
-    condition = options.pop("condition", None)
-    schema = pf.read(frame, condition=condition, relations=False).schema
+    condition, rules = options.pop("condition", None), options.pop("constraints", None)
+    schema = pf.read(frame, condition=condition, constraints=rules, relations=False).schema
     network = build(model, schema, {"latent": 1, "width": 16, **options}, 0, CPU)
     with isolated(CPU, 5), torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -628,3 +628,206 @@ def test_a_column_that_a_constraint_makes_a_number_is_known_with_nothing_else() 
     assert filled["v"].to_list()[1::2] == [0.5, -0.5]
     assert fitted.sample(given=table.select("v").head(3), seed=0)["three"].to_list() == [3] * 3
     assert np.isfinite(fitted.log_prob(table.head(3))).all()
+
+
+def keyed(n: int = 600) -> pl.DataFrame:
+    """A value by a key, which is missing in a few rows with one value or another."""
+    rng = np.random.default_rng(0)
+    key = rng.choice(list("abcde"), n).astype(object)
+    value = np.array(["uuwwz"["abcde".index(k)] for k in key], object)
+    key[:6], value[:6] = None, list("uwzuwz")
+    key[6], value[6] = "f", "q"
+    side = np.where(key == "a", "left", rng.choice(["left", "right"], n))
+    columns = {"side": side.tolist(), "key": key.tolist(), "value": value.tolist()}
+    return pl.DataFrame(columns).sample(fraction=1, shuffle=True, seed=0)
+
+
+LOOKUP = "value = lookup(key)"
+
+
+def test_a_key_that_is_found_by_its_value_follows_the_sum_over_all_rows() -> None:
+    """Of the keys those that have the value, or have none: then the rest is it, or is missing."""
+    fitted = wild(keyed(), constraints=[LOOKUP])
+    every = Enumerated(fitted)
+    schema = every.schema
+    names = [column.name for column in schema.columns]
+    assert names == ["side", "key", "value not looked up"]
+    rows = PartialRows.of(schema, pl.DataFrame({"value": ["u"] * DRAWS}))
+    parts = [d for _, d in Completer(fitted.model, schema, 1, 64, 32.0).drawn(rows, 1)]
+    cells = torch.cat([d.cells[:, 0] for d in parts])
+    _, keys, rests = (np.array([None, *getattr(c, "levels", ())]) for c in schema.columns)
+    agree = np.isin(keys, ["a", "b", "f"]) | (keys == None)  # noqa: E711  # of each
+    free = torch.from_numpy(agree)[every.rows[:, 1]]
+    free &= torch.from_numpy((rests == "u") | (rests == None))[every.rows[:, 2]]  # noqa: E711
+    joint = every.p * free
+    x, pairs = schema.expand(cells), schema.expand(every.rows).double()
+    assert_frequencies(x.double().mean(0), joint / joint.sum() @ pairs, DRAWS)
+
+
+@pytest.mark.parametrize("how", ["draw", "most likely"])
+def test_keys_that_may_be_missing_are_completed(how: Any) -> None:
+    fitted, frame = wild(keyed(), constraints=[LOOKUP]), keyed().head(200)
+    values = frame.select("value")
+    drawn = fitted.sample(given=values, seed=0)
+    filled = fitted.impute(frame.with_columns(key=pl.lit(None, pl.String)), how=how, seed=0)
+    assert filled.null_count().sum_horizontal().item() == 0
+    allowed = {"u": "abf", "w": "cdf", "z": "ef", "q": "f"}
+    for rows in (drawn, filled):
+        assert rows.select("value").equals(values)
+        pairs = rows.select("key", "value").drop_nulls().iter_rows()
+        assert all(key in allowed[value] for key, value in pairs)
+
+
+def countries(n: int = 1500) -> pl.DataFrame:
+    """A status by one of 100 keys, and numbers some of which are missing together."""
+    rng = np.random.default_rng(3)
+    country, wealth = rng.permutation(n) % 100, rng.normal(size=n)
+    country[:10] = 100 + np.arange(10)  # one row each, not all of them for training
+    together, other = rng.random(n) < 0.2, rng.random(n) < 0.1
+    numbers = {
+        "gdp": np.where(together, np.nan, wealth.round(2)),
+        "population": np.where(together | other, np.nan, rng.integers(1, 900, n)),
+        "schooling": np.where(together & (rng.random(n) < 0.5), np.nan, (wealth + 9).round(1)),
+        "alcohol": np.where(other, np.nan, rng.gamma(2, size=n).round(2)),
+    }
+    return pl.DataFrame(
+        {
+            "country": [f"Land {c:02d}" for c in country],
+            "year": rng.integers(2000, 2016, n),
+            "status": np.array(["developing", "developed"])[(country % 5 == 0).astype(int)],
+        }
+        | numbers
+    ).with_columns(pl.col(*numbers).fill_nan(None))
+
+
+def lacking(frame: pl.DataFrame, share: float, seed: int = 0) -> pl.DataFrame:
+    """A table with holes in so many of its cells."""
+    rng = np.random.default_rng(seed)
+    holes = [pl.Series(rng.random(len(frame)) < share) for _ in frame.columns]
+    return frame.with_columns(
+        pl.when(hole).then(None).otherwise(pl.col(name)).alias(name)
+        for name, hole in zip(frame.columns, holes, strict=True)
+    )
+
+
+def assert_filled(fitted: Fitted, holes: pl.DataFrame, how: Any = "draw") -> pl.DataFrame:
+    """Fill in holes: none is left, what is known stays."""
+    filled: pl.DataFrame = fitted.impute(holes, how=how, seed=0)
+    assert filled.schema == holes.schema
+    assert filled.null_count().sum_horizontal().item() == 0
+    for name in holes.columns:
+        known = holes[name].is_not_null()
+        assert filled[name].filter(known).equals(holes[name].filter(known)), name
+    return filled
+
+
+@pytest.mark.filterwarnings("ignore:.*independent draws")  # nobody trained the model
+@pytest.mark.parametrize("hidden", [["country"], ["country", "alcohol"], ["country", "status"], []])
+def test_gaps_beside_a_key_that_is_not_known_are_filled(hidden: list[str]) -> None:
+    fitted = wild(countries(), constraints=["status = lookup(country)"])
+    assert isinstance(fitted.schema, TableSchema)
+    assert fitted.schema.implied, "values are missing together"
+    assert not np.asarray(fitted.schema.columns[0].partition.mass).all(), "an unseen country"
+    rows = countries().head(60)
+    rows = rows.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in hidden)
+    filled = assert_filled(fitted, rows if hidden else lacking(rows, 0.15))
+    status = dict(countries().filter(pl.len().over("country") > 1)["country", "status"].iter_rows())
+    pairs = filled.filter(pl.col("country").is_in([*status]))["country", "status"].iter_rows()
+    assert all(status[country] == own for country, own in pairs)
+
+
+@pytest.mark.filterwarnings("ignore:.*independent draws")
+@pytest.mark.parametrize("how", ["draw", "most likely"])
+def test_a_value_that_is_missing_for_some_keys_is_filled(how: Any) -> None:
+    """By a draw of it where the key is known; else the key is one that has a value."""
+    rng, n = np.random.default_rng(0), 900
+    key, other = rng.integers(0, 6, n), rng.integers(0, 3, n)
+    gone = (key == 0) | ((key == 1) & (other == 1))
+    letters = [f"{'uvwxyz'[k]}{o}" for k, o in zip(key, other, strict=True)]
+    table = pl.DataFrame(
+        {
+            "key": [f"K{k}" for k in key],
+            "other": [f"O{o}" for o in other],
+            "value": [None if g else text for g, text in zip(gone, letters, strict=True)],
+            "none": ["s" if k > 2 else None for k in key],
+            "x": rng.normal(size=n),
+        }
+    )
+    rules = ["value = lookup(key, other)", "none = lookup(key)"]
+    fitted, rows = wild(table, constraints=rules), table.head(150)
+    for hidden in ([], ["value"], ["key", "value"], ["key", "other", "value"], ["key", "none"]):
+        missing = [pl.lit(None, pl.String).alias(name) for name in hidden]
+        assert_filled(fitted, rows.with_columns(missing), how)
+
+
+@pytest.mark.filterwarnings("ignore:.*independent draws")
+@pytest.mark.parametrize("how", ["draw", "most likely"])
+def test_a_formula_has_a_value_in_rows_that_are_filled(how: Any) -> None:
+    """Its divisor is not 0, unless that is known: 16 draws all are with a chance of 6^-16."""
+    rng, n = np.random.default_rng(0), 600
+    frame = pl.DataFrame({"a": rng.integers(1, 50, n), "b": rng.integers(0, 6, n)})
+    ratio = pl.when(pl.col("b") > 0).then((pl.col("a") / pl.col("b")).round(2))
+    frame = frame.with_columns(ratio.alias("ratio"), kind=pl.Series(rng.choice(["u", "v"], n)))
+    for condition in (None, "kind"):
+        data = pf.read(frame, constraints=["ratio = a / b"], condition=condition, relations=False)
+        fitted = pf.fit(data, "vae", budget="3 steps", seed=0, width=16, latent=1)
+        holes = frame.with_columns(b=pl.lit(None, pl.Int64), ratio=pl.lit(None, pl.Float64))
+        filled = assert_filled(fitted, holes.head(100), how)
+        assert (filled["b"] > 0).all()
+    known = fitted.impute(frame.head(100), how=how, seed=0)
+    assert known.equals(frame.head(100)), "what a formula says to be missing is"
+
+
+def test_a_class_that_is_missing_is_filled() -> None:
+    """Of 200 classes drawn by frequency, half of them missing, one is with 1 - 2^-200."""
+    rng, n = np.random.default_rng(0), 600
+    kind = [None if i % 2 else "ab"[i % 4 // 2] for i in range(n)]
+    frame = pl.DataFrame(
+        {"kind": kind, "x": rng.normal(size=n)}, schema_overrides={"kind": pl.String}
+    )
+    fitted = wild(frame, condition="kind")
+    holes = frame.head(200).with_columns(kind=pl.lit(None, pl.String))
+    assert_filled(fitted, holes)
+    assert fitted.sample(given=holes.select("x"), seed=0)["kind"].null_count() > 0
+
+
+def test_what_a_rest_implies_to_be_missing_is_filled() -> None:
+    """A note that only rows outside the dictionary have: all others have no rest, and no note."""
+    rng, n = np.random.default_rng(0), 3000
+    key = rng.choice(list("abcd"), n).astype(object)
+    value = np.array([k.upper() for k in key], object)
+    odd = np.arange(n) % 100 == 0
+    key[odd], value[odd] = "e", rng.choice(list("PQ"), odd.sum())
+    note = [text if o else None for o, text in zip(odd, rng.choice(["new", "old"], n), strict=True)]
+    columns = {"key": key.tolist(), "value": value.tolist(), "note": note}
+    frame = pl.DataFrame(columns)
+    fitted = wild(frame, constraints=[LOOKUP])
+    assert isinstance(fitted.schema, TableSchema)
+    names = [column.name for column in fitted.schema.columns]
+    rest, own = names.index("value not looked up"), names.index("note")
+    assert (rest, own) in fitted.schema.implied
+    assert_filled(fitted, frame.head(150))
+
+
+def test_a_column_that_is_modelled_by_its_parts_is_predicted_in_ranges_of_its_own() -> None:
+    """By how often rows are continued that way: both sum over the same chain."""
+    g = np.random.default_rng(0)
+    kind = g.choice(["cheap", "dear"], 2000)
+    whole = np.floor(np.exp(3 + (kind == "dear") + 0.5 * g.normal(size=2000)))
+    price = (whole + g.choice([0.99, 0.49, 0.95], 2000, p=[0.7, 0.2, 0.1])).round(2)
+    frame = pl.DataFrame({"kind": kind, "price": price})
+    fitted = pf.fit(frame, "vae", budget="100 steps", width=32, latent=1, seed=0)
+    assert isinstance(fitted.schema, TableSchema)
+    assert fitted.schema.constraint_set.parts
+    given = pl.DataFrame({"kind": ["cheap"]})
+    chances = fitted.predict_proba(given, "price", seed=0)
+    assert chances.sum_horizontal()[0] == pytest.approx(1)
+    n = 4000
+    drawn = fitted.sample(given=pl.concat([given] * n), seed=1)["price"]
+    ends = {name: [float(end) for end in name.split("..")] for name in chances.columns}
+    for name, (low, high) in ends.items():
+        inner = [e for n, e in ends.items() if n != name and low <= e[0] <= high]  # atoms of a bin
+        own = drawn.filter(drawn.is_between(low, high))
+        held = len(own) - sum(own.is_between(*atom).sum() for atom in inner)
+        p = chances[name][0]
+        assert held / n == pytest.approx(p, abs=SIGMAS * math.sqrt(p * (1 - p) / n) + 1e-3)

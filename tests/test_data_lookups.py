@@ -168,10 +168,12 @@ def test_a_key_that_is_not_known_agrees_with_what_was_looked_up(data: Dataset) -
     at = [column.name for column in data.schema.columns].index("dest")
     column = data.schema.columns[at]
     assert isinstance(column, CategoricalCodec)
+    choice = partial.choices[at]
+    assert not choice.missing.any()  # no row lacks its destination
     zone = steps(data)["zone"].column
     for i in range(4):
         number = zone.encode(pl.Series("zone", [f"zone {i}"]))[0]
-        for level, allowed in zip(column.levels, partial.choices[at][i].tolist(), strict=True):
+        for level, allowed in zip(column.levels, choice.levels[i].tolist(), strict=True):
             assert allowed == (by_dest.get((str(level),), number) == number)
     hidden = frame.with_columns(
         pl.when(pl.int_range(N) % 2 == 0).then(None).otherwise(pl.col("zone")).alias("zone")
@@ -180,3 +182,87 @@ def test_a_key_that_is_not_known_agrees_with_what_was_looked_up(data: Dataset) -
     assert filled.known[:, at].all()
     with pytest.raises(pf.DataError, match="a constraint ties it to"):
         PartialRows.of(data.schema, pl.DataFrame({"distance": [500.0]}))
+
+
+def of_gaps(n: int = 1500) -> pl.DataFrame:
+    """A value by a key that some rows lack, and that one row alone has: "f"."""
+    rng = np.random.default_rng(0)
+    key = rng.choice(list("abcde"), n).astype(object)
+    value = np.array(["uuwwz"["abcde".index(k)] for k in key], object)
+    key[:6], value[:6] = None, list("uwzuwz")
+    key[6], value[6] = "f", "q"
+    columns = {"key": key.tolist(), "value": value.tolist(), "x": rng.normal(size=n)}
+    return pl.DataFrame(columns).sample(fraction=1, shuffle=True, seed=0)
+
+
+def schema_of(frame: pl.DataFrame, **options: Any) -> TableSchema:
+    schema = pf.read(frame, constraints="value = lookup(key)", relations=False, **options).schema
+    assert isinstance(schema, TableSchema)
+    return schema
+
+
+VALUES = pl.DataFrame({"value": list("uwzq")})
+KEYS = {"u": "ab", "w": "cd", "z": "e", "q": ""}  # of the table, by their value
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_a_key_may_be_missing_where_the_table_lacks_missing_ones(fill: bool) -> None:
+    schema = schema_of(of_gaps())
+    assert [column.name for column in schema.columns] == ["key", "x", "value not looked up"]
+    rows = PartialRows.of(schema, VALUES, fill=fill)
+    share = rows.share(torch.arange(4))
+    assert bool(((share >= 0) & (share <= 1)).all())
+    for own, keys in zip(share[:, schema.cells_of_column(0)].tolist(), KEYS.values(), strict=True):
+        assert own == [float(not fill)] + [float(key in keys + "f") for key in "abcdef"]
+    rest = schema.columns[2]
+    assert isinstance(rest, CategoricalCodec)
+    for own, value in zip(share[:, schema.cells_of_column(2)].tolist(), KEYS, strict=True):
+        assert own == [1.0] + [float(value == level) for level in rest.levels]  # or none
+
+
+def test_a_key_that_was_drawn_stays_where_it_agrees() -> None:
+    schema, generator = schema_of(of_gaps()), torch.Generator().manual_seed(0)
+    drawn = torch.full((400, 3), torch.nan, dtype=torch.float64)
+    for fill in (False, True):
+        rows = PartialRows.of(schema, pl.concat([VALUES] * 100), fill=fill)
+        keys = rows.settled(drawn, torch.arange(400), generator)[:, 0]
+        assert bool((keys.isnan() == (not fill)).all())
+    for i, allowed in enumerate(KEYS.values()):
+        assert {"abcdef"[int(code)] for code in keys[i::4]} <= {*allowed, "f"}
+
+
+def test_a_value_of_rows_without_a_key_keeps_it_missing() -> None:
+    """It says so: no category of the key has that value. What no row can have is refused."""
+    n = 400
+    key = [None if i % 5 == 0 else "abcd"[i % 4] for i in range(n)]
+    value = ["none" if k is None else k.upper() for k in key]
+    frame = pl.DataFrame({"key": key, "value": value, "x": np.random.default_rng(0).random(n)})
+    rows = PartialRows.of(schema_of(frame), frame.select("value").head(9), fill=True)
+    choice = rows.choices[0]
+    assert choice.missing.tolist() == [k is None for k in key[:9]]
+    assert choice.levels.sum(1).tolist() == [float(k is not None) for k in key[:9]]
+    both = frame.with_columns(pl.Series("other", [str(v) * 2 for v in value]))
+    schema = pf.read(
+        both, constraints=["value = lookup(key)", "other = lookup(key)"], relations=False
+    ).schema
+    assert isinstance(schema, TableSchema)
+    apart = pl.DataFrame({"value": ["A", "A"], "other": ["AA", "BB"]})
+    with pytest.raises(pf.DataError, match="row 2: no category of 'key' agrees with the value of"):
+        PartialRows.of(schema, apart)
+
+
+def test_a_key_of_numbers_that_is_not_known_is_refused() -> None:
+    key = np.random.default_rng(0).integers(0, 40, 900)
+    frame = pl.DataFrame({"key": key, "value": [f"v{k % 3}" for k in key], "x": key / 7})
+    schema = schema_of(frame)
+    assert schema.columns[0].kind == "numeric"
+    with pytest.raises(pf.DataError, match=r"row 1: 'value' is known, .* by 'key', which is not"):
+        PartialRows.of(schema, frame.select("value"))
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(list("abcdef"))])
+def test_a_key_of_any_type_of_categories_is_found_by_its_value(dtype: Any) -> None:
+    frame = of_gaps().with_columns(pl.col("key").cast(dtype))
+    hidden = frame.with_columns(key=pl.lit(None, dtype)).filter(pl.col("value") == "u").head(3)
+    levels = PartialRows.of(schema_of(frame), hidden, fill=True).choices[0].levels
+    assert levels.sum(1).tolist() == [3] * 3  # a, b and f

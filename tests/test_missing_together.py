@@ -59,7 +59,8 @@ def data() -> Dataset:
         frame.with_columns(
             c=pl.when(alone).then(None).otherwise(pl.col("a").round(1)),
             d=pl.when(sometimes).then(None).otherwise(pl.col("a").round(2)),
-        )
+        ),
+        relations=False,  # c and d are a, rounded
     )
 
 

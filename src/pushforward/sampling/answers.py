@@ -17,13 +17,14 @@ from pushforward.data.tables.partial import PartialRows, refuse_changed
 from pushforward.errors import DataError, ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.random import Stream, derived_seed, fresh_seed, generator
-from pushforward.sampling.completion import Completer
+from pushforward.sampling.completion import Completer, Draws
 from pushforward.sampling.likelihood import CODES, log_likelihood, refuse_out_of_range
 from pushforward.sampling.prediction import Predictor, Target, as_frame
 
 How = Literal["draw", "most likely"]
 PREDICTING = (16, 12.0)  # particles of a row and a value in each round, and how many are enough
 VOTES = 64  # draws of a row, of which the most likely values are taken
+SPARE = 16  # draws of a row, if a formula may lack a value in some: one that has it is taken
 FEW = 4.0  # independent particles, below which a row's draws are doubtful
 
 
@@ -97,24 +98,20 @@ class Answers:
         self, rows: PartialRows, draws: int, source: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield encoded rows (b, columns) and the codes of their classes, in parts."""
-        doubtful = 0
-        for index, found in Completer(self.model, self.schema, self.seed).drawn(rows, draws):
-            never = (found.log_chance == -torch.inf).nonzero()
-            if len(never):
-                row = int(never[0])
-                raise ModelError(
-                    f"row {int(index[row]) + 1}: in {int(found.particles[row]):,} draws the model "
-                    "never generated what is known of it; leave out some of its cells"
-                )
+        doubtful, many = 0, max(draws, SPARE if rows.computed else 1)
+        for index, found in Completer(self.model, rows.schema, self.seed).drawn(rows, many):
+            _refuse_impossible(found, index)
             doubtful += int((found.effective < FEW).sum())
             cells = found.cells.flatten(0, 1).cpu()
-            drawn = self.schema.draw_in_cells(cells, source)
-            drawn = rows.settled(drawn, index.repeat_interleave(draws), source)
+            drawn = rows.schema.draw_in_cells(cells, source)
+            drawn = rows.settled(drawn, index.repeat_interleave(many), source)
+            drawn = drawn.unflatten(0, (-1, many))
             labels = None if found.labels is None else found.labels.cpu()
-            yield (
-                self._voted(drawn.unflatten(0, (-1, draws))),
-                None if labels is None else labels.mode(1).values,
-            )
+            if rows.computed:
+                chosen = _complete_draws(rows, drawn, labels, draws)
+                drawn = drawn.gather(1, chosen[:, :, None].expand(-1, -1, drawn.shape[2]))
+                labels = None if labels is None else labels.gather(1, chosen)
+            yield self._voted(drawn), None if labels is None else labels.mode(1).values
         if doubtful:
             warnings.warn(
                 f"{doubtful} of {len(rows)} rows were chosen from fewer than {FEW:.0f} independent "
@@ -128,3 +125,25 @@ class Answers:
             return drawn[:, 0]
         numeric = torch.tensor([column.kind == "numeric" for column in self.schema.columns])
         return torch.where(numeric, drawn.nanmedian(1).values, drawn.mode(1).values)
+
+
+def _refuse_impossible(found: Draws, index: Tensor) -> None:
+    """Raise ModelError for a row of which the model never generated what is known."""
+    never = (~found.log_chance.isfinite()).nonzero()
+    if len(never):
+        row = int(never[0])
+        raise ModelError(
+            f"row {int(index[row]) + 1}: in {int(found.particles[row]):,} draws the model "
+            "never generated what is known of it; leave out some of its cells"
+        )
+
+
+def _complete_draws(rows: PartialRows, drawn: Tensor, labels: Tensor | None, draws: int) -> Tensor:
+    """Return which of the draws (b, many, columns) of rows to take, (b, draws).
+
+    Those in which no formula lacks a value, as often as it takes; of a row without any the first.
+    """
+    flat = None if labels is None else labels.flatten()
+    is_complete = rows.are_complete(drawn.flatten(0, 1), flat).view(drawn.shape[:2])
+    order = (~is_complete).int().argsort(dim=1, stable=True)
+    return order.gather(1, torch.arange(draws) % is_complete.sum(1, keepdim=True).clamp_min(1))

@@ -183,8 +183,9 @@ class Predictor:
             return replace(known, labels=labels)
         at = self.completer.schema.cells_of_column(self.target.at)
         share = known.share.clone()
+        own = share[:, at.start + cell].clone()  # 0 where what is known of the row forbids it
         share[:, at] = 0
-        share[:, at.start + cell] = 1
+        share[:, at.start + cell] = own
         return replace(known, share=share)
 
 

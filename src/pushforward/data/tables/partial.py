@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,58 @@ from torch import Tensor
 
 from pushforward.data.numeric import Mask
 from pushforward.data.tables.column_codec import ColumnCodec
+from pushforward.data.tables.columns import CategoricalCodec, Level
 from pushforward.data.tables.constraints.constraint_set import is_missing
-from pushforward.data.tables.constraints.known_cells import KnownCells
+from pushforward.data.tables.constraints.derived import DerivedStep
+from pushforward.data.tables.constraints.known_cells import HiddenKey, KnownCells
+from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.frames import by_name, to_polars
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
 UNKNOWN = -1  # the code of a class that is not known
+TINY = 1e-300  # against division by 0
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a column of categories may have in rows (n) where it is not known.
+
+    Args:
+        codec: the column's.
+        levels: (n, levels) which categories.
+        missing: (n,) whether it may be missing.
+    """
+
+    codec: ColumnCodec
+    levels: Tensor
+    missing: Tensor
+
+    def share(self, index: Tensor) -> Tensor:
+        """Return how much of each cell (b, cells) some rows may have."""
+        mass = _level_cells(self.codec)
+        share = self.levels[index].to(mass) @ mass / mass.sum(0).clamp_min(TINY)
+        if self.codec.partition.missing is not None:
+            share[:, 0] = self.missing[index].to(mass)
+        return share.float()
+
+    def settled(self, drawn: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Return drawn codes (b,) of some rows, those they may not have drawn again.
+
+        Of the categories of the same cell, as far as there is one.
+        """
+        own, missing, level = self.levels[index], drawn.isnan(), drawn.nan_to_num().long()
+        partition = self.codec.partition
+        weight = _level_cells(self.codec)[:, torch.from_numpy(partition.cell)[level]].mT.clone()
+        weight[missing] = torch.from_numpy(partition.mass).clamp_min(TINY)
+        weight *= own
+        wrong = torch.where(missing, ~self.missing[index], ~own.gather(1, level[:, None])[:, 0])
+        wrong &= weight.sum(1) > 0
+        settled = drawn.clone()
+        if wrong.any():
+            again = torch.multinomial(weight[wrong], 1, generator=generator)[:, 0]
+            settled[wrong] = again.to(drawn)
+        return settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +76,25 @@ class PartialRows:
         rows: (n, C) the encoded values of the modelled columns, NaN where missing or unknown.
         known: (n, C) which of them are known.
         labels: (n,) the codes of the condition's classes, `UNKNOWN` for some; None without one.
-        choices: by the position of a modelled column, which of its categories (n, levels) a row may
-            have.
+        choices: by the position of a modelled column, what a row may have of it.
+        rests: by the position of the rest of a lookup, in which rows (n,) it has the value that is
+            looked up, if any, and those values (n,), NaN for what no rest is.
         free: (cells of the space,) which cells values that are not known may have.
         given: the user's rows, text parsed.
         kept: by the name of a user's column, in which rows (n,) it is known.
+        computed: the columns of formulas that may have no value, where all rows shall have one.
     """
 
     schema: TableSchema
     rows: Tensor
     known: Tensor
     labels: Tensor | None
-    choices: Mapping[int, Tensor]
+    choices: Mapping[int, Choice]
+    rests: Mapping[int, tuple[Tensor, Tensor]]
     free: Tensor
     given: pl.DataFrame
     kept: Mapping[str, Mask]
+    computed: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -65,6 +114,7 @@ class PartialRows:
                 all, a value that its column's type would change, a row that violates a constraint,
                 and a column that one ties to another which is not known.
         """
+        schema = _never_missing(schema) if fill else schema
         frame = _complete(schema, raw)
         codecs = schema.codecs
         kept = {n: ~is_missing(frame[n]) for n in frame.columns}
@@ -84,10 +134,12 @@ class PartialRows:
             torch.from_numpy(np.where(is_known, numbers, np.nan)),
             torch.from_numpy(is_known),
             _labels(schema, frame, known),
-            _choices(schema, cells),
+            _choices(schema, cells, fill=fill),
+            _rests(schema, cells),
             _free(schema, fill=fill),
             frame,
             kept,
+            _computed(schema) if fill else (),
         )
 
     def __len__(self) -> int:
@@ -99,15 +151,25 @@ class PartialRows:
         owner = schema.column_of_cell
         exact = schema.expand(rows)
         share = torch.where(self.known[index][:, owner], exact, self.free.expand_as(exact))
-        for column, allowed in self.choices.items():
-            own = torch.from_numpy(_level_cells(schema.columns[column])).float()
-            part = allowed[index].float() @ own / own.sum(0).clamp_min(1e-300)
+        for column, choice in self.choices.items():
             at = schema.cells_of_column(column)
-            share[:, at] = torch.where(self.known[index][:, [column]], exact[:, at], part)
-        for i, j in schema.implied:  # what is there has not been implied to be missing
-            there = ~rows[:, j].isnan() & ~self.known[index, i]
+            known = self.known[index][:, [column]]
+            share[:, at] = torch.where(known, exact[:, at], choice.share(index))
+        if self.rests:
+            values, open_rows = self._rests(index)
+            share = torch.where(open_rows[:, owner], exact.maximum(schema.expand(values)), share)
+        for i, j in schema.implied:  # what has a value has not been implied to be missing
+            there = (share[:, schema.cells_of_column(j).start] == 0) & ~self.known[index, i]
             share[there, schema.cells_of_column(i).start] = 0
         return share
+
+    def _rests(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return some rows with the rests that they have if any, and where that is open, (b, C)."""
+        values, open_rows = self.rows[index], torch.zeros_like(self.known[index])
+        for at, (rows, rest) in self.rests.items():
+            open_rows[:, at] = rows[index]
+            values[:, at] = torch.where(rows[index], rest[index], values[:, at])
+        return values, open_rows
 
     def settled(self, rows: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
         """Return drawn rows (b, C), in which what is known is as it was given.
@@ -115,16 +177,15 @@ class PartialRows:
         Of categories that share a cell, one of those is drawn that a row may have.
         """
         rows = rows.clone()
-        for column, allowed in self.choices.items():
-            codec, own = self.schema.columns[column], allowed[index]
-            levels = torch.from_numpy(_level_cells(codec)).float()
-            drawn = torch.from_numpy(codec.partition.cell)[rows[:, column].long()]
-            weight = own.float() * levels[:, drawn].mT
-            wrong = ~own.gather(1, rows[:, [column]].long())[:, 0] & (weight.sum(1) > 0)
-            if wrong.any():
-                again = torch.multinomial(weight[wrong], 1, generator=generator)[:, 0]
-                rows[wrong, column] = again.to(rows)
+        for column, choice in self.choices.items():
+            rows[:, column] = choice.settled(rows[:, column], index, generator)
         return torch.where(self.known[index], self.rows[index], rows)
+
+    def are_complete(self, rows: Tensor, labels: Tensor | None) -> Tensor:
+        """Return in which drawn rows (b, C) all formulas have the values that they shall have."""
+        frame = self.schema.frame(rows, labels, torch.Generator())
+        lacking = [is_missing(frame[name]) for name in self.computed]
+        return ~torch.from_numpy(np.any(lacking, axis=0))
 
     def restore(self, rows: Tensor, labels: Tensor | None, generator: torch.Generator) -> Any:
         """Return filled rows (n, C) as the user's data, each known cell as it was given."""
@@ -174,33 +235,110 @@ def _labels(schema: TableSchema, frame: pl.DataFrame, known: Mapping[str, Mask])
     return torch.from_numpy(np.where(known[column.name], classes, UNKNOWN)).long()
 
 
-def _level_cells(column: ColumnCodec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return how many training rows (levels, cells) each category brings to each cell."""
+def _level_cells(column: ColumnCodec) -> Tensor:
+    """Return how many training rows (levels, cells) each category brings to each cell.
+
+    A cell without any is spread over its categories, as generated values are.
+    """
     p = column.partition
     mass = np.zeros((len(p.cell), p.n_cells))
-    mass[np.arange(len(p.cell)), p.cell] = p.mass
-    return mass
+    total = np.bincount(p.cell, p.mass, minlength=p.n_cells)[p.cell]
+    mass[np.arange(len(p.cell)), p.cell] = np.where(total > 0, p.mass, 1.0)
+    return torch.from_numpy(mass)
 
 
-def _choices(schema: TableSchema, cells: KnownCells) -> dict[int, Tensor]:
-    """Return the choices by position, of the levels of the column's codec."""
+def _never_missing(schema: TableSchema) -> TableSchema:
+    """Return the schema of rows that have all values: none is implied, or drawn, to be missing."""
+    own, condition = schema.constraint_set, schema.condition_column
+    steps = tuple(s.never_missing() if isinstance(s, LookupStep) else s for s in own.steps)
+    if condition is not None and condition.partition.missing is not None:
+        condition = replace(condition, partition=replace(condition.partition, missing=0.0))
+    return TableSchema(
+        schema.column_names,
+        schema.columns,
+        schema.identifiers,
+        condition,
+        schema.frame_format,
+        replace(own, steps=steps),
+        schema.separator,
+        schema.hot_decks,
+    )
+
+
+def _computed(schema: TableSchema) -> tuple[str, ...]:
+    """Return the columns of formulas that have no value in some rows of the user's table."""
+    steps = [step for step in schema.constraint_set.steps if isinstance(step, DerivedStep)]
+    return tuple(s.column.name for s in steps if s.column.partition.missing is not None)
+
+
+def _choices(schema: TableSchema, cells: KnownCells, *, fill: bool) -> dict[int, Choice]:
+    """Return the choices by the position of a modelled column."""
     found = {}
     for at, column in enumerate(schema.columns):
+        levels = list(getattr(column, "levels", ()))
+        hidden = [key for key in cells.hidden if key.key == column.name]
         if column.name in cells.choices:
-            codes = np.array(getattr(column, "levels", ()), np.int64)
-            found[at] = torch.from_numpy(cells.choices[column.name][:, codes])
-    for key, step, rows, frame in cells.looked_up:
-        positions = {column.name: i for i, column in enumerate(schema.columns)}
-        if key not in positions:
-            name, row = step.column.name, int(rows.argmax()) + 1
-            msg = f"row {row}: {name!r} is known, and it is looked up by {key!r}, which is not"
-            raise DataError(f"{msg}; give {key!r} as well, or leave {name!r} out")
-        at = positions[key]
-        levels = list(getattr(schema.columns[at], "levels", ()))
-        numbers = step.column.encode_present(frame[step.column.name])
-        agree = torch.from_numpy(step.agreeing(frame, key, levels, numbers) | ~rows[:, None])
-        found[at] = found[at] & agree if at in found else agree
+            allowed = cells.choices[column.name][:, np.array(levels, np.int64)]
+            missing = np.zeros(len(allowed), np.bool_)  # one of the combinations, if it occurs
+            found[at] = Choice(column, torch.from_numpy(allowed), torch.from_numpy(missing))
+        elif hidden and levels:
+            found[at] = _key_choice(column, levels, hidden, fill=fill)
+    _refuse_unfound(cells.hidden, {schema.columns[at].name for at in found})
     return found
+
+
+def _key_choice(
+    column: ColumnCodec, levels: list[Level], hidden: list[HiddenKey], *, fill: bool
+) -> Choice:
+    """Return which categories a key may have by the lookups in which it alone is not known.
+
+    If it must have a value it is missing only where no category agrees with what is known; and it
+    is one that gives a value to what is looked up, if any does.
+    """
+    allowed = np.ones((len(hidden[0].rows), len(levels) + 1), np.bool_)
+    allowed[:, -1] = column.partition.missing is not None
+    for key in hidden:
+        allowed[key.rows] &= key.agreeing([*levels, None])
+        none = ~allowed.any(1)
+        if none.any():
+            name = key.step.column.name
+            msg = f"row {int(none.argmax()) + 1}: no category of {key.key!r} agrees with the value"
+            raise DataError(f"{msg} of {name!r}; leave {name!r} out")
+    categories, missing = allowed[:, :-1], allowed[:, -1]
+    if fill:
+        missing &= ~categories.any(1)
+        for key in hidden:
+            telling = categories[key.rows] & key.telling(levels)
+            some = telling.any(1, keepdims=True)
+            categories[key.rows] = np.where(some, telling, categories[key.rows])
+    return Choice(column, torch.from_numpy(categories), torch.from_numpy(missing))
+
+
+def _refuse_unfound(hidden: Sequence[HiddenKey], found: Set[str]) -> None:
+    """Raise DataError for a value that is known, and whose key cannot be drawn to agree with it."""
+    for key in hidden:
+        if key.valued.any() and key.key not in found:
+            name, row = key.step.column.name, int(np.flatnonzero(key.rows)[key.valued.argmax()]) + 1
+            msg = f"row {row}: {name!r} is known, and it is looked up by {key.key!r}, which is not"
+            raise DataError(f"{msg}; give {key.key!r} as well, or leave {name!r} out")
+
+
+def _rests(schema: TableSchema, cells: KnownCells) -> dict[int, tuple[Tensor, Tensor]]:
+    """Return, by its position, in which rows a rest is a value or missing, and the values."""
+    found = {}
+    for at, column in enumerate(schema.columns):
+        if column.name in cells.rests and column.partition.missing is not None:
+            rows, values = cells.rests[column.name]
+            numbers = _lenient(column).encode_present(values)
+            low, high = column.partition.extent
+            numbers[(numbers < low) | (numbers > high)] = np.nan
+            found[at] = (torch.from_numpy(rows), torch.from_numpy(numbers))
+    return found
+
+
+def _lenient(column: ColumnCodec) -> ColumnCodec:
+    """Return the codec of a rest with a missing value for categories that no rest has."""
+    return replace(column, drops_rare=True) if isinstance(column, CategoricalCodec) else column
 
 
 def _free(schema: TableSchema, *, fill: bool) -> Tensor:

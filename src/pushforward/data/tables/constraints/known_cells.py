@@ -14,13 +14,47 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from pushforward.data.numeric import Mask
+from pushforward.data.numeric import Ints, Mask
+from pushforward.data.tables.columns import Level
 from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.constraint_set import ConstraintSet, Step
 from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.errors import DataError, listed
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenKey:
+    """The one key of a lookup that is not known in some rows (m), among those of a table (n).
+
+    Args:
+        key: its name.
+        step: the lookup.
+        rows: (n,) which rows these are.
+        valued: (m,) in which of them the value that is looked up is known.
+        frame: their cells (m).
+    """
+
+    key: str
+    step: LookupStep
+    rows: Mask
+    valued: Mask
+    frame: pl.DataFrame
+
+    def agreeing(self, levels: Sequence[Level | None]) -> Mask:
+        """Return which categories (m, levels) agree with the value, where it is known.
+
+        Those agree, too, of which the table has no value.
+        """
+        looked_up = self.step.by_level(self.frame, self.key, levels)
+        given = self.step.column.encode_present(self.frame[self.step.column.name])[:, None]
+        return np.asarray(np.isnan(looked_up) | (looked_up == given) | ~self.valued[:, None])
+
+    def telling(self, levels: Sequence[Level]) -> Mask:
+        """Return which categories (m, levels) the table has a value of; all where one is known."""
+        looked_up = self.step.by_level(self.frame, self.key, levels)
+        return np.asarray(~np.isnan(looked_up) | self.valued[:, None])
 
 
 @dataclass
@@ -32,14 +66,16 @@ class KnownCells:
         known: by column, in which rows (n,) it is known.
         choices: by column of combinations, which of them (n, k) a row may have where its own is not
             known.
-        looked_up: by key, the lookups whose value is known, but of the keys all except this one,
-            in which rows (n,), and the rows' cells.
+        hidden: the keys that alone are not known of a lookup whose value is known, or has to be.
+        rests: by the rest of a lookup whose value is known, but not one of its keys, in which rows
+            (n,) that is so, and the values: the rest is such a value, or missing.
     """
 
     frame: pl.DataFrame
     known: dict[str, Mask]
     choices: dict[str, Mask] = field(default_factory=dict)
-    looked_up: list[tuple[str, LookupStep, Mask, pl.DataFrame]] = field(default_factory=list)
+    hidden: list[HiddenKey] = field(default_factory=list)
+    rests: dict[str, tuple[Mask, pl.Series]] = field(default_factory=dict)
 
     def transform(self, constraints: ConstraintSet, *, fill: bool) -> None:
         """Replace columns as the constraints do; DataError where what is known contradicts them.
@@ -48,6 +84,8 @@ class KnownCells:
         """
         constraints.refuse_violations(self.frame, self.known)
         for step in reversed(constraints.steps):
+            if isinstance(step, LookupStep):
+                self._look_up(step, fill=fill)
             self._refuse_ties(step)
             self._replace(step, constraints)
             if isinstance(step, CombinationStep):
@@ -64,12 +102,27 @@ class KnownCells:
         return np.asarray(masks.all(0), np.bool_)
 
     def _fill(self, step: DerivedStep | LookupStep) -> None:
-        """Let a formula or a lookup give what is not known: not its rest, nor is it missing."""
+        """Let a formula or a lookup give what is not known: its rest only where it gives nothing.
+
+        Nor is it missing.
+        """
         for name in step.modelled:
             self.known[name] = np.ones(len(self.frame), np.bool_)
-        if isinstance(step, DerivedStep) and step.flag is not None:
-            flag = self.frame[step.flag].cast(pl.Boolean).fill_null(value=False)
-            self.frame = self.frame.with_columns(flag.alias(step.flag))
+        if step.rest is not None:
+            open_rows, _ = self.rests.get(step.rest, (np.zeros(len(self.frame), np.bool_), None))
+            self.known[step.rest] = ~(open_rows | self._without_value(step))
+        truths = step.truths if isinstance(step, DerivedStep) else ()
+        of_truths = [self.frame[n].cast(pl.Boolean).fill_null(value=False) for n in truths]
+        self.frame = self.frame.with_columns(of_truths)
+
+    def _without_value(self, step: DerivedStep | LookupStep) -> Mask:
+        """Return in which rows (n,) a step gives no value to a column that is not known."""
+        lacking = self._where_all(step.operands) & ~self.known[step.column.name]
+        if lacking.any():
+            rows = self.frame.filter(pl.Series(lacking))
+            given = step.look_up(rows) if isinstance(step, LookupStep) else step.compute(rows)
+            lacking[lacking] = np.isnan(given)
+        return lacking
 
     def _refuse_ties(self, step: Step) -> None:
         """Raise DataError for a known column that a step computes from one that is not known."""
@@ -78,7 +131,7 @@ class KnownCells:
         (name,), others = step.replaced, step.operands
         tied = self.known[name] & ~self._where_all(others)
         if isinstance(step, LookupStep):
-            tied &= ~self._looked_up(step)
+            tied &= self._unknown_keys(step) > 1
         if tied.any():
             row = int(tied.argmax())
             lacking = [other for other in others if not self.known[other][row]]
@@ -88,16 +141,20 @@ class KnownCells:
             )
             raise DataError(msg)
 
-    def _looked_up(self, step: LookupStep) -> Mask:
-        """Return in which rows (n,) one key of text alone is to be found by a known value."""
-        unknown = np.stack([~self.known[key] for key in step.keys])
-        one = self.known[step.column.name] & (unknown.sum(0) == 1)
-        found = np.zeros(len(one), np.bool_)
-        for key, own in zip(step.keys, unknown, strict=True):
-            if self.frame[key].dtype in (pl.String, pl.Null) and (one & own).any():
-                self.looked_up.append((key, step, one & own, self.frame))
-                found |= one & own
-        return found
+    def _unknown_keys(self, step: LookupStep) -> Ints:
+        """Return how many of a lookup's keys are not known, (n,)."""
+        return np.asarray(np.sum([~self.known[key] for key in step.keys], axis=0))
+
+    def _look_up(self, step: LookupStep, *, fill: bool) -> None:
+        """Take down where one key is to be found by a value that is known, or has to be one."""
+        one, valued = self._unknown_keys(step) == 1, self.known[step.column.name]
+        for key in step.keys:
+            rows = one & ~self.known[key] & (valued | fill)
+            if rows.any():
+                cells = self.frame.filter(pl.Series(rows))
+                self.hidden.append(HiddenKey(key, step, rows, valued[rows], cells))
+        if step.rest is not None and (one & valued).any():
+            self.rests[step.rest] = (one & valued, self.frame[step.column.name])
 
     def _replace(self, step: Step, constraints: ConstraintSet) -> None:
         """Add the modelled column of a step, where all that it is computed from is known."""

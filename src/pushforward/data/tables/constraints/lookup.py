@@ -18,7 +18,7 @@ import polars as pl
 from pushforward.data.numeric import Floats, Ints, Mask
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import CATEGORICAL_DTYPES, ColumnSummary
-from pushforward.data.tables.columns import CategoricalCodec, column_from_json
+from pushforward.data.tables.columns import CategoricalCodec, Level, column_from_json
 from pushforward.data.tables.constraints.difference import Limits
 from pushforward.data.tables.constraints.number_line import NumberLine
 from pushforward.data.tables.numeric_codec import NumericCodec
@@ -103,16 +103,21 @@ class LookupStep:
         """The columns that are modelled instead."""
         return () if self.rest is None else (self.rest,)
 
-    def agreeing(
-        self, frame: pl.DataFrame, key: str, levels: Sequence[str], numbers: Floats
-    ) -> Mask:
-        """Return which categories (n, levels) of a key agree with numbers (n,) and other keys.
+    def by_level(self, frame: pl.DataFrame, key: str, levels: Sequence[Level | None]) -> Floats:
+        """Return the numbers (n, levels) of rows if a key has each of these categories.
 
-        Those agree, too, of which the table has no value.
+        NaN where the table has none. A category that is None is a missing one.
         """
-        looked_up = [self.look_up(frame.with_columns(pl.lit(level).alias(key))) for level in levels]
-        values = np.stack(looked_up, axis=1) if levels else np.empty((len(frame), 0))
-        return np.asarray(np.isnan(values) | (values == numbers[:, None]))
+        looked_up = [
+            self.look_up(frame.with_columns(pl.lit(level).cast(pl.String).alias(key)))
+            for level in levels
+        ]
+        return np.stack(looked_up, axis=1) if levels else np.empty((len(frame), 0))
+
+    def never_missing(self) -> LookupStep:
+        """Return the step that has the number of the most similar combination where it has none."""
+        filled = replace(self.column.partition, missing=None)
+        return replace(self, column=replace(self.column, partition=filled))
 
     @property
     def operands(self) -> tuple[str, ...]:
