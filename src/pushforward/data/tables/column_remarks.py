@@ -113,6 +113,9 @@ def number_remarks(summary: ColumnSummary, number: NumericCodec, sample: pl.Seri
         rounded = number.unit != summary.integers.unit(summary.dtype)
         remark = "spans more than 2^53 ticks; its times are rounded down to fewer digits"
         return [remark] if rounded else []
+    if number.has_exceptions:
+        grid = f"{number.decimals} decimals" if number.decimals else "no decimals"
+        return [f"has {grid} but for a few values, and all generated ones do"]
     if not summary.dtype.is_integer():
         return []
     low, high = summary.integers.low or 0, summary.integers.high or 0
