@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import torch
 
 from pushforward.data import Dataset, TableSchema, read
@@ -18,6 +20,17 @@ def read_table(source: Any, **arguments: Any) -> tuple[TableSchema, Dataset]:
     dataset = read(source, **arguments)
     assert isinstance(dataset.schema, TableSchema)
     return dataset.schema, dataset
+
+
+def lacking_keys(n: int) -> pl.DataFrame:
+    """A value by a key that six rows lack, whatever their value, and that one row alone has."""
+    rng = np.random.default_rng(0)
+    key = rng.choice(list("abcde"), n).astype(object)
+    value = np.array(["uuwwz"["abcde".index(k)] for k in key], object)
+    key[:6], value[:6] = None, list("uwzuwz")
+    key[6], value[6] = "f", "q"
+    columns = {"key": key.tolist(), "value": value.tolist()}
+    return pl.DataFrame(columns).sample(fraction=1, shuffle=True, seed=0)
 
 
 def quantised_rows(dataset: Dataset, seed: int = 0) -> Any:

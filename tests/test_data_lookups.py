@@ -17,6 +17,7 @@ from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.constraints import Lookup, parse
 from pushforward.data.tables.constraints.lookup import MIN_KEY_ROWS, LookupStep
 from pushforward.data.tables.partial import PartialRows
+from read_tables import lacking_keys
 
 N = 3000
 
@@ -185,14 +186,8 @@ def test_a_key_that_is_not_known_agrees_with_what_was_looked_up(data: Dataset) -
 
 
 def of_gaps(n: int = 1500) -> pl.DataFrame:
-    """A value by a key that some rows lack, and that one row alone has: "f"."""
-    rng = np.random.default_rng(0)
-    key = rng.choice(list("abcde"), n).astype(object)
-    value = np.array(["uuwwz"["abcde".index(k)] for k in key], object)
-    key[:6], value[:6] = None, list("uwzuwz")
-    key[6], value[6] = "f", "q"
-    columns = {"key": key.tolist(), "value": value.tolist(), "x": rng.normal(size=n)}
-    return pl.DataFrame(columns).sample(fraction=1, shuffle=True, seed=0)
+    """A value by a key, and a number."""
+    return lacking_keys(n).with_columns(x=np.random.default_rng(1).normal(size=n))
 
 
 def schema_of(frame: pl.DataFrame, **options: Any) -> TableSchema:

@@ -82,13 +82,20 @@ class DerivedStep:
         step = cls(NumericCodec.of_values(values, text_formats), formula)
         if formula.category is not None:
             step = replace(step, factors=step._fit_factors(frame))
-        up = replace(step, half_up=True)
-        step = up if up.reproduces(frame).sum() > step.reproduces(frame).sum() else step
-        step = replace(step, other=other) if step.is_other(frame).any() else step
+        step = step._with_ties(frame, other)
         missing, unknown = np.isnan(step.column.encode(values)), np.isnan(step.compute(frame))
         step = replace(step, flag=flag) if (missing & ~unknown).any() else step
         few = 0 < (unknown & ~missing).sum() <= MAX_REST * len(values)
         return replace(step, rest=rest) if few and missing.any() else step
+
+    def _with_ties(self, frame: pl.DataFrame, other: str) -> DerivedStep:
+        """Learn which of two values a tie is rounded to."""
+        even = self.reproduces(frame)
+        if even.all():
+            return self
+        up = replace(self, half_up=True)
+        step = up if up.reproduces(frame).sum() > even.sum() else self
+        return replace(step, other=other) if step.is_other(frame).any() else step
 
     def _fit_factors(self, frame: pl.DataFrame) -> Factors:
         """Learn the factor f of each category: the column is a + b f."""

@@ -53,7 +53,7 @@ MIN_ROWS = 100
 MIN_VALUES = 5  # different ones, other than 0, that a computed column has
 CHANCE = 1e-30  # that an independent column fits one of some 10^5 formulas
 SAMPLE = 1000
-AGREEING = 0.9  # share of the rows whose formula does not lie half-way between two values
+AGREEING = 0.9  # share of the rows that are as a custom rounds; the others are ties, row by row
 MAX_COLUMNS = 30  # of numbers
 MAX_CATEGORIES = 50  # with a factor each
 
