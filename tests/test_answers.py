@@ -829,3 +829,22 @@ def test_a_column_that_is_modelled_by_its_parts_is_predicted_in_ranges_of_its_ow
         p = chances[name][0]
         # of rare ranges a few rows more: their number is not normal
         assert held / n == pytest.approx(p, abs=SIGMAS * math.sqrt(p * (1 - p) / n) + 1e-3)
+
+
+def test_ranges_of_days_are_whole_months() -> None:
+    """Not all have 31 days: a range ends before the next one begins."""
+    g = np.random.default_rng(0)
+    days = pl.Series(
+        [dt.date(2019, 1, 1) + dt.timedelta(int(k)) for k in g.integers(0, 1500, 4000)]
+    )
+    days = days.filter((days.dt.day() < 4) | pl.Series(g.random(4000) < 0.1))
+    schema = pf.read(pl.DataFrame({"day": days})).schema
+    assert isinstance(schema, TableSchema)
+    assert [step.layout for step in schema.constraint_set.parts] == ["month"]
+    ends = sorted(
+        [dt.date.fromisoformat(end) for end in str(value).split("..")]
+        for value in Target.of(schema, "day").values
+    )
+    assert all(low.day == 1 for low, _ in ends)
+    days_between = [(low - high).days for (_, high), (low, _) in itertools.pairwise(ends)]
+    assert days_between == [1] * (len(ends) - 1)
