@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from pushforward.families.bounds import mixed_bound
+from pushforward.errors import ModelError
+from pushforward.families.bounds import Bound, Given, mixed_bound, stratified
 from pushforward.models.iwae import IWAE
 from test_games import SPACES, N, assert_same, gradients, jittered, received, rows
 
@@ -103,6 +104,58 @@ def test_piwae_moves_the_decoder_by_one_bound_and_the_encoder_by_many(dreg: bool
     if not dreg:
         own = (log_w.reshape(N, groups, k).logsumexp(2) - math.log(k)).mean(1)
         assert_same(ours["encoder"], gradients(-own.mean(), model, "encoder"), atol=1e-5)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("dreg", [False, True])
+@pytest.mark.parametrize(("groups", "elbo"), [(1, 0.0), (2, 0.3)])
+def test_resampled_gradients_are_those_of_all_codes_on_average(
+    groups: int, elbo: float, dreg: bool, draws: int
+) -> None:
+    """Of 40,000 rows with the same codes; a mean may be off by five of its standard errors."""
+    n, k = 40_000, 4
+    codes = torch.randn(groups * k, 2, dtype=torch.float64).repeat(n, 1)
+    slopes = []
+    for resample in (0, draws):
+        e = codes.clone().requires_grad_()
+        theta = torch.ones(n, 1, dtype=torch.float64, requires_grad=True)
+
+        def log_weight(given: Given, at: Tensor, theta: Tensor = theta) -> Tensor:
+            (e,) = given
+            return -((theta[at // (groups * k)] * e - 0.5) ** 2).sum(1)
+
+        found = Bound(groups, k, elbo, False, dreg, resample)(log_weight, (e,))
+        by_code, by_theta = torch.autograd.grad(found.sum(), (e, theta))
+        slopes.append(torch.cat([by_code.reshape(n, -1), by_theta], 1))
+    every, some = slopes
+    error = some.std(0) / math.sqrt(n)
+    assert bool(((some.mean(0) - every[0]).abs() < 5 * error + 1e-12).all())
+    assert 50 * float(error.max()) < float(every[0].abs().max())
+
+
+def test_one_in_each_stratum_is_drawn_by_the_shares() -> None:
+    """Draws of a share are 0.75 of the sum on average; of a whole stratum, always."""
+    share = torch.tensor([[0.5, 0.0, 0.3, 0.2]]).repeat(20_000, 1)
+    drawn = torch.nn.functional.one_hot(stratified(share, 4), 4).double().sum(1) / 4
+    torch.testing.assert_close(drawn.mean(0), share[0].double(), atol=0.005, rtol=0)
+    assert bool((drawn[:, 0] == 0.5).all())  # two strata of four are its own
+
+
+def test_resampling_leaves_the_bound_and_refuses_a_partial_one() -> None:
+    space = SPACES["vector"]
+    torch.manual_seed(0)
+    every = jittered(IWAE(space, latent=2, k=3, width=16))
+    some = IWAE(space, latent=2, k=3, width=16, resample=1).eval()
+    some.load_state_dict(every.state_dict())
+    x = rows(space)
+    values = []
+    for model in (every, some):
+        assert isinstance(model, IWAE)
+        torch.manual_seed(1)
+        values.append(model.bound(x, None)["bound"])
+    torch.testing.assert_close(*values)
+    with pytest.raises(ModelError, match="partial"):
+        IWAE(space, partial=True, groups=2, resample=1)
 
 
 def test_the_bound_grows_with_k() -> None:

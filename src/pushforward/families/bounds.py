@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.families.slopes import slopes
 
 Given = tuple[Tensor, ...]  # from the encoder: codes, and the parameters of their density
+LogWeight = Callable[[Given, Tensor], Tensor]  # of codes, and which of all codes they are
 
 
 def mixed_bound(log_w: Tensor, elbo: float) -> Tensor:
@@ -23,12 +24,31 @@ def mixed_bound(log_w: Tensor, elbo: float) -> Tensor:
     return torch.lerp(tight, log_w.mean((1, 2)), elbo)
 
 
+def scaled(t: Tensor, by: Tensor) -> Tensor:
+    """Return t (n, d), whose gradients are multiplied by numbers of its rows (n,)."""
+    still = t.detach()
+    return still + by[:, None] * (t - still)
+
+
+def stratified(share: Tensor, draws: int) -> Tensor:
+    """Return which of a row's numbers are drawn by their shares (n, k), one in each stratum.
+
+    The u_i = (i + uniform) / draws, one for each draw i, are read off the cumulated shares: each j
+    is drawn share_j times `draws` on average, and with less noise than by independent draws.
+    """
+    strata = torch.arange(draws, device=share.device)
+    u = (strata + torch.rand(len(share), draws, device=share.device)) / draws
+    reached = share.cumsum(1)
+    return torch.searchsorted(reached, u * reached[:, -1:]).clamp(max=share.shape[1] - 1)
+
+
 @dataclass(frozen=True)
 class Bound:
     """Which bound the decoder raises, and by which weights of the codes the encoder moves.
 
     A row's codes j lie in `groups` of k, with normalised weights s_j in each. The encoder is moved
-    by sum_j a_j d log w_j / d phi with a_j = s_j / groups, the mean of the groups' bounds (MIWAE).
+    by sum_j a_j d log w_j / d phi with a_j = s_j / groups, the mean of the groups' bounds (MIWAE),
+    all else by the same sum with b_j, the bound's slope by log w_j.
 
     Args:
         groups: how many.
@@ -37,6 +57,9 @@ class Bound:
         partial: whether all codes are one group for all but the encoder (PIWAE).
         dreg: whether s_j^2 stands for s_j, where log w_j is given a code's own path alone (Tucker
             et al. 2019): an unbiased gradient, too.
+        resample: how many codes of a row gradients go through, drawn by b_j (Burda et al. 2016,
+            section 3, have one): the same gradients on average, for two passes in three less.
+            0 for all of them. Not with `partial`: what moves the encoder may never be drawn.
     """
 
     groups: int
@@ -44,8 +67,9 @@ class Bound:
     elbo: float
     partial: bool
     dreg: bool
+    resample: int = 0
 
-    def __call__(self, log_weight: Callable[[Given], Tensor], given: Given) -> Tensor:
+    def __call__(self, log_weight: LogWeight, given: Given) -> Tensor:
         """Return the bound of each row (n,).
 
         Args:
@@ -53,13 +77,33 @@ class Bound:
                 else may gradients reach the encoder.
             given: the codes as reparametrised draws (n groups k, latent), and what else there is.
         """
+        every = torch.arange(len(given[0]), device=given[0].device)
+        if self.resample:
+            return self.resampled(log_weight, given, every)
         if not (self.partial or self.dreg):
-            return self.of(log_weight(given))
-        log_w, by_given = slopes(log_weight, tuple(t.detach() for t in given))
+            return self.of(log_weight(given, every))
+        still = tuple(t.detach() for t in given)
+        log_w, by_given = slopes(lambda given: log_weight(given, every), still)
         pairs = zip(by_given, given, strict=True)
         each = sum((slope.detach() * own).sum(1) for slope, own in pairs)
-        through = (self.shares(log_w.detach()) * each).reshape(-1, self.groups * self.k).sum(1)
+        through = self.by_row(self.shares(log_w.detach()) * each).sum(1)
         return self.of(log_w) + through - through.detach()
+
+    def resampled(self, log_weight: LogWeight, given: Given, every: Tensor) -> Tensor:
+        """Return the bound of each row, whose gradients go through some of its codes."""
+        with torch.no_grad():
+            log_w = log_weight(given, every)
+            b = self.slope(log_w)
+            chosen = stratified(self.by_row(b), self.resample)
+            at = self.by_row(every).gather(1, chosen).flatten()
+            a = self.shares(log_w)[at] / b[at]
+        few = log_weight(tuple(scaled(t[at], a) for t in given), at)
+        through = few.reshape(-1, self.resample).mean(1)
+        return self.of(log_w) + through - through.detach()
+
+    def by_row(self, numbers: Tensor) -> Tensor:
+        """Return numbers of all codes (n groups k,) by row, (n, groups k)."""
+        return numbers.reshape(-1, self.groups * self.k)
 
     def of(self, log_w: Tensor) -> Tensor:
         """Return the bound of log weights (n groups k,)."""
@@ -69,5 +113,12 @@ class Bound:
     def shares(self, log_w: Tensor) -> Tensor:
         """Return a_j for log weights (n groups k,)."""
         share = log_w.reshape(-1, self.k).softmax(1)
-        tight = share.square() if self.dreg else share
+        return self.mixed(share.square() if self.dreg else share)
+
+    def slope(self, log_w: Tensor) -> Tensor:
+        """Return b_j where all groups have a bound of their own, for log weights (n groups k,)."""
+        return self.mixed(log_w.reshape(-1, self.k).softmax(1))
+
+    def mixed(self, tight: Tensor) -> Tensor:
+        """Return what codes count in the mean over groups, for what they do in theirs (..., k)."""
         return ((1 - self.elbo) * tight + self.elbo / self.k).flatten() / self.groups

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
+from pushforward.errors import ModelError
 from pushforward.families.bounds import Bound, Given
 from pushforward.families.codes import Code, kl
 from pushforward.families.decoders import WithDecoder
@@ -40,10 +41,16 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
         elbo: Annotated[float, "Weight of the ELBO beside them.", between(0, 1)] = 0.0,
         partial: Annotated[bool, "The decoder has one bound over the codes of all."] = False,
         dreg: Annotated[bool, "Doubly reparametrised gradients of the encoder."] = False,
+        resample: Annotated[
+            int, "Codes, drawn by weight, that gradients go through; 0: all.", at_least(0)
+        ] = 0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        self.objective = Bound(groups, k, elbo, partial, dreg)
+        if partial and resample:
+            msg = "a partial bound takes gradients through all codes: leave out resample or partial"
+            raise ModelError(msg)
+        self.objective = Bound(groups, k, elbo, partial, dreg, resample)
 
     @turn("encoder", "decoder", "prior")
     def bound(self, x: Tensor, c: Tensor | None) -> Terms:
@@ -51,14 +58,15 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
         times, dreg = self.objective.groups * self.objective.k, self.objective.dreg
         once = self.encode(x, c)
         e = (q := once.repeated(times)).draw()
-        paid = self.paid_share(kl(once, self.prior, e[::times], c)).repeat_interleave(times)
-        x, c = x.repeat_interleave(times, 0), None if c is None else c.repeat_interleave(times, 0)
+        paid = self.paid_share(kl(once, self.prior, e[::times], c))
 
-        def log_weight(given: Given) -> Tensor:
+        def log_weight(given: Given, at: Tensor) -> Tensor:
             e, *density = given
-            own = Code(density[0], density[1]) if density else q.detach()
-            p = self.decode(q.carry(e), c)
-            return p.log_prob(x) + paid * (self.prior.log_prob(e, c) - own.log_prob(e))
+            own = Code(density[0], density[1]) if density else q.detach().take(at)
+            row = at // times
+            its = None if c is None else c[row]
+            p = self.decode(q.carry(e), its)
+            return p.log_prob(x[row]) + paid[row] * (self.prior.log_prob(e, its) - own.log_prob(e))
 
         given = (e,) if dreg else (e, q.mean, q.log_var)
         return {"bound": -self.objective(log_weight, given)}
