@@ -171,7 +171,9 @@ class BinarisedIWAE(IWAE):
     ) -> None:
         super().__init__(space, classes, **shared)
         if start:
-            self.load_state_dict(pf.load(start).model.state_dict())
+            begun: Any = pf.load(start).model
+            self.encoder.load_state_dict(begun.encoder.state_dict())
+            self.decoder.load_state_dict(begun.decoder.state_dict())
 
     @turn("encoder", "decoder", "prior", betas=ADAM)
     def bound(self, x: Tensor, c: Tensor | None) -> Terms:

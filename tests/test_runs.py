@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -15,10 +16,17 @@ from pushforward.files import read_tensors, write_tensors
 FILES = ["config.json", "schema.json", "weights.safetensors", "best.safetensors"]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    pf.fit("wine", "vae", budget=8, latent=2, width=16, out=out)
+    return out
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    pf.fit("wine", "vae", budget=8, latent=2, width=16, out=tmp_path / "run")
-    return tmp_path / "run"
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy for each test, which may spoil it: training it anew would show no more."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("name", FILES)
