@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
+from sklearn.metrics import mutual_info_score
 
 import pushforward as pf
 from pushforward.data import Dataset, TableSchema, read, schema_from_json, sources
 from pushforward.data.tables.constraints.days import LAYOUTS
 from pushforward.data.tables.infer import fit_table
+from pushforward.data.tables.information import coarse_codes, information
 from pushforward.data.tables.where import restrict
 from pushforward.errors import DataError
 
@@ -188,6 +190,50 @@ def test_a_column_without_structure_is_no_sum_of_parts() -> None:
         assert [column.name for column in schema.columns] == frame.columns
         assert {column.partition.comb for column in schema.columns} == {(1, 0)}
         assert not any("parts" in note for note in notes)
+
+
+def by_hour() -> pl.DataFrame:
+    """Every hour of 200 days, and a temperature that depends on the hour and, more, on the day."""
+    hours = np.arange(200 * 24)
+    weather = rng(40).normal(0, 3, 200)[hours // 24]
+    warm = 5 * np.sin(hours % 24 / 24 * 2 * np.pi) + weather + rng(41).normal(0, 1, len(hours))
+    return pl.DataFrame({"v": stamps(hours * 3600), "warm": warm.round(1)})
+
+
+def by_weekday() -> pl.DataFrame:
+    """Every day of eight years, and how many came: on Sundays nobody."""
+    days = np.arange(18_000, 18_000 + 8 * 365)
+    came = np.where((days + 3) % 7 == 6, 0, rng(42).poisson(20, len(days)))
+    return pl.DataFrame({"v": pl.Series(days).cast(pl.Date), "came": came})
+
+
+@pytest.mark.parametrize(
+    ("frame", "parts"),
+    [(by_hour(), ("day", "time")), (by_weekday(), ("week", "weekday"))],
+    ids=["hour", "weekday"],
+)
+def test_a_part_that_tells_of_another_column_is_modelled(
+    frame: pl.DataFrame, parts: tuple[str, ...]
+) -> None:
+    """Though each hour and each weekday is as frequent as another. Days alike are no weekdays."""
+    schema, _ = fit_table(frame, np.arange(len(frame)))
+    names = [column.name for column in schema.columns if column.name.startswith("v")]
+    assert names == [f"v ({part})" for part in parts]
+    alone, _ = fit_table(frame.select("v"), np.arange(len(frame)))
+    assert [column.name for column in alone.columns] == ["v"]
+
+
+def test_information_of_coarse_codes_is_that_of_scikit_learn() -> None:
+    numbers, words = rng(43).normal(size=500), rng(44).integers(0, 30, 500)
+    frame = pl.DataFrame({"x": numbers, "w": [f"w{w // 7}" for w in words]})
+    frame = frame.with_columns(pl.when(pl.col("x") > -1).then("x"))
+    x, w = map(coarse_codes, frame)
+    assert np.array_equal(x == 0, frame["x"].is_null().to_numpy())
+    counts = np.bincount(x)[1:]
+    assert len(counts) == 10
+    assert counts.max() - counts.min() <= 1  # tenths
+    assert len(np.unique(w)) == frame["w"].n_unique()
+    assert information(x, w) == pytest.approx(mutual_info_score(x, w), rel=1e-9)
 
 
 def test_a_column_with_exceptions_comes_back_and_is_no_sum_of_parts() -> None:

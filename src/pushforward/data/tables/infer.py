@@ -29,6 +29,7 @@ from pushforward.data.tables.constraints import (
     PartsStep,
     RelationFinder,
     is_clock,
+    tested_rows,
 )
 from pushforward.data.tables.constraints.language import can_be_named
 from pushforward.data.tables.frames import FrameFormat
@@ -38,6 +39,7 @@ from pushforward.data.tables.identifiers import (
     is_integer_key,
     looks_like_identifiers,
 )
+from pushforward.data.tables.information import coarse_codes
 from pushforward.data.tables.metadata import Metadata
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.partition import MIN_POOLED_ROWS
@@ -169,8 +171,12 @@ def fit_table(
         for values in frame.iter_columns()
         if values.dtype.is_numeric() and is_clock(values)
     )
-    builder = SchemaBuilder(options, names, constraint_set, clocks=clocks, notes=notes)
-    for values in builder.constraint_set.transform(frame).iter_columns():
+    modelled = constraint_set.transform(frame)
+    beside = modelled[train[tested_rows(len(train))]]
+    builder = SchemaBuilder(
+        options, names, constraint_set, clocks=clocks, beside=beside, notes=notes
+    )
+    for values in modelled.iter_columns():
         combination = builder.constraint_set.combination_codec(values, train)
         if combination is not None:
             builder.columns.append(combination)
@@ -236,7 +242,8 @@ def _constraint_set(frame: pl.DataFrame, train: Ints, options: TableOptions) -> 
 class SchemaBuilder:
     """Builds a schema column by column.
 
-    `names` are those of the user's table, `clocks` those whose numbers all spell a time of day.
+    `names` are those of the user's table, `clocks` those whose numbers all spell a time of day,
+    `beside` the `tested_rows` of all columns to be modelled, by which times are split.
     """
 
     options: TableOptions
@@ -246,6 +253,7 @@ class SchemaBuilder:
     identifiers: list[Identifier] = field(default_factory=list)
     condition_column: CategoricalCodec | None = None
     clocks: frozenset[str] = frozenset()
+    beside: pl.DataFrame = field(default_factory=pl.DataFrame)
     parts: list[PartsStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -292,7 +300,10 @@ class SchemaBuilder:
                 self.constraint_set.zones.get(summary.name),
                 summary.name in self.clocks,
             )
-            parts = PartsStep.fit(codec, summary, numbers, self.names, zone=zone, is_clock=is_clock)
+            beside = self._beside(summary.name) if summary.dtype.is_temporal() else []
+            parts = PartsStep.fit(
+                codec, summary, numbers, self.names, beside=beside, zone=zone, is_clock=is_clock
+            )
         if parts is None:
             self.columns.append(codec)
         else:
@@ -300,6 +311,10 @@ class SchemaBuilder:
             self.parts.append(parts)
             self.notes.append(parts.note)
         return codec
+
+    def _beside(self, name: str) -> list[Ints]:
+        """Return codes of all other columns."""
+        return [coarse_codes(other) for other in self.beside.drop(name, strict=False)]
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None

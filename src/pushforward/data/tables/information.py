@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
 
+COARSE = 10  # classes that a column has at most
 MIN_Z = 5.0  # deviations of chance
 
 
 def entropy(codes: Ints) -> float:
     r"""Return -\sum_c p_c \ln p_c of the shares of codes (n,), in nats."""
-    _, counts = np.unique(codes, return_counts=True)
-    shares: Floats = counts / max(len(codes), 1)
+    few = codes.max(initial=0) <= len(codes)  # then they are counted without sorting
+    counts = np.bincount(codes) if few else np.unique(codes, return_counts=True)[1]
+    shares: Floats = counts[counts > 0] / max(len(codes), 1)
     return -float(np.sum(shares * np.log(shares)))
+
+
+def information(a: Ints, b: Ints) -> float:
+    """Return the mutual information of codes (n,) in nats, I = H(a) + H(b) - H(a, b)."""
+    return entropy(a) + entropy(b) - entropy(joined(a, b))
 
 
 def excess_information(a: Ints, b: Ints) -> float:
@@ -32,3 +40,19 @@ def excess_information(a: Ints, b: Ints) -> float:
 def joined(a: Ints, b: Ints) -> Ints:
     """Return one code (n,) for each pair of codes, none of them negative."""
     return a * (int(b.max(initial=0)) + 1) + b
+
+
+def coarse_codes(values: pl.Series) -> Ints:
+    """Return a column in at most `COARSE` classes, codes (n,) from 1; 0 stands for missing values.
+
+    Numbers and times are cut at quantiles; of categories the most frequent have their own class.
+    """
+    if values.dtype.is_numeric() or values.dtype.is_temporal():
+        rank = values.to_physical().rank("max")
+        codes = (rank * COARSE / max(values.count(), 1)).ceil()
+    else:
+        levels = values.cast(pl.String)
+        common = levels.drop_nulls().value_counts(sort=True)[levels.name][: COARSE - 1]
+        known = pl.Series(range(1, len(common) + 1), dtype=pl.Int64)
+        codes = levels.replace_strict(common, known, default=COARSE).set(levels.is_null(), None)
+    return codes.fill_null(0).to_numpy().astype(np.int64)

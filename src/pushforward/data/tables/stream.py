@@ -32,6 +32,7 @@ from torch import Tensor
 from pushforward.data.numeric import Mask
 from pushforward.data.schema import Dataset, SplitName, StreamedRows
 from pushforward.data.split import SPLIT_NAMES, DatasetHash, shuffled_indices, split_sizes
+from pushforward.data.tables.constraints import tested_rows
 from pushforward.data.tables.infer import SchemaBuilder, TableOptions
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.table_text import (
@@ -213,10 +214,13 @@ def fit_stream(
     Returns the schema, and notes for the user.
     """
     summaries = {name: options.empty_summary(name, dtype) for name, dtype in source.dtypes.items()}
-    for _, frame in source.batches(list(summaries)):
+    tested, beside = _tested(in_sample), list[pl.DataFrame]()
+    for at, frame in source.batches(list(summaries)):
+        beside.append(frame.filter(tested[at]))
         for series in frame.iter_columns():
             summaries[series.name].add(series)
-    builder, names = SchemaBuilder(options, frozenset(summaries)), list(summaries)
+    names = list(summaries)
+    builder = SchemaBuilder(options, frozenset(names), beside=pl.concat(beside))
     width = max(1, SAMPLE_VALUES // max(int(in_sample.sum()), 1))
     for start in range(0, len(names), width):
         batches = source.batches(names[start : start + width])
@@ -224,6 +228,12 @@ def fit_stream(
         for series in sample.iter_columns():
             builder.add(summaries.pop(series.name), series)
     return builder.schema(names), builder.notes
+
+
+def _tested(in_sample: Mask) -> Mask:
+    """Return which rows of the sample tell whether parts of times carry information."""
+    rows = np.flatnonzero(in_sample)
+    return np.isin(np.arange(len(in_sample)), rows[tested_rows(len(rows))])
 
 
 def _encode(

@@ -20,7 +20,7 @@ from pushforward.data.tables.constraints.definitions import (
     Lookup,
     parse,
 )
-from pushforward.data.tables.constraints.parts import PartsStep
+from pushforward.data.tables.constraints.parts import PartsStep, tested_rows
 from pushforward.data.tables.constraints.relations import RelationFinder
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "RelationFinder",
     "is_clock",
     "parse",
+    "tested_rows",
 ]

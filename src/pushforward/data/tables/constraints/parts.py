@@ -2,9 +2,9 @@
 
 A quantile bin says nothing about what is finer than itself: hours, weekdays, prices that end in
 .99. Where the values of the training rows and values redrawn within their bins differ in such a
-part, the column is modelled by its parts, each with atoms and bins of its own, and put together
-exactly. The coarsest part is missing where the value is; the others then repeat the row before, so
-that they need no cell of missing values.
+part, or (of times) in what it tells of another column, the column is modelled by its parts, each
+with atoms and bins of its own, and put together exactly. The coarsest part is missing where the
+value is; the others then repeat the row before, so that they need no cell of missing values.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class PartsStep:
         numbers: Floats,
         taken: frozenset[str],
         *,
+        beside: Sequence[Ints] = (),
         zone: str | None = None,
         is_clock: bool = False,
     ) -> PartsStep | None:
@@ -90,29 +91,33 @@ class PartsStep:
             summary: of all its rows.
             numbers: of its training rows, NaN where missing.
             taken: the names that the parts must not have.
+            beside: codes of the other modelled columns, of every k-th of these rows that
+                `tested_rows` chooses.
             zone: by whose clock times are read, if another column shows it.
             is_clock: whether the numbers spell a time of day.
         """
         if not (column.partition.has_bins and _can_be_split(column)):
             return None
-        numbers = numbers[:: max(1, len(numbers) // TESTED_ROWS)]
-        numbers = numbers[~np.isnan(numbers)]
+        numbers = numbers[tested_rows(len(numbers))]
+        present = ~np.isnan(numbers)
+        numbers, beside = numbers[present], [codes[present] for codes in beside]
         if len(numbers) < MIN_ROWS:
             return None
         zone = None if column.offset_ticks else zone
         whole = cls(column, None, (), (), _extent(column, summary), zone, is_clock)
-        fitted = whole._fit_days(numbers) if column.dtype.is_temporal() else whole._fit(numbers)
+        is_time = column.dtype.is_temporal()
+        fitted = whole._fit_days(numbers, beside) if is_time else whole._fit(numbers)
         return None if fitted is None else replace(fitted, names=_names(fitted, taken))
 
-    def _fit_days(self, numbers: Floats) -> PartsStep | None:
+    def _fit_days(self, numbers: Floats, beside: Sequence[Ints]) -> PartsStep | None:
         """Return the step of times, with the layout of their days and the periods of a day."""
         by_day = replace(self, layout="day")
-        redrawn = Redrawn.of(self.column, numbers, self._steps)
+        redrawn = Redrawn.of(self.column, numbers, self._steps, beside)
         days = redrawn.map(by_day._days)
         layout = _layout(
-            weekly=days.excess(weekdays, 7),
-            monthly=days.excess(lambda day: days_of_month(day) - 1, 31),
-            seasonal=days.excess(lambda day: months(day) % 12, 12),
+            weekly=days.excess(weekdays, 7, days.real),
+            monthly=days.excess(lambda day: days_of_month(day) - 1, 31, days.real),
+            seasonal=days.excess(lambda day: months(day) % 12, 12, days.real),
         )
         if by_day._is_whole_day:
             return None if layout == "day" else replace(self, layout=layout)
@@ -341,6 +346,11 @@ class PartsStep:
             data.get("zone"),
             data.get("is_clock", False),
         )
+
+
+def tested_rows(n: int) -> slice:
+    """Return which of n training rows tell whether parts carry information."""
+    return slice(None, None, max(1, n // TESTED_ROWS))
 
 
 def _layout(weekly: float, monthly: float, seasonal: float) -> str:
