@@ -28,6 +28,7 @@ class Stream(IntEnum):
     SAMPLE = 6
     PATHS = 7
     TRIALS = 8
+    REFINEMENT = 9
 
 
 def derived_seed(seed: int, *place: int) -> int:

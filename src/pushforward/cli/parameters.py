@@ -358,6 +358,14 @@ Patience = Annotated[
         "better. By default never."
     ),
 ]
+NoRefine = Annotated[
+    bool,
+    typer.Option(
+        "--no-refine",
+        help="Tables: take all generated rows, without a choice by a classifier that is fitted "
+        "after training.",
+    ),
+]
 OwnModel = Annotated[
     str | None,
     typer.Option(

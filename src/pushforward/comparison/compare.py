@@ -103,8 +103,8 @@ def compare(
             `joblib.parallel_config` says, also on a cluster (see `docs/cluster.md`). Results do not
             depend on it, but on the threads of a run, which each run records.
         **keywords: how to train (`budget`, `batch_size`, `ema`, `clip_grad_norm`, `learning_rate`,
-            `precision`, `patience`), the same for all models; and options that go to every
-            model that has them (at least one must).
+            `precision`, `patience`, `refine`), the same for all models; and options that go to
+            every model that has them (at least one must).
 
     Raises:
         DataError: the data cannot be read, or `condition` is given beside a `Dataset`.

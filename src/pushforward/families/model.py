@@ -20,6 +20,7 @@ from pushforward.families.lookup import resolve
 from pushforward.families.options import Option, above, at_least, check_options, options_of
 from pushforward.families.panels import Panel
 from pushforward.nn.priors import Prior
+from pushforward.nn.refinement import Refinement
 from pushforward.nn.sizes import size_of
 from pushforward.nn.trunks import Networks, Trunks
 from pushforward.space import Cells, Space
@@ -180,6 +181,7 @@ class Model(nn.Module, ABC):
         super().__init__()
         self.space = space
         self.classes = classes
+        self.refinement = Refinement() if isinstance(space, Cells) else None
         build: Any = Trunks if networks is None else resolve(networks)
         self.networks: Networks = build(
             max(1, round(size * (width or size_of(space).width))),

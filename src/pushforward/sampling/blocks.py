@@ -22,6 +22,7 @@ from pushforward.random import Stream, derived_seed, generator, isolated
 CHUNK = 1024  # rows generated at once, and ...
 BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...
 CELLS = 2**22  # ... they would have more cells than this
+ROUNDS = 100  # of draws, by which rejection ends
 Block = tuple[Tensor, Tensor | None]  # encoded rows, and the codes of their classes
 
 
@@ -35,6 +36,27 @@ def block_size(schema: Schema) -> int:
     if not isinstance(schema, TableSchema):
         return CHUNK
     return max(1, min(BLOCK, CELLS // sum(schema.space.sizes)))
+
+
+@torch.no_grad()
+def refined(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
+    """Return what `imagine` does, each row the first that the model's refinement keeps.
+
+    After `ROUNDS` rounds one that it does not keep is taken.
+    """
+    rows, refinement = imagine(model, schema, n, labels), model.refinement
+    if refinement is None or not refinement.fitted:
+        return rows
+    left, drawn = torch.arange(n), rows
+    for _ in range(ROUNDS):
+        own = None if labels is None else labels[left]
+        kept = torch.rand(len(left)).log() < refinement.log_accept(drawn, own).cpu()
+        left = left[~kept]
+        if not len(left):
+            break
+        drawn = imagine(model, schema, len(left), None if labels is None else labels[left])
+        rows[left] = drawn
+    return rows
 
 
 @torch.no_grad()
@@ -75,7 +97,7 @@ def imagined(
         size = min(block, n - start)
         with isolated(model.device, derived_seed(seed, Stream.BLOCKS, k)):
             own = labels_of(schema.condition, size) if labels is None else labels[start:][:size]
-            rows = imagine(model, schema, size, own)
+            rows = refined(model, schema, size, own)
         yield rows, own
 
 

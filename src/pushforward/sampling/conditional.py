@@ -11,7 +11,8 @@ allowed share of the fine cell that was drawn.
 
 Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
 draws, with the noise of the restricted columns summed over and not drawn (rejection after
-Rao-Blackwell). The mean of w is P(where), the hit rate.
+Rao-Blackwell). The mean of w is P(where), the hit rate. Where the
+model has a refinement (see `nn.refinement`), w is times a, and its mean is over Z.
 
 Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
 resampling: each row is chosen among all draws with probability proportional to w (Rubin 1987), by a
@@ -55,7 +56,8 @@ class Tally:
     """What the draws so far came to.
 
     Args:
-        native: the probability of the allowed classes, to which the condition was kept exactly.
+        native: the probability of the allowed classes, to which the condition was kept exactly,
+            over the share of rows that the model's refinement keeps.
         draws: how many rows were drawn.
         total: the sum of w over them.
         squares: the sum of w^2.
@@ -170,9 +172,11 @@ class Conditioner:
 
     def __post_init__(self) -> None:
         self.restriction = self.restriction.to(self.model.device)
+        if self.model.refinement is not None:
+            self.tally.native = 1 / float(self.model.refinement.share)
         if self.restriction.class_frequencies is not None and self.schema.condition is not None:
             whole = sum(self.schema.condition.frequencies)
-            self.tally.native = float(self.restriction.class_frequencies.sum()) / whole
+            self.tally.native *= float(self.restriction.class_frequencies.sum()) / whole
 
     def rows(self, n: int) -> Iterator[Block]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
@@ -273,12 +277,19 @@ class Conditioner:
         return draws
 
     def _kept_by_rows(self, draws: _Draws) -> _Draws:
-        """Draw the rows and look at them, where only the user's own table tells what is allowed."""
-        if not self.restriction.checked:
+        """Draw the rows and look at them, where only these tell what is allowed, or is kept."""
+        refinement = self.model.refinement
+        refined = refinement is not None and refinement.fitted
+        if not (self.restriction.checked or refined):
             return draws
         rows, labels = self._finished(draws)
-        kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
-        return replace(draws, chance=draws.chance * kept.to(draws.chance), rows=rows)
+        chance = draws.chance
+        if self.restriction.checked:
+            kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
+            chance = chance * kept.to(chance)
+        if refinement is not None and refined:
+            chance = chance * refinement.log_accept(rows, labels).exp().to(chance)
+        return replace(draws, chance=chance, rows=rows)
 
     def _finished(self, draws: _Draws) -> Block:
         """Draw places within cells from what is allowed; return encoded rows on the CPU."""

@@ -82,8 +82,8 @@ def fit(
         progress: called with each record.
         tracker: receives parameters, metrics and figures, see `Tracker`.
         **keywords: how to train (`budget="60s"`, `seed=0`, `batch_size`, `ema`, `clip_grad_norm`,
-            `learning_rate`, `precision`, `patience`: see `Settings`), and the options of the
-            model (`latent`, `beta`, `gamma`, ...).
+            `learning_rate`, `precision`, `patience`, `refine`: see `Settings`), and the options of
+            the model (`latent`, `beta`, `gamma`, ...).
 
     Raises:
         DataError, ModelError: the data, the model or an option do not fit.

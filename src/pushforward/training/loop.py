@@ -29,6 +29,7 @@ from pushforward.random import isolated
 from pushforward.runs.course import alarms, panels
 from pushforward.runs.fitted import Fitted, State, weights_text
 from pushforward.runs.folder import Checkpoint, Folder, Json, steps_of
+from pushforward.sampling.refining import refine
 from pushforward.threads import threads, training_threads
 from pushforward.training import state
 from pushforward.training.batches import Batches, rows_of_a_batch
@@ -392,4 +393,6 @@ class Loop:
         model = self.average.model
         model.load_state_dict(weights)
         model.settle(self.batches.epoch())
+        if self.settings.refine:
+            refine(model, self.data, self.settings.seed)
         return {name: t.clone() for name, t in model.state_dict().items()}

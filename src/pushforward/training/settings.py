@@ -99,6 +99,8 @@ class Settings:
             the library's own networks have at least 64 channels, on machines that are faster at it.
         patience: the run ends after so many checks in a row whose weights were worse than those
             that are kept (see `Reading.as_good_as`); None for never.
+        refine: on tables, let a classifier of training and generated rows choose among the latter
+            (see `nn.refinement`), where it finds enough to choose by.
     """
 
     budget: str | int = "60s"
@@ -109,6 +111,7 @@ class Settings:
     learning_rate: float | None = None
     precision: str = "auto"
     patience: int | None = None
+    refine: bool = True
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
@@ -127,6 +130,7 @@ OPTIONS = (
     Option("learning_rate", float, None, True, "", above(0)),
     Option("precision", str, "auto", False, ""),
     Option("patience", int, None, True, "", at_least(1)),
+    Option("refine", bool, True, False, ""),
 )
 
 

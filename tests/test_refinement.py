@@ -1,0 +1,144 @@
+"""Refinement: which generated rows of a table a classifier keeps, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+from torch import Tensor
+
+import pushforward as pf
+from pushforward.nn.refinement import FEWEST, Refinement
+from pushforward.random import generator
+from pushforward.runs.fitted import Fitted
+
+N = 6000
+SIGMAS = 4.5
+OPTIONS: dict[str, Any] = {"budget": "60 steps", "device": "cpu", "seed": 0, "width": 16}
+
+
+def correlated(n: int, rho: float) -> Tensor:
+    z = torch.randn(n, 2, dtype=torch.float64)
+    return torch.stack([z[:, 0], rho * z[:, 0] + math.sqrt(1 - rho**2) * z[:, 1]], 1)
+
+
+def kept(rows: Tensor, refinement: Refinement) -> Tensor:
+    return rows[torch.rand(len(rows)).log() < refinement.log_accept(rows)]
+
+
+def test_rows_that_are_kept_are_nearer_to_the_data_by_what_was_promised() -> None:
+    """The model draws independent numbers; the data correlate at 0.6.
+
+    The gain in nats is known from the true densities: E_data log a - log Z, here on new rows.
+    """
+    real, drawn = correlated(8000, 0.6), correlated(8000, 0.0)
+    refinement = Refinement()
+    refinement.fit(real, drawn, generator(0))
+    assert refinement.fitted
+    fresh = correlated(40_000, 0.0)
+    share = float(refinement.log_accept(fresh).exp().mean())
+    error = 0.5 / math.sqrt(1600)  # of Z, on a fifth of 8,000 rows: a lies in [0, 1]
+    assert float(refinement.share) == pytest.approx(share, abs=SIGMAS * error)
+    rho = float(torch.corrcoef(kept(fresh, refinement).T)[0, 1])
+    assert 0.4 < rho < 0.6 + SIGMAS / math.sqrt(share * len(fresh))
+    gain = float(refinement.log_accept(correlated(40_000, 0.6)).mean()) - math.log(share)
+    most = -0.5 * math.log(1 - 0.6**2)  # the KL divergence, which the exact ratio would gain
+    assert 0.5 * most < gain < most
+
+
+def test_all_rows_are_kept_where_there_is_nothing_to_choose_by() -> None:
+    """A gain of three deviations by chance has a probability of 0.1 %: in 40 tables none."""
+    for _ in range(40):
+        refinement = Refinement()
+        refinement.fit(torch.randn(1500, 4).double(), torch.randn(1500, 4).double(), generator(0))
+        assert not refinement.fitted
+        assert float(refinement.share) == 1.0
+
+
+def table(n: int = N) -> pl.DataFrame:
+    """What a model of few steps does not learn: b follows from a, and a class tells where not."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 8, (2, n))
+    b = np.where(rng.random(n) < 0.8, 3 * a % 8, b)
+    names = np.array(["other", "follows"])[(b == 3 * a % 8).astype(int)]
+    return pl.DataFrame({"a": a, "b": b, "name": names, "x": rng.normal(size=n) + a})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return pf.fit(pf.read(table(), relations=False), "vae", **OPTIONS)
+
+
+def plain(fitted: Fitted, n: int, seed: int) -> pl.DataFrame:
+    """The rows that the same model generates without a choice."""
+    refinement = fitted.model.refinement
+    assert refinement is not None
+    count = int(refinement.trees.count)
+    refinement.trees.count.zero_()
+    try:
+        rows = fitted.sample(n, seed=seed)
+    finally:
+        refinement.trees.count.fill_(count)
+    assert isinstance(rows, pl.DataFrame)
+    return rows
+
+
+def follows(frame: pl.DataFrame) -> float:
+    return float((frame["b"] == 3 * frame["a"] % 8).mean())  # type: ignore[arg-type]  # a share
+
+
+def test_a_fit_is_refined_where_its_rows_are_told_apart(fitted: Fitted, tmp_path: Path) -> None:
+    refined, before = fitted.sample(N, seed=1), plain(fitted, N, 1)
+    truth = follows(table())
+    assert follows(before) < truth - 0.1
+    assert abs(follows(refined) - truth) < abs(follows(before) - truth) / 2
+    fitted.save(tmp_path / "run")
+    assert_frame_equal(pf.load(tmp_path / "run").sample(50, seed=2), fitted.sample(50, seed=2))
+
+
+def test_rows_are_the_same_in_chunks_of_any_size(fitted: Fitted) -> None:
+    parts = list(fitted.stream(3000, chunk=700, seed=4))
+    assert_frame_equal(pl.concat(parts), fitted.sample(3000, seed=4))
+
+
+def test_rows_under_a_condition_are_those_of_all_that_meet_it(fitted: Fitted) -> None:
+    whole = fitted.sample(40_000, seed=5)
+    met = whole.filter(pl.col("a") == 3)
+    rows, info = fitted.sample(10_000, seed=6, where={"a": 3}, return_info=True)
+    for b in range(8):
+        shares = [float((frame["b"] == b).mean()) for frame in (met, rows)]
+        error = math.sqrt(
+            sum(p * (1 - p) / len(f) for p, f in zip(shares, (met, rows), strict=True))
+        )
+        assert abs(shares[0] - shares[1]) < SIGMAS * max(error, 0.002)
+    rate = len(met) / len(whole)
+    error = math.hypot(math.sqrt(rate / len(whole)), info.hits.error, 0.02 * rate)  # 2 %: of Z
+    assert info.hits.hit_rate == pytest.approx(rate, abs=SIGMAS * error)
+
+
+def test_without_refine_all_rows_are_kept(fitted: Fitted) -> None:
+    free = pf.fit(pf.read(table(), relations=False), "vae", refine=False, **OPTIONS)
+    assert free.model.refinement is not None
+    assert not free.model.refinement.fitted
+    assert_frame_equal(free.sample(100, seed=7), plain(fitted, 100, 7))
+    few = pf.fit(pf.read(table(FEWEST), relations=False), "vae", **OPTIONS)  # 80 % of which train
+    assert few.model.refinement is not None
+    assert not few.model.refinement.fitted
+
+
+def test_classes_count_as_a_column() -> None:
+    """Under the class that tells whether b follows from a, rows keep to it."""
+    data = pf.read(table(), condition="name", relations=False)
+    fitted = pf.fit(data, "vae", **OPTIONS)
+    classes = ("follows", "other")
+    refined = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
+    assert fitted.model.refinement is not None
+    fitted.model.refinement.clear()
+    before = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
+    assert refined[0] - refined[1] > before[0] - before[1] + 0.1
