@@ -40,8 +40,8 @@ def worth(rows: Tensor, g: Tensor, h: Tensor, passed: Tensor) -> float:
     if min(curvature for _, curvature in sums) < LEAST:
         return 0.0
     total, curvature = (sum(each) for each in zip(*sums, strict=True))
-    split = sum(own**2 / (hess + RIDGE) for own, hess in sums)
-    return split - total**2 / (curvature + RIDGE)
+    split = math.fsum(own**2 / (hess + RIDGE) for own, hess in sums)
+    return float(split - total**2 / (curvature + RIDGE))
 
 
 def some(n: int = 400) -> tuple[Tensor, Tensor]:

@@ -76,6 +76,19 @@ def test_no_piece_of_a_bin_pools_fewer_than_twenty_rows() -> None:
     assert cells.shares.min() * train > 40
 
 
+def test_values_that_repeat_off_any_grid_are_those_that_are_generated() -> None:
+    """Logarithms of 400 prices in 8,000 rows; those of a row or two have no piece of their own."""
+    rng = np.random.default_rng(2)
+    fares = np.log(rng.choice(np.arange(100, 500), 8000))
+    rare = np.log(rng.uniform(600, 700, 20))
+    _, dataset = read_table(pl.DataFrame({"fare": np.append(fares, rare)}))
+    drawn = quantised_rows(dataset)["fare"].to_numpy()
+    known, counts = np.unique(fares, return_counts=True)
+    assert (counts >= 5).all()
+    assert np.isin(drawn[drawn < np.log(600)], known).mean() > 0.97  # training rows have fewer
+    assert not np.isin(drawn, rare).any()
+
+
 def test_a_rare_value_is_no_atom() -> None:
     values = np.concatenate([np.zeros(3000), np.arange(1, 400), [57.0] * 18])
     schema, _ = read_table(pl.DataFrame({"v": values}))

@@ -14,7 +14,7 @@ from torch import Tensor
 import pushforward as pf
 from pushforward.data import Dataset, TableSchema, schema_from_json
 from pushforward.data.tables.partial import PartialRows
-from pushforward.data.tables.rare_groups import MIN_LEVEL_ROWS
+from pushforward.data.tables.partition import MIN_LEVEL_ROWS
 from pushforward.data.tables.where import restrict
 from pushforward.models.vae import VAE
 from pushforward.sampling.completion import Completer, Known

@@ -12,7 +12,7 @@ import pushforward as pf
 from pushforward.data import Dataset, TableSchema, schema_from_json
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.information import excess_information
-from pushforward.data.tables.rare_groups import MIN_LEVEL_ROWS
+from pushforward.data.tables.partition import MIN_LEVEL_ROWS
 from pushforward.data.tables.where import restrict
 
 N, PLANES = 20_000, 3000

@@ -118,6 +118,7 @@ def test_rows_under_a_condition_are_those_of_all_that_meet_it(fitted: Fitted) ->
         )
         assert abs(shares[0] - shares[1]) < SIGMAS * max(error, 0.002)
     rate = len(met) / len(whole)
+    assert info.hits is not None
     error = math.hypot(math.sqrt(rate / len(whole)), info.hits.error, 0.02 * rate)  # 2 %: of Z
     assert info.hits.hit_rate == pytest.approx(rate, abs=SIGMAS * error)
 

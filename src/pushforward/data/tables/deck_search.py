@@ -24,7 +24,7 @@ from torch import Tensor
 from pushforward.data.numeric import Floats, Ints, Mask
 from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.information import joined
-from pushforward.data.tables.rare_groups import MIN_LEVEL_ROWS
+from pushforward.data.tables.partition import MIN_LEVEL_ROWS
 from pushforward.data.tables.schema import TableSchema
 
 MIN_GAIN = 0.1  # nats of a value, beyond what the cell alone tells

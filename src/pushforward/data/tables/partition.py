@@ -3,8 +3,10 @@
 An atom is a value that many rows share: it has a cell of its own, so that generated rows have
 exactly that value about as often. Between the atoms lie at most 64 cells that hold about equally
 many rows (quantile bins). Within a bin the distribution is a histogram of a few pieces, each of
-which pools at least `MIN_POOLED_ROWS` rows, so that no piece reveals a single row. Missing values
-have a cell of their own, the first. In a column of categories every code is an atom.
+which pools at least `MIN_POOLED_ROWS` rows, so that no piece reveals a single row. Where most
+values are shared and lie on no grid, as logarithms of a few prices, `MIN_LEVEL_ROWS` are enough, as
+of a category: values between them would not occur. Missing values have a cell of their own, the first.
+In a column of categories every code is an atom.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import numpy as np
 
 from pushforward.data.numeric import Floats, Ints, Mask
 
-MIN_POOLED_ROWS = 20  # of an atom or a piece of a bin
+MIN_POOLED_ROWS = 20  # of an atom or a piece of a bin, ...
+MIN_LEVEL_ROWS = 5  # ... of a category, and of a piece where most values are shared by so many
+SHARED = 0.8  # of the rows, which are most
 MAX_BINS = 64  # quantile bins of a column
 MAX_PIECES = 16  # of one bin
 ROUNDING = 16  # the ends of a piece are rounded to its width divided by this
@@ -292,7 +296,10 @@ def _pool_segments(values: Floats, counts: Ints, integers: bool) -> _Segments:
     total = int(counts.sum())
     min_rows = min_pooled(total)
     bins = max(1, min(MAX_BINS, total // min_rows))
-    ends = _group_ends(np.cumsum(counts), max(min_rows, total / bins / MAX_PIECES))
+    least = max(min_rows, total / bins / MAX_PIECES)
+    if not integers and counts[counts >= MIN_LEVEL_ROWS].sum() >= SHARED * total:
+        least = min(min_rows, MIN_LEVEL_ROWS)
+    ends = _group_ends(np.cumsum(counts), least)
     starts = np.concatenate([[0], ends[:-1] + 1])
     mass = np.add.reduceat(counts, starts).astype(np.float64)
     middle = np.cumsum(mass) - mass / 2

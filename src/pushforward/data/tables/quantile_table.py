@@ -102,7 +102,8 @@ def _quantile_function(p: Partition) -> tuple[Floats, Floats, Floats]:
     first = np.searchsorted(cell, cell)
     start = cell + (before - before[first])
     value = np.where(np.isnan(atom), low, atom)
-    slope = np.where(np.isnan(atom), high - low, 0.0) / share
+    spread = np.isnan(atom) & (high > np.nextafter(low, np.inf))  # over more than one number
+    slope = np.where(spread, high - low, 0.0) / share
     if p.missing is None:
         return start, value, slope
     return np.insert(start, 0, 0.0), np.insert(value, 0, np.nan), np.insert(slope, 0, 0.0)

@@ -28,10 +28,9 @@ from pushforward.data.numeric import Ints
 from pushforward.data.tables.cell_table import CellTable
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.information import excess_information
-from pushforward.data.tables.partition import MIN_POOLED_ROWS, Partition
+from pushforward.data.tables.partition import MIN_LEVEL_ROWS, MIN_POOLED_ROWS, Partition
 from pushforward.data.tables.schema import TableSchema
 
-MIN_LEVEL_ROWS = 5  # of a category, as of a leaf of the trees of `cart`
 MOST_GROUPS = 512  # of a column: no group has fewer rows than this part of the table
 MAX_VALUES = 128  # of a column that categories are grouped by
 MAX_DEPTH = 3  # columns that a group is a part by

@@ -42,7 +42,7 @@ from pushforward.errors import DataError
 
 TESTED_ROWS = 5000  # from which it is told whether a part carries information
 MIN_ROWS = 100
-DECIMAL_PERIODS = (10, 100, 1000, 10_000)
+DECIMAL_PERIODS = tuple(10**k for k in range(1, 8))
 CLOCK_PERIODS, CLOCK_NAMES = (5, 10, 15, 30, 60), {60: "hour"}  # of a clock number, in minutes
 COUNTS_A_DAY = {"second": SECONDS_PER_DAY, "minute": 1440, "hour": 24}
 
