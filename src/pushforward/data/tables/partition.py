@@ -5,8 +5,8 @@ exactly that value about as often. Between the atoms lie at most 64 cells that h
 many rows (quantile bins). Within a bin the distribution is a histogram of a few pieces, each of
 which pools at least `MIN_POOLED_ROWS` rows, so that no piece reveals a single row. Where most
 values are shared and lie on no grid, as logarithms of a few prices, `MIN_LEVEL_ROWS` are enough, as
-of a category: values between them would not occur. Missing values have a cell of their own, the first.
-In a column of categories every code is an atom.
+of a category: values between them would not occur. Missing values have a cell of their own, the
+first. In a column of categories every code is an atom.
 """
 
 from __future__ import annotations
