@@ -143,3 +143,11 @@ def test_classes_count_as_a_column() -> None:
     fitted.model.refinement.clear()
     before = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
     assert refined[0] - refined[1] > before[0] - before[1] + 0.1
+
+
+def test_a_fit_tells_how_many_rows_are_kept(fitted: Fitted) -> None:
+    refinement = fitted.model.refinement
+    assert refinement is not None
+    (panel,) = (panel for panel in fitted.panels if panel.title == "Rows that are kept")
+    assert panel.series["kept"] == [float(refinement.share)]
+    assert panel.series["nats gained"][0] > 0

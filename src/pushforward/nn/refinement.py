@@ -33,16 +33,19 @@ class Refinement(nn.Module):
         trees: s.
         level: b.
         share: Z.
+        gain: E_data log a - log Z, in nats: how much likelier held-out training rows are.
     """
 
     level: Tensor
     share: Tensor
+    gain: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.trees = BoostedTrees(TREES)
         self.register_buffer("level", torch.zeros(()))
         self.register_buffer("share", torch.ones(()))
+        self.register_buffer("gain", torch.zeros(()))
 
     @property
     def fitted(self) -> bool:
@@ -59,13 +62,13 @@ class Refinement(nn.Module):
         """Keep all rows."""
         self.trees.count.zero_()
         self.share.fill_(1.0)
+        self.gain.zero_()
 
     @torch.no_grad()
     def fit(self, real: Tensor, generated: Tensor, seed: torch.Generator) -> None:
         """Fit it to as many real as generated rows (n, columns), on the CPU.
 
-        On held-out rows the gain is E_data log a - log Z, in nats: how much likelier they are. All
-        rows are kept unless it is clearly positive.
+        All rows are kept unless the gain is clearly positive.
         """
         self.clear()
         n = len(real)
@@ -76,11 +79,12 @@ class Refinement(nn.Module):
             return
         known, drawn = (self.trees(x[held & own].to(self.level.device)) for own in (label, ~label))
         self.level.copy_(drawn.quantile(CLIPPED))
-        a = (drawn - self.level).clamp(max=0.0).exp()
-        gain = (known - self.level).clamp(max=0.0)
-        error = (gain.var() / len(gain) + (a / a.mean()).var() / len(a)).sqrt()
+        a, log_a = ((s - self.level).clamp(max=0.0) for s in (drawn, known))
+        a = a.exp()
         self.share.copy_(a.mean())
-        if gain.mean() - a.mean().log() < MIN_Z * error:
+        self.gain.copy_(log_a.mean() - a.mean().log())
+        error = (log_a.var() / len(log_a) + (a / a.mean()).var() / len(a)).sqrt()
+        if self.gain < MIN_Z * error:
             self.clear()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pushforward.data import Dataset, TableSchema
 from pushforward.families.model import Model
+from pushforward.families.panels import Panel
 from pushforward.nn.refinement import FEWEST, with_labels
 from pushforward.random import Stream, derived_seed, generator, permutation
 from pushforward.sampling.blocks import imagined
@@ -29,3 +32,18 @@ def refine(model: Model, data: Dataset, seed: int) -> None:
     drawn = imagined(model, data.schema, n, derived_seed(seed, Stream.REFINEMENT, 1))
     own = generator(derived_seed(seed, Stream.REFINEMENT, 2))
     model.refinement.fit(real, with_labels(*joined(drawn)), own)
+
+
+def refinement_panels(model: Model) -> list[Panel]:
+    """Return what a refinement does, if there is one."""
+    refinement = model.refinement
+    if refinement is None or not refinement.fitted:
+        return []
+    share, gain = float(refinement.share), float(refinement.gain)
+    trees = int(refinement.trees.count)
+    series: dict[str, list[Any]] = {"trees": [trees], "kept": [share], "nats gained": [gain]}
+    note = (
+        f"A classifier that tells training rows from generated ones keeps {share:.0%} of the "
+        f"model's rows. Held-out training rows are {gain:.2f} nats likelier by what is kept."
+    )
+    return [Panel("Rows that are kept", "table", series, note=note)]

@@ -30,6 +30,7 @@ from pushforward.measures.neighbours import ball_radii, covered_share
 from pushforward.measures.samples import energy_parts, sliced_wasserstein_statistic
 from pushforward.random import generator, isolated
 from pushforward.sampling.blocks import imagine, one_hot
+from pushforward.sampling.refining import refinement_panels
 from pushforward.training import variety
 
 ROWS = 1000  # validation rows that are looked at, and generated ones beside them
@@ -120,7 +121,8 @@ class Validation:
         """Return what a model tells about its measure, on the rows; and how various its own are."""
         condition = self.data.schema.condition
         names = [] if condition is None else [str(name) for name in condition.classes]
-        panels = [*model.anatomy(*self.sample.batch(model)), *self._variety(model)]
+        own = [*model.anatomy(*self.sample.batch(model)), *refinement_panels(model)]
+        panels = [*own, *self._variety(model)]
         return [panel.with_classes(names) for panel in panels]
 
     def _variety(self, model: Model) -> list[Panel]:
