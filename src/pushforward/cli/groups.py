@@ -24,13 +24,13 @@ from pushforward.cli.parameters import (
     LearningRate,
     Metadata,
     NoHeader,
-    NoRefine,
     NoRelations,
     Override,
     Patience,
     PixelRange,
     Precision,
     Rare,
+    Refine,
     Resize,
     read_overrides,
 )
@@ -72,12 +72,12 @@ def training(
     learning_rate: LearningRate = None,
     precision: Precision = "auto",
     patience: Patience = None,
-    no_refine: NoRefine = False,
+    refine: Refine = True,
 ) -> dict[str, Any]:
     """Return the settings of training, but for the budget and the seed."""
     found: dict[str, Any] = {"batch_size": batch_size, "ema": ema, "clip_grad_norm": clip_grad_norm}
     found |= {"learning_rate": learning_rate, "precision": precision, "patience": patience}
-    return found | {"refine": not no_refine}
+    return found | {"refine": refine}
 
 
 def taking(*groups: Group) -> Callable[[Command], Command]:

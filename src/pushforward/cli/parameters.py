@@ -358,12 +358,12 @@ Patience = Annotated[
         "better. By default never."
     ),
 ]
-NoRefine = Annotated[
+Refine = Annotated[
     bool,
     typer.Option(
-        "--no-refine",
-        help="Tables: take all generated rows, without a choice by a classifier that is fitted "
-        "after training.",
+        "--refine/--no-refine",
+        help="Tables: after training, fit a classifier that tells training rows from generated "
+        "ones, and let it choose among the latter.",
     ),
 ]
 OwnModel = Annotated[

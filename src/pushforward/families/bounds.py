@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pushforward.errors import ModelError
 from pushforward.families.slopes import slopes
 
 Given = tuple[Tensor, ...]  # from the encoder: codes, and the parameters of their density
@@ -68,6 +69,11 @@ class Bound:
     partial: bool
     dreg: bool
     resample: int = 0
+
+    def __post_init__(self) -> None:
+        if self.partial and self.resample:
+            msg = "a partial bound takes gradients through all codes: leave out resample or partial"
+            raise ModelError(msg)
 
     def __call__(self, log_weight: LogWeight, given: Given) -> Tensor:
         """Return the bound of each row (n,).

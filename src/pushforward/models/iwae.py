@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from pushforward.errors import ModelError
 from pushforward.families.bounds import Bound, Given
 from pushforward.families.codes import Code, kl
 from pushforward.families.decoders import WithDecoder
@@ -21,9 +20,8 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
     """-log 1/k sum_j w_j, w_j = p(x|z_j) p(z_j) / q(z_j|x), z_j ~ q(z|x) (Burda et al. 2016).
 
     The mean of `groups` bounds is MIWAE, mixed with the ELBO CIWAE; where it moves the encoder
-    alone, and the decoder has one bound over all codes, PIWAE (Rainforth et al. 2018). `dreg`: the
-    encoder's gradient is that by z_j alone, by normalised weights squared (Tucker et al. 2019).
-    While nats are free, log p(z_j) / q(z_j|x) counts by the share of a row's KL that is not.
+    alone, and all codes share the decoder's bound, PIWAE (Rainforth et al. 2018). `dreg`: gradients
+    of the encoder go by z_j alone, with normalised weights squared (Tucker et al. 2019).
     """
 
     name: ClassVar[str] = "iwae"
@@ -41,15 +39,10 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
         elbo: Annotated[float, "Weight of the ELBO beside them.", between(0, 1)] = 0.0,
         partial: Annotated[bool, "The decoder has one bound over the codes of all."] = False,
         dreg: Annotated[bool, "Doubly reparametrised gradients of the encoder."] = False,
-        resample: Annotated[
-            int, "Codes, drawn by weight, that gradients go through; 0: all.", at_least(0)
-        ] = 0,
+        resample: Annotated[int, "Codes, by weight, with gradients; 0: all.", at_least(0)] = 0,
         **shared: Any,
     ) -> None:
         super().__init__(space, classes, **shared)
-        if partial and resample:
-            msg = "a partial bound takes gradients through all codes: leave out resample or partial"
-            raise ModelError(msg)
         self.objective = Bound(groups, k, elbo, partial, dreg, resample)
 
     @turn("encoder", "decoder", "prior")
@@ -64,9 +57,8 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
             e, *density = given
             own = Code(density[0], density[1]) if density else q.detach().take(at)
             row = at // times
-            its = None if c is None else c[row]
+            its = c if c is None else c[row]
             p = self.decode(q.carry(e), its)
             return p.log_prob(x[row]) + paid[row] * (self.prior.log_prob(e, its) - own.log_prob(e))
 
-        given = (e,) if dreg else (e, q.mean, q.log_var)
-        return {"bound": -self.objective(log_weight, given)}
+        return {"bound": -self.objective(log_weight, (e,) if dreg else (e, q.mean, q.log_var))}
