@@ -33,6 +33,7 @@ from pushforward.data.tables.frames import to_polars
 from pushforward.data.tables.infer import TableOptions, fit_table
 from pushforward.data.tables.metadata import Metadata, read_metadata
 from pushforward.data.tables.missing_together import implied_missing
+from pushforward.data.tables.orders import find_orders, orders_note
 from pushforward.data.tables.rare_groups import group_rare
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
@@ -205,6 +206,9 @@ def _read_table(raw: Any, options: TableOptions, split: Shares, seed: int) -> Da
     known = rows[train], None if labels is None else labels[train]
     schema, grouped = group_rare(refine_tails(schema, *known), *known)
     schema, notes = schema.with_implied(implied_missing(known[0])), [*notes, *remarks, *grouped]
+    if options.relations:
+        schema = schema.with_orders(find_orders(schema, rows))
+        notes += [orders_note(schema)] if schema.orders else []
     if options.rare != "name":  # which stores nothing that few rows share
         schema, named = find_hot_decks(schema, known[0])
         notes += named

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pushforward.data import Schema, TableSchema
 from pushforward.data.schema import ClassCondition
+from pushforward.data.tables.orders import in_order, put_in_order
 from pushforward.errors import ModelError, nearest
 from pushforward.families.model import Model
 from pushforward.nn.device import has_bfloat16
@@ -39,24 +40,42 @@ def block_size(schema: Schema) -> int:
 
 
 @torch.no_grad()
-def refined(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
-    """Return what `imagine` does, each row the first that the model's refinement keeps.
+def chosen(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
+    """Return what `imagine` does, each row the first of those drawn that is kept.
 
-    After `ROUNDS` rounds one that it does not keep is taken.
+    After `ROUNDS` rounds one that is not kept is taken, in order.
     """
-    rows, refinement = imagine(model, schema, n, labels), model.refinement
-    if refinement is None or not refinement.fitted:
+    rows = imagine(model, schema, n, labels)
+    if not (isinstance(schema, TableSchema) and chooses(model, schema)):
         return rows
     left, drawn = torch.arange(n), rows
     for _ in range(ROUNDS):
         own = None if labels is None else labels[left]
-        kept = torch.rand(len(left)).log() < refinement.log_accept(drawn, own).cpu()
-        left = left[~kept]
+        left = left[torch.rand(len(left)) >= chance_of(model, schema, drawn, own)]
         if not len(left):
-            break
+            return rows
         drawn = imagine(model, schema, len(left), None if labels is None else labels[left])
         rows[left] = drawn
+    rows[left] = put_in_order(rows[left], schema.orders)
     return rows
+
+
+def chooses(model: Model, schema: TableSchema) -> bool:
+    """Whether not all rows of a table are kept."""
+    return bool(schema.orders) or (model.refinement is not None and model.refinement.fitted)
+
+
+def chance_of(
+    model: Model, schema: TableSchema, rows: Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """Return the probability with which drawn rows are kept, (n,) on the CPU.
+
+    It is 0 for rows that break an order of the table, and else what the model's refinement says.
+    """
+    kept = in_order(rows, schema.orders).float()
+    if model.refinement is None or not model.refinement.fitted:
+        return kept
+    return kept * model.refinement.log_accept(rows, labels).exp().cpu()
 
 
 @torch.no_grad()
@@ -97,7 +116,7 @@ def imagined(
         size = min(block, n - start)
         with isolated(model.device, derived_seed(seed, Stream.BLOCKS, k)):
             own = labels_of(schema.condition, size) if labels is None else labels[start:][:size]
-            rows = refined(model, schema, size, own)
+            rows = chosen(model, schema, size, own)
         yield rows, own
 
 

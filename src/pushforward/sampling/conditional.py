@@ -11,8 +11,9 @@ allowed share of the fine cell that was drawn.
 
 Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
 draws, with the noise of the restricted columns summed over and not drawn (rejection after
-Rao-Blackwell). The mean of w is P(where), the hit rate. Where the
-model has a refinement (see `nn.refinement`), w is times a, and its mean is over Z.
+Rao-Blackwell). The mean of w is P(where), the hit rate. Where not
+all rows are kept (see `blocks.chance_of`), w is times the probability with which one is, and the
+hit rate is over the share of all rows that are kept.
 
 Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
 resampling: each row is chosen among all draws with probability proportional to w (Rubin 1987), by a
@@ -31,12 +32,22 @@ import torch
 from torch import Tensor
 
 from pushforward.data import TableSchema
+from pushforward.data.tables.orders import in_order
 from pushforward.data.tables.where import Restriction
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
 from pushforward.random import Stream, derived_seed, isolated
 from pushforward.sampling.balanced import even
-from pushforward.sampling.blocks import BLOCK, Block, block_size, propose
+from pushforward.sampling.blocks import (
+    BLOCK,
+    Block,
+    block_size,
+    chance_of,
+    chooses,
+    imagine,
+    labels_of,
+    propose,
+)
 from pushforward.sampling.streams import sliced
 
 FEWEST_DRAWS = 2**20  # draws that are made for however few rows, and ...
@@ -57,7 +68,7 @@ class Tally:
 
     Args:
         native: the probability of the allowed classes, to which the condition was kept exactly,
-            over the share of rows that the model's refinement keeps.
+            over the share of all rows that are kept (see `blocks.chance_of`).
         draws: how many rows were drawn.
         total: the sum of w over them.
         squares: the sum of w^2.
@@ -172,11 +183,21 @@ class Conditioner:
 
     def __post_init__(self) -> None:
         self.restriction = self.restriction.to(self.model.device)
-        if self.model.refinement is not None:
-            self.tally.native = 1 / float(self.model.refinement.share)
+        self.tally.native = 1 / self._kept_share()
         if self.restriction.class_frequencies is not None and self.schema.condition is not None:
             whole = sum(self.schema.condition.frequencies)
             self.tally.native *= float(self.restriction.class_frequencies.sum()) / whole
+
+    def _kept_share(self) -> float:
+        """Return the share of rows that are kept, whatever the condition."""
+        refinement, device = self.model.refinement, self.model.device
+        share = 1.0 if refinement is None else float(refinement.share)
+        if self.schema.orders:
+            with isolated(device, derived_seed(self.seed, Stream.ORDERS)):
+                labels = labels_of(self.schema.condition, BLOCK)
+                rows = imagine(self.model, self.schema, BLOCK, labels)
+            share *= max(float(in_order(rows, self.schema.orders).double().mean()), 1 / BLOCK)
+        return share
 
     def rows(self, n: int) -> Iterator[Block]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
@@ -278,17 +299,13 @@ class Conditioner:
 
     def _kept_by_rows(self, draws: _Draws) -> _Draws:
         """Draw the rows and look at them, where only these tell what is allowed, or is kept."""
-        refinement = self.model.refinement
-        refined = refinement is not None and refinement.fitted
-        if not (self.restriction.checked or refined):
+        if not (self.restriction.checked or chooses(self.model, self.schema)):
             return draws
         rows, labels = self._finished(draws)
-        chance = draws.chance
+        chance = draws.chance * chance_of(self.model, self.schema, rows, labels).to(draws.chance)
         if self.restriction.checked:
             kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
             chance = chance * kept.to(chance)
-        if refinement is not None and refined:
-            chance = chance * refinement.log_accept(rows, labels).exp().to(chance)
         return replace(draws, chance=chance, rows=rows)
 
     def _finished(self, draws: _Draws) -> Block:

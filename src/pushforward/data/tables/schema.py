@@ -29,6 +29,7 @@ from pushforward.errors import DataError
 from pushforward.space import Cells
 
 OFF_GRID = 0.25  # of the last decimal: what is farther from a comb does not lie on it
+Order = tuple[int, int]  # the positions of a lower and an upper column
 
 
 class TableSchema(Schema):
@@ -48,6 +49,7 @@ class TableSchema(Schema):
         separator: of the user's CSV file, or None.
         hot_decks: the numbers that are drawn, within their cells, by a category.
         implied: which columns are missing where others are.
+        orders: which columns of numbers never lie above others; kept by who draws rows.
     """
 
     kind: ClassVar[DataKind] = "table"
@@ -63,6 +65,7 @@ class TableSchema(Schema):
         separator: str | None = None,
         hot_decks: Sequence[HotDeck] = (),
         implied: Implied = (),
+        orders: tuple[Order, ...] = (),
     ) -> None:
         self.column_names, self.columns = tuple(column_names), tuple(columns)
         self.identifiers, self.condition_column = tuple(identifiers), condition_column
@@ -70,6 +73,7 @@ class TableSchema(Schema):
         self.frame_format = frame_format or FrameFormat()
         self.constraint_set = ConstraintSet() if constraint_set is None else constraint_set
         self.separator, self.hot_decks, self.implied = separator, tuple(hot_decks), implied
+        self.orders = orders
         self._cell_tables: dict[torch.device, CellTable] = {}
         self._quantile_tables: dict[torch.device, QuantileTable] = {}
         if not columns:
@@ -81,18 +85,26 @@ class TableSchema(Schema):
 
     def with_columns(self, columns: Sequence[ColumnCodec]) -> TableSchema:
         """Return the schema with other codecs of the modelled columns, and without hot decks."""
-        return self._with(columns, (), self.implied)
+        return self._with(columns, (), self.implied, self.orders)
 
     def with_hot_decks(self, hot_decks: Sequence[HotDeck]) -> TableSchema:
         """Return the schema with these hot decks."""
-        return self._with(self.columns, hot_decks, self.implied)
+        return self._with(self.columns, hot_decks, self.implied, self.orders)
 
     def with_implied(self, implied: Implied) -> TableSchema:
         """Return the schema in which these columns are missing where others are."""
-        return self._with(self.columns, self.hot_decks, implied)
+        return self._with(self.columns, self.hot_decks, implied, self.orders)
+
+    def with_orders(self, orders: tuple[Order, ...]) -> TableSchema:
+        """Return the schema of rows that keep to these orders."""
+        return self._with(self.columns, self.hot_decks, self.implied, orders)
 
     def _with(
-        self, columns: Sequence[ColumnCodec], hot_decks: Sequence[HotDeck], implied: Implied
+        self,
+        columns: Sequence[ColumnCodec],
+        hot_decks: Sequence[HotDeck],
+        implied: Implied,
+        orders: tuple[Order, ...],
     ) -> TableSchema:
         return TableSchema(
             self.column_names,
@@ -104,6 +116,7 @@ class TableSchema(Schema):
             self.separator,
             hot_decks,
             implied,
+            orders,
         )
 
     @cached_property
@@ -329,6 +342,7 @@ class TableSchema(Schema):
     def _learned_json(self) -> dict[str, Any]:
         decks = [deck.to_json() for deck in self.hot_decks]
         found = {"hot_decks": decks, "implied": [list(pair) for pair in self.implied]}
+        found |= {"orders": [list(pair) for pair in self.orders]}
         return {name: values for name, values in found.items() if values}
 
     @classmethod
@@ -345,6 +359,7 @@ class TableSchema(Schema):
             data["separator"],
             [HotDeck.from_json(deck) for deck in data.get("hot_decks", ())],
             tuple((i, j) for i, j in data.get("implied", ())),
+            tuple((i, j) for i, j in data.get("orders", ())),
         )
 
     def _cell_table(self, device: torch.device) -> CellTable:
