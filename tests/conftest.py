@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from pushforward.families import raking
 from pushforward.measures._registry import DEFAULT, MEASURES
 from read_tables import SHARED
 
@@ -41,6 +42,12 @@ def registry() -> Iterator[None]:
 def drawn() -> None:
     """A test draws the same numbers whatever ran before it, and whether it runs alone."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def few_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rake tables by few codes: half of a fit of one step, for tests that look at no share."""
+    monkeypatch.setattr(raking, "CODES", 64)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,7 +13,7 @@ import torch
 from pushforward.comparison.result import Comparison
 from pushforward.files import read_tensors
 
-QUICK: dict[str, Any] = {"budget": 60, "latent": 4, "width": 32, "measures": ["energy", "coverage"]}
+QUICK: dict[str, Any] = {"budget": 60, "latent": 4, "width": 32, "measures": ["energy"]}
 MODELS = ["vae", "gan"]
 
 

@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 import typer
 
+import forked
 import pushforward as pf
 from comparisons import RING
 from pushforward.cli.features import FITTED, NAMES, PRETRAINED, check_features, make_features
@@ -330,19 +331,16 @@ def test_columns_that_hold_little_are_kept_with_a_note(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pushforward", "fit", "ring", "--budget", "100000 steps"]
-    command += ["--latent", "2", "--width", "8", "--batch-size", "16"]
-    with subprocess.Popen(
-        [*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = ["-m", "pushforward", "fit", "ring", "--budget", "100000 steps"]
+    command += ["--latent", "2", "--width", "8", "--batch-size", "16", "--out"]
+    with forked.running(*command, tmp_path / "run") as process:
         while not (tmp_path / "run" / "history.jsonl").exists():
-            assert process.poll() is None
+            assert process.status is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, printed = process.communicate()
-    assert process.returncode == 130
-    assert "the same command continues" in printed
-    assert "Traceback" not in printed
+        process.send(signal.SIGINT)
+        assert process.wait() == 130
+    assert "the same command continues" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 MINE = """

@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from importlib import import_module
@@ -16,9 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from joblib import parallel_config
 
+import forked
 import pushforward as pf
 from comparisons import RING
 from pushforward.cli.jobs import valid_cluster
@@ -61,10 +61,12 @@ def ray() -> Iterator[Any]:
     from ray.util.joblib import register_ray
 
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # else its client server may die at fork
+    # Its workers give way to all else, 15 levels down, and would wait for the tests beside them.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     small = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     # Its client server is told the agent's port before there is one, unless the port is given.
     ports = {"ray_client_server_port": free_port(), "runtime_env_agent_port": free_port()}
-    head = small | ports | {"include_dashboard": False}
+    head = small | ports | {"include_dashboard": False, "include_log_monitor": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(**small)
     cluster.wait_for_nodes()
@@ -232,29 +234,26 @@ def test_a_task_whose_workers_die_again_and_again_is_lost(
     assert "died" in outcome.lost
 
 
-COMMAND = ["compare", "ring", "--seeds", "1", "--budget", "20", "--measures", "energy"]
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    np.save(tmp_path / "ring.npy", RING)
+    small = ["--seeds", "1", "--budget", "20", "--measures", "energy", "--width", "16"]
+    out = ["--latent", "2", "--out", str(tmp_path / "out")]
+    return ["compare", str(tmp_path / "ring.npy"), *small, *out, "--cluster"]
 
 
 def test_the_command_line_runs_on_dask(
-    dask: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dask: Any, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--width", "16", "--latent", "2", "--out", str(tmp_path)]
-    assert run_command([*COMMAND, *small, "--cluster", dask.scheduler.address]) == 0
+    assert run_command([*command, dask.scheduler.address]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert sum("20 steps in" in line for line in lines) == 2
     assert any("2 at a time with 1 thread each" in line for line in lines)
 
 
-def test_the_command_line_runs_on_ray(ray: Any, tmp_path: Path) -> None:
-    small = ["--width", "16", "--latent", "2", "--out", str(tmp_path)]
-    command = [*COMMAND, *small, "--cluster", ray.client_server]
-    done = subprocess.run(
-        [sys.executable, "-m", "pushforward", *command],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
+def test_the_command_line_runs_on_ray(ray: Any, command: list[str]) -> None:
+    done = forked.ended("-m", "pushforward", *command, ray.client_server)
+    assert done.status == 0, done.stderr
     assert sum("20 steps in" in line for line in done.stderr.splitlines()) == 2
     assert done.stdout.splitlines()[-1].startswith("Report: ")
 

@@ -28,7 +28,7 @@ from pushforward.files import digest, read_tensors
 from pushforward.measures import Measurement
 from pushforward.models.gan import GAN
 
-QUICK: dict[str, Any] = {"budget": 30, "latent": 4, "width": 32}
+QUICK: dict[str, Any] = {"budget": 12, "latent": 4, "width": 32}
 TWO = ["energy", "coverage"]  # measures that take little time
 
 

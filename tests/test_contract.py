@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+import forked
 import pushforward as pf
 from pushforward.models import all_models
 from pushforward.space import Vector
 from pushforward.testing import check_model, example_data
+
+pytestmark = pytest.mark.usefixtures("few_codes")
 
 
 def small(name: str, **options: int) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_a_new_process_gives_the_same_samples(
     run = tmp_path / "run"
     fitted = pf.fit(data, name, budget="12 steps", batch_size=32, out=run, **small(name, latent=4))
     target = tmp_path / ("fake.parquet" if kind == "table" else "fake.npy")
-    subprocess.run([sys.executable, "-c", SAMPLE, str(run), str(target), "1"], check=True)
+    assert forked.ended("-c", SAMPLE, run, target, "1").status == 0
     here = fitted.sample(70, seed=5, condition="1")
     if kind == "table":
         assert pl.read_parquet(target).equals(here)

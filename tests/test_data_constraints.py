@@ -32,6 +32,8 @@ from pushforward.data.tables.constraints import (
 from pushforward.data.tables.where import observed_values
 from pushforward.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("few_codes")
+
 GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ROWS = 400
 
@@ -529,9 +531,12 @@ def test_a_model_keeps_all_constraints_and_so_does_it_when_loaded(tmp_path: Path
     assert_frame_equal(pf.load(tmp_path / "run").sample(2000, seed=1), fake)
 
 
+SMALL: dict[str, Any] = {"measures": ["column_shapes"], "width": 16, "latent": 4}
+
+
 def test_a_comparison_reports_the_columns_of_the_user(tmp_path: Path) -> None:
     dataset = pf.read(orders(), constraints=ORDERS)
-    result = pf.compare(dataset, ["vae"], seeds=1, budget="5 steps", out=tmp_path)
+    result = pf.compare(dataset, ["vae"], seeds=1, budget="5 steps", out=tmp_path, **SMALL)
     page = result.report().read_text()
     assert "ordered" in page
     assert page.count("sent - ordered") == 1  # where a code is shown to move what is modelled

@@ -26,6 +26,8 @@ from pushforward.data.tables.boxes import distinct_texts, read_spelling, spell
 from pushforward.errors import DataError
 from read_tables import quantised_rows, read_table
 
+pytestmark = pytest.mark.usefixtures("few_codes")
+
 N = 24  # rows of a column: each of its values several times
 
 # --- pandas

@@ -24,6 +24,8 @@ from pushforward.errors import DataError
 from pushforward.sampling.likelihood import refuse_out_of_range
 from read_tables import quantised_rows, read_table
 
+pytestmark = pytest.mark.usefixtures("few_codes")
+
 RNG = np.random.default_rng(0)
 
 

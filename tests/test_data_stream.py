@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,6 +15,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 
+import forked
 import pushforward as pf
 from pushforward.data import TableSchema, read, sources
 from pushforward.data.split import shuffled_indices
@@ -265,7 +265,8 @@ def test_a_streamed_file_is_gone_with_its_dataset(tmp_path: Path) -> None:
         "data = read(folder / 't.parquet')\n"
         "assert data.streamed is not None and [p.name for p in folder.iterdir()] == ['t.parquet']\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    said = forked.ended("-c", code, tmp_path)
+    assert said.status == 0, said.stderr
 
 
 @pytest.mark.usefixtures("small")

@@ -398,6 +398,7 @@ def test_a_column_that_nearly_follows_from_another_does_so_when_generated() -> N
     g = np.random.default_rng(0)
     x = g.normal(size=4000)
     frame = pl.DataFrame({"x": x, "y": x + 0.01 * g.normal(size=4000)})
-    fitted = pf.fit(pf.read(frame), "vae", budget="400 steps", seed=0)
+    fitted = pf.fit(pf.read(frame), "vae", budget="150 steps", seed=0)
     rows = fitted.sample(4000, seed=0)
-    assert float((rows["x"] - rows["y"]).abs().median()) < 0.05  # 0.0067 in the data, 0.8 apart
+    # 0.0067 in the data, 0.8 apart; measured 0.012
+    assert float((rows["x"] - rows["y"]).abs().median()) < 0.05

@@ -116,7 +116,8 @@ def test_all_measures_of_a_kind_in_one_call(kind: DataKind) -> None:
     allowed["table"] = set() if find_spec("xgboost") else {"classifier_test_xgboost"}
     assert left_out == allowed.get(kind, set())
     assert all(np.isfinite(found.value) for found in card.values())
-    known = set(measure(real, fake, measures="all")) | {"utility"}  # see above
+    few = measure(real[:60], fake[:60], measures="all")  # their names are enough
+    known = {*few, *(name for name in card if name in {"utility", "frechet"})}  # see above
     needed = {*PRIVACY, "memorisation", "authenticity"}
     assert set(card) - known == needed, "none knows of copies"
 

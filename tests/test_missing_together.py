@@ -38,7 +38,7 @@ def rates(frame: pl.DataFrame) -> list[float]:
     return [*sides, float((missing != frame["kind"].is_null()).mean())]  # type: ignore[arg-type]  # likewise
 
 
-@pytest.mark.parametrize(("model", "steps"), [("vae", 400), ("r3gan", 600)])
+@pytest.mark.parametrize(("model", "steps"), [("vae", 200), ("r3gan", 600)])
 def test_missing_values_depend_on_the_same_columns(model: str, steps: int) -> None:
     fitted = pf.fit(pf.read(dependent_missing_values()), model, budget=steps, seed=0, width=64)
     below, above, apart = rates(fitted.sample(N, seed=1))

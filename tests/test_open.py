@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import forked
 import pushforward as pf
 from pushforward.families.generators import WithGenerator
 from pushforward.families.model import Terms, turn
@@ -26,6 +27,7 @@ from pushforward.files import locked
 from pushforward.models import find
 from pushforward.runs import Folder
 from pushforward.space import Space
+from side_by_side import wait_until
 
 SMALL: dict[str, Any] = {"width": 8, "latent": 2, "batch_size": 32}
 
@@ -356,16 +358,10 @@ def test_a_lock_keeps_others_out_and_a_stale_one_does_not(tmp_path: Path) -> Non
         "import sys, time; from pathlib import Path; from pushforward.files import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('in', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "in\n"
-    with pytest.raises(pf.RunError, match=str(holder.pid)), locked(tmp_path):
-        pass
-    holder.kill()
-    holder.wait()
-    holder.stdout.close()
+    with forked.running("-c", code, tmp_path) as holder:
+        wait_until(lambda: holder.stdout == "in\n")
+        with pytest.raises(pf.RunError, match=str(holder.pid)), locked(tmp_path):
+            pass
     with locked(tmp_path):  # its process is gone
         held = json.loads((tmp_path / ".lock").read_text())
         assert held["pid"] == os.getpid()

@@ -30,7 +30,7 @@ def test_the_program_runs_as_it_stands(
     blocks: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "TEST_ROWS", 200)  # the measures of 1000 rows are no concern here
-    exec(re.sub(r"\d+ steps", "20 steps", blocks[0]), {})
+    exec(re.sub(r"\d+ steps", "8 steps", blocks[0]), {})
     assert capsys.readouterr().out
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -17,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import forked
 import pushforward as pf
 from pushforward.data.arrays import ArraySchema
 from pushforward.data.tables.schema import TableSchema
@@ -264,18 +263,10 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def torchrun(
     *arguments: str | Path, folder: Path, processes: int = 2, restarts: int = 0
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+) -> forked.Command:
+    command = ["-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        env=ENVIRONMENT,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return forked.ended(*command, *arguments, folder=folder, environment=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +277,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script.write_text(SCRIPT)
     alone(script)
     done = torchrun(script, folder=folder, restarts=1)
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert "SIGKILL" in done.stderr
     for rank in range(2):
         left = (folder / f"two/left-{rank}.txt").read_text().split()
@@ -353,7 +344,7 @@ def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
     for out, processes in ("one", 1), ("two", 2):
         fit = ["-m", "pushforward", "fit", "ring", "--model", "gan", "--budget", "40"]
         done = torchrun(*fit, "--out", out, folder=tmp_path, processes=processes)
-        assert done.returncode == 0, done.stderr
+        assert done.status == 0, done.stderr
     for a, b in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         # rounding in single precision, amplified by 40 steps
         assert b["terms"] == pytest.approx(a["terms"], rel=1e-3)
@@ -383,7 +374,7 @@ def test_an_error_ends_all_with_one_line(model: str, error: str, tmp_path: Path)
     (tmp_path / "failing.py").write_text(FAILING)
     command = ["-m", "pushforward", "fit", "ring", "--model", model, "--budget", "20", "--out", "x"]
     done = torchrun(*command, folder=tmp_path)
-    assert done.returncode != 0
+    assert done.status != 0
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, done.stderr

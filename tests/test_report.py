@@ -438,7 +438,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> pf.Comparison:
     """A real comparison, small."""
     out = tmp_path_factory.mktemp("tiny")
     rows = pf.read("ring").raw("train")[:600]
-    return pf.compare(rows, ["vae", "gan"], seeds=2, budget="50 steps", out=out, width=16)
+    return pf.compare(rows, ["vae", "gan"], seeds=2, budget="20 steps", out=out, width=16)
 
 
 def test_the_report_of_a_real_comparison_is_whole(tiny: pf.Comparison) -> None:
@@ -450,6 +450,7 @@ def test_the_report_of_a_real_comparison_is_whole(tiny: pf.Comparison) -> None:
     assert len(figures(page)) >= 10
 
 
+@pytest.mark.usefixtures("few_codes")
 def test_the_reports_python_lines_give_the_same_numbers(tmp_path: Path) -> None:
     options = {"gan": {"width": 24}}
     first = pf.compare(

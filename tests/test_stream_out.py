@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import forked
 import pushforward as pf
 from pushforward.cli.main import run_command
 from pushforward.data import read_raw
@@ -28,6 +26,9 @@ from pushforward.sampling.balanced import even
 from pushforward.sampling.blocks import BLOCK, CELLS, CHUNK, block_size
 from pushforward.sampling.request import SampleRequest
 from pushforward.sampling.streams import regrouped
+from side_by_side import wait_until
+
+pytestmark = pytest.mark.usefixtures("few_codes")
 
 
 def frame(n: int = 400) -> pl.DataFrame:
@@ -151,9 +152,8 @@ def test_a_disk_that_fills_up(tmp_path: Path, ending: str) -> None:
     """A limit of the file's size fails where a full disk would: in the midst of writing."""
     path = tmp_path / f"t.{ending}"
     path.write_text("precious")
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True
-    )
+    done = forked.ended("-c", LIMITED, path)
+    assert done.status == 0
     assert "cannot write" in done.stdout
     assert "what was there before is untouched" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -170,13 +170,11 @@ write_stream((pl.select(a=pl.int_range(65536)) for _ in itertools.count()), sys.
 
 def test_a_killed_stream_leaves_no_half_file(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)])
-    partial = tmp_path / f".t.csv.{process.pid}.partial"
-    deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with forked.running("-c", ENDLESS, path) as command:
+        partial = tmp_path / f".t.csv.{command.pid}.partial"
+        wait_until(lambda: partial.exists() and partial.stat().st_size > 0)
+        command.send(signal.SIGKILL)
+        command.wait()
     assert partial.exists()
     assert not path.exists()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pushforward as pf
+from comparisons import RING
 from pushforward import threads
 from pushforward.threads import POLICIES
 
@@ -58,7 +59,7 @@ def test_a_run_keeps_to_the_threads_that_it_keeps_busy_and_leaves_the_users(
     monkeypatch.setattr("pushforward.training.loop.training_threads", lambda: 6)
     seen: list[int] = []
     fitted = pf.fit(
-        "ring",
+        RING[:400],
         "vae",
         budget=3,
         width=width,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,6 +16,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
+import forked
 import pushforward as pf
 from comparisons import RING
 from pushforward.comparison.equal_steps import EqualSteps
@@ -378,21 +377,8 @@ def test_the_check_gives_both_samples_classes_one_scale(
 
 # --- interruptions
 
-RUN = [
-    sys.executable,
-    "-m",
-    "pushforward",
-    "fit",
-    "ring",
-    "--model",
-    "gan",
-    "--budget",
-    "400 steps",
-    "--width",
-    "16",
-    "--batch-size",
-    "32",
-]
+RUN = ["-m", "pushforward", "fit", "ring", "--model", "gan", "--budget", "400 steps"]
+RUN += ["--width", "16", "--batch-size", "32"]
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -401,11 +387,11 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> Non
     killed = tmp_path / "killed"
     kills = 0
     for at in (30, 180):
-        with subprocess.Popen([*RUN, "--out", str(killed)]) as process:
-            while process.poll() is None and _position(killed) < at:
+        with forked.running(*RUN, "--out", killed) as command:
+            while command.status is None and _position(killed) < at:
                 time.sleep(0.01)
-            process.send_signal(signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
+            command.send(signal.SIGKILL)
+            kills += command.wait() == -signal.SIGKILL
     assert kills == 2
     assert not Folder(killed).finished
     again = pf.fit("ring", "gan", **same, out=killed)
@@ -438,7 +424,7 @@ def test_a_disk_that_fills_up_leaves_the_last_state(
 ) -> None:
     import os
 
-    run: dict[str, Any] = {"budget": 400, "width": 16, "batch_size": 32}
+    run: dict[str, Any] = {"budget": 100, "width": 16, "batch_size": 32}  # saved every 5 steps
     written = 0
     real = os.fsync
 
@@ -484,8 +470,8 @@ def test_a_shortened_run_that_is_killed_goes_on_as_one_that_repeats_it(tmp_path:
     equal.fix(
         Folder(run), (find("gan"), {"width": 8, "depth": 0}), Settings("1000s", batch_size=32), 200
     )
-    with subprocess.Popen([sys.executable, "-c", SHORTENED, str(run)]) as process:
-        assert process.wait() == -signal.SIGKILL
+    command = forked.ended("-c", SHORTENED, run)
+    assert command.status == -signal.SIGKILL
     assert _position(run) == 60
     assert not Folder(run).finished
     resumed = pf.fit("ring", "gan", budget="1000s", **SMALL, out=run)

@@ -100,8 +100,8 @@ def test_the_first_trial_has_defaults_that_follow_from_the_data(tmp_path: Path) 
 HERE = find_site(1, 1)
 
 
-def bench_in(folder: Path) -> Bench:
-    return Bench(pf.read("ring"), ComparisonFolder(folder), MeasureChoice(), "cpu", silent)
+def bench_in(folder: Path, data: Any = "ring") -> Bench:
+    return Bench(pf.read(data), ComparisonFolder(folder), MeasureChoice(), "cpu", silent)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +170,13 @@ def test_a_study_that_is_interrupted_goes_on_with_the_very_trials(
 def test_trials_of_models_side_by_side_are_those_of_one_after_the_other(
     tuned: pf.Comparison, tmp_path: Path
 ) -> None:
-    found = pf.compare(RING, ["vae", "gan"], seeds=1, trials=3, out=tmp_path, n_jobs=2, **SMALL)
-    assert found.tuning["gan"] == tuned.tuning["gan"]
-    assert len(found.tuning["vae"].trials) == 3
+    """What follows in a comparison, in other workers, no trial sees."""
+    models = {name: find(name) for name in ("vae", "gan")}
+    tuner = Tuner(bench_in(tmp_path, RING), Settings("12 steps"), 3, find_site(2, len(models)))
+    found = tuner.tune(models, {name: {"width": 8, "depth": 0} for name in models})
+    assert tuner.site.place == "processes"
+    assert found["gan"] == tuned.tuning["gan"]
+    assert len(found["vae"].trials) == 3
 
 
 def test_trials_are_kept_and_shown(tuned: pf.Comparison) -> None:

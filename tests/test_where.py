@@ -486,8 +486,8 @@ def test_a_rare_class_is_not_lost() -> None:
             "w": rng.choice(["a", "b"], 8000),
         }
     )
-    fitted = pf.fit(table, "vae", budget="400 steps", latent=4, width=64, seed=0)
-    truth, n = float(rare.mean()), 40_000
+    fitted = pf.fit(table, "vae", budget="200 steps", latent=4, width=64, seed=0)
+    truth, n = float(rare.mean()), 20_000
     rate = (fitted.sample(n, seed=1)["kind"] == "rare").mean()
     # the sampling errors of the training rows' rate, of the sample's, and a quarter for the fit
     sigma = math.sqrt(truth * (1 - truth) * (1 / 6400 + 1 / n))
