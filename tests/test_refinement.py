@@ -14,13 +14,16 @@ from polars.testing import assert_frame_equal
 from torch import Tensor
 
 import pushforward as pf
-from pushforward.nn.refinement import FEWEST, Refinement
+from pushforward.nn.refinement import Refinement
 from pushforward.random import generator
 from pushforward.runs.fitted import Fitted
+from pushforward.sampling.refining import refine
+from pushforward.training.pace import REFINED
 
 N = 6000
 SIGMAS = 4.5
-OPTIONS: dict[str, Any] = {"budget": "60 steps", "device": "cpu", "seed": 0, "width": 16}
+OPTIONS: dict[str, Any] = {"device": "cpu", "seed": 0, "width": 16, "batch_size": 32}
+OPTIONS |= {"learning_rate": 1e-4}  # of so short steps a model learns little
 
 
 def correlated(n: int, rho: float) -> Tensor:
@@ -72,7 +75,7 @@ def table(n: int = N) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
-    return pf.fit(pf.read(table(), relations=False), "vae", **OPTIONS)
+    return pf.fit(pf.read(table(), relations=False), "vae", budget=f"{REFINED} steps", **OPTIONS)
 
 
 def plain(fitted: Fitted, n: int, seed: int) -> pl.DataFrame:
@@ -123,25 +126,30 @@ def test_rows_under_a_condition_are_those_of_all_that_meet_it(fitted: Fitted) ->
     assert info.hits.hit_rate == pytest.approx(rate, abs=SIGMAS * error)
 
 
-def test_without_refine_all_rows_are_kept(fitted: Fitted) -> None:
-    free = pf.fit(pf.read(table(), relations=False), "vae", refine=False, **OPTIONS)
+@pytest.mark.parametrize(
+    ("rows", "steps", "refine"),
+    [(N, REFINED, False), (N, REFINED - 1, True), (1200, REFINED, True)],
+)
+def test_without_refine_and_of_few_steps_or_rows_all_are_kept(
+    rows: int, steps: int, refine: bool, fitted: Fitted
+) -> None:
+    """1,200 rows are 960 to train on."""
+    data = pf.read(table(rows), relations=False)
+    free = pf.fit(data, "vae", budget=steps, refine=refine, **OPTIONS)
     assert free.model.refinement is not None
     assert not free.model.refinement.fitted
-    assert_frame_equal(free.sample(100, seed=7), plain(fitted, 100, 7))
-    few = pf.fit(pf.read(table(FEWEST), relations=False), "vae", **OPTIONS)  # 80 % of which train
-    assert few.model.refinement is not None
-    assert not few.model.refinement.fitted
+    if not refine:
+        assert_frame_equal(free.sample(100, seed=7), plain(fitted, 100, 7))
 
 
 def test_classes_count_as_a_column() -> None:
     """Under the class that tells whether b follows from a, rows keep to it."""
     data = pf.read(table(), condition="name", relations=False)
-    fitted = pf.fit(data, "vae", **OPTIONS)
+    fitted = pf.fit(data, "vae", budget="60 steps", **OPTIONS)
     classes = ("follows", "other")
-    refined = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
-    assert fitted.model.refinement is not None
-    fitted.model.refinement.clear()
     before = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
+    refine(fitted.model, data, seed=0, trees=48)
+    refined = [follows(fitted.sample(4000, seed=8, condition=name)) for name in classes]
     assert refined[0] - refined[1] > before[0] - before[1] + 0.1
 
 

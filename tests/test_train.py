@@ -197,6 +197,8 @@ def test_what_follows_the_steps_is_part_of_the_budget() -> None:
     # 100 s, less 10 checks of 1 s, 20 saves of 0.5 s and 20 s at the end: 60 s of steps
     assert Costs(step=0.1, check=1.0, saves=10.0, after=20.0).steps(100.0) == 600
     assert Costs(step=0.1, check=1.0, saves=10.0, after=20.0).steps(30.0) == 0
+    refined = Costs(step=0.1, check=0.0, saves=0.0, after=0.0, refining=0.1)  # from 500 steps on
+    assert [refined.steps(s) for s in (40.0, 60.0, 99.0, 200.0)] == [400, 499, 499, 1000]
 
 
 def test_a_stage_is_shortened_only_when_it_would_end_far_too_late() -> None:

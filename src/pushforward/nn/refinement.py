@@ -65,8 +65,10 @@ class Refinement(nn.Module):
         self.gain.zero_()
 
     @torch.no_grad()
-    def fit(self, real: Tensor, generated: Tensor, seed: torch.Generator) -> None:
-        """Fit it to as many real as generated rows (n, columns), on the CPU.
+    def fit(
+        self, real: Tensor, generated: Tensor, seed: torch.Generator, trees: int = TREES
+    ) -> None:
+        """Fit it to as many real as generated rows (n, columns), on the CPU, with so many trees.
 
         All rows are kept unless the gain is clearly positive.
         """
@@ -74,7 +76,7 @@ class Refinement(nn.Module):
         n = len(real)
         x, label = torch.cat([real, generated]), torch.arange(2 * n) < n
         held = torch.rand(2 * n, generator=seed) < HELD_OUT
-        self.trees.fit(x, label, held, min(TREES, n // ROWS_A_TREE), seed)
+        self.trees.fit(x, label, held, min(trees, TREES, n // ROWS_A_TREE), seed)
         if not self.fitted:
             return
         known, drawn = (self.trees(x[held & own].to(self.level.device)) for own in (label, ~label))

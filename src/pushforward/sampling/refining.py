@@ -7,16 +7,17 @@ from typing import Any
 from pushforward.data import Dataset, TableSchema
 from pushforward.families.model import Model
 from pushforward.families.panels import Panel
-from pushforward.nn.refinement import FEWEST, with_labels
+from pushforward.nn.refinement import FEWEST, TREES, with_labels
 from pushforward.random import Stream, derived_seed, generator, permutation
 from pushforward.sampling.blocks import imagined
 from pushforward.sampling.streams import joined
 
-MOST = 2**20  # numbers of training rows, and of generated ones, that are looked at
+MOST = 2**20  # numbers of training rows, and of generated ones, that are looked at, ...
+ROWS_OF_A_TREE = 200  # ... and rows for each tree
 
 
-def refine(model: Model, data: Dataset, seed: int) -> None:
-    """Let a classifier of training and generated rows choose among those to come.
+def refine(model: Model, data: Dataset, seed: int, trees: int = TREES) -> None:
+    """Let a classifier of training and generated rows, of so many trees, choose among new rows.
 
     Nothing changes where it finds nothing, for data that are no table, and for too few rows.
     """
@@ -24,14 +25,14 @@ def refine(model: Model, data: Dataset, seed: int) -> None:
         return
     model.refinement.clear()
     rows, labels = data.subset("train")
-    n = min(len(rows), MOST // max(1, rows.shape[1]))
+    n = min(len(rows), MOST // max(1, rows.shape[1]), trees * ROWS_OF_A_TREE)
     if n < FEWEST:
         return
     chosen = permutation(len(rows), derived_seed(seed, Stream.REFINEMENT, 0))[:n]
     real = with_labels(rows[chosen], None if labels is None else labels[chosen])
     drawn = imagined(model, data.schema, n, derived_seed(seed, Stream.REFINEMENT, 1))
     own = generator(derived_seed(seed, Stream.REFINEMENT, 2))
-    model.refinement.fit(real, with_labels(*joined(drawn)), own)
+    model.refinement.fit(real, with_labels(*joined(drawn)), own, trees)
 
 
 def refinement_panels(model: Model) -> list[Panel]:

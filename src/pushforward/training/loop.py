@@ -37,7 +37,7 @@ from pushforward.training.doctor import Doctor
 from pushforward.training.learned import Learned
 from pushforward.training.memory import PeakMemory, keep_freed
 from pushforward.training.moving_average import MovingAverage
-from pushforward.training.pace import APART, Pace, Watch
+from pushforward.training.pace import APART, REFINED, STEPS_A_TREE, Pace, Watch
 from pushforward.training.parallel import ALONE, Processes
 from pushforward.training.plan import CHECKS, Plan, due, phase, record_due, saves
 from pushforward.training.rehearsal import costs
@@ -388,11 +388,16 @@ class Loop:
         cost = {"seconds": self.seconds(), "peak_memory": self.memory.peak()}
         return cost | {"parameters": sum(p.numel() for p in self.model.parameters())}
 
+    def refine(self, model: Model, trees: int) -> None:
+        """Let a classifier of so many trees choose among a model's rows, if it is to."""
+        if self.settings.refine:
+            refine(model, self.data, self.settings.seed, trees)
+
     def settled(self, weights: State) -> State:
         """Return weights after the model has fitted what is fitted once."""
         model = self.average.model
         model.load_state_dict(weights)
         model.settle(self.batches.epoch())
-        if self.settings.refine:
-            refine(model, self.data, self.settings.seed)
+        if self.step >= REFINED:
+            self.refine(model, self.step // STEPS_A_TREE)
         return {name: t.clone() for name, t in model.state_dict().items()}

@@ -18,6 +18,8 @@ STRETCH = 16  # steps in a lap on a GPU: at its end the device is waited for
 PERIOD = 16  # steps in a lap, at most, where not every turn is due in each round
 LATE = 1.5  # how much later than its budget a run may end before it is shortened
 LOOK = 0.25  # share of the budget over which the pace is measured for that
+REFINED = 500  # steps from which on a table is refined: of fewer each is worth more, ...
+STEPS_A_TREE = 5  # ... and each tree comes with so many
 APART = 5  # steps between two looks at the clock, of which all processes have to hear
 
 
@@ -74,17 +76,22 @@ class Pace:
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of a step, of a check on validation rows, of all saves, and of what comes last."""
+    """Seconds of a step, of a check on validation rows, of all saves, and of what comes last.
+
+    `refining` are those of a refinement, a step: it grows with the steps, from `REFINED` on.
+    """
 
     step: float
     check: float
     saves: float
     after: float
+    refining: float = 0.0
 
     def steps(self, seconds: float) -> int:
         """Return how many steps fit into so many seconds, everything else counted in."""
         left = seconds - CHECKS * self.check - self.saves - self.after
-        return max(0, int(left / self.step))
+        plain, refined = (left / step for step in (self.step, self.step + self.refining))
+        return max(0, int(min(plain, max(refined, REFINED - 1))))
 
 
 class Watch:

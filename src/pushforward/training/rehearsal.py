@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+from pushforward.families.model import Model
 from pushforward.random import isolated
 from pushforward.threads import threads
-from pushforward.training.pace import FEWEST, Costs, Pace, synchronise
+from pushforward.training.pace import FEWEST, STEPS_A_TREE, Costs, Pace, synchronise
 from pushforward.training.plan import saves
 from pushforward.training.state import save
 from pushforward.training.turn_optimizer import TurnOptimizer
 
 if TYPE_CHECKING:
     from pushforward.training.loop import Loop
+
+TREES = 10  # by which the cost of one is known
 
 
 def costs(loop: Loop, step: float) -> Costs:
@@ -33,10 +36,16 @@ def costs(loop: Loop, step: float) -> Costs:
         check = _seconds(loop, lambda: loop.validation.choice(model, loop.check()))
         check += _seconds(loop, loop.judge)
         settled = _seconds(loop, lambda: loop.settled(weights))  # of two checkpoints
+        refining = 2 * _refining(loop, model)
         after = 2 * settled + _seconds(loop, lambda: loop.validation.anatomy(model))
     model.load_state_dict(weights)
     loop.batches.drawn = drawn
-    return Costs(step, check, written, after)
+    return Costs(step, check, written, after, refining)
+
+
+def _refining(loop: Loop, model: Model) -> float:
+    """Return what a refinement takes for each step: its trees and rows grow with the steps."""
+    return _seconds(loop, lambda: loop.refine(model, TREES)) / TREES / STEPS_A_TREE
 
 
 def costs_together(loops: Sequence[Loop]) -> list[Costs]:
