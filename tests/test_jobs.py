@@ -267,6 +267,7 @@ def test_a_run_whose_workers_always_die_is_missing_and_the_same_command_goes_on(
 
 def test_all_runs_that_are_missing_are_counted() -> None:
     lost = [Outcome(f"gan, seed {seed}", lost="it died") for seed in (0, 1)]
+    assert _missing(lost[:1]).startswith("1 run is missing, gan, seed 0: it died; all others")
     assert _missing(lost).startswith("2 runs are missing, gan, seed 0: it died (and 1 more);")
 
 

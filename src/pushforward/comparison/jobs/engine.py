@@ -131,8 +131,9 @@ class SideBySide:
 def _missing(lost: list[Outcome]) -> str:
     first = f"{lost[0].name}: {lost[0].lost}"
     more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    runs = "1 run is" if len(lost) == 1 else f"{len(lost)} runs are"
     return (
-        f"{len(lost)} runs are missing, {first}{more}; all others are finished and kept: run the "
+        f"{runs} missing, {first}{more}; all others are finished and kept: run the "
         "same command again, perhaps with fewer jobs"
     )
 
