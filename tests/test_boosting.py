@@ -120,7 +120,7 @@ def test_thresholds_of_many_values_are_their_quantiles() -> None:
     edges = boosting._edges(numbers)
     assert len(edges) == BINS - 1
     share = (numbers[:, None] >= edges).double().mean(0)
-    expected = 1 - torch.arange(1, BINS, dtype=torch.float64) / (BINS - 1)
+    expected = 1 - torch.arange(BINS - 1, dtype=torch.float64) / (BINS - 1)
     torch.testing.assert_close(share, expected, atol=2e-4, rtol=0)
 
 

@@ -517,3 +517,9 @@ def test_a_generator_that_is_blind_to_a_part_is_found_out(name: str) -> None:
     assert (
         pf.measure(real, again, measures=["column_shapes"])["column_shapes"].p_value or 0
     ) > 0.05
+
+
+def test_a_column_may_be_called_as_one_likes_beside_a_time() -> None:
+    frame = by_hour().with_columns(count=pl.Series(["a", "b"] * 2400), rows=pl.lit(value=True))
+    schema, _ = fit_table(frame, np.arange(len(frame)))
+    assert {"count", "rows"} <= {column.name for column in schema.columns}

@@ -63,6 +63,39 @@ def test_columns_that_are_apart_have_no_order_and_chance_makes_none() -> None:
         assert schema.orders == ()
 
 
+def test_no_more_orders_are_kept_than_rows_can_afford() -> None:
+    """Sums that grow: of twelve in a row, chance would keep one row in 479,001,600 in order."""
+    rng = np.random.default_rng(0)
+    steps = rng.exponential(1, (2000, 12))
+    frame = pl.DataFrame({f"x{k}": x for k, x in enumerate(steps.cumsum(1).round(2).T)})
+    schema = read(frame).schema
+    assert isinstance(schema, TableSchema)
+    shuffled = torch.from_numpy(np.stack([rng.permutation(x) for x in schema.encode(frame).T], 1))
+    assert 0 < len(schema.orders) < 11
+    assert float(in_order(shuffled, schema.orders).double().mean()) > 0.03
+
+
+def test_under_a_condition_classes_are_as_frequent_as_they_are(tmp_path: Path) -> None:
+    """Though rows of one class break the order more often than those of the other."""
+    rng = np.random.default_rng(0)
+    tight = rng.random(4000) < 0.5
+    low = rng.normal(0, 1, 4000)
+    high = low + np.where(tight, rng.exponential(0.05, 4000), rng.exponential(3, 4000))
+    frame = pl.DataFrame({"low": low, "high": high, "kind": np.where(tight, "a", "b")})
+    data = read(frame, condition="kind")
+    fitted = pf.fit(data, "vae", budget="30 steps", width=16, seed=0)
+    own = float((frame["kind"] == "a").mean())  # type: ignore[arg-type]  # a share
+    for where in ({"low": (-100.0, 100.0)}, {"kind": "a"}):
+        rows, info = fitted.sample(6000, seed=1, where=where, return_info=True)
+        share = float((rows["kind"] == "a").mean())
+        expected, rate = (1.0, own) if "kind" in where else (own, 1.0)
+        # of shares that are kept 8,192 rows tell, half of them in each class
+        error = math.hypot(0.5 / math.sqrt(6000), 0.5 * math.sqrt(2 * 2 / 4096))
+        assert share == pytest.approx(expected, abs=SIGMAS * error)
+        assert info.hits is not None
+        assert info.hits.hit_rate == pytest.approx(rate, abs=SIGMAS * info.hits.error + 0.02)
+
+
 @given(st.lists(st.lists(st.integers(0, 5), min_size=4, max_size=4), min_size=1, max_size=5))
 @settings(max_examples=50, deadline=None)
 def test_rows_that_are_put_in_order_are_in_order(numbers: list[list[int]]) -> None:

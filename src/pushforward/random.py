@@ -29,7 +29,7 @@ class Stream(IntEnum):
     PATHS = 7
     TRIALS = 8
     REFINEMENT = 9
-    ORDERS = 10
+    KEPT = 10
 
 
 def derived_seed(seed: int, *place: int) -> int:

@@ -167,7 +167,7 @@ def _edges(numbers: Tensor) -> Tensor:
         return known
     place = torch.linspace(0, len(known) - 1, BINS, dtype=torch.float64).round().long()
     values: Tensor = torch.unique_consecutive(known)
-    quantiles: Tensor = torch.unique_consecutive(known[place[1:]])
+    quantiles: Tensor = torch.unique_consecutive(known[place[:-1]])  # missing ones are below
     return values if len(values) < BINS else quantiles
 
 

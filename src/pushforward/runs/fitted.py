@@ -285,7 +285,8 @@ def weights_text(config: Mapping[str, Any]) -> str:
 
 
 def _frozen(model: Model, weights: State) -> Model:
-    model.load_state_dict(weights)
+    fresh = {n: t for n, t in model.state_dict().items() if n.startswith("refinement.")}
+    model.load_state_dict(fresh | dict(weights))  # runs of before have none
     return model.eval().requires_grad_(False)
 
 

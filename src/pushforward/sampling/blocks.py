@@ -40,7 +40,7 @@ def block_size(schema: Schema) -> int:
 
 
 @torch.no_grad()
-def chosen(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
+def kept_rows(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
     """Return what `imagine` does, each row the first of those drawn that is kept.
 
     After `ROUNDS` rounds one that is not kept is taken, in order.
@@ -51,7 +51,7 @@ def chosen(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -
     left, drawn = torch.arange(n), rows
     for _ in range(ROUNDS):
         own = None if labels is None else labels[left]
-        left = left[torch.rand(len(left)) >= chance_of(model, schema, drawn, own)]
+        left = left[torch.rand(len(left)) >= chance_kept(model, schema, drawn, own)]
         if not len(left):
             return rows
         drawn = imagine(model, schema, len(left), None if labels is None else labels[left])
@@ -65,7 +65,7 @@ def chooses(model: Model, schema: TableSchema) -> bool:
     return bool(schema.orders) or (model.refinement is not None and model.refinement.fitted)
 
 
-def chance_of(
+def chance_kept(
     model: Model, schema: TableSchema, rows: Tensor, labels: Tensor | None = None
 ) -> Tensor:
     """Return the probability with which drawn rows are kept, (n,) on the CPU.
@@ -116,7 +116,7 @@ def imagined(
         size = min(block, n - start)
         with isolated(model.device, derived_seed(seed, Stream.BLOCKS, k)):
             own = labels_of(schema.condition, size) if labels is None else labels[start:][:size]
-            rows = chosen(model, schema, size, own)
+            rows = kept_rows(model, schema, size, own)
         yield rows, own
 
 

@@ -11,9 +11,10 @@ allowed share of the fine cell that was drawn.
 
 Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
 draws, with the noise of the restricted columns summed over and not drawn (rejection after
-Rao-Blackwell). The mean of w is P(where), the hit rate. Where not
-all rows are kept (see `blocks.chance_of`), w is times the probability with which one is, and the
-hit rate is over the share of all rows that are kept.
+Rao-Blackwell). The mean of w is P(where), the hit rate.
+Where not all rows are kept (see `blocks.chance_kept`), w is times the probability with which one
+is. Classes are then drawn by their frequency over the share Z_c of their rows that is kept, and the
+hit rate is the mean of w, times sum_c p(c) / Z_c.
 
 Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
 resampling: each row is chosen among all draws with probability proportional to w (Rubin 1987), by a
@@ -32,22 +33,13 @@ import torch
 from torch import Tensor
 
 from pushforward.data import TableSchema
-from pushforward.data.tables.orders import in_order
 from pushforward.data.tables.where import Restriction
 from pushforward.errors import ModelError
 from pushforward.families.model import Model
 from pushforward.random import Stream, derived_seed, isolated
 from pushforward.sampling.balanced import even
-from pushforward.sampling.blocks import (
-    BLOCK,
-    Block,
-    block_size,
-    chance_of,
-    chooses,
-    imagine,
-    labels_of,
-    propose,
-)
+from pushforward.sampling.blocks import BLOCK, Block, block_size, chance_kept, chooses, propose
+from pushforward.sampling.kept import KeptShare
 from pushforward.sampling.streams import sliced
 
 FEWEST_DRAWS = 2**20  # draws that are made for however few rows, and ...
@@ -68,12 +60,13 @@ class Tally:
 
     Args:
         native: the probability of the allowed classes, to which the condition was kept exactly,
-            over the share of all rows that are kept (see `blocks.chance_of`).
+            over the share of all rows that are kept (see `blocks.chance_kept`).
         draws: how many rows were drawn.
         total: the sum of w over them.
         squares: the sum of w^2.
         accepted: rows by rejection: each is a draw of its own.
         resampled: the effective number of the other rows.
+        doubt: the relative standard error of `native`.
     """
 
     native: float = 1.0
@@ -82,6 +75,7 @@ class Tally:
     squares: float = 0.0
     accepted: int = 0
     resampled: float = 0.0
+    doubt: float = 0.0
 
     def add(self, chance: Tensor) -> None:
         """Count a block of draws."""
@@ -97,13 +91,14 @@ class Tally:
     @property
     def hit_rate(self) -> float:
         """P(where): the mean of w, times the probability of the allowed classes."""
-        return self.native * self.rate
+        return min(1.0, self.native * self.rate)
 
     @property
     def error(self) -> float:
         """The standard error of the hit rate."""
         variance = self.squares / max(self.draws, 1) - self.rate**2
-        return self.native * math.sqrt(max(variance, 0.0) / max(self.draws, 1))
+        own = self.native * math.sqrt(max(variance, 0.0) / max(self.draws, 1))
+        return math.hypot(own, self.doubt * self.hit_rate)
 
     @property
     def effective(self) -> float:
@@ -171,6 +166,7 @@ class Conditioner:
         schema: its table's.
         restriction: the condition.
         seed: the rows depend on it alone.
+        kept: which share of rows is kept, of each class.
         tally: what the draws so far came to.
     """
 
@@ -178,26 +174,26 @@ class Conditioner:
     schema: TableSchema
     restriction: Restriction
     seed: int
+    kept: KeptShare
     tally: Tally = field(default_factory=Tally)
     blocks: int = 0
 
     def __post_init__(self) -> None:
         self.restriction = self.restriction.to(self.model.device)
-        self.tally.native = 1 / self._kept_share()
-        if self.restriction.class_frequencies is not None and self.schema.condition is not None:
-            whole = sum(self.schema.condition.frequencies)
-            self.tally.native *= float(self.restriction.class_frequencies.sum()) / whole
+        self.tally.doubt = self.kept.error
+        self.proposed = self._proposed()
+        if self.proposed is None or self.schema.condition is None:
+            self.tally.native = 1 / float(self.kept.of_class.mean())
+        else:
+            self.tally.native = float(self.proposed.sum()) / sum(self.schema.condition.frequencies)
 
-    def _kept_share(self) -> float:
-        """Return the share of rows that are kept, whatever the condition."""
-        refinement, device = self.model.refinement, self.model.device
-        share = 1.0 if refinement is None else float(refinement.share)
-        if self.schema.orders:
-            with isolated(device, derived_seed(self.seed, Stream.ORDERS)):
-                labels = labels_of(self.schema.condition, BLOCK)
-                rows = imagine(self.model, self.schema, BLOCK, labels)
-            share *= max(float(in_order(rows, self.schema.orders).double().mean()), 1 / BLOCK)
-        return share
+    def _proposed(self) -> Tensor | None:
+        """Return how often classes are to be drawn, so that kept rows have the right shares.
+
+        That is the frequency of the allowed ones, over the share of their rows that is kept.
+        """
+        allowed = self.restriction.class_frequencies
+        return None if allowed is None else allowed / self.kept.of_class.to(allowed)
 
     def rows(self, n: int) -> Iterator[Block]:
         """Yield n encoded rows in parts; ModelError when the condition is never met."""
@@ -284,11 +280,7 @@ class Conditioner:
     def _draw(self) -> _Draws:
         """Draw n rows' cells, kept to what is allowed."""
         own, n = self.restriction, block_size(self.schema)
-        labels = (
-            None
-            if own.class_frequencies is None
-            else torch.multinomial(own.class_frequencies, n, True)
-        )
+        labels = None if self.proposed is None else torch.multinomial(self.proposed, n, True)
         share = own.share if own.columns else None
         cells, chance = propose(self.model, n, labels, share)
         fine = self.schema.fine_cells(cells)
@@ -302,7 +294,7 @@ class Conditioner:
         if not (self.restriction.checked or chooses(self.model, self.schema)):
             return draws
         rows, labels = self._finished(draws)
-        chance = draws.chance * chance_of(self.model, self.schema, rows, labels).to(draws.chance)
+        chance = draws.chance * chance_kept(self.model, self.schema, rows, labels).to(draws.chance)
         if self.restriction.checked:
             kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
             chance = chance * kept.to(chance)

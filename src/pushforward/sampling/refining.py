@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from pushforward.data import Dataset, TableSchema
+from pushforward.data.tables.orders import in_order
 from pushforward.families.model import Model
 from pushforward.families.panels import Panel
 from pushforward.nn.refinement import FEWEST, TREES, with_labels
-from pushforward.random import Stream, derived_seed, generator, permutation
-from pushforward.sampling.blocks import imagined
-from pushforward.sampling.streams import joined
+from pushforward.random import Stream, derived_seed, generator, isolated, permutation
+from pushforward.sampling.blocks import block_size, imagine, labels_of
 
 MOST = 2**20  # numbers of training rows, and of generated ones, that are looked at, ...
 ROWS_OF_A_TREE = 200  # ... and rows for each tree
@@ -28,11 +31,27 @@ def refine(model: Model, data: Dataset, seed: int, trees: int = TREES) -> None:
     n = min(len(rows), MOST // max(1, rows.shape[1]), trees * ROWS_OF_A_TREE)
     if n < FEWEST:
         return
-    chosen = permutation(len(rows), derived_seed(seed, Stream.REFINEMENT, 0))[:n]
-    real = with_labels(rows[chosen], None if labels is None else labels[chosen])
-    drawn = imagined(model, data.schema, n, derived_seed(seed, Stream.REFINEMENT, 1))
+    generated = _in_order(model, data.schema, n, derived_seed(seed, Stream.REFINEMENT, 1))
+    n = len(generated)
+    if n < FEWEST:
+        return
+    order = permutation(len(rows), derived_seed(seed, Stream.REFINEMENT, 0))[:n]
+    # what tells rows apart is to be what they say, and not how their numbers are written
+    on_grid = data.schema.on_grid(rows[order])
+    real = with_labels(on_grid, None if labels is None else labels[order])
     own = generator(derived_seed(seed, Stream.REFINEMENT, 2))
-    model.refinement.fit(real, with_labels(*joined(drawn)), own, trees)
+    model.refinement.fit(real, generated, own, trees)
+
+
+def _in_order(model: Model, schema: TableSchema, n: int, seed: int) -> Tensor:
+    """Return those of n generated rows that keep to the table's orders, with their classes."""
+    with isolated(model.device, seed):
+        labels = labels_of(schema.condition, n)
+        blocks = torch.arange(n).split(block_size(schema))
+        known = [None if labels is None else labels[block] for block in blocks]
+        pairs = zip(blocks, known, strict=True)
+        rows = torch.cat([imagine(model, schema, len(block), own) for block, own in pairs])
+    return with_labels(rows, labels)[in_order(rows, schema.orders)]
 
 
 def refinement_panels(model: Model) -> list[Panel]:

@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pushforward.random import Stream, derived_seed, fresh_seed, generator
 from pushforward.sampling.balanced import even, even_labels, mixed
 from pushforward.sampling.blocks import Block, chosen_labels, imagined
 from pushforward.sampling.conditional import Conditioner, Hits
+from pushforward.sampling.kept import KeptShare
 from pushforward.sampling.streams import joined, regrouped
 
 CHUNK = 2**16  # rows that are turned into a data frame at once
@@ -183,9 +185,14 @@ class SampleRequest:
     def _restricted(self, where: Where, n: int, seed: int) -> Iterator[Block]:
         """Return n rows under a condition."""
         schema = self._table("where")
-        conditioner = Conditioner(self.model, schema, restrict(schema, where), seed)
+        conditioner = Conditioner(self.model, schema, restrict(schema, where), seed, self._kept)
         self.conditioners.append((conditioner, n))
         return conditioner.rows(n)
+
+    @cached_property
+    def _kept(self) -> KeptShare:
+        """Which share of rows is kept."""
+        return KeptShare.of(self.model, self._table("where"), self.source)
 
     def _balanced(self, name: str) -> Iterator[Block]:
         """Return as many rows of each category of a column, in any order."""

@@ -19,7 +19,8 @@ PERIOD = 16  # steps in a lap, at most, where not every turn is due in each roun
 LATE = 1.5  # how much later than its budget a run may end before it is shortened
 LOOK = 0.25  # share of the budget over which the pace is measured for that
 REFINED = 500  # steps from which on a table is refined: of fewer each is worth more, ...
-STEPS_A_TREE = 5  # ... and each tree comes with so many
+STEPS_A_TREE = 5  # ... each tree comes with so many, ...
+REFINED_MOST = 1000  # ... and more than these make none more costly
 APART = 5  # steps between two looks at the clock, of which all processes have to hear
 
 
@@ -91,7 +92,8 @@ class Costs:
         """Return how many steps fit into so many seconds, everything else counted in."""
         left = seconds - CHECKS * self.check - self.saves - self.after
         plain, refined = (left / step for step in (self.step, self.step + self.refining))
-        return max(0, int(min(plain, max(refined, REFINED - 1))))
+        full = (left - REFINED_MOST * self.refining) / self.step  # the most that it takes
+        return max(0, int(min(plain, max(refined, full, REFINED - 1))))
 
 
 class Watch:

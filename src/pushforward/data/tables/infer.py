@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import get_args
 
 import polars as pl
@@ -50,6 +51,7 @@ from pushforward.errors import DataError, nearest
 
 COLUMN_KINDS = ("categorical", "numeric", "integer", "datetime", "boolean", "identifier")
 MAX_CLASSES = 100  # of a condition
+MAX_BESIDE = 100  # columns of which parts of a time may tell
 
 
 @dataclass(frozen=True)
@@ -314,7 +316,11 @@ class SchemaBuilder:
 
     def _beside(self, name: str) -> list[Ints]:
         """Return codes of all other columns."""
-        return [coarse_codes(other) for other in self.beside.drop(name, strict=False)]
+        return [codes for other, codes in self._codes.items() if other != name]
+
+    @cached_property
+    def _codes(self) -> dict[str, Ints]:
+        return {values.name: coarse_codes(values) for values in self.beside[:, :MAX_BESIDE]}
 
     def schema(
         self, column_names: Sequence[str], frame_format: FrameFormat | None = None

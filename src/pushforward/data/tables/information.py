@@ -51,8 +51,9 @@ def coarse_codes(values: pl.Series) -> Ints:
         rank = values.to_physical().rank("max")
         codes = (rank * COARSE / max(values.count(), 1)).ceil()
     else:
-        levels = values.cast(pl.String)
-        common = levels.drop_nulls().value_counts(sort=True)[levels.name][: COARSE - 1]
+        levels = values.cast(pl.String).alias("level")
+        counts = levels.drop_nulls().value_counts(name="rows")
+        common = counts.sort("rows", "level", descending=[True, False])["level"][: COARSE - 1]
         known = pl.Series(range(1, len(common) + 1), dtype=pl.Int64)
         codes = levels.replace_strict(common, known, default=COARSE).set(levels.is_null(), None)
     return codes.fill_null(0).to_numpy().astype(np.int64)

@@ -22,7 +22,7 @@ from pushforward.data.numeric import Floats, Ints, Mask
 
 MIN_POOLED_ROWS = 20  # of an atom or a piece of a bin, ...
 MIN_LEVEL_ROWS = 5  # ... of a category, and of a piece where most values are shared by so many
-SHARED = 0.8  # of the rows, which are most
+SHARED, MAX_SHARED = 0.8, 4096  # of the rows, which are most; of such values, at most
 MAX_BINS = 64  # quantile bins of a column
 MAX_PIECES = 16  # of one bin
 ROUNDING = 16  # the ends of a piece are rounded to its width divided by this
@@ -297,7 +297,8 @@ def _pool_segments(values: Floats, counts: Ints, integers: bool) -> _Segments:
     min_rows = min_pooled(total)
     bins = max(1, min(MAX_BINS, total // min_rows))
     least = max(min_rows, total / bins / MAX_PIECES)
-    if not integers and counts[counts >= MIN_LEVEL_ROWS].sum() >= SHARED * total:
+    shared = counts >= MIN_LEVEL_ROWS
+    if not integers and shared.sum() < MAX_SHARED and counts[shared].sum() >= SHARED * total:
         least = min(min_rows, MIN_LEVEL_ROWS)
     ends = _group_ends(np.cumsum(counts), least)
     starts = np.concatenate([[0], ends[:-1] + 1])

@@ -79,10 +79,13 @@ class QuantileTable:
         """Return the values (n, C) at positions (C, n), each a cell plus the place within it."""
         piece = torch.searchsorted(self.axis, (position + self.offset).contiguous(), right=True) - 1
         ahead = position - self.start[piece]
-        value = self.value[piece] + ahead * self.slope[piece]
+        return self.on_grid((self.value[piece] + ahead * self.slope[piece]).mT)
+
+    def on_grid(self, values: Tensor) -> Tensor:
+        """Return the nearest values (n, C) that are drawn for values (n, C)."""
         step, offset = self.comb
-        nearest = ((value * self.scale - offset) / step).round() * step + offset
-        exact = torch.where(self.scale > 0, nearest / self.scale, value)
+        nearest = ((values.mT * self.scale - offset) / step).round() * step + offset
+        exact = torch.where(self.scale > 0, nearest / self.scale, values.mT)
         return exact.clamp(self.extent[0], self.extent[1]).mT.contiguous()
 
 

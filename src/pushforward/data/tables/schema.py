@@ -246,6 +246,10 @@ class TableSchema(Schema):
             rows = deck.to(cells.device).draw(rows, spread, fine, generator)
         return with_implied(rows, self.implied)
 
+    def on_grid(self, rows: Tensor) -> Tensor:
+        """Return encoded rows with the nearest numbers that are generated: without odd decimals."""
+        return self._quantile_table(rows.device).on_grid(rows)
+
     def log_odds_in_cells(self, values: Tensor, cells: Tensor) -> Tensor:
         """Return how much likelier rows' cells make their values than the histograms do, in nats.
 

@@ -81,6 +81,8 @@ class Redrawn:
         found = 0.0
         for other in self.beside:
             told, kept = (information(x, other) for x in (real, drawn))
+            if told < MIN_INFORMATION:
+                continue
             null = [information(x, other) for x in permuted]
             chance = float(np.mean(null))
             least = max(MIN_INFORMATION, MIN_Z * float(np.std(null)), 2 * (kept - chance))
