@@ -66,7 +66,7 @@ def test_each_question_and_leaf_is_that_of_the_formulas(monkeypatch: pytest.Monk
         tried = {
             (j, float(t)): worth(rows, g, h, x[:, j] >= t)
             for j in range(3)
-            for t in x[:, j][~x[:, j].isnan()].unique()
+            for t in x[:, j][~label & ~x[:, j].isnan()].unique()
         }
         best = max(tried.values())
         column = int(tree.column[node])

@@ -8,7 +8,8 @@ a leaf, and the leaves' values add up over the trees to the log odds
 A tree is a step of Newton's on the logistic loss (Friedman 2001; Chen & Guestrin 2016). With
 g = p - y and h = p (1 - p) of its rows, and G and H their sums, a question is worth
 \sum_sides G^2 / (H + lambda) - (\sum_sides G)^2 / (\sum_sides H + lambda), and a leaf becomes
--eta G / (H + lambda). Thresholds are quantiles of the rows. A missing number is below all of them.
+-eta G / (H + lambda). Thresholds are quantiles of the rows with label 0 alone, so that
+those with label 1 leave no number of theirs. A missing number is below all of them.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class _Grower:
 
     def __init__(self, x: Tensor, label: Tensor, grown: Tensor, seed: torch.Generator) -> None:
         self.label, self.grown, self.seed = label, grown, seed
-        self.edges = [_edges(numbers[grown]) for numbers in x.T]
+        self.edges = [_edges(numbers[grown & (label == 0)]) for numbers in x.T]
         self.codes = torch.stack(
             [
                 torch.bucketize(numbers.nan_to_num(nan=-torch.inf), edges, right=True)
