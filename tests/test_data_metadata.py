@@ -250,12 +250,14 @@ CLINIC: dict[str, Any] = {
 
 
 def clinic(n: int = 200) -> pl.DataFrame:
-    rng = np.random.default_rng(0)
+    rng, missing = np.random.default_rng(0), np.random.default_rng(1).random(n) < 0.1
     return pl.DataFrame(
         {
             "patient": [f"P-{i:04d}" for i in rng.integers(0, 90, n)],
             "visited": [f"{1 + d % 28:02d}.{1 + d % 12:02d}.2020" for d in range(n)],
-            "age": [None if i % 9 == 0 else int(a) for i, a in enumerate(rng.integers(0, 99, n))],
+            "age": [
+                None if m else int(a) for m, a in zip(missing, rng.integers(0, 99, n), strict=True)
+            ],
             "score": rng.integers(1, 6, n),
             "pain": rng.choice(["low", "mid", "high"], n),
             "ward": rng.choice(["A", "B"], n),
