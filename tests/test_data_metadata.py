@@ -251,6 +251,7 @@ CLINIC: dict[str, Any] = {
 
 def clinic(n: int = 200) -> pl.DataFrame:
     rng, missing = np.random.default_rng(0), np.random.default_rng(1).random(n) < 0.1
+    missing[0] = True
     return pl.DataFrame(
         {
             "patient": [f"P-{i:04d}" for i in rng.integers(0, 90, n)],
