@@ -278,7 +278,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alone(script)
     done = torchrun(script, folder=folder, restarts=1)
     assert done.status == 0, done.stderr
-    assert "SIGKILL" in done.stderr
+    assert "exitcode: -9" in done.stderr  # by the signal that the first ones send themselves
     for rank in range(2):
         left = (folder / f"two/left-{rank}.txt").read_text().split()
         assert "state.safetensors" in left
