@@ -35,12 +35,15 @@ def stratified(share: Tensor, draws: int) -> Tensor:
     """Return which of a row's numbers are drawn by their shares (n, k), one in each stratum.
 
     The u_i = (i + uniform) / draws, one for each draw i, are read off the cumulated shares: each j
-    is drawn share_j times `draws` on average, and with less noise than by independent draws.
+    is drawn share_j times `draws` on average, and with less noise than by independent draws. A j
+    without a share is never drawn, though u_i be 0.
     """
     strata = torch.arange(draws, device=share.device)
     u = (strata + torch.rand(len(share), draws, device=share.device)) / draws
     reached = share.cumsum(1)
-    return torch.searchsorted(reached, u * reached[:, -1:]).clamp(max=share.shape[1] - 1)
+    whole = reached[:, -1:]
+    u = torch.minimum(u * whole, whole * (1 - torch.finfo(share.dtype).eps))  # below all of it
+    return torch.searchsorted(reached, u, right=True)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class IWAE(WithFreeNats, WithDecoder, WithEncoder):
             e, *density = given
             own = Code(density[0], density[1]) if density else q.detach().take(at)
             row = at // times
-            its = c if c is None else c[row]
+            its = None if c is None else c[row]
             p = self.decode(q.carry(e), its)
             return p.log_prob(x[row]) + paid[row] * (self.prior.log_prob(e, its) - own.log_prob(e))
 

@@ -9,6 +9,7 @@ from statistics import quantiles
 
 import torch
 
+from pushforward.nn.refinement import TREES
 from pushforward.training.plan import CHECKS
 
 SHARE = 0.1  # of a budget in seconds, after which its steps are fixed, ...
@@ -20,7 +21,7 @@ LATE = 1.5  # how much later than its budget a run may end before it is shortene
 LOOK = 0.25  # share of the budget over which the pace is measured for that
 REFINED = 500  # steps from which on a table is refined: of fewer each is worth more, ...
 STEPS_A_TREE = 5  # ... each tree comes with so many, ...
-REFINED_MOST = 1000  # ... and more than these make none more costly
+REFINED_MOST = STEPS_A_TREE * TREES  # ... and more than these make none more costly
 APART = 5  # steps between two looks at the clock, of which all processes have to hear
 
 

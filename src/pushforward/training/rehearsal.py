@@ -19,7 +19,7 @@ from pushforward.training.turn_optimizer import TurnOptimizer
 if TYPE_CHECKING:
     from pushforward.training.loop import Loop
 
-TREES = 10  # by which the cost of one is known
+REHEARSED = 10  # trees by which the cost of one is known
 
 
 def costs(loop: Loop, step: float) -> Costs:
@@ -45,7 +45,7 @@ def costs(loop: Loop, step: float) -> Costs:
 
 def _refining(loop: Loop, model: Model) -> float:
     """Return what a refinement takes for each step: its trees and rows grow with the steps."""
-    return _seconds(loop, lambda: loop.refine(model, TREES)) / TREES / STEPS_A_TREE
+    return _seconds(loop, lambda: loop.refine(model, REHEARSED)) / REHEARSED / STEPS_A_TREE
 
 
 def costs_together(loops: Sequence[Loop]) -> list[Costs]:
