@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,39 +86,23 @@ class TableSchema(Schema):
 
     def with_columns(self, columns: Sequence[ColumnCodec]) -> TableSchema:
         """Return the schema with other codecs of the modelled columns, and without hot decks."""
-        return self._with(columns, (), self.implied, self.orders)
+        return self._with(columns=columns, hot_decks=())
 
     def with_hot_decks(self, hot_decks: Sequence[HotDeck]) -> TableSchema:
         """Return the schema with these hot decks."""
-        return self._with(self.columns, hot_decks, self.implied, self.orders)
+        return self._with(hot_decks=hot_decks)
 
     def with_implied(self, implied: Implied) -> TableSchema:
         """Return the schema in which these columns are missing where others are."""
-        return self._with(self.columns, self.hot_decks, implied, self.orders)
+        return self._with(implied=implied)
 
     def with_orders(self, orders: tuple[Order, ...]) -> TableSchema:
         """Return the schema of rows that keep to these orders."""
-        return self._with(self.columns, self.hot_decks, self.implied, orders)
+        return self._with(orders=orders)
 
-    def _with(
-        self,
-        columns: Sequence[ColumnCodec],
-        hot_decks: Sequence[HotDeck],
-        implied: Implied,
-        orders: tuple[Order, ...],
-    ) -> TableSchema:
-        return TableSchema(
-            self.column_names,
-            columns,
-            self.identifiers,
-            self.condition_column,
-            self.frame_format,
-            self.constraint_set,
-            self.separator,
-            hot_decks,
-            implied,
-            orders,
-        )
+    def _with(self, **changes: Any) -> TableSchema:
+        own = {name: getattr(self, name) for name in signature(TableSchema).parameters}
+        return TableSchema(**own | changes)
 
     @cached_property
     def fine_partitions(self) -> list[FinePartition]:
