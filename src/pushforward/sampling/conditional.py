@@ -291,12 +291,15 @@ class Conditioner:
 
     def _kept_by_rows(self, draws: _Draws) -> _Draws:
         """Draw the rows and look at them, where only these tell what is allowed, or is kept."""
-        if not (self.restriction.checked or chooses(self.model, self.schema)):
+        own = self.restriction
+        if not (own.checked or own.repeaters or chooses(self.model, self.schema)):
             return draws
         rows, labels = self._finished(draws)
         chance = draws.chance * chance_kept(self.model, self.schema, rows, labels).to(draws.chance)
-        if self.restriction.checked:
-            kept = self.restriction.allows_frame(self.schema.frame(rows, labels))
+        if own.repeaters:  # what is repeated may not be allowed
+            chance = chance * own.allows(rows).to(chance)
+        if own.checked:
+            kept = own.allows_frame(self.schema.frame(rows, labels))
             chance = chance * kept.to(chance)
         return replace(draws, chance=chance, rows=rows)
 

@@ -29,6 +29,8 @@ from pushforward.data.tables.constraints import (
     Lookup,
     PartsStep,
     RelationFinder,
+    Repeat,
+    find_repeats,
     is_clock,
     tested_rows,
 )
@@ -186,6 +188,8 @@ def fit_table(
         summary = options.empty_summary(values.name, values.dtype)
         summary.add(values)
         builder.add(summary, values[train])
+    if options.relations:
+        builder.add_repeats(modelled, train)
     notes = [*builder.notes, *builder.constraint_set.notes]
     return builder.schema(frame.columns, frame_format), notes
 
@@ -257,6 +261,7 @@ class SchemaBuilder:
     clocks: frozenset[str] = frozenset()
     beside: pl.DataFrame = field(default_factory=pl.DataFrame)
     parts: list[PartsStep] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -314,6 +319,37 @@ class SchemaBuilder:
             self.notes.append(parts.note)
         return codec
 
+    def add_repeats(self, modelled: pl.DataFrame, train: Ints) -> None:
+        """Find which numbers repeat others in some rows; before each a column says which."""
+        codecs = self._own_numbers()
+        numbers = {n: codec.encode(modelled[n][train]) for n, codec in codecs.items()}
+        for column, sources in find_repeats(numbers).items():
+            name = f"{column} is"
+            while name in self.names:
+                name += "'"
+            repeat = Repeat(column, sources, name)
+            told = repeat.told(modelled)
+            summary = self.options.empty_summary(name, told.dtype)
+            summary.add(told)
+            self.columns.insert(
+                self._positions()[column], self.options.category(summary, told[train])
+            )
+            self.repeats.append(repeat)
+            self.notes.append(repeat.note(told))
+
+    def _positions(self) -> dict[str, int]:
+        """Return where the first of the modelled columns of each of the user's columns is."""
+        at = {codec.name: i for i, codec in enumerate(self.columns)}
+        return at | {step.column.name: at[step.names[0]] for step in self.parts}
+
+    def _own_numbers(self) -> dict[str, NumericCodec]:
+        """Return the codecs of the user's columns of numbers, in the order of the model."""
+        split = {step.column.name: step.column for step in self.parts}
+        whole = {c.name: c for c in self.columns if isinstance(c, NumericCodec)}
+        at, own = self._positions(), split | whole
+        names = [n for n in own if n in self.names and own[n].dtype.is_numeric()]
+        return {name: own[name] for name in sorted(names, key=at.__getitem__)}
+
     def _beside(self, name: str) -> list[Ints]:
         """Return codes of all other columns."""
         return [codes for other, codes in self._codes.items() if other != name]
@@ -332,7 +368,7 @@ class SchemaBuilder:
             self.identifiers,
             self.condition_column,
             frame_format,
-            replace(self.constraint_set, parts=tuple(self.parts)),
+            replace(self.constraint_set, parts=tuple(self.parts), repeats=tuple(self.repeats)),
             self.options.text_formats.separator,
         )
 

@@ -179,7 +179,9 @@ class PartialRows:
         rows = rows.clone()
         for column, choice in self.choices.items():
             rows[:, column] = choice.settled(rows[:, column], index, generator)
-        return torch.where(self.known[index], self.rows[index], rows)
+        given, known = self.rows[index], self.known[index]
+        repeated = self.schema.repeated(torch.where(known, given, rows))
+        return torch.where(known, given, repeated)
 
     def are_complete(self, rows: Tensor, labels: Tensor | None) -> Tensor:
         """Return in which drawn rows (b, C) all formulas have the values that they shall have."""

@@ -26,6 +26,7 @@ from pushforward.data.tables.identifiers import Identifier
 from pushforward.data.tables.missing_together import Implied, with_implied
 from pushforward.data.tables.partition import PLAIN_COMB
 from pushforward.data.tables.quantile_table import QuantileTable
+from pushforward.data.tables.repeated import Repeater, repeaters
 from pushforward.errors import DataError
 from pushforward.space import Cells
 
@@ -229,7 +230,18 @@ class TableSchema(Schema):
         rows = spread = self._quantile_table(cells.device).draw_in_cells(fine, generator)
         for deck in self.hot_decks:
             rows = deck.to(cells.device).draw(rows, spread, fine, generator)
-        return with_implied(rows, self.implied)
+        return with_implied(self.repeated(rows), self.implied)
+
+    @cached_property
+    def repeaters(self) -> list[Repeater]:
+        """What lets columns repeat others."""
+        return repeaters(self.columns, self.constraint_set)
+
+    def repeated(self, rows: Tensor) -> Tensor:
+        """Return encoded rows in which numbers repeat those of other columns, if rows say so."""
+        for repeater in self.repeaters:
+            rows = repeater(rows)
+        return rows
 
     def on_grid(self, rows: Tensor) -> Tensor:
         """Return encoded rows with the nearest numbers that are generated: without odd decimals."""

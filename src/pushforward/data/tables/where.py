@@ -30,6 +30,7 @@ from pushforward.data.tables.interval_set import IntervalSet, allowed_intervals,
 from pushforward.data.tables.missing_together import Implied, with_implied
 from pushforward.data.tables.partition import Partition
 from pushforward.data.tables.quantile_table import QuantileTable
+from pushforward.data.tables.repeated import Repeater
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
@@ -49,6 +50,7 @@ class Restriction:
             modelled ones, and the allowed share of each fine cell.
         quantile_table: quantile functions of the allowed values only.
         hot_decks: those of the table, with the allowed values only.
+        repeaters: what lets columns repeat others.
         implied: which columns are missing where others are.
         never: of these those whose second column must not be missing.
         class_frequencies: (K,) of the allowed classes of the condition, 0 for the others.
@@ -63,6 +65,7 @@ class Restriction:
     within: tuple[tuple[int, Tensor], ...]
     quantile_table: QuantileTable
     hot_decks: tuple[HotDeck, ...]
+    repeaters: tuple[Repeater, ...]
     implied: Implied
     never: Implied
     class_frequencies: Tensor | None
@@ -94,6 +97,8 @@ class Restriction:
         rows = spread = self.quantile_table.draw_in_cells(fine_cells)
         for deck in self.hot_decks:
             rows = deck.draw(rows, spread, fine_cells)
+        for repeater in self.repeaters:
+            rows = repeater(rows)
         return with_implied(rows, self.implied)
 
     def allows(self, rows: Tensor) -> Tensor:
@@ -191,6 +196,7 @@ class _Narrowing:
             tuple((at, torch.from_numpy(self.shares[at])) for at in self.allowed if at in within),
             QuantileTable.of(self.partitions, [column.decimals for column in columns]),
             tuple(map(self._deck, decks)),
+            tuple(self.schema.repeaters),
             implied,
             tuple((i, j) for i, j in implied if j in self.allowed and not self.allowed[j].missing),
             self.class_frequencies,

@@ -22,8 +22,10 @@ from pushforward.data.tables.constraints.definitions import (
 )
 from pushforward.data.tables.constraints.parts import PartsStep, tested_rows
 from pushforward.data.tables.constraints.relations import RelationFinder
+from pushforward.data.tables.constraints.repeats import OWN, Repeat, find_repeats
 
 __all__ = [
+    "OWN",
     "Bounds",
     "Combination",
     "Constraint",
@@ -33,6 +35,8 @@ __all__ = [
     "Lookup",
     "PartsStep",
     "RelationFinder",
+    "Repeat",
+    "find_repeats",
     "is_clock",
     "parse",
     "tested_rows",

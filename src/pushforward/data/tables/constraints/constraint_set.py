@@ -30,6 +30,7 @@ from pushforward.data.tables.constraints.formula import Formula
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.constraints.number_line import NumberLine, fit_lines
 from pushforward.data.tables.constraints.parts import PartsStep
+from pushforward.data.tables.constraints.repeats import Repeat
 from pushforward.data.tables.identifiers import looks_like_identifiers
 from pushforward.data.tables.text_types import TextFormats
 from pushforward.errors import DataError
@@ -50,6 +51,7 @@ class ConstraintSet:
         steps: replace columns. They are applied in reverse order, and undone in this order.
         fixed: columns that limits cannot move: combined, derived, the condition.
         parts: columns that are modelled by their parts; they need no constraint.
+        repeats: columns that repeat others in some rows; nor do they.
     """
 
     constraints: tuple[Constraint, ...] = ()
@@ -57,6 +59,7 @@ class ConstraintSet:
     steps: tuple[Step, ...] = ()
     fixed: frozenset[str] = frozenset()
     parts: tuple[PartsStep, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
 
     @classmethod
     def fit(
@@ -157,12 +160,17 @@ class ConstraintSet:
         self.refuse_violations(frame)
         for step in reversed(self.steps):
             frame = step.transform(frame, self.lines)
+        for repeat in self.repeats:
+            frame = repeat.transform(frame)
         for parts in self.parts:
             frame = parts.transform(frame)
         return frame
 
     def inverse_transform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the user's frame for a modelled one. It satisfies all constraints in any case."""
+        """Return the user's frame for a modelled one. It satisfies all constraints in any case.
+
+        Numbers that repeat others are equal to them already.
+        """
         for parts in self.parts:
             frame = parts.inverse_transform(frame)
         limits = self._limits(frame)
@@ -289,7 +297,9 @@ class ConstraintSet:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         parts = {"parts": [step.to_json() for step in self.parts]} if self.parts else {}
-        return parts | {
+        repeats = [repeat.to_json() for repeat in self.repeats]
+        found = parts | ({"repeats": repeats} if repeats else {})
+        return found | {
             "constraints": [str(constraint) for constraint in self.constraints],
             "lines": {name: line.to_json() for name, line in self.lines.items()},
             "steps": [step.to_json() for step in self.steps],
@@ -305,6 +315,7 @@ class ConstraintSet:
             tuple(STEPS[step["kind"]].from_json(step) for step in data["steps"]),
             frozenset(data["fixed"]),
             tuple(PartsStep.from_json(step) for step in data.get("parts", ())),
+            tuple(Repeat.from_json(repeat) for repeat in data.get("repeats", ())),
         )
 
 
