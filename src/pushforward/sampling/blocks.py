@@ -22,8 +22,9 @@ from pushforward.random import Stream, derived_seed, generator, isolated
 
 CHUNK = 1024  # rows generated at once, and ...
 BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...
-CELLS = 2**22  # ... they would have more cells than this
-ROUNDS = 100  # of draws, by which rejection ends
+CELLS = 2**23  # ... they would have more cells than this
+ROUNDS = 100  # of draws, by which rejection ends, and ...
+AT_ONCE = 512  # ... rows that are drawn in one at least: fewer take as long
 Block = tuple[Tensor, Tensor | None]  # encoded rows, and the codes of their classes
 
 
@@ -48,14 +49,18 @@ def kept_rows(model: Model, schema: Schema, n: int, labels: Tensor | None = None
     rows = imagine(model, schema, n, labels)
     if not (isinstance(schema, TableSchema) and chooses(model, schema)):
         return rows
-    left, drawn = torch.arange(n), rows
+    left, drawn, own, many = torch.arange(n), rows, labels, 1
     for _ in range(ROUNDS):
-        own = None if labels is None else labels[left]
-        left = left[torch.rand(len(left)) >= chance_kept(model, schema, drawn, own)]
+        kept = torch.rand(len(drawn)) < chance_kept(model, schema, drawn, own)
+        of_row = kept.view(len(left), many)
+        first = torch.where(of_row.any(1), of_row.int().argmax(1), many - 1)
+        rows[left] = drawn.view(len(left), many, -1)[torch.arange(len(left)), first]
+        left = left[~of_row.any(1)]
         if not len(left):
             return rows
-        drawn = imagine(model, schema, len(left), None if labels is None else labels[left])
-        rows[left] = drawn
+        many = max(1, AT_ONCE // len(left))
+        own = None if labels is None else labels[left].repeat_interleave(many)
+        drawn = imagine(model, schema, len(left) * many, own)
     rows[left] = put_in_order(rows[left], schema.orders)
     return rows
 
