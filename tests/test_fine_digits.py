@@ -302,31 +302,36 @@ def test_lines_are_the_formula_in_each_coordinate() -> None:
     torch.manual_seed(0)
     x, units = Segments(SPACE.sizes).one_hot(EVERY), torch.randn(2, len(EVERY), 5)
     carriers: list[Callable[[float], float]] = [NormalDist().inv_cdf, float, float]
-    for module, of_cells, of_digits, carry in zip(
-        relations(SPACE, 5),
+    every = [cast(Relations, own) for own in relations(SPACE, 5)]
+    numbers_told = torch.cat([lines.places(x) for lines in every], 1)
+    for lines, of_cells, of_digits, carry in zip(
+        every,
         (SPACE.ranks, SPACE.places, SPACE.logs),
         (DIGIT.ranks, DIGIT.places, DIGIT.logs),
         carriers,
         strict=True,
     ):
-        lines = cast(Relations, module)
         with torch.no_grad():
             for parameter in lines.parameters():
                 parameter.copy_(0.2 * torch.randn_like(parameter))
         lines.requires_grad_(False)
-        found, within = lines(x, units)
+        found, within = lines(x, units, numbers_told)
         found[:, 6:9] += within
         a, g = lines.slopes(), lines.steps()
         assert bool((g[2:, 0] == 0).all())
         assert bool((g[9:, 1] == 0).all())
         for i in range(0, len(EVERY), 5):
             kind, cell, digit, _ = EVERY[i].tolist()
-            value = of_digits[cell][digit]
-            t = 0.0 if value is None else carry(value)
-            m = [g[kind, 0], g[kind, 1] + g[2 + cell, 1] + g[6 + digit, 1] + a[0, 1] * t]
+            told = sum(
+                float(a[c, 0, 1]) * (0.0 if table[cell][digit] is None else f(table[cell][digit]))
+                for c, (table, f) in enumerate(
+                    zip((DIGIT.ranks, DIGIT.places, DIGIT.logs), carriers, strict=True)
+                )
+            )
+            m = [g[kind, 0], g[kind, 1] + g[2 + cell, 1] + g[6 + digit, 1] + told]
             for j, at in enumerate((1, 3)):
                 heard = 3.0 * units[j, i]
-                centre = float(m[j] + heard @ lines.shift[j])
+                centre = float(3.0 * lines.centre[j] + m[j] + heard @ lines.shift[j])
                 log_s = float(12.0 * lines.width[j] + heard @ lines.widen[j])
                 places = {FIRST[at] + k: of_cells[FIRST[at] + k] for k in range(SPACE.sizes[at])}
                 if j == 0:

@@ -53,7 +53,6 @@ def test_repeats_are_found_told_and_kept_in_the_schema() -> None:
     assert again.to_json() == schema.to_json()
     rows = schema.encode(frame)
     assert again.decode(rows).equals(frame)
-    assert torch.equal(schema.repeated(rows), rows) or rows.isnan().any()
     assert torch.equal(schema.repeated(rows).nan_to_num(-1.0), rows.nan_to_num(-1.0))
     assert found(schema_of(frame, relations=False)) == {}
 
@@ -95,7 +94,7 @@ def fitted() -> Fitted:
 
 
 def equal(rows: pl.DataFrame, a: str, b: str) -> float:
-    return float((rows[a] == rows[b]).fill_null(value=False).mean() or 0.0)
+    return float(np.mean((rows[a] == rows[b]).fill_null(value=False).to_numpy()))
 
 
 def test_generated_rows_repeat_as_often(fitted: Fitted) -> None:
@@ -106,7 +105,7 @@ def test_generated_rows_repeat_as_often(fitted: Fitted) -> None:
         share = equal(real, a, b)
         error = math.sqrt(share * (1 - share) * (1 / n + 1 / 2048 + 1 / N))
         assert abs(equal(rows, a, b) - share) < SIGMAS * error
-    assert rows["paid"].max() <= real["paid"].max()  # type: ignore[operator]  # numbers
+    assert rows["paid"].is_between(0, real["paid"].max()).all()
 
 
 def test_what_is_repeated_meets_a_condition_on_either_column(fitted: Fitted) -> None:

@@ -71,6 +71,12 @@ class WithDecoder(WithObservation):
         head = choose_likelihood(likelihood, space, implicit=self.implicit)
         self.decoder = Decoder(space, self.code_shape, classes, self.networks, head)
 
+    def begin(self, x: Tensor, c: Tensor | None) -> None:
+        """Let the likelihood choose where it starts, unless a critic is to teach it."""
+        super().begin(x, c)
+        if not self.implicit:
+            self.decoder.likelihood.begin(x)
+
     def decode(self, z: Tensor, c: Tensor | None = None) -> Observation:
         """Return p(x|z) for codes z of the prior."""
         observation: Observation = self.decoder(z, c)

@@ -261,6 +261,9 @@ class Model(nn.Module, ABC):
         terms = [terms[name] for terms in plays for name in terms if name not in self.noted]
         return torch.stack(terms).sum(0)
 
+    def begin(self, x: Tensor, c: Tensor | None) -> None:
+        """Choose where training starts, by some of the training rows; by default nothing."""
+
     def before_round(self, share: float) -> None:
         """Do what depends on the share of the steps that have been played; by default nothing.
 

@@ -6,15 +6,18 @@ value lies. A line says it in a few numbers. With t a coordinate of the number's
 its fine digit, the logit of a cell or a digit of number j at t moves by
 
     - kappa log(1 + ((t - m_j) / s_j)^2),
-    m_j = sum_{i<j} A_ij t_i + sum_{k<j} G_j[x_k] + h_j^T B_j,     log s_j = b_j + h_j^T C_j,
+    m_j = a_j + sum_c sum_{i<j} A^c_ij t^c_i + sum_{k<j} G_j[x_k] + h_j^T B_j,
+    log s_j = b_j + h_j^T C_j,
 
-i over the numbers and k over all columns before j, G a number for each of their cells, and h_j the
-hidden units that have read the columns before j. It is the kernel of Student's t: a few rows off
-the line do not widen it. It starts so wide that it says little.
+c over the coordinates, i over the numbers and k over all columns before j, G a number for each of
+their cells, and h_j the hidden units that have read the columns before j. It is the kernel of
+Student's t: a few rows off the line do not widen it. It is so wide at first that it says little,
+unless it starts from a regression (see `line_starts`).
 
 There are three coordinates. In normal scores (see `ordered`) what rises with something else is near
 a line whatever its distribution; in the values themselves sums and differences are; in their
-logarithms products, ratios and powers (an area, a price a piece, a speed), of positive numbers.
+logarithms products, ratios and powers (an area, a price a piece, a speed), of positive numbers. A
+line in one of them hears of earlier numbers in all, so that exponentials are lines, too.
 """
 
 from __future__ import annotations
@@ -65,10 +68,10 @@ def relations(space: Cells, units: int) -> nn.ModuleList:
     )
     if len(numbers(space)) > MOST:
         return nn.ModuleList()
+    known = [own for own in told if any(cell is not None for cell in own[1])]
     return nn.ModuleList(
-        Relations(space, units, of(cells), [torch.stack(list(map(of, rows))) for rows in digits])
-        for of, cells, digits in told
-        if any(cell is not None for cell in cells)
+        Relations(space, units, len(known), of(cells), [torch.stack([*map(of, r)]) for r in rows])
+        for of, cells, rows in known
     )
 
 
@@ -90,6 +93,7 @@ class Relations(nn.Module):
     Args:
         space: whose columns, or columns and fine digits, they are.
         units: how many hidden units there are.
+        coordinates: how many there are.
         of_cells: (cells,) the coordinate of each cell; those of digits do not count.
         of_digits: for each of `space.fine`, (its cells, digits).
 
@@ -98,6 +102,7 @@ class Relations(nn.Module):
     """
 
     cells: Tensor
+    of_number: Tensor
     ranked: Tensor
     ahead: Tensor
     alone: Tensor
@@ -107,7 +112,12 @@ class Relations(nn.Module):
     earlier: Tensor
 
     def __init__(
-        self, space: Cells, units: int, of_cells: Tensor, of_digits: Sequence[Tensor]
+        self,
+        space: Cells,
+        units: int,
+        coordinates: int,
+        of_cells: Tensor,
+        of_digits: Sequence[Tensor],
     ) -> None:
         super().__init__()
         holding, column = numbers(space), Segments(space.sizes).segment_ids
@@ -123,6 +133,7 @@ class Relations(nn.Module):
         positions = torch.tensor(holding)
         buffers = {
             "cells": of_cells,
+            "of_number": coarse,
             "ranked": ranked.float(),
             # from (1 / s, - m / s) of numbers to (t - m) / s of their cells
             "ahead": torch.cat([coarse * of_cells, coarse]),
@@ -135,23 +146,32 @@ class Relations(nn.Module):
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
         n = len(holding)
-        self.slope = nn.Parameter(torch.zeros(n, n))
+        self.slope = nn.Parameter(torch.zeros(coordinates, n, n))
         self.step = nn.Parameter(torch.zeros(len(column), n))
+        self.centre = nn.Parameter(torch.zeros(n))
         self.shift = nn.Parameter(torch.zeros(n, units))
         self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
         self.widen = nn.Parameter(torch.zeros(n, units))
 
-    def forward(self, x: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    def places(self, x: Tensor) -> Tensor:
+        """Return the coordinates of all numbers of rows x, exact to a digit, (n, numbers)."""
+        with torch.autocast(x.device.type, enabled=False):
+            exact = x.index_select(1, self.digit_cells) * self.digits(x)
+            found: Tensor = x @ self.alone + exact @ self.spread.T
+            return found
+
+    def forward(self, x: Tensor, units: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of all cells (n, cells) and digits (n, digits) of rows x.
 
-        `units` (numbers, n, units) are those that have read the columns before each number.
-
         Products spread what is told of numbers over their cells: so do their gradients.
+
+        Args:
+            x: one-hot rows.
+            units: (numbers, n, units) those that have read the columns before each number.
+            places: (n, coordinates x numbers) the numbers in each coordinate.
         """
         with torch.autocast(x.device.type, enabled=False):
-            t, slopes = self.digits(x), self.slopes()
-            exact = (x.index_select(1, self.digit_cells) * t) @ self.spread.T
-            told = x @ (self.steps() + self.alone @ slopes) + exact @ slopes
+            t, told = self.digits(x), x @ self.steps() + places @ self.slopes().flatten(0, 1)
             m, s = self.lines(told, units.float())
             of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
             of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
@@ -169,7 +189,7 @@ class Relations(nn.Module):
         return _nearness((t - m) / s * self.ranked[self.digits.bounds[at]])
 
     def slopes(self) -> Tensor:
-        """Return A, (numbers, numbers)."""
+        """Return A, (coordinates, numbers, numbers)."""
         return LINE * self.slope * self.before
 
     def steps(self) -> Tensor:
@@ -177,9 +197,9 @@ class Relations(nn.Module):
         return OTHERS * self.step * self.earlier
 
     def writes(self) -> tuple[Tensor, Tensor]:
-        """Return what units say of each m and log s: (B, C) as (numbers, 2, units), and (0, b)."""
+        """Return what units say of each m and log s: (B, C) as (numbers, 2, units), and (a, b)."""
         weights = OTHERS * torch.stack([self.shift, self.widen], 1)
-        return weights, torch.stack([torch.zeros_like(self.width), WIDTH * self.width], 1)
+        return weights, torch.stack([OTHERS * self.centre, WIDTH * self.width], 1)
 
     def lines(self, told: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
         """Return m and s of all numbers, each (n, numbers).

@@ -68,6 +68,11 @@ class Batches:
             index = self._random(Stream.SAMPLE, 0, ENOUGH).sort().values
         return Epoch(self._batch, index.split(self.size))
 
+    def spread(self, most: int, values: int) -> Batch:
+        """Return at most so many rows, of so many values together, spread over all."""
+        n = max(1, min(most, values // self.expand(self.rows[:1]).numel(), len(self.rows)))
+        return self._batch(torch.linspace(0, len(self.rows) - 1, n, dtype=torch.float64).long())
+
     def __call__(self) -> Batch:
         """Return the next batch x (expanded), and its condition c."""
         index = self._drawn() if len(self.rows) > SHUFFLED else self._shuffled()

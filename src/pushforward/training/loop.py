@@ -46,6 +46,8 @@ from pushforward.training.settings import Settings
 from pushforward.training.shareable import require_shareable
 from pushforward.training.turn_optimizer import TurnOptimizer, resolve_precision
 
+STARTING = 5000, 2**23  # training rows by which a model chooses where it starts, and their values
+
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -80,6 +82,8 @@ class Loop:
             )
             for turn in model.turns()
         ]
+        self.started = time.perf_counter()
+        self._begin()
         self.average = MovingAverage(model, settings.ema)
         self.stage = config["schedule"][-1]
         self.plan = Plan(self.stage)
@@ -97,7 +101,6 @@ class Loop:
         self.doctor = Doctor(model)
         self.memory = PeakMemory(self.device)
         self.before, self.spent = 0.0, 0.0  # seconds before this start: the run's, the stage's
-        self.started = time.perf_counter()
         self._plan_steps()
 
     def _threads(self) -> int:
@@ -115,6 +118,10 @@ class Loop:
         size = rows_of_a_batch(self.settings, self.data)
         seed, classes = self.settings.seed, self.model.classes
         return Batches(self.data, size, seed, self.device, classes, self.team)
+
+    def _begin(self) -> None:
+        """Let the model choose where it starts; a run that goes on has its weights from there."""
+        self.model.begin(*self.batches.spread(*STARTING))
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""

@@ -49,6 +49,9 @@ class Likelihood(nn.Module, ABC):
     outputs: int = 1
     independent: ClassVar[bool] = True
 
+    def begin(self, x: Tensor) -> None:
+        """Choose where training starts, by some of the training rows; by default nothing."""
+
     @abstractmethod
     def forward(self, outputs: Tensor) -> Observation:
         """Return the observation model whose parameters are a decoder's outputs."""

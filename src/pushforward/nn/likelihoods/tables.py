@@ -13,6 +13,7 @@ from torch.nn.functional import dropout, leaky_relu, linear
 
 from pushforward.nn.fine import fine_logits
 from pushforward.nn.likelihoods.observation import Likelihood, Observation
+from pushforward.nn.line_starts import start_lines
 from pushforward.nn.ordered import CellWeights
 from pushforward.nn.particles import resampled
 from pushforward.nn.raking import Raking
@@ -160,6 +161,10 @@ class Autoregressive(Likelihood):
         for group, size in zip(self.group, space.sizes, strict=True):
             self.widths[group] += size
 
+    def begin(self, x: Tensor) -> None:
+        """Start the lines of numbers at regressions on rows x (n, cells)."""
+        start_lines([cast(Relations, own) for own in self.relations], x)
+
     def units_before(self, x: Tensor) -> Tensor:
         """Return the units that have read the columns before each group, (groups, n, units)."""
         parts = zip(x.split(self.widths, 1), self.read().split(self.widths), strict=True)
@@ -174,8 +179,10 @@ class Autoregressive(Likelihood):
         parts = zip(units * kept, self.write().split(self.widths), strict=True)
         logits, digits = torch.cat([linear(*part) for part in parts], 1).float(), self.fine(x)
         of_numbers = units.index_select(0, self.holding)
-        for lines in self.relations:
-            of_cells, of_digits = lines(x, of_numbers)
+        lines = [cast(Relations, own) for own in self.relations]
+        places = torch.cat([x[:, :0], *(own.places(x) for own in lines)], 1)
+        for own in lines:
+            of_cells, of_digits = own(x, of_numbers, places)
             logits, digits = logits + of_cells, digits + of_digits
         return self.fine.added(logits, digits)
 
@@ -267,7 +274,7 @@ class _Walk:
         self.heard = self.read.new_zeros(len(outputs), self.read.shape[1])
         self.units = self.heard[:, : chain.units].clone()  # at 0, their activation is theirs
         self.lines = [
-            _Line(own, chain.units + k * len(own.slope)) for k, own in enumerate(relations)
+            _Line(own, chain.units + k * len(own.width)) for k, own in enumerate(relations)
         ]
         self.before = torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
         first, end = chain.segments.first.tolist(), chain.segments.end.tolist()
@@ -303,8 +310,11 @@ class _Walk:
         """Hear the next column's cell, its number (n,)."""
         self.heard += self.read[self.cells].index_select(0, cell)
         if self.at in self.number and self.at + 1 not in self.chain.fine.columns:
-            for line in self.lines:
-                line.take(self.number[self.at], self.heard, cell)
+            number = self.number[self.at]
+            for k, line in enumerate(self.lines):
+                t = line.place_of(cell)
+                for other in self.lines:
+                    other.hear(k, number, t, self.heard)
         self.before, self.at = cell, self.at + 1
         group = self.chain.group
         if self.at < len(group) and group[self.at] != group[self.at - 1]:
@@ -347,10 +357,14 @@ class _Line:
         )
         return self.relations.column(at, self.own, self.m, self.s)
 
-    def take(self, number: int, heard: Tensor, cell: Tensor) -> None:
-        """Tell of a number, which is known by its last digit."""
-        t = self.own.expand(len(cell), -1).gather(1, cell[:, None])
-        heard[:, self.first :][:, : len(self.slopes)].addcmul_(t, self.slopes[number])
+    def place_of(self, cell: Tensor) -> Tensor:
+        """Return the coordinate of a number (n, 1), which is known by its last digit."""
+        return self.own.expand(len(cell), -1).gather(1, cell[:, None])
+
+    def hear(self, coordinate: int, number: int, t: Tensor, heard: Tensor) -> None:
+        """Take down what a number at t (n, 1) in a coordinate tells of those after it."""
+        slopes = self.slopes[coordinate, number]
+        heard[:, self.first :][:, : len(slopes)].addcmul_(t, slopes)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (n,); what they were asked for last is told already."""

@@ -90,6 +90,9 @@ class PrivateLoop(Loop):
             self.secret,
         )
 
+    def _begin(self) -> None:
+        """Start at random: no row is looked at."""
+
     def _play(self) -> None:
         """Fix the steps and the noise, then play."""
         self._prepare()
