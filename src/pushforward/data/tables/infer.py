@@ -44,6 +44,7 @@ from pushforward.data.tables.identifiers import (
 )
 from pushforward.data.tables.information import coarse_codes
 from pushforward.data.tables.metadata import Metadata
+from pushforward.data.tables.model_order import in_model_order
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.partition import MIN_POOLED_ROWS
 from pushforward.data.tables.schema import TableSchema
@@ -321,6 +322,7 @@ class SchemaBuilder:
 
     def add_repeats(self, modelled: pl.DataFrame, train: Ints) -> None:
         """Find which numbers repeat others in some rows; before each a column says which."""
+        self.columns = in_model_order(self.columns, self._leaders())
         codecs = self._own_numbers()
         numbers = {n: codec.encode(modelled[n][train]) for n, codec in codecs.items()}
         for column, sources in find_repeats(numbers).items():
@@ -336,6 +338,12 @@ class SchemaBuilder:
             )
             self.repeats.append(repeat)
             self.notes.append(repeat.note(told))
+
+    def _leaders(self) -> dict[str, ColumnCodec]:
+        """Return the column whose place in the model some have, by name."""
+        split: dict[str, ColumnCodec] = {n: step.column for step in self.parts for n in step.names}
+        own = self._own_numbers()
+        return split | {repeat.name: own[repeat.column] for repeat in self.repeats}
 
     def _positions(self) -> dict[str, int]:
         """Return where the first of the modelled columns of each of the user's columns is."""
@@ -364,7 +372,7 @@ class SchemaBuilder:
         """Return the schema of the columns added so far; `column_names` are in the user's order."""
         return TableSchema(
             column_names,
-            self.columns,
+            in_model_order(self.columns, self._leaders()),
             self.identifiers,
             self.condition_column,
             frame_format,

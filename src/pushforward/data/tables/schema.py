@@ -43,7 +43,7 @@ class TableSchema(Schema):
 
     Args:
         column_names: of all columns, in the order of the user's table.
-        columns: the codecs of the modelled columns, in that order.
+        columns: the codecs of the modelled columns, in the order in which they are modelled.
         identifiers: the columns that are generated anew.
         condition_column: the codec of the column that models are conditioned on, or None.
         frame_format: the library and the types of the user's data frame.

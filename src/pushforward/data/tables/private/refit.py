@@ -16,6 +16,7 @@ from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_summary import grid_units, is_real, numpy_float, on_grid
 from pushforward.data.tables.columns import RARE_LEVEL, CategoricalCodec
 from pushforward.data.tables.frames import FrameFormat
+from pushforward.data.tables.model_order import in_model_order
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.pandas_columns import ObjectFormat
 from pushforward.data.tables.partition import Partition, count_codes, partition_categories
@@ -83,7 +84,9 @@ def private_table(data: Dataset, counts: NoisyCounts) -> PrivateTable:
         columns.append(column)
         encoded.append(own)
     given = schema.condition_column
-    modelled = [i for i, column in enumerate(columns) if given is None or column.name != given.name]
+    place = {column.name: i for i, column in enumerate(columns)}
+    ordered = [place[column.name] for column in in_model_order(columns, {})]
+    modelled = [i for i in ordered if given is None or columns[i].name != given.name]
     condition, codes = _condition(columns, encoded, schema)
     learned = TableSchema(
         schema.column_names,
