@@ -20,6 +20,7 @@ from pushforward.data import TableSchema
 from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
+from pushforward.data.tables.constraints.combination import CombinationStep
 from pushforward.data.tables.constraints.parts import PartsStep
 from pushforward.data.tables.partial import PartialRows
 from pushforward.errors import DataError, ModelError, nearest
@@ -33,16 +34,17 @@ class Target:
 
     Args:
         column: its codec.
-        at: its position among the modelled columns, or that of its coarsest part; None for the
-            condition.
-        cells: those that can be predicted: of training rows, and not that of missing values.
+        at: its position among the modelled columns, or that of its coarsest part or of the
+            combination that it is in; None for the condition.
+        cells: those that can be predicted: of training rows, and not that of missing values; of a
+            combination, all that have the same value at once.
         values: the values, or ranges of values.
         split: (cells, values) which share of each cell's probability each value has.
     """
 
     column: ColumnCodec
     at: int | None
-    cells: tuple[int, ...]
+    cells: tuple[tuple[int, ...], ...]
     values: tuple[Any, ...]
     split: Floats
 
@@ -57,16 +59,22 @@ class Target:
         parts = {step.column.name: step for step in schema.constraint_set.parts}
         own = {n: k for n, k in at.items() if n in schema.column_names}
         own |= {n: at[step.names[0]] for n, step in parts.items()}
+        combined = _combined(schema)
+        own |= {n: at[step.name] for n, step in combined.items()}
         condition = schema.condition_column
         known = [*own, *([] if condition is None else [condition.name])]
         if name not in known:
             raise DataError(_refusal(schema, name, known))
         column = schema.columns[own[name]] if name in own else condition
         assert column is not None
-        cells, values, split = _outcomes(column)
+        each, values, split = _outcomes(column)
+        cells: tuple[tuple[int, ...], ...] = tuple((cell,) for cell in each)
+        if name in combined:
+            column, cells, values = _of_combination(combined[name], name, column)
+            split = np.eye(len(values))
         if name in parts:
             finer = [schema.columns[at[n]] for n in parts[name].names[1:]]
-            column, values = parts[name].column, _of_parts(parts[name], column, cells, finer)
+            column, values = parts[name].column, _of_parts(parts[name], column, each, finer)
         if len(values) < 2:
             held = f"one value, {values[0]}" if values else "no value"
             raise DataError(
@@ -86,6 +94,29 @@ def _refusal(schema: TableSchema, name: str, known: Sequence[str]) -> str:
         f"column {name!r} {what}, and has no probabilities of its own; predict one of "
         f"{', '.join(known)}"
     )
+
+
+def _combined(schema: TableSchema) -> dict[str, CombinationStep]:
+    """Return the columns of combinations each of which has a cell of its own, with their steps."""
+    codecs = {column.name: column for column in schema.columns}
+    steps = [s for s in schema.constraint_set.steps if isinstance(s, CombinationStep)]
+    known = {s.name: codecs[s.name].partition for s in steps}
+    shared = [n for n, p in known.items() if (np.bincount(p.cell[p.mass > 0]) > 1).any()]
+    return {name: step for step in steps if step.name not in shared for name in step.replaced}
+
+
+def _of_combination(
+    step: CombinationStep, name: str, code: ColumnCodec
+) -> tuple[ColumnCodec, tuple[tuple[int, ...], ...], tuple[Any, ...]]:
+    """Return a column of a combination, the cells that share a value of it, and these values."""
+    column = next(column for column in step.columns if column.name == name)
+    pieces = np.flatnonzero(code.partition.mass > 0)
+    cells = code.partition.cell[pieces]
+    combinations = code.decode(pieces.astype(np.float64)).to_numpy().astype(np.int64)
+    numbers = step.numbers_of(name)[combinations]
+    values = np.unique(numbers[~np.isnan(numbers)])
+    groups = [tuple(cells[numbers == value].tolist()) for value in values]
+    return column, tuple(groups), tuple(column.decode(values).to_list())
 
 
 def _outcomes(column: ColumnCodec) -> tuple[tuple[int, ...], tuple[Any, ...], Floats]:
@@ -169,23 +200,24 @@ class Predictor:
         own = self.completer
         known, device = Known.of(rows, index, own.model.device), own.model.device
         found = []
-        for cell in self.target.cells:
+        for cells in self.target.cells:
             with isolated(device, derived_seed(own.seed, Stream.BLOCKS, number)):
-                found.append(own.complete(self._with(known, cell)).log_chance)
+                found.append(own.complete(self._with(known, cells)).log_chance)
         log_p = torch.stack(found, 1)
         top = log_p.max(1, keepdim=True).values.nan_to_num(neginf=0.0)
         return (log_p - top).exp().cpu().numpy()
 
-    def _with(self, known: Known, cell: int) -> Known:
-        """Return what is known, and that the target is in this cell."""
+    def _with(self, known: Known, cells: tuple[int, ...]) -> Known:
+        """Return what is known, and that the target is in one of these cells."""
         if self.target.at is None:
-            labels = torch.full_like(known.labels, cell)  # type: ignore[arg-type]
+            labels = torch.full_like(known.labels, cells[0])  # type: ignore[arg-type]
             return replace(known, labels=labels)
         at = self.completer.schema.cells_of_column(self.target.at)
         share = known.share.clone()
-        own = share[:, at.start + cell].clone()  # 0 where what is known of the row forbids it
+        chosen = at.start + torch.tensor(cells, device=share.device)
+        own = share[:, chosen]  # 0 where what is known of the row forbids it
         share[:, at] = 0
-        share[:, at.start + cell] = own
+        share[:, chosen] = own
         return replace(known, share=share)
 
 

@@ -215,9 +215,11 @@ def find_relations(frame: pl.DataFrame, options: TableOptions) -> list[Constrain
             categories.append(values.name)
     computed = set(operands) - stated
     looked_up = computed | set(categories) - stated - {options.condition} - options.kinds.keys()
-    return RelationFinder(
+    found = RelationFinder(
         frame, operands, computed, categories, looked_up, options.text_formats
     ).find()
+    # which would store combinations of few rows
+    return [c for c in found if options.rare != "name" or not isinstance(c, Combination)]
 
 
 def _relation_note(relation: Constraint) -> str:
@@ -226,6 +228,9 @@ def _relation_note(relation: Constraint) -> str:
     if isinstance(relation, Derived | Lookup):
         how = "looked up" if isinstance(relation, Lookup) else "computed"
         return f"{relation} in every row: it is {how}, not modelled {told}"
+    if isinstance(relation, Combination):
+        month, day = relation.members
+        return f"{month} and {day} are dates: {relation}, so that those of the rows occur {told}"
     return f"{relation} in every row: generated rows keep to it {told}"
 
 

@@ -155,8 +155,9 @@ class _Narrowing:
         if name in codecs:
             # the modelled table lacks this column: its codec's partition does not apply
             codec = replace(codecs[name], partition=Partition.empty())
-            self.checked[name] = codec, allowed_intervals(codec, values)
-            return 1.0
+            allowed = allowed_intervals(codec, values)
+            self.checked[name] = codec, allowed
+            return self._take_combined(name, allowed)
         column = _find_column(self.schema, name)
         at = self.positions[column.name]
         self._narrow(at, allowed_intervals(column, values))
@@ -174,6 +175,23 @@ class _Narrowing:
         self._narrow(self.positions[step.names[0]], step.coarsest(intervals))
         _, share = restrict_partition(step.column.partition, intervals)
         return _occurrence(step.column, step.column.partition, share)
+
+    def _take_combined(self, name: str, allowed: IntervalSet) -> float:
+        """Take up that of a column of a combination, if it is one, by those that agree with it."""
+        step = self.schema.constraint_set.combination_of(name)
+        if step is None:
+            return 1.0
+        at = self.positions[step.name]
+        agree = allowed.allows(torch.from_numpy(step.numbers_of(name))).numpy()
+        codes = np.flatnonzero(agree[: step.observed]).astype(np.float64)
+        if at in self.allowed:
+            codes = codes[self.allowed[at].contains(codes)]
+        if not len(codes):
+            msg = f"where: no combination of {', '.join(step.replaced)} in the training rows agrees"
+            raise DataError(f"{msg} with what is allowed of {name!r}; widen the condition")
+        column = self.schema.columns[at]
+        self._narrow(at, IntervalSet(codes - 0.5, codes + 0.5, missing=False))
+        return _occurrence(column, self.fine[at].partition, self.shares[at])
 
     def _narrow(self, at: int, allowed: IntervalSet) -> None:
         self.allowed[at] = allowed

@@ -112,6 +112,10 @@ class CombinationStep:
         members = [column.decode(rows[:, i]) for i, column in enumerate(self.columns)]
         return frame.drop(self.name).with_columns(members)
 
+    def numbers_of(self, name: str) -> Floats:
+        """Return the number that each combination (k,) has in a column, NaN for a missing value."""
+        return self.table[:, self.replaced.index(name)]
+
     def _numbers(self, frame: Mapping[str, pl.Series] | pl.DataFrame) -> pl.DataFrame:
         """Return the columns' values as numbers, null for a missing one."""
         numbers = {str(i): c.encode(frame[c.name]) for i, c in enumerate(self.columns)}

@@ -125,6 +125,11 @@ class ConstraintSet:
                 return step.codec(values, train)
         return None
 
+    def combination_of(self, name: str) -> CombinationStep | None:
+        """Return the step that combines a column with others, if there is one."""
+        steps = (s for s in self.steps if isinstance(s, CombinationStep) and name in s.replaced)
+        return next(steps, None)
+
     @property
     def zones(self) -> dict[str, str]:
         """The time zones by whose clocks columns of times are read, by name."""

@@ -18,12 +18,14 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
+from pushforward.data.tables.constraints.calendar_candidates import dates
 from pushforward.data.tables.constraints.clock import is_clock
 from pushforward.data.tables.constraints.clock_candidates import (
     clock_sums,
     parts_of_times,
 )
 from pushforward.data.tables.constraints.definitions import (
+    Combination,
     Constraint,
     Derived,
     Inequality,
@@ -89,7 +91,7 @@ class RelationFinder:
                 self._try(column, candidate)
         self._find_lookups()
         derived = [self.found[name] for name in self.frame.columns if name in self.found]
-        return [*derived, *self._orders()]
+        return [*derived, *self._dates(), *self._orders()]
 
     def _candidates(self) -> Iterator[tuple[str, Candidate]]:
         """Yield what a few rows do not refute: the simplest first, of later columns first."""
@@ -209,6 +211,15 @@ class RelationFinder:
         category = step.formula.category
         groups = np.zeros(len(frame)) if category is None else _codes(frame[category])
         return _is_informative(step.given(frame)[present], groups[present], len(step.factors))
+
+    def _dates(self) -> Iterator[Combination]:
+        """Yield the columns of months and of days that are dates together."""
+        names = [n for n in self.operands if n in self.computed and n not in self.found]
+        used = {name for relation in self.found.values() for name in relation.columns}
+        integers = [n for n in names if self.frame[n].dtype.is_integer() and n not in used]
+        numbers = {n: self._plain_step(self.frame[n]).given(self.frame) for n in integers}
+        for pair in dates(numbers):
+            yield Combination(*pair)
 
     def _orders(self) -> Iterator[Inequality]:
         """Yield which times never lie before others, unless others in between say so."""
