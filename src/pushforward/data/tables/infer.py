@@ -9,7 +9,7 @@ from typing import get_args
 
 import polars as pl
 
-from pushforward.data.numeric import Ints
+from pushforward.data.numeric import Floats, Ints
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.column_remarks import (
     identifier_note,
@@ -47,6 +47,7 @@ from pushforward.data.tables.metadata import Metadata
 from pushforward.data.tables.model_order import in_model_order
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.data.tables.partition import MIN_POOLED_ROWS
+from pushforward.data.tables.recurring import with_names
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.table_text import parse_table
 from pushforward.data.tables.text_types import TextFormats
@@ -318,12 +319,21 @@ class SchemaBuilder:
                 codec, summary, numbers, self.names, beside=beside, zone=zone, is_clock=is_clock
             )
         if parts is None:
-            self.columns.append(codec)
+            self.columns.append(self._named(codec, numbers, summary.name))
         else:
-            self.columns += parts.columns(numbers)
+            coarsest, *finer = parts.columns(numbers)
+            whole = parts.coarsest_numbers(numbers)
+            self.columns += [self._named(coarsest, whole, summary.name), *finer]
             self.parts.append(parts)
             self.notes.append(parts.note)
         return codec
+
+    def _named(self, codec: NumericCodec, numbers: Floats, name: str) -> NumericCodec:
+        """Return the codec of a column, or of a part of it, whose values may be names."""
+        found = with_names(codec, numbers, tested_rows(len(numbers)), self._beside(name))
+        if found is not codec:
+            self.notes.append(f"column {codec.name!r}: its values are names, each with a cell")
+        return found
 
     def add_repeats(self, modelled: pl.DataFrame, train: Ints) -> None:
         """Find which numbers repeat others in some rows; before each a column says which."""

@@ -124,6 +124,11 @@ class NumericCodec(ColumnCodec):
         cells = _partition(to_common_grid(numbers, decimals, float_type), decimals, missing)
         return replace(self, decimals=decimals, has_exceptions=True, partition=cells)
 
+    def with_separate_values(self, numbers: Floats) -> NumericCodec:
+        """Return the codec with an atom for each value of the training rows that is not rare."""
+        missing = self.partition.missing is not None
+        return replace(self, partition=_partition(numbers, self.decimals, missing, separate=True))
+
     @classmethod
     def of_integers(cls, name: str, numbers: Floats, *, missing: bool) -> NumericCodec:
         """Return the codec of a column of integers, by those of the training rows."""
@@ -227,7 +232,9 @@ class NumericCodec(ColumnCodec):
         return super().to_json() | fields | exceptions | {"number_format": number_format}
 
 
-def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partition:
+def _partition(
+    numbers: Floats, decimals: int | None, missing: bool, *, separate: bool = False
+) -> Partition:
     """Partition numbers as integers if they lie on a grid whose half steps are exact.
 
     If they all lie on a coarser comb (multiples of 5, full hours), its steps are the integers.
@@ -235,12 +242,12 @@ def _partition(numbers: Floats, decimals: int | None, missing: bool) -> Partitio
     scale = 1.0 if decimals is None else 10.0**decimals
     largest = np.nanmax(np.abs(numbers), initial=0)
     if decimals is None or largest * scale >= MAX_GRID_STEPS:
-        return partition_numbers(numbers, missing, integers=False)
+        return partition_numbers(numbers, missing, integers=False, separate=separate)
     grid = np.round(numbers * scale)
     step, offset = find_comb(grid)
     if (step, offset) == PLAIN_COMB:
-        return partition_numbers(grid, missing, integers=True).scaled(scale)
-    cells = partition_numbers((grid - offset) / step, missing, integers=True)
+        return partition_numbers(grid, missing, integers=True, separate=separate).scaled(scale)
+    cells = partition_numbers((grid - offset) / step, missing, integers=True, separate=separate)
     return cells.on_comb(step, offset).scaled(scale)
 
 

@@ -204,8 +204,12 @@ def partition_categories(counts: Ints, separate: Mask, rows: int, missing: bool)
     )
 
 
-def partition_numbers(values: Floats, missing: bool, *, integers: bool) -> Partition:
+def partition_numbers(
+    values: Floats, missing: bool, *, integers: bool, separate: bool = False
+) -> Partition:
     """Partition a column of numbers (NaN: missing) into atoms and quantile bins.
+
+    If they are `separate`, each value that is not rare is an atom.
 
     An integer v owns the interval [v - 1/2, v + 1/2), so that rounding a number drawn from a bin is
     unbiased. Cells: missing, if any; the atoms, ascending; the bins, ascending.
@@ -215,7 +219,7 @@ def partition_numbers(values: Floats, missing: bool, *, integers: bool) -> Parti
     distinct, counts = np.unique(nonzero, return_counts=True)
     if not len(distinct):
         return Partition.empty()
-    is_atom = atom_mask(counts)
+    is_atom = counts >= min_pooled(int(counts.sum())) if separate else atom_mask(counts)
     atoms = _Atoms.at(distinct[is_atom], counts[is_atom], integers)
     segments = _pool_segments(distinct[~is_atom], counts[~is_atom], integers)
     share = float(np.isnan(values).mean()) if missing else None

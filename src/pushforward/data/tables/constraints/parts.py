@@ -38,6 +38,7 @@ from pushforward.data.tables.constraints.redrawn import (
 )
 from pushforward.data.tables.interval_set import IntervalSet
 from pushforward.data.tables.numeric_codec import NumericCodec
+from pushforward.data.tables.recurring import are_names, recur
 from pushforward.errors import DataError
 
 TESTED_ROWS = 5000  # from which it is told whether a part carries information
@@ -98,7 +99,7 @@ class PartsStep:
         """
         if not (column.partition.has_bins and _can_be_split(column)):
             return None
-        numbers = numbers[tested_rows(len(numbers))]
+        every, numbers = numbers, numbers[tested_rows(len(numbers))]
         present = ~np.isnan(numbers)
         numbers, beside = numbers[present], [codes[present] for codes in beside]
         if len(numbers) < MIN_ROWS:
@@ -106,27 +107,43 @@ class PartsStep:
         zone = None if column.offset_ticks else zone
         whole = cls(column, None, (), (), _extent(column, summary), zone, is_clock)
         is_time = column.dtype.is_temporal()
-        fitted = whole._fit_days(numbers, beside) if is_time else whole._fit(numbers)
+        fitted = whole._fit_days(numbers, beside, every) if is_time else whole._fit(numbers)
         return None if fitted is None else replace(fitted, names=_names(fitted, taken))
 
-    def _fit_days(self, numbers: Floats, beside: Sequence[Ints]) -> PartsStep | None:
-        """Return the step of times, with the layout of their days and the periods of a day."""
+    def _fit_days(self, numbers: Floats, beside: Sequence[Ints], every: Floats) -> PartsStep | None:
+        """Return the step of times, with the layout of their days and the periods of a day.
+
+        `every` is all training rows, of which the others are some.
+        """
         by_day = replace(self, layout="day")
         redrawn = Redrawn.of(self.column, numbers, self._steps, beside)
         days = redrawn.map(by_day._days)
-        layout = _layout(
-            weekly=days.excess(weekdays, 7, days.real),
-            monthly=days.excess(lambda day: days_of_month(day) - 1, 31, days.real),
-            seasonal=days.excess(lambda day: months(day) % 12, 12, days.real),
+        named = by_day._has_named_days(numbers, beside, every)
+        layout = (
+            "day"
+            if named
+            else _layout(
+                weekly=days.excess(weekdays, 7, days.real),
+                monthly=days.excess(lambda day: days_of_month(day) - 1, 31, days.real),
+                seasonal=days.excess(lambda day: months(day) % 12, 12, days.real),
+            )
         )
         if by_day._is_whole_day:
             return None if layout == "day" else replace(self, layout=layout)
         times = redrawn.map(by_day._times)
         periods = (*self._clock_periods.values(), self._units_per_day)
-        if layout == "day" and not any(map(times.excess_of_period, periods)):
+        if layout == "day" and not named and not any(map(times.excess_of_period, periods)):
             return None
         finer = find_periods(redrawn_integers(times.real), periods[:-1])
         return replace(self, layout=layout, periods=finer)
+
+    def _has_named_days(self, numbers: Floats, beside: Sequence[Ints], every: Floats) -> bool:
+        """Whether days recur, and tell of other columns what no bin of days does."""
+        if not (beside and recur(self.coarsest_numbers(every))):
+            return False
+        days = self.coarsest_numbers(numbers)
+        column = NumericCodec.of_integers("", days, missing=False)
+        return column.partition.has_bins and are_names(column, days, beside)
 
     def _fit(self, numbers: Floats) -> PartsStep | None:
         """Return the step of numbers; those of a clock always need one."""
@@ -167,15 +184,21 @@ class PartsStep:
     def columns(self, numbers: Floats) -> list[NumericCodec]:
         """Return the codecs of the modelled columns, by the numbers of all training rows."""
         present = ~np.isnan(numbers)
-        coarsest, *finer = self.split(numbers[present])
-        whole = np.full(len(numbers), np.nan)
-        whole[present] = coarsest
+        finer = self.split(numbers[present])[1:]
+        whole = self.coarsest_numbers(numbers)
         missing = self.column.partition.missing is not None
         codecs = [NumericCodec.of_integers(self.names[0], whole, missing=missing)]
         return codecs + [
             NumericCodec.of_integers(name, part.astype(np.float64), missing=False)
             for name, part in zip(self.names[1:], finer, strict=True)
         ]
+
+    def coarsest_numbers(self, numbers: Floats) -> Floats:
+        """Return the coarsest part of numbers (n,), NaN where missing."""
+        present = ~np.isnan(numbers)
+        whole = np.full(len(numbers), np.nan)
+        whole[present] = self.split(numbers[present])[0]
+        return whole
 
     def split(self, numbers: Floats) -> list[Ints]:
         """Return the parts of numbers (n,), none of them missing, coarsest first."""
