@@ -221,7 +221,7 @@ def partition_numbers(
         return Partition.empty()
     is_atom = counts >= min_pooled(int(counts.sum())) if separate else atom_mask(counts)
     atoms = _Atoms.at(distinct[is_atom], counts[is_atom], integers)
-    segments = _pool_segments(distinct[~is_atom], counts[~is_atom], integers)
+    segments = _pool_segments(distinct[~is_atom], counts[~is_atom], len(present), integers)
     share = float(np.isnan(values).mean()) if missing else None
     bounds, cell, mass, atom = _tile(atoms, segments)
     extent = (float(present.min()), float(present.max()))
@@ -293,12 +293,15 @@ class _Segments:
     bin: Ints
 
 
-def _pool_segments(values: Floats, counts: Ints, integers: bool) -> _Segments:
-    """Pool neighbouring values into segments, and neighbouring segments into bins."""
+def _pool_segments(values: Floats, counts: Ints, rows: int, integers: bool) -> _Segments:
+    """Pool neighbouring values into segments, and neighbouring segments into bins.
+
+    Of so many rows these are the values that are no atoms.
+    """
     if not len(values):
         return _Segments(values, values, values, np.empty(0, np.int64))
     total = int(counts.sum())
-    min_rows = min_pooled(total)
+    min_rows = min(total, min_pooled(rows))
     bins = max(1, min(MAX_BINS, total // min_rows))
     least = max(min_rows, total / bins / MAX_PIECES)
     shared = counts >= MIN_LEVEL_ROWS
