@@ -30,13 +30,14 @@ from pushforward.data.tables.columns import RareHandling
 from pushforward.data.tables.constraints import Constraint, parse
 from pushforward.data.tables.deck_search import find_hot_decks
 from pushforward.data.tables.frames import to_polars
-from pushforward.data.tables.infer import TableOptions, fit_table
+from pushforward.data.tables.infer import fit_table
 from pushforward.data.tables.metadata import Metadata, read_metadata
 from pushforward.data.tables.missing_together import implied_missing
 from pushforward.data.tables.orders import find_orders, orders_note
 from pushforward.data.tables.rare_groups import group_rare
 from pushforward.data.tables.schema import TableSchema
 from pushforward.data.tables.stream import ParquetSource, read_stream, sink
+from pushforward.data.tables.table_options import TableOptions
 from pushforward.data.tables.tails import refine_tails
 from pushforward.errors import DataError, nearest, require_one_column
 

@@ -19,7 +19,8 @@ from pushforward.data.numeric import to_numpy
 from pushforward.data.pixel_range import PixelRange, PixelValues, choose_range
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.frames import by_name, to_polars, with_index_columns
-from pushforward.data.tables.infer import TableOptions, fit_table
+from pushforward.data.tables.infer import fit_table
+from pushforward.data.tables.table_options import TableOptions
 from pushforward.data.tables.text_types import parse_text
 from pushforward.errors import MeasureError
 from pushforward.measures._pixel_units import other_units

@@ -33,8 +33,9 @@ from pushforward.data.numeric import Mask
 from pushforward.data.schema import Dataset, SplitName, StreamedRows
 from pushforward.data.split import SPLIT_NAMES, DatasetHash, shuffled_indices, split_sizes
 from pushforward.data.tables.constraints import tested_rows
-from pushforward.data.tables.infer import SchemaBuilder, TableOptions
 from pushforward.data.tables.schema import TableSchema
+from pushforward.data.tables.schema_builder import SchemaBuilder
+from pushforward.data.tables.table_options import TableOptions
 from pushforward.data.tables.table_text import (
     CATEGORIES,
     NUMBERS,
