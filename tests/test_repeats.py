@@ -11,6 +11,7 @@ import torch
 
 import pushforward as pf
 from pushforward.data import TableSchema, read, schema_from_json
+from pushforward.errors import DataError
 from pushforward.runs.fitted import Fitted
 
 N = 4000
@@ -67,7 +68,8 @@ def test_the_most_frequent_of_several_sources_comes_first_and_names_may_be_taken
     assert found(schema) == {"close": ("low", "high")}
     (repeat,) = schema.constraint_set.repeats
     assert repeat.name == "close is'"
-    told = repeat.told(pl.DataFrame({"high": [1.0, 1.0], "low": [1.0, 2.0], "close": [1.0, None]}))
+    few = {"high": [1.0, 1.0], "low": [1.0, np.nan], "close": [1.0, np.nan]}
+    told = repeat.told({name: np.array(values) for name, values in few.items()})
     assert told.to_list() == ["= low", "its own"]  # both: the first; missing: none
 
 
@@ -130,6 +132,53 @@ def test_completed_rows_repeat_what_is_known(fitted: Fitted) -> None:
     assert abs(equal(filled, "paid", "bill") - share) < SIGMAS * error + 0.05  # of the model
     backwards = fitted.sample(given=real.select("paid"), seed=1)
     assert backwards["paid"].equals(real["paid"])
+
+
+def test_conditions_on_a_column_that_repeats_are_exact(fitted: Fitted) -> None:
+    """Against rows drawn without it: which rows repeat, how far the fee goes, the hit rate."""
+    low, high = 60.0, 66.0
+    every = fitted.sample(120_000, seed=4)
+    free = every.filter(pl.col("again").is_between(low, high))
+    rows = fitted.sample(3000, where={"again": (low, high)}, seed=5)
+    a, b = equal(rows, "again", "fee"), equal(free, "again", "fee")
+    share = (a * len(rows) + b * len(free)) / (len(rows) + len(free))
+    error = math.sqrt(share * (1 - share) * (1 / len(rows) + 1 / len(free)))
+    assert 0.1 < share < 0.9
+    assert abs(a - b) < SIGMAS * error
+    means = [float(np.mean(own["fee"].to_numpy())) for own in (rows, free)]
+    spread = float(np.std(free["fee"].to_numpy()))
+    assert abs(means[0] - means[1]) < SIGMAS * spread * math.sqrt(1 / len(rows) + 1 / len(free))
+
+
+def test_what_a_known_number_repeats_is_filled_in(fitted: Fitted) -> None:
+    real = bills(600).drop_nulls()
+    filled = fitted.sample(given=real.select("again"), seed=1)
+    share, error = 0.4, math.sqrt(0.4 * 0.6 / len(real))
+    assert filled["again"].equals(real["again"])
+    assert abs(equal(filled, "again", "fee") - share) < SIGMAS * error + 0.1  # of the model
+
+
+@pytest.mark.parametrize("name", ["y", "a b", "= x", "x is"])
+def test_odd_names_and_types_repeat_as_well(name: str) -> None:
+    """Of single precision beside double, and with NaN in both, which repeats nothing."""
+    rng = np.random.default_rng(0)
+    x = np.floor(rng.normal(100, 30, N)) + 0.1
+    y = np.where(rng.random(N) < 0.3, x, np.floor(rng.normal(100, 30, N)) + 0.2)
+    missing = rng.random(N) < 0.2
+    x[missing], y[missing] = np.nan, np.nan
+    frame = pl.DataFrame({"x": x, name: y.astype(np.float32)})
+    data = read(frame)
+    schema = data.schema
+    assert isinstance(schema, TableSchema)
+    assert list(found(schema).values()) == [("x",)]
+    (note,) = (note for note in data.notes if "repeats" in note)
+    assert 0.22 < float(note.split("in ")[1].split("%")[0]) / 100 < 0.26
+    assert schema.decode(schema.encode(frame)).equals(frame)
+
+
+def test_a_table_without_the_column_is_refused(fitted: Fitted) -> None:
+    with pytest.raises(DataError, match="lacks the column"):
+        fitted.log_prob(bills(20).drop("again"))
 
 
 def test_the_likelihood_of_a_row_counts_what_it_repeats(fitted: Fitted) -> None:

@@ -121,7 +121,8 @@ class Loop:
 
     def _begin(self) -> None:
         """Let the model choose where it starts; a run that goes on has its weights from there."""
-        self.model.begin(*self.batches.spread(*STARTING))
+        with threads(self.config["threads"]):
+            self.model.begin(*self.batches.spread(*STARTING))
 
     def run(self) -> Fitted:
         """Play until the budget is spent; return the fitted model."""

@@ -125,7 +125,7 @@ class NumericCodec(ColumnCodec):
         return replace(self, decimals=decimals, has_exceptions=True, partition=cells)
 
     def with_separate_values(self, numbers: Floats) -> NumericCodec:
-        """Return the codec with an atom for each value of the training rows that is not rare."""
+        """Return the codec with an atom for each value that five training rows share."""
         missing = self.partition.missing is not None
         return replace(self, partition=_partition(numbers, self.decimals, missing, separate=True))
 

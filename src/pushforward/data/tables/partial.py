@@ -19,6 +19,7 @@ from pushforward.data.tables.constraints.derived import DerivedStep
 from pushforward.data.tables.constraints.known_cells import HiddenKey, KnownCells
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.frames import by_name, to_polars
+from pushforward.data.tables.missing_together import with_implied
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
@@ -125,8 +126,19 @@ class PartialRows:
             known |= {n: np.ones(len(frame), np.bool_) for n in whole}
         cells = KnownCells(frame.select(list(codecs)), known)
         cells.transform(schema.constraint_set, fill=fill)
-        numbers = np.stack([c.encode_present(cells.frame[c.name]) for c in schema.columns], 1)
-        is_known = np.stack([cells.known[c.name] for c in schema.columns], 1)
+        unsaid, unknown = np.full(len(frame), np.nan), np.zeros(len(frame), np.bool_)
+        said = {repeat.name for repeat in schema.constraint_set.repeats}
+        numbers = np.stack(
+            [
+                unsaid if c.name in said else c.encode_present(cells.frame[c.name])
+                for c in schema.columns
+            ],
+            1,
+        )
+        is_known = np.stack([cells.known.get(c.name, unknown) for c in schema.columns], 1)
+        for repeater in schema.repeaters:
+            numbers[:, repeater.at] = repeater.told(torch.from_numpy(numbers))
+            is_known[:, repeater.at] = repeater.is_known(torch.from_numpy(is_known))
         possible = np.array([c.partition.missing is not None for c in schema.columns])
         is_known &= possible | ~np.isnan(numbers)
         return cls(
@@ -179,9 +191,12 @@ class PartialRows:
         rows = rows.clone()
         for column, choice in self.choices.items():
             rows[:, column] = choice.settled(rows[:, column], index, generator)
-        given, known = self.rows[index], self.known[index]
-        repeated = self.schema.repeated(torch.where(known, given, rows))
-        return torch.where(known, given, repeated)
+        schema, given, known = self.schema, self.rows[index], self.known[index]
+        rows = torch.where(known, given, rows)
+        for repeater in schema.repeaters:
+            rows = repeater.back(rows, known)
+        rows = with_implied(schema.repeated(rows), schema.implied)
+        return torch.where(known, given, rows)
 
     def are_complete(self, rows: Tensor, labels: Tensor | None) -> Tensor:
         """Return in which drawn rows (b, C) all formulas have the values that they shall have."""

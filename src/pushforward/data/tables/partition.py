@@ -3,7 +3,7 @@
 An atom is a value that many rows share: it has a cell of its own, so that generated rows have
 exactly that value about as often. Between the atoms lie at most 64 cells that hold about equally
 many rows (quantile bins). Within a bin the distribution is a histogram of a few pieces, each of
-which pools at least `MIN_POOLED_ROWS` rows, so that no piece reveals a single row. Where most
+which pools at least `MIN_POOLED_ROWS` rows, or all of them that are in no atom. Where most
 values are shared and lie on no grid, as logarithms of a few prices, `MIN_LEVEL_ROWS` are enough, as
 of a category: values between them would not occur. Missing values have a cell of their own, the
 first. In a column of categories every code is an atom.
@@ -209,7 +209,7 @@ def partition_numbers(
 ) -> Partition:
     """Partition a column of numbers (NaN: missing) into atoms and quantile bins.
 
-    If they are `separate`, each value that is not rare is an atom.
+    If they are `separate`, each value is an atom that `MIN_LEVEL_ROWS` share.
 
     An integer v owns the interval [v - 1/2, v + 1/2), so that rounding a number drawn from a bin is
     unbiased. Cells: missing, if any; the atoms, ascending; the bins, ascending.
@@ -219,7 +219,7 @@ def partition_numbers(
     distinct, counts = np.unique(nonzero, return_counts=True)
     if not len(distinct):
         return Partition.empty()
-    is_atom = counts >= min_pooled(int(counts.sum())) if separate else atom_mask(counts)
+    is_atom = counts >= MIN_LEVEL_ROWS if separate else atom_mask(counts)
     atoms = _Atoms.at(distinct[is_atom], counts[is_atom], integers)
     segments = _pool_segments(distinct[~is_atom], counts[~is_atom], len(present), integers)
     share = float(np.isnan(values).mean()) if missing else None

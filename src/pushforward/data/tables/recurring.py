@@ -23,7 +23,7 @@ PERMUTATIONS = 20  # within bins, which show what chance tells
 
 
 def with_names(
-    column: NumericCodec, numbers: Floats, rows: slice, beside: Sequence[Ints]
+    column: NumericCodec, numbers: Floats, rows: slice, beside: Sequence[Ints], most: int
 ) -> NumericCodec:
     """Return a codec with a cell for each value, if its values are names; else as it is.
 
@@ -32,18 +32,18 @@ def with_names(
         numbers: (n,) of all training rows, NaN where missing.
         rows: those of them by which it is told.
         beside: the classes of other columns in these rows.
+        most: how many names there may be.
     """
-    if not (column.partition.has_bins and recur(numbers)):
+    if not (column.partition.has_bins and recur(numbers, most)):
         return column
     named = are_names(column, numbers[rows], beside)
     return column.with_separate_values(numbers) if named else column
 
 
-def recur(numbers: Floats) -> bool:
-    """Whether numbers (n,) have few values for so many, NaN where missing."""
-    distinct = np.unique(numbers[~np.isnan(numbers)])
-    few = min(MAX_SEPARATE_LEVELS, len(numbers) // ROWS_A_VALUE)
-    return len(distinct) <= few
+def recur(numbers: Floats, most: int = MAX_SEPARATE_LEVELS) -> bool:
+    """Whether numbers (n,), NaN where missing, have at most so many values, and few for n rows."""
+    few = min(most, MAX_SEPARATE_LEVELS, len(numbers) // ROWS_A_VALUE)
+    return len(np.unique(numbers[~np.isnan(numbers)])) <= few
 
 
 def are_names(column: NumericCodec, numbers: Floats, beside: Sequence[Ints]) -> bool:

@@ -13,7 +13,7 @@ from pushforward.data.numeric import Floats
 from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.constraints import ConstraintSet, PartsStep
-from pushforward.data.tables.constraints.repeats import label
+from pushforward.data.tables.constraints.repeats import first_equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Repeater:
 
     Args:
         at: the position of the column that says which.
-        codes: what it says for each source.
+        codes: what it says for each source, and for none.
         sources: where their numbers are.
         column: where its own are.
     """
@@ -74,12 +74,39 @@ class Repeater:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return encoded rows that repeat what they say."""
-        for code, source in zip(self.codes, self.sources, strict=True):
-            index = (rows[:, self.at] == code).nonzero()[:, 0]
-            if len(index):
-                chosen = rows[index]
-                rows = rows.index_copy(0, index, self.column.write(chosen, source.read(chosen)))
+        for code, source in zip(self.codes, self.sources, strict=False):
+            rows = _copied(rows, rows[:, self.at] == code, source, self.column)
         return rows
+
+    def back(self, rows: Tensor, known: Tensor) -> Tensor:
+        """Return encoded rows whose unknown sources are what known numbers say that they repeat.
+
+        `known` (n, columns) says what is known of the rows.
+        """
+        of_column = known[:, self.column.at].all(1)
+        for code, source in zip(self.codes, self.sources, strict=False):
+            open_rows = of_column & ~known[:, source.at].any(1)
+            rows = _copied(rows, open_rows & (rows[:, self.at] == code), self.column, source)
+        return rows
+
+    def told(self, rows: Tensor) -> Tensor:
+        """Return the codes (n,) of what encoded rows say, by their numbers."""
+        which = first_equal(self.column.read(rows), [source.read(rows) for source in self.sources])
+        return torch.tensor(self.codes, dtype=rows.dtype)[torch.from_numpy(which)]
+
+    def is_known(self, known: Tensor) -> Tensor:
+        """Return in which rows what they say follows from what is known of them, (n, columns)."""
+        needed = [*self.column.at, *(at for source in self.sources for at in source.at)]
+        return known[:, needed].all(1)
+
+
+def _copied(rows: Tensor, which: Tensor, source: Place, target: Place) -> Tensor:
+    """Return encoded rows, in some of which a column has the numbers of another."""
+    index = which.nonzero()[:, 0]
+    if not len(index):
+        return rows
+    chosen = rows[index]
+    return rows.index_copy(0, index, target.write(chosen, source.read(chosen)))
 
 
 def repeaters(columns: Sequence[ColumnCodec], constraints: ConstraintSet) -> list[Repeater]:
@@ -98,7 +125,7 @@ def repeaters(columns: Sequence[ColumnCodec], constraints: ConstraintSet) -> lis
     for repeat in constraints.repeats:
         codec = columns[at[repeat.name]]
         assert isinstance(codec, CategoricalCodec)
-        codes = [codec.levels.index(label(source)) for source in repeat.sources]
+        codes = [codec.levels.index(said) for said in repeat.labels]
         sources = [place(source) for source in repeat.sources]
         made.append(Repeater(at[repeat.name], codes, sources, place(repeat.column)))
     return sorted(made, key=lambda own: own.at)

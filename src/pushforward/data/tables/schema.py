@@ -179,11 +179,17 @@ class TableSchema(Schema):
     def encode(self, raw: Any) -> Tensor:
         """Return float64 (n, columns) for a data frame; DataError when it does not fit."""
         frame = self.constraint_set.transform(self._parse(to_polars(raw)[0]))
-        absent = [column.name for column in self.columns if column.name not in frame.columns]
+        said = {repeat.name for repeat in self.constraint_set.repeats}
+        needed = [column.name for column in self.columns if column.name not in said]
+        absent = [name for name in needed if name not in frame.columns]
         if absent:
             raise DataError(f"the table lacks the column(s) {', '.join(map(repr, absent))}")
-        numbers = [column.encode(frame[column.name]) for column in self.columns]
-        return torch.from_numpy(np.stack(numbers, axis=1))
+        unsaid = np.full(len(frame), np.nan)
+        numbers = [unsaid if c.name in said else c.encode(frame[c.name]) for c in self.columns]
+        rows = torch.from_numpy(np.stack(numbers, axis=1))
+        for repeater in self.repeaters:
+            rows[:, repeater.at] = repeater.told(rows)
+        return rows
 
     def _parse(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame with text as the numbers and times that it is, as constraints take it."""

@@ -45,6 +45,7 @@ from pushforward.errors import DataError
 
 MAX_CLASSES = 100  # of a condition
 MAX_BESIDE = 100  # columns of which others may tell
+MOST_NAMES = 4096  # cells of values that are names, of all columns
 
 
 @dataclass
@@ -65,6 +66,7 @@ class SchemaBuilder:
     beside: pl.DataFrame = field(default_factory=pl.DataFrame)
     parts: list[PartsStep] = field(default_factory=list)
     repeats: list[Repeat] = field(default_factory=list)
+    named: int = 0  # cells of names so far
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -126,22 +128,28 @@ class SchemaBuilder:
 
     def _named(self, codec: NumericCodec, numbers: Floats, name: str) -> NumericCodec:
         """Return the codec of a column, or of a part of it, whose values may be names."""
-        found = with_names(codec, numbers, tested_rows(len(numbers)), self._beside(name))
+        most = MOST_NAMES - self.named if self.options.relations else 0
+        found = with_names(codec, numbers, tested_rows(len(numbers)), self._beside(name), most)
         if found is not codec:
-            self.notes.append(f"column {codec.name!r}: its values are names, each with a cell")
+            self.named += found.partition.n_cells
+            self.notes.append(
+                f"column {codec.name!r}: its values are names, and those that five rows share have "
+                "a cell each (relations=False, or --no-relations, to model them as numbers)"
+            )
         return found
 
     def add_repeats(self, modelled: pl.DataFrame, train: Ints) -> None:
         """Find which numbers repeat others in some rows; before each a column says which."""
         self.columns = in_model_order(self.columns, self._leaders())
         codecs = self._own_numbers()
-        numbers = {n: codec.encode(modelled[n][train]) for n, codec in codecs.items()}
-        for column, sources in find_repeats(numbers).items():
+        numbers = {n: codec.encode(modelled[n]) for n, codec in codecs.items()}
+        of_training = {n: own[train] for n, own in numbers.items()}
+        for column, sources in find_repeats(of_training).items():
             name = f"{column} is"
             while name in self.names:
                 name += "'"
             repeat = Repeat(column, sources, name)
-            told = repeat.told(modelled)
+            told = repeat.told(numbers)
             summary = self.options.empty_summary(name, told.dtype)
             summary.add(told)
             self.columns.insert(
@@ -166,7 +174,7 @@ class SchemaBuilder:
         split = {step.column.name: step.column for step in self.parts}
         whole = {c.name: c for c in self.columns if isinstance(c, NumericCodec)}
         at, own = self._positions(), split | whole
-        names = [n for n in own if n in self.names and own[n].dtype.is_numeric()]
+        names = [n for n in own if n in self.names and _counts_from_0(own[n])]
         return {name: own[name] for name in sorted(names, key=at.__getitem__)}
 
     def _beside(self, name: str) -> list[Ints]:
@@ -190,6 +198,11 @@ class SchemaBuilder:
             replace(self.constraint_set, parts=tuple(self.parts), repeats=tuple(self.repeats)),
             self.options.text_formats.separator,
         )
+
+
+def _counts_from_0(column: NumericCodec) -> bool:
+    """Whether a column's numbers are encoded as themselves, so that those of two are equal."""
+    return column.dtype.is_numeric() and (column.origin, column.unit) == (0, 1)
 
 
 def _infer_kind(summary: ColumnSummary, sample: pl.Series) -> str:

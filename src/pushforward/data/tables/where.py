@@ -141,6 +141,8 @@ class _Narrowing:
         self.class_frequencies = _class_frequencies(schema.condition)
         self.allowed: dict[int, IntervalSet] = {}
         self.checked: dict[str, tuple[ColumnCodec, IntervalSet]] = {}
+        # what repeats another column may be allowed, whatever its own cell: it is looked at alone
+        self.repeating = {at for repeater in schema.repeaters for at in repeater.column.at}
 
     def take(self, name: str, values: Any) -> float:
         """Take up a column's condition; return the share of training rows that meet it."""
@@ -160,10 +162,10 @@ class _Narrowing:
             return self._take_combined(name, allowed)
         column = _find_column(self.schema, name)
         at = self.positions[column.name]
-        self._narrow(at, allowed_intervals(column, values))
+        allowed = allowed_intervals(column, values)
         if self.schema.constraint_set:
-            self.checked[name] = column, self.allowed[at]
-        return _occurrence(column, self.fine[at].partition, self.shares[at])
+            self.checked[name] = column, allowed
+        return _occurrence(column, self.fine[at].partition, self._narrow(at, allowed))
 
     def _take_parted(self, step: PartsStep, values: Any) -> float:
         """Take up that of a column which is modelled by its parts.
@@ -172,7 +174,8 @@ class _Narrowing:
         """
         intervals = allowed_intervals(step.column, values)
         self.checked[step.column.name] = step.column, intervals
-        self._narrow(self.positions[step.names[0]], step.coarsest(intervals))
+        if self.positions[step.names[0]] not in self.repeating:
+            self._narrow(self.positions[step.names[0]], step.coarsest(intervals))
         _, share = restrict_partition(step.column.partition, intervals)
         return _occurrence(step.column, step.column.partition, share)
 
@@ -191,11 +194,17 @@ class _Narrowing:
             raise DataError(f"{msg} with what is allowed of {name!r}; widen the condition")
         column = self.schema.columns[at]
         self._narrow(at, IntervalSet(codes - 0.5, codes + 0.5, missing=False))
-        return _occurrence(column, self.fine[at].partition, self.shares[at])
+        before = self.shares[at] @ self.fine[at].partition.shares
+        self._narrow(at, IntervalSet(codes - 0.5, codes + 0.5, missing=False))
+        return _occurrence(column, self.fine[at].partition, self.shares[at]) / float(before)
 
-    def _narrow(self, at: int, allowed: IntervalSet) -> None:
+    def _narrow(self, at: int, allowed: IntervalSet) -> Floats:
+        """Allow these values of a column alone; return the share of each fine cell."""
+        partition, share = restrict_partition(self.partitions[at], allowed)
+        if at not in self.repeating:
+            self.partitions[at], self.shares[at] = partition, share
         self.allowed[at] = allowed
-        self.partitions[at], self.shares[at] = restrict_partition(self.partitions[at], allowed)
+        return share
 
     def restriction(self, independent: float) -> Restriction:
         """Return which rows are allowed; `independent` is the product of the shares."""
@@ -224,7 +233,7 @@ class _Narrowing:
 
     def _deck(self, deck: HotDeck) -> HotDeck:
         """Return a hot deck with the allowed values only."""
-        if deck.column not in self.allowed:
+        if deck.column not in self.allowed or deck.column in self.repeating:
             return deck
         share = torch.from_numpy(self.shares[deck.column])
         return deck.allowing(self.allowed[deck.column], share)
@@ -237,6 +246,10 @@ def observed_values(schema: TableSchema, name: str) -> list[Any]:
     pieces holds a single value, of which there are at least two.
     """
     column = _find_column_or_condition(schema, name)
+    combination = schema.constraint_set.combination_of(name)
+    if combination is not None:
+        numbers = combination.numbers_of(name)[: combination.observed]
+        return column.decode(np.unique(numbers[~np.isnan(numbers)])).to_list()
     candidates = [
         c.name
         for c in schema.columns

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import permutations, takewhile
 
 import numpy as np
+import polars as pl
 
 from pushforward.data.numeric import Floats
 
@@ -41,6 +42,11 @@ def dates(columns: Mapping[str, Floats]) -> Iterator[tuple[str, str]]:
         if not taken & {month, day} and _are_dates(columns[month], columns[day]):
             taken |= {month, day}
             yield month, day
+
+
+def may_be_of_dates(values: pl.Series) -> bool:
+    """Whether a column holds integers from 1 to 12, or to 31."""
+    return values.dtype.is_integer() and values.min() == 1 and values.max() in (12, 31)
 
 
 def _counts_to(values: Floats, most: int) -> bool:

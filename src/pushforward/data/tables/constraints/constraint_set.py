@@ -51,7 +51,7 @@ class ConstraintSet:
         steps: replace columns. They are applied in reverse order, and undone in this order.
         fixed: columns that limits cannot move: combined, derived, the condition.
         parts: columns that are modelled by their parts; they need no constraint.
-        repeats: columns that repeat others in some rows; nor do they.
+        repeats: columns that repeat others in some rows, which encoded rows say.
     """
 
     constraints: tuple[Constraint, ...] = ()
@@ -165,17 +165,12 @@ class ConstraintSet:
         self.refuse_violations(frame)
         for step in reversed(self.steps):
             frame = step.transform(frame, self.lines)
-        for repeat in self.repeats:
-            frame = repeat.transform(frame)
         for parts in self.parts:
             frame = parts.transform(frame)
         return frame
 
     def inverse_transform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the user's frame for a modelled one. It satisfies all constraints in any case.
-
-        Numbers that repeat others are equal to them already.
-        """
+        """Return the user's frame for a modelled one. It satisfies all constraints in any case."""
         for parts in self.parts:
             frame = parts.inverse_transform(frame)
         limits = self._limits(frame)

@@ -93,9 +93,6 @@ class KnownCells:
             elif isinstance(step, DerivedStep | LookupStep) and fill:
                 self._fill(step)
             self.frame = self.frame.drop(step.replaced)
-        for repeat in constraints.repeats:
-            self.known[repeat.name] = self._where_all(repeat.needed)
-            self.frame = repeat.transform(self.frame)
         for parts in constraints.parts:
             self._split(parts)
 

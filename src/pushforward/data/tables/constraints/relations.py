@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from pushforward.data.numeric import Floats, Ints
-from pushforward.data.tables.constraints.calendar_candidates import dates
+from pushforward.data.tables.constraints.calendar_candidates import dates, may_be_of_dates
 from pushforward.data.tables.constraints.clock import is_clock
 from pushforward.data.tables.constraints.clock_candidates import (
     clock_sums,
@@ -216,7 +216,7 @@ class RelationFinder:
         """Yield the columns of months and of days that are dates together."""
         names = [n for n in self.operands if n in self.computed and n not in self.found]
         used = {name for relation in self.found.values() for name in relation.columns}
-        integers = [n for n in names if self.frame[n].dtype.is_integer() and n not in used]
+        integers = [n for n in names if n not in used and may_be_of_dates(self.frame[n])]
         numbers = {n: self._plain_step(self.frame[n]).given(self.frame) for n in integers}
         for pair in dates(numbers):
             yield Combination(*pair)

@@ -7,14 +7,14 @@ It is modelled before the number; a generated number that is to repeat another b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from pushforward.data.numeric import Floats, Mask
+from pushforward.data.numeric import Floats, Ints, Mask
 
 OWN = "its own"  # number, the column has in the other rows
 MIN_ROWS = 50  # that repeat the same column, and ...
@@ -41,24 +41,18 @@ class Repeat:
     name: str
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """The columns that tell what a row repeats."""
-        return (self.column, *self.sources)
+    def labels(self) -> tuple[str, ...]:
+        """What rows say that repeat each of the sources, and what the others say."""
+        return (*map(label, self.sources), OWN)
 
-    def told(self, frame: pl.DataFrame) -> pl.Series:
-        """Return which column each row repeats (n,): its label, or `OWN`."""
-        said = pl.lit(OWN)
-        for source in reversed(self.sources):
-            equal = (pl.col(self.column) == pl.col(source)).fill_null(value=False)
-            said = pl.when(equal).then(pl.lit(label(source))).otherwise(said)
-        return frame.select(said.alias(self.name))[self.name]
-
-    def transform(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame with the column that says which column each row repeats."""
-        return frame.with_columns(self.told(frame))
+    def told(self, numbers: Mapping[str, Floats]) -> pl.Series:
+        """Return what rows (n,) say, by the numbers of the columns."""
+        own = numbers[self.column]
+        which = first_equal(own, [numbers[source] for source in self.sources])
+        return pl.Series(self.name, self.labels, pl.String).gather(which)
 
     def note(self, told: pl.Series) -> str:
-        """Return what the user is told, by what rows repeat."""
+        """Return what the user is told, by what rows say."""
         shares = [float(np.mean(told.to_numpy() == label(source))) for source in self.sources]
         pairs = zip(self.sources, shares, strict=True)
         listed = ", ".join(f"{source!r} in {share:.1%} of the rows" for source, share in pairs)
@@ -75,6 +69,12 @@ class Repeat:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
         return cls(data["column"], tuple(data["sources"]), data["name"])
+
+
+def first_equal(numbers: Floats, sources: Sequence[Floats]) -> Ints:
+    """Return which source has the number of a row (n,), the first of several, or their count."""
+    equal = np.stack([*(numbers == source for source in sources), np.ones(len(numbers), np.bool_)])
+    return np.asarray(equal.argmax(0))
 
 
 def label(source: str) -> str:
