@@ -22,6 +22,11 @@ def read_table(source: Any, **arguments: Any) -> tuple[TableSchema, Dataset]:
     return dataset.schema, dataset
 
 
+def positions(schema: TableSchema) -> dict[str, int]:
+    """Where each modelled column lies in an encoded row, by name."""
+    return {column.name: i for i, column in enumerate(schema.columns)}
+
+
 def lacking_keys(n: int) -> pl.DataFrame:
     """A value by a key that six rows lack, whatever their value, and that one row alone has."""
     rng = np.random.default_rng(0)

@@ -20,6 +20,7 @@ from pushforward.report import column_moves as heat_maps
 from pushforward.report import curves, rows, write_report
 from pushforward.report.folder import read_folder
 from pushforward.testing import example_data
+from read_tables import positions
 from test_gallery import kept, tiny
 
 COLOURS = dict.fromkeys(MODELS, "#123456")
@@ -63,14 +64,14 @@ def test_moves_are_in_standard_deviations_of_the_training_rows(
     rare = (1 - ups) / (share * (1 - share)) ** 0.5  # of a and of b alike, but for the sign
     assert 0 < ups.mean() < 1
     assert found["moves"].shape == (1, STEPS, 2)
-    assert found["levels"].tolist()[0] == NUMBER
-    np.testing.assert_allclose(found["moves"][0, :, 0].numpy(), number - number.mean(), atol=1e-4)
     assert isinstance(data.schema, TableSchema)
-    level = heat_maps._category(data.schema.columns[1], found["levels"].tolist()[1])
+    at, levels = positions(data.schema), found["levels"].tolist()
+    moves = {name: found["moves"][0, :, i].numpy() for name, i in at.items()}
+    assert levels[at["n"]] == NUMBER
+    np.testing.assert_allclose(moves["n"], number - number.mean(), atol=1e-4)
+    level = heat_maps._category(data.schema.columns[at["kind"]], levels[at["kind"]])
     sign = {"a": 1, "b": -1}[level]
-    np.testing.assert_allclose(
-        found["moves"][0, :, 1].numpy(), sign * (rare - rare.mean()), atol=1e-4
-    )
+    np.testing.assert_allclose(moves["kind"], sign * (rare - rare.mean()), atol=1e-4)
 
 
 def test_what_does_not_depend_on_a_code_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:

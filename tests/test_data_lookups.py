@@ -17,7 +17,7 @@ from pushforward.data.tables.columns import CategoricalCodec
 from pushforward.data.tables.constraints import Lookup, parse
 from pushforward.data.tables.constraints.lookup import MIN_KEY_ROWS, LookupStep
 from pushforward.data.tables.partial import PartialRows
-from read_tables import lacking_keys
+from read_tables import lacking_keys, positions
 
 N = 3000
 
@@ -203,24 +203,30 @@ KEYS = {"u": "ab", "w": "cd", "z": "e", "q": ""}  # of the table, by their value
 @pytest.mark.parametrize("fill", [False, True])
 def test_a_key_may_be_missing_where_the_table_lacks_missing_ones(fill: bool) -> None:
     schema = schema_of(of_gaps())
-    assert [column.name for column in schema.columns] == ["key", "x", "value not looked up"]
+    at = positions(schema)
+    assert at.keys() == {"key", "value not looked up", "x"}
     rows = PartialRows.of(schema, VALUES, fill=fill)
     share = rows.share(torch.arange(4))
     assert bool(((share >= 0) & (share <= 1)).all())
-    for own, keys in zip(share[:, schema.cells_of_column(0)].tolist(), KEYS.values(), strict=True):
+    of_key, of_rest = (
+        share[:, schema.cells_of_column(at[name])].tolist()
+        for name in ("key", "value not looked up")
+    )
+    for own, keys in zip(of_key, KEYS.values(), strict=True):
         assert own == [float(not fill)] + [float(key in keys + "f") for key in "abcdef"]
-    rest = schema.columns[2]
+    rest = schema.columns[at["value not looked up"]]
     assert isinstance(rest, CategoricalCodec)
-    for own, value in zip(share[:, schema.cells_of_column(2)].tolist(), KEYS, strict=True):
+    for own, value in zip(of_rest, KEYS, strict=True):
         assert own == [1.0] + [float(value == level) for level in rest.levels]  # or none
 
 
 def test_a_key_that_was_drawn_stays_where_it_agrees() -> None:
     schema, generator = schema_of(of_gaps()), torch.Generator().manual_seed(0)
+    at = positions(schema)
     drawn = torch.full((400, 3), torch.nan, dtype=torch.float64)
     for fill in (False, True):
         rows = PartialRows.of(schema, pl.concat([VALUES] * 100), fill=fill)
-        keys = rows.settled(drawn, torch.arange(400), generator)[:, 0]
+        keys = rows.settled(drawn, torch.arange(400), generator)[:, at["key"]]
         assert bool((keys.isnan() == (not fill)).all())
     for i, allowed in enumerate(KEYS.values()):
         assert {"abcdef"[int(code)] for code in keys[i::4]} <= {*allowed, "f"}
@@ -250,7 +256,7 @@ def test_a_key_of_numbers_that_is_not_known_is_refused() -> None:
     key = np.random.default_rng(0).integers(0, 40, 900)
     frame = pl.DataFrame({"key": key, "value": [f"v{k % 3}" for k in key], "x": key / 7})
     schema = schema_of(frame)
-    assert schema.columns[0].kind == "numeric"
+    assert schema.columns[positions(schema)["key"]].kind == "numeric"
     with pytest.raises(pf.DataError, match=r"row 1: 'value' is known, .* by 'key', which is not"):
         PartialRows.of(schema, frame.select("value"))
 

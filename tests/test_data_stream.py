@@ -22,6 +22,7 @@ from pushforward.data.split import shuffled_indices
 from pushforward.data.tables import stream
 from pushforward.errors import DataError
 from pushforward.training.batches import Batches, _compact
+from read_tables import positions
 
 N = 3000
 CPU = torch.device("cpu")
@@ -213,7 +214,8 @@ def test_what_is_held_of_a_large_table_is_capped(
         streamed.schema.decode(streamed.rows).drop("id", "id, holes"),
         frame[in_memory].drop("id", "id, holes"),
     )
-    cells = streamed.schema.columns[0].partition  # type: ignore[attr-defined]
+    assert isinstance(streamed.schema, TableSchema)
+    cells = streamed.schema.columns[positions(streamed.schema)["normal"]].partition
     everyone = np.sort(frame["normal"].to_numpy()[order[:2800]])
     below = np.searchsorted(everyone, cells.bounds[1:-1]) / 2800
     # DKW: 2 exp(-2 n e^2) = 1e-4 at n = 1000 is e = 0.07; a piece pools 20 of these rows

@@ -21,7 +21,7 @@ from pushforward.data import read, schema_from_json
 from pushforward.data.tables.columns import column_from_json
 from pushforward.data.tables.numeric_codec import NumericCodec
 from pushforward.errors import DataError
-from read_tables import quantised_rows, read_table
+from read_tables import positions, quantised_rows, read_table
 
 GENTLE = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -118,7 +118,7 @@ def test_odd_values_and_float_noise_come_back_exactly(
 def test_only_a_column_with_exceptions_says_so() -> None:
     """A schema of before there were any is the same as one without."""
     whole = np.random.default_rng(0).integers(0, 500, 400) / 1.0
-    odd = np.where(np.arange(400) == 7, 100 + 1 / 3, whole)
+    odd = np.where(np.arange(400) == 7, 100 + 1 / 3, np.random.default_rng(1).permutation(whole))
     schema, _ = read_table(pl.DataFrame({"whole": whole, "odd": odd}))
     ordinary, column = schema.columns
     assert isinstance(column, NumericCodec)
@@ -191,7 +191,8 @@ def test_odd_tables_are_kept() -> None:
     schema, dataset = read_table(frame)
     assert_frame_equal(schema.decode(dataset.rows), frame)
     assert_frame_equal(quantised_rows(dataset), frame)
-    assert schema.space.sizes == (1, 1, 1, 3, 3)
+    cells = dict(zip(positions(schema), schema.space.sizes, strict=True))
+    assert cells == dict(zip(frame.columns, (1, 1, 1, 3, 3), strict=True))
     assert any("all missing" in note for note in dataset.notes)
 
 
@@ -247,13 +248,38 @@ def test_overrides_say_what_a_column_is() -> None:
         "bit": "boolean",
     }
     schema, dataset = read_table(frame, overrides=kinds)
-    assert [c.kind for c in schema.columns] == ["categorical", "numeric", "numeric", "categorical"]
-    assert schema.space.sizes[0] == 7
+    modelled = {"amount": "numeric", "when": "numeric", "bit": "categorical", "zip": "categorical"}
+    assert {c.name: c.kind for c in schema.columns} == modelled
+    assert schema.space.sizes[positions(schema)["zip"]] == 7
     back = schema.decode(dataset.rows)
     assert back["amount"].cast(pl.Float64).to_list() == [i / 4 for i in range(50)]
     assert back["when"].to_list() == frame["when"].to_list()
     assert back["id"].dtype == pl.Int64
     assert back.columns == frame.columns
+
+
+def test_columns_are_modelled_in_the_order_of_their_kinds() -> None:
+    """Categories, times, numbers, with what belongs to them; generated frames are the user's."""
+    rng, n, monday = np.random.default_rng(0), 2000, datetime(2020, 1, 6)
+    week, day, minute = (rng.integers(*ends, n) for ends in ((0, 100), (0, 5), (540, 960)))
+    minutes = minute + 24 * 60 * (7 * week + day)
+    bill, other = rng.integers(10_000, 1_000_000, (2, n))
+    frame = pl.DataFrame(
+        {
+            "bill": bill,
+            "kind": rng.choice(["a", "b"], n),
+            "stamp": [monday + timedelta(minutes=int(m)) for m in minutes],
+            "paid": np.where(rng.random(n) < 0.3, bill, other),
+            "lapse": [timedelta(seconds=int(s)) for s in rng.integers(0, 100_000, n)],
+            "flag": rng.random(n) < 0.5,
+        }
+    )
+    schema, dataset = read_table(frame)
+    categories, numbers = ["kind", "flag"], ["bill", "paid is", "paid"]
+    times = ["stamp (week)", "stamp (weekday)", "stamp (time)", "lapse"]
+    assert [column.name for column in schema.columns] == categories + times + numbers
+    assert_frame_equal(schema.decode(dataset.rows), frame)
+    assert quantised_rows(dataset).schema == frame.schema
 
 
 @pytest.mark.parametrize(

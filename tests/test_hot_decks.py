@@ -18,6 +18,7 @@ from pushforward.data.tables.partition import MIN_LEVEL_ROWS
 from pushforward.data.tables.where import restrict
 from pushforward.models.vae import VAE
 from pushforward.sampling.completion import Completer, Known
+from read_tables import positions
 
 N, NUMBERS = 12_000, 1500
 PLACES = np.array(["ATL", "BOS", "DEN", "LAX", "ORD", "SEA"])
@@ -80,28 +81,30 @@ def test_where_categories_do_not_go_together_the_first_alone_tells() -> None:
     data = pf.read(frame.with_columns(carrier=pl.Series(carrier)))
     schema, order = schema_of(data), torch.randperm(N, generator=torch.Generator().manual_seed(0))
     assert [len(deck.parents) for deck in schema.hot_decks] == [1, 2]
-    mixed = data.rows.clone()
-    mixed[:, 1] = data.rows[order, 1]
-    drawn = redrawn(schema, mixed)
+    at, mixed = positions(schema), data.rows.clone()
+    mixed[:, at["place"]] = data.rows[order, at["place"]]
+    drawn = redrawn(schema, mixed)[:, at["number"]].long()
     known = set(frame["number"].to_list())
-    is_known = np.array([number in known for number in drawn[:, 0].tolist()])
-    own = drawn[:, 0].long().numpy() % 3 == mixed[:, 3].long().numpy()
+    is_known = np.array([number in known for number in drawn.tolist()])
+    own = drawn.numpy() % 3 == mixed[:, at["carrier"]].long().numpy()
     assert own[is_known].mean() > 0.85  # a third by chance
 
 
 def test_a_value_is_drawn_as_often_as_the_rows_of_its_cell_and_place_have_it(data: Dataset) -> None:
     schema, (rows, _) = schema_of(data), data.subset("train")
-    fine = schema.fine_cells(schema.cells(rows))[:, :2]
+    at = positions(schema)
+    number = at["number"]
+    fine = schema.fine_cells(schema.cells(rows))[:, [number, at["place"]]]
     keys, counts = fine.unique(dim=0, return_counts=True)
     same = (fine == keys[counts.argmax()]).all(1)
-    values, often = np.unique(rows[same, 0].numpy(), return_counts=True)
+    values, often = np.unique(rows[same, number].numpy(), return_counts=True)
     many = rows[same][:1].expand(40_000, -1)
-    by_histogram = Counter(redrawn(without(schema), many)[:, 0].tolist())
+    by_histogram = Counter(redrawn(without(schema), many)[:, number].tolist())
     shared = often >= MIN_LEVEL_ROWS
     n, rest = often.sum() + 0.1, often[~shared].sum() + 0.1
     h = np.array([by_histogram[v] / 40_000 for v in values])
     p = np.where(shared, often, 0) / n + rest / n * h
-    drawn = Counter(redrawn(schema, many)[:, 0].tolist())
+    drawn = Counter(redrawn(schema, many)[:, number].tolist())
     seen = np.array([drawn[v] for v in values[shared]])
     observed = np.append(seen, 40_000 - seen.sum())
     expected = 40_000 * np.append(p[shared], 1 - p[shared].sum())
@@ -136,15 +139,16 @@ def test_a_deck_comes_back_from_json(data: Dataset) -> None:
 def test_under_a_condition_numbers_are_those_that_are_drawn_without_it(data: Dataset) -> None:
     """Which share of a row's draws is allowed, and how those are spread: against many draws."""
     schema = schema_of(data)
+    at = positions(schema)["number"]
     restricted = restrict(schema, {"number": (LOW, HIGH)})
     fine = schema.fine_cells(schema.cells(data.rows))
     chance = restricted.chance_within(fine)
-    once = redrawn(schema, data.rows)[:, 0]
+    once = redrawn(schema, data.rows)[:, at]
     allowed = (once >= LOW) & (once <= HIGH)
     assert bool(allowed[chance == 1].all() and not allowed[chance == 0].any())
     edge = (chance > 0) & (chance < 1)  # cells that the condition cuts
     often = data.rows[edge].repeat_interleave(500, 0)
-    free = redrawn(schema, often)[:, 0]
+    free = redrawn(schema, often)[:, at]
     free = free[(free >= LOW) & (free <= HIGH)]
     error = (chance[edge] * (1 - chance[edge])).mean().div(len(often)).sqrt()
     assert int(edge.sum()) > 30
@@ -152,7 +156,7 @@ def test_under_a_condition_numbers_are_those_that_are_drawn_without_it(data: Dat
     torch.manual_seed(0)
     many = fine[edge].repeat_interleave(500, 0)
     kept = many[torch.rand(len(many)) < restricted.chance_within(many)]
-    drawn = restricted.draw_in_cells(kept)[:, 0]
+    drawn = restricted.draw_in_cells(kept)[:, at]
     assert bool(((drawn >= LOW) & (drawn <= HIGH)).all())
     assert stats.ks_2samp(drawn.numpy(), free.numpy()).pvalue > 1e-3  # type I error
 
@@ -166,20 +170,20 @@ def test_a_known_number_tells_of_its_place(data: Dataset) -> None:
     given = PartialRows.of(schema, pl.DataFrame({"number": [number]}))
     known = Known.of(given, torch.zeros(1, dtype=torch.long), torch.device("cpu"))
     found = []
-    for own in (without(schema), schema):
-        completer = Completer(model, own, 0, particles=20_000, enough=20_000, rounds=1)
+    for each in (without(schema), schema):
+        completer = Completer(model, each, 0, particles=20_000, enough=20_000, rounds=1)
         cells = completer.complete(known, draws).cells[0]
         found.append(cells)
-    place = schema.space.sizes.index(len(PLACES))
+    own, place = (positions(schema)[name] for name in ("number", "place"))
     before, after = (torch.bincount(c[:, place], minlength=len(PLACES)) / draws for c in found)
     rows, _ = data.subset("train")
     fine = schema.fine_cells(schema.cells(rows))
-    cell = fine[(rows[:, 0] == number).nonzero()[0, 0], 0]
-    h = float((redrawn(without(schema), rows[fine[:, 0] == cell][:1].expand(40_000, -1))[:, 0]
+    cell = fine[(rows[:, own] == number).nonzero()[0, 0], own]
+    h = float((redrawn(without(schema), rows[fine[:, own] == cell][:1].expand(40_000, -1))[:, own]
                == number).double().mean())  # fmt: skip
     odds = []
     for k in range(len(PLACES)):
-        values = rows[(fine[:, 0] == cell) & (fine[:, 1] == k), 0].tolist()
+        values = rows[(fine[:, own] == cell) & (fine[:, place] == k), own].tolist()
         counts = Counter(values)
         shared = {v: n for v, n in counts.items() if n >= MIN_LEVEL_ROWS}
         rest, n = len(values) - sum(shared.values()) + 0.1, len(values) + 0.1

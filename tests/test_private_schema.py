@@ -26,6 +26,7 @@ from pushforward.data.tables.private import numbers as private_numbers
 from pushforward.data.tables.private.numbers import noisy_partition
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError
+from read_tables import positions
 
 ROWS = 3000
 
@@ -90,7 +91,9 @@ def test_a_row_less_changes_one_count_of_each_question_by_one(data: Dataset, sig
     first = Recorded(counts(data, sigma))
     private_table(data, first)
     assert len(first.asked) <= questions(require_private(data))
-    unique = int((data.rows[train][:, 1] == data.rows[7, 1]).nonzero()[0, 0])
+    assert isinstance(data.schema, TableSchema)
+    names = data.rows[:, positions(data.schema)["name"]]
+    (unique,) = (names[train] == names[7]).nonzero()[:, 0].tolist()
     for left_out in (0, unique, len(train) - 1):
         rest = torch.cat([train[:left_out], train[left_out + 1 :]])
         second = Recorded(counts(data, sigma), first.answers)
