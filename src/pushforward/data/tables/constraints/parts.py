@@ -118,16 +118,13 @@ class PartsStep:
         by_day = replace(self, layout="day")
         redrawn = Redrawn.of(self.column, numbers, self._steps, beside)
         days = redrawn.map(by_day._days)
-        named = by_day._has_named_days(numbers, beside, every)
-        layout = (
-            "day"
-            if named
-            else _layout(
+        layout, named = "day", by_day._has_named_days(numbers, beside, every)
+        if not named:
+            layout = _layout(
                 weekly=days.excess(weekdays, 7, days.real),
                 monthly=days.excess(lambda day: days_of_month(day) - 1, 31, days.real),
                 seasonal=days.excess(lambda day: months(day) % 12, 12, days.real),
             )
-        )
         if by_day._is_whole_day:
             return None if layout == "day" else replace(self, layout=layout)
         times = redrawn.map(by_day._times)
