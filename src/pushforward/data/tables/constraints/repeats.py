@@ -86,7 +86,7 @@ def find_repeats(columns: Mapping[str, Floats]) -> dict[str, tuple[str, ...]]:
     """Return which columns repeat which earlier ones, the most frequent first.
 
     Args:
-        columns: the numbers (n,) of training rows by column, in the order of the table, NaN where
+        columns: the numbers (n,) of training rows by column, in the order of the model, NaN where
             missing.
     """
     found: dict[str, tuple[str, ...]] = {}
