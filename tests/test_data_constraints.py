@@ -591,11 +591,19 @@ def test_the_command_line_takes_constraints_and_metadata(
 
 
 def test_a_table_cannot_be_balanced_by_what_follows_from_a_constraint() -> None:
+    """But by a column of a combination, whose values are known."""
+    price = np.arange(40) % 4 + 1
     frame = pl.DataFrame(
-        {"city": ["Ulm", "Bonn"] * 20, "state": ["BW", "NRW"] * 20, "kind": [*"abab"] * 10}
-    )
-    schema = pf.read(frame, constraints="combine(city, state)").schema
+        {"city": ["Ulm", "Bonn"] * 20, "state": ["BW", "NRW"] * 20, "price": price}
+    ).with_columns(double=2 * pl.col("price"))
+    stated = ["combine(city, state)", "double = 2 * price"]
+    data = pf.read(frame, constraints=stated, seed=0)
+    schema = data.schema
     assert isinstance(schema, TableSchema)
-    assert observed_values(schema, "kind") == ["a", "b"]
-    with pytest.raises(DataError, match=r"'city' follows from a constraint.*; known: 'kind'$"):
-        observed_values(schema, "city")
+    assert observed_values(schema, "price") == [1, 2, 3, 4]
+    assert observed_values(schema, "city") == ["Bonn", "Ulm"]
+    with pytest.raises(DataError, match=r"'double' follows from a constraint.*; known: 'price'$"):
+        observed_values(schema, "double")
+    rows = pf.fit(data, "vae", budget="2 steps", seed=0, width=8).sample(60, balance="city", seed=1)
+    assert rows["city"].value_counts().sort("city").rows() == [("Bonn", 30), ("Ulm", 30)]
+    assert rows.join(frame, on=["city", "state"], how="anti").is_empty()
