@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pytest
 
 import pushforward as pf
 from pushforward.data import TableSchema, read, schema_from_json
@@ -93,4 +92,5 @@ def test_generated_shops_exist_and_sell_what_they_sell() -> None:
     found = np.corrcoef(together["sold"].log1p(), together["mean"])[0, 1]
     expected = real.join(means, on="shop")
     truth = np.corrcoef(expected["sold"].log1p(), expected["mean"])[0, 1]
-    assert found == pytest.approx(truth, abs=0.15)  # .98; in bins .3 after as many steps
+    # .958 of .971 here, in bins (relations=False) .928; each with a standard error of .001
+    assert found > truth - 0.025

@@ -22,10 +22,9 @@ from pushforward.data.tables.constraints.definitions import (
 )
 from pushforward.data.tables.constraints.parts import PartsStep, tested_rows
 from pushforward.data.tables.constraints.relations import RelationFinder
-from pushforward.data.tables.constraints.repeats import OWN, Repeat, find_repeats
+from pushforward.data.tables.constraints.repeats import Repeat, find_repeats
 
 __all__ = [
-    "OWN",
     "Bounds",
     "Combination",
     "Constraint",
