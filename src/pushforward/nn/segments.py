@@ -131,17 +131,18 @@ class Segments(nn.Module):
         return rows.scatter_(1, entry + self.first, 1.0)
 
 
-def draw(logits: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def draw(logits: Tensor, u: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Do what `Segments.draw` does for rows (n, total) of one segment; return (n,) and (n,).
 
-    Of one segment alone float32 is exact enough, and several times as fast.
+    Of one segment alone float32 is exact enough, and several times as fast. u (n, 1) is uniform in
+    [0, 1): what is drawn follows from it.
     """
     weight = (logits - logits.amax(1, keepdim=True)).exp()
     kept = weight if allowed is None else weight * allowed.to(weight.dtype)
     cumulative = kept.cumsum(1)
     total = cumulative[:, -1:]
     # never the end itself, beyond which nothing is left
-    point = torch.minimum(torch.rand_like(total) * total, total.nextafter(torch.zeros_like(total)))
+    point = torch.minimum(u * total, total.nextafter(torch.zeros_like(total)))
     found = torch.searchsorted(cumulative, point, right=True)[:, 0]
     entry = found.clamp_max(logits.shape[1] - 1)
     if allowed is None:

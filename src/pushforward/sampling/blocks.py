@@ -22,7 +22,8 @@ from pushforward.random import Stream, derived_seed, generator, isolated
 
 CHUNK = 1024  # rows generated at once, and ...
 BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...
-CELLS = 2**23  # ... they would have more cells than this
+CELLS = 2**22  # ... they would have more cells than this, and not stay near the processor
+TOGETHER = 4  # such blocks of a table's rows have one seed: rows are chosen among many
 ROUNDS = 100  # of draws, by which rejection ends, and ...
 AT_ONCE = 512  # ... rows that are drawn in one at least: fewer take as long
 Block = tuple[Tensor, Tensor | None]  # encoded rows, and the codes of their classes
@@ -87,18 +88,28 @@ def chance_kept(
 def imagine(model: Model, schema: Schema, n: int, labels: Tensor | None = None) -> Tensor:
     """Return n encoded rows on the CPU, of these classes (n,) where the model has a condition.
 
-    The networks of tables give logits in bfloat16 where the device has it, as in training; cells
-    are drawn of them in float32.
+    Those of a table are drawn in blocks.
     """
     c = None if labels is None else one_hot(labels, model.classes, model.device)
     if isinstance(schema, TableSchema):
-        z, fast = model.source.sample(n, c), has_bfloat16(model.device)
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=fast):
-            cells, _ = model.cells(z, c)
-        return schema.draw_in_cells(cells).cpu()
+        blocks = torch.arange(n, device=model.device).split(block_size(schema))
+        cells = [_cells(model, len(rows), None if c is None else c[rows]) for rows in blocks]
+        return schema.draw_in_cells(torch.cat(cells)).cpu()
     x = model.imagine(n, c)
     place = generator(int(torch.randint(2**62, ()).item()), x.device)
     return schema.quantise(x, place).cpu()
+
+
+def _cells(model: Model, n: int, c: Tensor | None) -> Tensor:
+    """Return the cells (n, columns) of a table's rows.
+
+    Networks give logits in bfloat16 where the device has it, as in training; cells are drawn of
+    them in float32.
+    """
+    z, fast = model.source.sample(n, c), has_bfloat16(model.device)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=fast):
+        cells, _ = model.cells(z, c)
+    return cells
 
 
 def propose(
@@ -116,7 +127,7 @@ def imagined(
     model: Model, schema: Schema, n: int, seed: int, labels: Tensor | None = None
 ) -> Iterator[Block]:
     """Yield n encoded rows in blocks, of these classes (n,) or of classes by their frequencies."""
-    block = block_size(schema)
+    block = block_size(schema) * (TOGETHER if isinstance(schema, TableSchema) else 1)
     for k, start in enumerate(range(0, n, block)):
         size = min(block, n - start)
         with isolated(model.device, derived_seed(seed, Stream.BLOCKS, k)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pushforward.data import Dataset, TableSchema
@@ -13,7 +12,7 @@ from pushforward.families.model import Model
 from pushforward.families.panels import Panel
 from pushforward.nn.refinement import FEWEST, TREES, with_labels
 from pushforward.random import Stream, derived_seed, generator, isolated, permutation
-from pushforward.sampling.blocks import block_size, imagine, labels_of
+from pushforward.sampling.blocks import imagine, labels_of
 
 MOST = 2**20  # numbers of training rows, and of generated ones, that are looked at, ...
 ROWS_OF_A_TREE = 200  # ... and rows for each tree
@@ -47,10 +46,7 @@ def _in_order(model: Model, schema: TableSchema, n: int, seed: int) -> Tensor:
     """Return those of n generated rows that keep to the table's orders, with their classes."""
     with isolated(model.device, seed):
         labels = labels_of(schema.condition, n)
-        blocks = torch.arange(n).split(block_size(schema))
-        known = [None if labels is None else labels[block] for block in blocks]
-        pairs = zip(blocks, known, strict=True)
-        rows = torch.cat([imagine(model, schema, len(block), own) for block, own in pairs])
+        rows = imagine(model, schema, n, labels)
     return with_labels(rows, labels)[in_order(rows, schema.orders)]
 
 

@@ -225,13 +225,19 @@ class Autoregressive(Likelihood):
         """Draw column after column."""
         walk = _Walk(self, outputs)
         drawn, chance = [], outputs.new_ones(len(outputs), dtype=torch.float64)
-        for _ in self.group:
-            own = walk.cells
-            cell, allowed = draw(walk.logits(), None if share is None else share[..., own])
+        for u in self._uniform(outputs):
+            allowed = None if share is None else share[..., walk.cells]
+            cell, mass = draw(walk.logits(), u, allowed)
             walk.take(cell)
             drawn.append(cell)
-            chance *= allowed
+            chance *= mass
         return torch.stack(drawn, 1), chance
+
+    def _uniform(self, outputs: Tensor) -> tuple[Tensor, ...]:
+        """Return (n, 1) uniform numbers for each column, drawn at once: that is faster."""
+        u = torch.rand(len(outputs), len(self.group), device=outputs.device)
+        columns: tuple[Tensor, ...] = u.split(1, 1)
+        return columns
 
     @_exact
     def _particles(
@@ -240,8 +246,8 @@ class Autoregressive(Likelihood):
         """Draw column after column; where few particles bear a row's weight, those live on."""
         walk, origin = _Walk(self, outputs), torch.arange(len(outputs), device=outputs.device)
         cells = origin.new_zeros(len(outputs), len(self.group))
-        for column in range(len(self.group)):
-            cell, allowed = draw(walk.logits(), share[:, walk.cells])
+        for column, u in enumerate(self._uniform(outputs)):
+            cell, allowed = draw(walk.logits(), u, share[:, walk.cells])
             walk.take(cell)
             cells[:, column] = cell
             log_w = log_w + allowed.log()
