@@ -23,7 +23,8 @@ ROWS_A_TREE = 100
 FEWEST = 1000  # training rows from which a classifier says something of others
 HELD_OUT = 0.2  # share of the rows that say how many trees, b, Z, and whether it is worth it
 CLIPPED = 0.8  # so Z is at least 0.2
-MIN_Z = 3.0  # deviations of the gain on held-out rows
+MIN_Z = 3.0  # deviations of the gain on held-out rows, and ...
+WORTH = 0.03  # nats of it at least: rows that are chosen take half as long again to draw
 
 
 class Refinement(nn.Module):
@@ -70,7 +71,7 @@ class Refinement(nn.Module):
     ) -> None:
         """Fit it to as many real as generated rows (n, columns), on the CPU, with so many trees.
 
-        All rows are kept unless the gain is clearly positive.
+        All rows are kept unless the gain is clearly positive, and worth the time.
         """
         self.clear()
         n = len(real)
@@ -86,7 +87,7 @@ class Refinement(nn.Module):
         self.share.copy_(a.mean())
         self.gain.copy_(log_a.mean() - a.mean().log())
         error = (log_a.var() / len(log_a) + (a / a.mean()).var() / len(a)).sqrt()
-        if self.gain < MIN_Z * error:
+        if self.gain < max(MIN_Z * float(error), WORTH):
             self.clear()
 
 
