@@ -5,14 +5,16 @@ date from month and day), categoricals over hundreds of cells learn slowly where
 value lies. A line says it in a few numbers. With t a coordinate of the number's values, exact to
 its fine digit, the logit of a cell or a digit of number j at t moves by
 
-    - kappa log(1 + ((t - m_j) / s_j)^2),
+    - kappa_j log(1 + ((t - m_j) / s_j)^2),
     m_j = a_j + sum_c sum_{i<j} A^c_ij t^c_i + sum_{k<j} G_j[x_k] + h_j^T B_j,
-    log s_j = b_j + h_j^T C_j,
+    log s_j = b_j + h_j^T C_j + log(kappa_j / KAPPA) / 2,
 
 c over the coordinates, i over the numbers and k over all columns before j, G a number for each of
 their cells, and h_j the hidden units that have read the columns before j. It is the kernel of
-Student's t: a few rows off the line do not widen it. It is so wide at first that it says little,
-unless it starts from a regression (see `line_starts`).
+Student's t with 2 kappa - 1 degrees of freedom: a few rows off the line do not widen it. How many
+there are is learned, too; what is near the line changes little by it, and of a large kappa it is
+the kernel of a normal distribution. It is so wide at first that it says little, unless it starts
+from a regression (see `line_starts`).
 
 There are three coordinates. In normal scores (see `ordered`) what rises with something else is near
 a line whatever its distribution; in the values themselves sums and differences are; in their
@@ -34,10 +36,10 @@ from pushforward.nn.segments import Segments
 from pushforward.space import Cells
 
 MOST = 128  # numbers of a table
-KAPPA = 1.5  # that of Student's t with 2 degrees of freedom
+KAPPA = 1.5  # at first: Student's t with 2 degrees of freedom
 WIDE, NARROWEST = 3.0, 1e-4  # the widths s at first, and at least
 FARTHEST = 1e-4  # the ranks of scores lie between this and 1 - this
-# how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps
+# how fast parameters learn: a width falls from 3 to 0.01 within some hundred steps; so do tails
 LINE, WIDTH, OTHERS = 6.0, 12.0, 3.0
 
 Numbers = Sequence[float | None]
@@ -152,6 +154,7 @@ class Relations(nn.Module):
         self.shift = nn.Parameter(torch.zeros(n, units))
         self.width = nn.Parameter(torch.full((n,), math.log(WIDE) / WIDTH))
         self.widen = nn.Parameter(torch.zeros(n, units))
+        self.tail = nn.Parameter(torch.zeros(n))
 
     def places(self, x: Tensor) -> Tensor:
         """Return the coordinates of all numbers of rows x, exact to a digit, (n, numbers)."""
@@ -175,7 +178,11 @@ class Relations(nn.Module):
             m, s = self.lines(told, units.float())
             of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
             of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
-            return _nearness(of_cells), _nearness(of_digits)
+            kappa = self.kappas()
+            return (
+                _nearness(of_cells, kappa @ self.of_number),
+                _nearness(of_digits, kappa @ self.spread),
+            )
 
     def column(self, at: int, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
         """Return the logits (n, size) of the column at a position, of cells or digits.
@@ -186,7 +193,8 @@ class Relations(nn.Module):
             m: (n, 1) where its number's line is.
             s: (n, 1) how wide.
         """
-        return _nearness((t - m) / s * self.ranked[self.digits.bounds[at]])
+        apart = (t - m) / s * self.ranked[self.digits.bounds[at]]
+        return _nearness(apart, self.kappas()[self.number[at]])
 
     def slopes(self) -> Tensor:
         """Return A, (coordinates, numbers, numbers)."""
@@ -197,9 +205,14 @@ class Relations(nn.Module):
         return OTHERS * self.step * self.earlier
 
     def writes(self) -> tuple[Tensor, Tensor]:
-        """Return what units say of each m and log s: (B, C) as (numbers, 2, units), and (a, b)."""
+        """Return what units say of each m and log s: (B, C) (numbers, 2, units), and the rest."""
         weights = OTHERS * torch.stack([self.shift, self.widen], 1)
-        return weights, torch.stack([OTHERS * self.centre, WIDTH * self.width], 1)
+        widths = WIDTH * (self.width + self.tail / 2)
+        return weights, torch.stack([OTHERS * self.centre, widths], 1)
+
+    def kappas(self) -> Tensor:
+        """Return kappa, (numbers,)."""
+        return KAPPA * (WIDTH * self.tail).exp()
 
     def lines(self, told: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
         """Return m and s of all numbers, each (n, numbers).
@@ -218,6 +231,6 @@ def width(log_s: Tensor) -> Tensor:
     return log_s.clamp_min(math.log(NARROWEST)).exp()
 
 
-def _nearness(apart: Tensor) -> Tensor:
+def _nearness(apart: Tensor, kappa: Tensor) -> Tensor:
     """Return the logits of what lies so many widths from a line."""
-    return -KAPPA * apart.square().log1p()
+    return -kappa * apart.square().log1p()
