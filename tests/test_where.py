@@ -247,6 +247,7 @@ def test_rare_conditions_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "FEWEST_DRAWS", 2**17)
     monkeypatch.setattr(conditional, "PER_ROW", 20)
     monkeypatch.setattr(conditional, "PILOT", 2**14)
+    monkeypatch.setattr(conditional, "BEYOND", 1e6)  # else rejection takes 25,000 draws
     where = {"income": ">50K", "age": (88, 89), "gap": 3, "flag": True}
     found = sample_where(FITTED, 4000, where, seed=4)
     chance, _ = chances(FITTED, where)
@@ -256,6 +257,40 @@ def test_rare_conditions_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1000 < found.effective <= 4000
     assert_conditional(FITTED, where, found, "city")
     assert set(found.frame["age"]) == {88, 89}
+
+
+def test_rare_conditions_are_met_by_draws_that_are_even(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows as ever, of a tenth of the draws or less: w is 0.2 % in either mode."""
+    monkeypatch.setattr(conditional, "PILOT", 2**14)
+    where = {"income": ">50K", "age": (60, 64), "gap": 3}
+    found = sample_where(FITTED, 20_000, where, seed=4)
+    chance, _ = chances(FITTED, where)
+    assert float(chance.max()) < 0.02
+    assert found.draws < 0.1 * 20_000 / float(chance.mean())
+    assert found.effective == 20_000
+    assert abs(found.hit_rate - float(chance.mean())) < SIGMAS * found.error
+    assert_conditional(FITTED, where, found, "city")
+
+
+def test_a_draw_beyond_all_before_costs_independent_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mode that the first draws did not have, where the condition is likelier by far."""
+    fitted = made()
+    model = fitted.model
+    assert isinstance(model, Modes)
+    monkeypatch.setattr(conditional, "PILOT", 1)
+    first = first_cell("income")
+    model.table[:, :, first : first + 2] = torch.tensor([[[0.99, 0.01]], [[0.0, 1.0]]])
+    calls = iter([-torch.ones(20_000, 1)])  # then both modes
+
+    def sample(n: int, c: Tensor | None = None) -> Tensor:
+        return next(calls, torch.where(torch.rand(n, 1) < 0.5, 1.0, -1.0))[:n]
+
+    fitted.model.prior.sample = sample  # type: ignore[method-assign]
+    found = sample_where(fitted, 6000, {"income": ">50K"}, seed=0)
+    b = conditional.BEYOND * 0.01
+    v, share = np.array([1.0, 1 / b]), np.array([0.01 / b, 1.0])  # of either mode, as accepted
+    each = (share @ v) ** 2 / (share.sum() * (share @ v**2))
+    assert found.effective == pytest.approx(6000 * each, rel=0.05)  # 100 rows are of before
 
 
 def test_few_independent_rows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

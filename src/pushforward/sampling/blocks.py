@@ -22,8 +22,8 @@ from pushforward.random import Stream, derived_seed, generator, isolated
 
 CHUNK = 1024  # rows generated at once, and ...
 BLOCK = 8192  # ... of a table, whose rows are small; fewer where ...
-CELLS = 2**22  # ... they would have more cells than this, and not stay near the processor
-TOGETHER = 4  # such blocks of a table's rows have one seed: rows are chosen among many
+CELLS = 2**23  # ... they would have more cells than this, and not stay near the processor
+TOGETHER = 2  # such blocks of a table's rows have one seed: rows are chosen among many
 ROUNDS = 100  # of draws, by which rejection ends, and ...
 AT_ONCE = 512  # ... rows that are drawn in one at least: fewer take as long
 Block = tuple[Tensor, Tensor | None]  # encoded rows, and the codes of their classes

@@ -11,7 +11,10 @@ allowed share of the fine cell that was drawn.
 
 Accepted with probability w, such draws follow exactly p(row | where): they are the model's own
 draws, with the noise of the restricted columns summed over and not drawn (rejection after
-Rao-Blackwell). The mean of w is P(where), the hit rate.
+Rao-Blackwell). The mean of w is P(where), the hit rate. Where that is low, w is hardly ever near 1;
+after `PILOT` draws one is accepted with probability w / b, b a little more than the largest w so
+far. Should one lie beyond b, its row ought to count w / b times: accepted rows are worth
+(sum v)^2 / sum v^2 independent ones, v = max(1, w / b) (Kong 1992).
 Where not all rows are kept (see `blocks.chance_kept`), w is times the probability with which one
 is. Classes are then drawn by their frequency over the share Z_c of their rows that is kept, and the
 hit rate is the mean of w, times sum_c p(c) / Z_c.
@@ -19,7 +22,7 @@ hit rate is the mean of w, times sum_c p(c) / Z_c.
 Where that would take more draws than `allowance`, the rest of the rows is drawn by importance
 resampling: each row is chosen among all draws with probability proportional to w (Rubin 1987), by a
 reservoir for each row, so that no draw has to be kept. The effective number of draws is
-(sum w)^2 / sum w^2 (Kong 1992).
+(sum w)^2 / sum w^2.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ from pushforward.sampling.streams import sliced
 
 FEWEST_DRAWS = 2**20  # draws that are made for however few rows, and ...
 PER_ROW = 100  # ... draws that are made for a row, before rejection gives up
-PILOT = 8 * BLOCK  # draws after which the hit rate is known well enough to choose
+PILOT = 8 * BLOCK  # draws after which w is known well enough to choose, and ...
+BEYOND = 1.25  # ... how far beyond the largest of them b lies
 PORTION = 2**16  # rows that are resampled at once
 RARE = 1e-6  # the hit rate below which a condition counts as never met
 
@@ -64,7 +68,11 @@ class Tally:
         draws: how many rows were drawn.
         total: the sum of w over them.
         squares: the sum of w^2.
-        accepted: rows by rejection: each is a draw of its own.
+        largest: the largest w.
+        accepted: rows by rejection.
+        chosen: draws that were accepted, of which the rows are the first; ...
+        v: ... the sum of v over them, ...
+        v_squares: ... and that of v^2.
         resampled: the effective number of the other rows.
         doubt: the relative standard error of `native`.
     """
@@ -73,7 +81,11 @@ class Tally:
     draws: int = 0
     total: float = 0.0
     squares: float = 0.0
+    largest: float = 0.0
     accepted: int = 0
+    chosen: int = 0
+    v: float = 0.0
+    v_squares: float = 0.0
     resampled: float = 0.0
     doubt: float = 0.0
 
@@ -82,6 +94,18 @@ class Tally:
         self.draws += len(chance)
         self.total += float(chance.sum())
         self.squares += float(chance.square().sum())
+        self.largest = max(self.largest, float(chance.max()))
+
+    def choose(self, v: Tensor) -> None:
+        """Count draws that were accepted."""
+        self.chosen += len(v)
+        self.v += float(v.sum())
+        self.v_squares += float(v.square().sum())
+
+    @property
+    def bound(self) -> float:
+        """What w is compared with, b."""
+        return min(1.0, BEYOND * self.largest) if self.draws >= PILOT and self.largest else 1.0
 
     @property
     def rate(self) -> float:
@@ -103,7 +127,8 @@ class Tally:
     @property
     def effective(self) -> float:
         """How many independent rows the rows are worth."""
-        return self.accepted + self.resampled
+        each = self.v**2 / (self.chosen * self.v_squares) if self.chosen else 1.0
+        return self.accepted * each + self.resampled
 
 
 @dataclass(frozen=True)
@@ -211,15 +236,18 @@ class Conditioner:
         """Tell whether rejection would take more draws than are allowed."""
         tally = self.tally
         left = limit - tally.draws
-        return tally.draws >= PILOT and tally.rate * left < missing
+        return tally.draws >= PILOT and tally.rate / tally.bound * left < missing
 
     @torch.no_grad()
     def _accepted(self) -> Block:
-        """Draw one block, and accept each draw with probability w."""
+        """Draw one block, and accept each draw with probability w / b."""
+        bound = self.tally.bound  # by the draws before
         with self._next_block():
             draws = self._draw()
-            keep = torch.rand_like(draws.chance) < draws.chance
-            return self._checked(*self._finished(draws.take(keep.nonzero()[:, 0])))
+            keep = torch.rand_like(draws.chance) * bound < draws.chance
+            chosen = draws.take(keep.nonzero()[:, 0])
+            self.tally.choose((chosen.chance / bound).clamp_min(1.0))
+            return self._checked(*self._finished(chosen))
 
     @torch.no_grad()
     def _resampled(self, n: int, limit: int) -> Block:
