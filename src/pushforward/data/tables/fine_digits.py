@@ -25,7 +25,7 @@ from pushforward.data.tables.column_codec import ColumnCodec
 from pushforward.data.tables.partition import MIN_MAGNITUDE, Partition
 from pushforward.space import Cells, FineDigit
 
-MAX_DIGITS = 8  # of one bin
+MAX_DIGITS = 16  # of one bin
 FEW = 0.01  # of the values: so many may not be positive in a column that has logarithms
 
 
