@@ -121,8 +121,12 @@ def _excess(x: Floats, y: Floats, rows: Mask) -> float:
     How often it would be x by being near is how often it is the next value that x has, on the side
     where it is more often.
     """
+    n = max(len(rows), 1)
+    repeated = float(np.sum((x == y) & rows) / n)
+    if repeated < LEAST / 2:  # as of nearly all pairs of columns
+        return repeated
     present = rows & ~np.isnan(x)
-    x, y, n = x[present], y[present], max(len(rows), 1)
+    x, y = x[present], y[present]
     distinct = np.unique(x)
     place, around = np.searchsorted(distinct, x), np.concatenate([[np.nan], distinct, [np.nan]])
     below, equal, above = (np.sum(around[place + side] == y) / n for side in (0, 1, 2))
