@@ -219,6 +219,21 @@ def test_names_and_values_of_any_script(tmp_path: Path, ending: str) -> None:
     assert_trains(dataset)
 
 
+@pytest.mark.parametrize("name", ["*", "^a.*$", "^$"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "pandas"])
+def test_names_that_are_patterns_to_polars_are_refused(
+    tmp_path: Path, ending: str, name: str
+) -> None:
+    frame: Any = pl.DataFrame({name: range(80), "ab": range(80)})
+    source: Any = tmp_path / f"t.{ending}"
+    if ending == "pandas":
+        source = pd.DataFrame({name: range(80), "ab": range(80)})
+    else:
+        frame.write_csv(source) if ending == "csv" else frame.write_parquet(source)
+    with pytest.raises(DataError, match="cannot be called"):
+        pf.read(source)
+
+
 def test_dates_of_all_years() -> None:
     days = [date(1, 1, 1), date(9999, 12, 31), date(2262, 4, 12), date(1677, 1, 1)]
     frame = pl.DataFrame(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pushforward.data.tables.frames import by_name, refuse_duplicates
+from pushforward.data.tables.frames import by_name, refuse_duplicates, refuse_patterns
 from pushforward.data.tables.number_text import MISSING
 from pushforward.data.tables.table_text import CATEGORIES, noted
 from pushforward.data.tables.text_types import (
@@ -165,6 +165,7 @@ def _checked_header(
             rows += 1
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+    refuse_patterns(names)
     refuse_duplicates(names, f", or, if the first line of {path} is data, {NO_HEADER}")
     if not rows:
         raise DataError(f"{path} has a header only; a table needs rows below it")

@@ -175,8 +175,17 @@ def refuse_duplicates(names: list[str], cure: str = "") -> None:
         raise DataError(f"{msg}; rename one{cure}")
 
 
+def refuse_patterns(names: Iterable[str]) -> None:
+    """Raise DataError for a name that Polars, by which tables are read, takes for several."""
+    for name in names:
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            msg = f"a column cannot be called {name!r}, which is a pattern of names to Polars"
+            raise DataError(f"{msg}; rename it")
+
+
 def _from_polars(frame: pl.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[str]]:
     """Convert the columns that have a format."""
+    refuse_patterns(frame.columns)
     columns: dict[str, ColumnFormat] = {}
     for series in frame.iter_columns():
         for column in (family.of(series) for family in POLARS_FORMATS):
@@ -192,6 +201,7 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pl.DataFrame, FrameFormat, list[s
     refuse_duplicates([str(label) for label in frame.columns[frame.columns.duplicated()]] * 2)
     levels, notes = _index_levels(frame)
     texts = distinct_texts(_plain_labels([*labels, *(level.name for level in levels)]))
+    refuse_patterns(texts)
     names, index = texts[: len(labels)], texts[len(labels) :]
     given = [*levels, *(frame.iloc[:, at] for at in range(len(labels)))]
     columns: dict[str, ColumnFormat] = {}
