@@ -7,6 +7,7 @@ finds is what a new interpreter has: its arguments, its folder, its environment.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import runpy
 import signal
@@ -14,10 +15,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 LOADED = ["pushforward.cli.main", "pushforward.comparison.compare", "pushforward.training.fit"]
+# What these import where they need it: an optimizer's compiler, built-in data, the report.
+LOADED += ["torch._dynamo", "sklearn.datasets", "pushforward.report", "pushforward.models.registry"]
 STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -37,8 +45,7 @@ class Command:
         self.place, self.kept = place, dict[str, str]()
         for name in STREAMS.values():
             (place / name).touch()
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(LOADED)
+        context = forking()
         given = ([*map(str, arguments)], place, folder, environment)
         self.process = context.Process(target=_run, args=given)
         self.process.start()
@@ -101,6 +108,32 @@ def ended(
     with running(*arguments, folder=folder, environment=environment) as command:
         command.wait()
     return command
+
+
+def forking() -> ForkServerContext:
+    """Return what starts processes in the one that has the library."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    return context
+
+
+@contextmanager
+def workers() -> Iterator[None]:
+    """Fork the workers of comparisons within the block, as commands are.
+
+    They get their jobs as others do: pickled, through pipes. Those of the limits on threads that
+    are variables of the environment, libraries that are imported already no longer read.
+    """
+    context = forking()
+    multiprocessing.forkserver.ensure_running()
+    parent = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+
+    def pool(size: int, **given: Any) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(size, **given | {"initargs": (parent,)}, context=context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pushforward.comparison.jobs.backends.ProcessPoolExecutor", pool)
+        yield
 
 
 def _run(arguments: list[str], place: Path, folder: Path, environment: Mapping[str, str]) -> None:

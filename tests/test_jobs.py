@@ -42,6 +42,13 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return pf.compare(RING, MODELS, seeds=2, out=out, **QUICK)
 
 
+@pytest.fixture
+def forked_workers() -> Iterator[None]:
+    """Workers that need not import torch anew; the other tests have those that users have."""
+    with forked.workers():
+        yield
+
+
 def test_two_jobs_give_the_very_same_results_though_a_worker_is_killed(
     one_by_one: Comparison,
     tmp_path: Path,
@@ -88,6 +95,7 @@ def test_two_jobs_give_the_very_same_results_though_a_worker_is_killed(
     assert {config_of(p)["threads"] for p in out.glob("runs/*/config.json")} == {1}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_every_model_is_sent_to_the_workers(tmp_path: Path) -> None:
     """What goes there is a class and its options; for data of every kind see below."""
     result = pf.compare(
@@ -140,6 +148,7 @@ def spread(x: Tensor, y: Tensor, *, seed: int = 0) -> Measurement:
     return Measurement("spread", float((x.std() - y.std()).abs()), null=0)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_users_own_models_measures_and_features_go_along(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     found = []
@@ -209,6 +218,7 @@ def process_of(context: Any) -> int:
     return os.getpid()
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_process_that_dies_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
     """And what a job raises in one is raised here as it is."""
@@ -246,6 +256,7 @@ class Deadly(GAN):
 """
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_run_whose_workers_always_die_is_missing_and_the_same_command_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
