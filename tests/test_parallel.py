@@ -19,6 +19,7 @@ import forked
 import pushforward as pf
 from pushforward.data.arrays import ArraySchema
 from pushforward.data.tables.schema import TableSchema
+from pushforward.families import raking
 from pushforward.families.model import Model, Terms, turn
 from pushforward.models import all_models
 from pushforward.models.vae import VAE
@@ -221,7 +222,9 @@ from pathlib import Path
 import pushforward as pf
 from pushforward.data.arrays import ArraySchema
 from pushforward.data.tables.schema import TableSchema
+from pushforward.families import raking
 
+raking.CODES = 64  # all draw them alike, few as many
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 for schema in (ArraySchema, TableSchema):
@@ -261,6 +264,9 @@ else:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+FORKED = ("--run-path", "--start-method=fork")  # processes that need not import torch anew
+
+
 def torchrun(
     *arguments: str | Path, folder: Path, processes: int = 2, restarts: int = 0
 ) -> forked.Command:
@@ -276,7 +282,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = folder / "script.py"
     script.write_text(SCRIPT)
     alone(script)
-    done = torchrun(script, folder=folder, restarts=1)
+    done = torchrun(*FORKED, script, folder=folder, restarts=1)
     assert done.status == 0, done.stderr
     assert "exitcode: -9" in done.stderr  # by the signal that the first ones send themselves
     for rank in range(2):
@@ -294,6 +300,7 @@ def alone(script: Path) -> None:
             (torch.Tensor, "float"),
             (ArraySchema, "expand"),
             (TableSchema, "expand"),
+            (raking, "CODES"),
         ):
             patch.setattr(changed, name, getattr(changed, name))
         try:
@@ -352,6 +359,7 @@ def test_two_gpus_train_as_one_does(tmp_path: Path) -> None:
 
 # --- errors
 
+MAIN = str(Path(pf.__file__).with_name("__main__.py"))
 FAILING = """
 import os
 import pushforward as pf
@@ -366,14 +374,19 @@ class Failing(VAE):
 
 
 @pytest.mark.parametrize(
-    ("model", "error"),
-    [("vea", "did you mean 'vae'?"), ("failing.py:Failing", "the second process has had enough")],
+    ("launched", "model", "error"),
+    [
+        (("-m", "pushforward"), "vea", "did you mean 'vae'?"),
+        ((*FORKED, MAIN), "failing.py:Failing", "the second process has had enough"),
+    ],
 )
-def test_an_error_ends_all_with_one_line(model: str, error: str, tmp_path: Path) -> None:
+def test_an_error_ends_all_with_one_line(
+    launched: tuple[str, ...], model: str, error: str, tmp_path: Path
+) -> None:
     """Whether all processes meet it, or one, for which another waits."""
     (tmp_path / "failing.py").write_text(FAILING)
-    command = ["-m", "pushforward", "fit", "ring", "--model", model, "--budget", "20", "--out", "x"]
-    done = torchrun(*command, folder=tmp_path)
+    command = ["fit", "ring", "--model", model, "--budget", "20", "--out", "x"]
+    done = torchrun(*launched, *command, folder=tmp_path)
     assert done.status != 0
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
