@@ -40,14 +40,27 @@ def registry() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def drawn() -> None:
-    """A test draws the same numbers whatever ran before it, and whether it runs alone."""
-    torch.manual_seed(0)
+    """A test draws the same numbers whatever ran before it, and whether it runs alone.
+
+    Torch's own `manual_seed` writes down the stack for each kind of device that is not there.
+    """
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
 
 
 @pytest.fixture
 def few_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rake tables by few codes: half of a fit of one step, for tests that look at no share."""
     monkeypatch.setattr(raking, "CODES", 64)
+
+
+@pytest.fixture(scope="module")
+def few_codes_here() -> Iterator[None]:
+    """The same for a whole file, and the fits that its tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raking, "CODES", 64)
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,11 +13,13 @@ import torch
 import pushforward as pf
 from pushforward.files import read_tensors, write_tensors
 
+pytestmark = pytest.mark.usefixtures("few_codes_here")
+
 FILES = ["config.json", "schema.json", "weights.safetensors", "best.safetensors"]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(few_codes_here: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "run"
     pf.fit("wine", "vae", budget=8, latent=2, width=16, out=out)
     return out
