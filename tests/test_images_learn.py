@@ -24,7 +24,7 @@ def digits() -> tuple[pf.Dataset, Scorer]:
     return data, Scorer(data, measures=MEASURES)
 
 
-@pytest.mark.parametrize(("model", "steps"), [("vae", 500), ("gan", 500)])
+@pytest.mark.parametrize(("model", "steps"), [("vae", 160), ("gan", 160)])
 def test_both_families_are_ahead_of_a_gaussian_fit(
     model: str, steps: int, digits: tuple[pf.Dataset, Scorer]
 ) -> None:
