@@ -211,7 +211,7 @@ def test_the_probabilities_of_a_value_are_those_of_the_sum(
 
 
 def test_the_likelihood_of_a_row_is_that_of_the_sum(fitted: Fitted, every: Enumerated) -> None:
-    frame = tiny().head(40)
+    frame = tiny().head(16)
     rows = every.schema.cells(every.schema.encode(frame))
     exact = torch.stack([every.p[(every.rows == row).all(1)].sum() for row in rows]).log2()
     few, many = (fitted.log_prob(frame, codes=codes) for codes in (1, 32_768))
