@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import forked
 import pushforward as pf
 from pushforward.data.schema import DataKind
 from pushforward.measures import ImageStatistics, Scorer
@@ -39,9 +38,11 @@ def same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def simulated() -> Any:
     """What the simulated device gives beside the CPU, in a process of its own."""
-    command = [sys.executable, str(HERE / "simulated_device.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    command = (
+        f"import runpy; runpy.run_path({str(HERE / 'simulated_device.py')!r}, None, '__main__')"
+    )
+    done = forked.ended("-c", command)
+    assert done.status == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
 
