@@ -557,7 +557,8 @@ def test_a_table_whose_index_says_something_is_compared(words: bool, tmp_path: P
         {"v": rng.random(n), "c": rng.choice(["x", "y"], n)}, index=pd.Index(index, name="key")
     )
     out = tmp_path / "out"
-    pf.compare(frame, ["vae"], seeds=1, out=out, **QUICK | {"budget": 3})
+    shapes = {"measures": ["column_shapes"]}
+    pf.compare(frame, ["vae"], seeds=1, out=out, **QUICK | {"budget": 3} | shapes)
     cards = json.loads((out / "runs" / "vae-0" / "scorecard.json").read_text())["cards"]
     columns = cards["best"]["measures"]["column_shapes"]["extra"]["columns"]
     assert set(columns) == ({"v", "c", "key"} if words else {"v", "c"})

@@ -357,21 +357,21 @@ def test_a_code_that_is_not_used(rate: float | None, collapsed: bool) -> None:
 
 @pytest.mark.parametrize("beta", [0.5, 4.0])
 def test_the_rate_is_counted_in_nats_whatever_its_weight(beta: float) -> None:
-    fitted = pf.fit("ring", "vae", budget="20 steps", beta=beta)
+    fitted = pf.fit("ring", "vae", budget="20 steps", beta=beta, width=16)
     last = [r["terms"] for r in fitted.history if r["step"] >= 18 and r["terms"]]
     nats = np.mean([terms["elbo.rate"] for terms in last]) / beta
     assert facts_of(fitted).rate == pytest.approx(nats)
 
 
 def test_the_rate_of_a_model_whose_beta_weighs_something_else_is_counted_as_it_is() -> None:
-    fitted = pf.fit("ring", "vq-vae", budget="20 steps", beta=0.25)
+    fitted = pf.fit("ring", "vq-vae", budget="20 steps", beta=0.25, width=16)
     last = [r["terms"] for r in fitted.history if r["step"] >= 18 and r["terms"]]
     nats = np.mean([terms["learn_prior.rate"] for terms in last])
     assert facts_of(fitted).rate == pytest.approx(nats)
 
 
 def test_a_rate_that_is_not_weighed_says_nothing() -> None:
-    assert facts_of(pf.fit("ring", "vae", budget="5 steps", beta=0.0)).rate is None
+    assert facts_of(pf.fit("ring", "vae", budget="5 steps", beta=0.0, width=16)).rate is None
 
 
 @pytest.mark.parametrize(("rate", "small"), [(0.9, True), (1.5, False)])
