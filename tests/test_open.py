@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -94,9 +93,7 @@ def test_a_run_names_the_class_it_needs_and_runs_nothing_of_its_folder(
     for folder in (run, tmp_path):
         (folder / "my_models.py").write_text(f"open({str(marker)!r}, 'w')")
     code = "import sys, pushforward as pf; pf.load(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run)], cwd=run, capture_output=True, text=True, check=False
-    )
+    done = forked.ended("-c", code, run, folder=run)
     assert "RunError" in done.stderr
     assert "my_models.py:Moments" in done.stderr
     assert not marker.exists()
@@ -113,7 +110,8 @@ def test_a_module_inside_the_runs_folder_is_not_imported(tmp_path: Path) -> None
     (run / "config.json").write_text(json.dumps(config))
     (run / "planted.py").write_text(f"open({str(marker)!r}, 'w')")
     code = "import sys, pushforward as pf; sys.path.insert(0, sys.argv[1]); pf.load(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, check=False)
+    done = forked.ended("-c", code, run)
+    assert "RunError" in done.stderr
     assert not marker.exists()
 
 
