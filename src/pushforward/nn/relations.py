@@ -101,6 +101,7 @@ class Relations(nn.Module):
 
     Attributes:
         number: by the position of a column that holds a number's cells or digits: which number.
+        partly: the positions of those some of whose cells have no rank.
     """
 
     cells: Tensor
@@ -148,6 +149,7 @@ class Relations(nn.Module):
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
         n = len(holding)
+        self.partly = {at for at in self.number if not bool(ranked[self.digits.bounds[at]].all())}
         self.slope = nn.Parameter(torch.zeros(coordinates, n, n))
         self.step = nn.Parameter(torch.zeros(len(column), n))
         self.centre = nn.Parameter(torch.zeros(n))
@@ -179,13 +181,14 @@ class Relations(nn.Module):
             of_cells = torch.cat([1 / s, -m / s], 1) @ self.ahead
             of_digits = t * (1 / s @ self.spread) - m / s @ self.spread
             kappa = self.kappas()
-            return (
-                _nearness(of_cells, kappa @ self.of_number),
-                _nearness(of_digits, kappa @ self.spread),
-            )
+            pairs = ((of_cells, kappa @ self.of_number), (of_digits, kappa @ self.spread))
+            cells, digits = (-own * apart.square().log1p() for apart, own in pairs)
+            return cells, digits
 
-    def column(self, at: int, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
-        """Return the logits (n, size) of the column at a position, of cells or digits.
+    def apart(self, at: int, t: Tensor, m: Tensor, s: Tensor) -> Tensor:
+        """Return log(1 + ((t - m) / s)^2) for the column at a position, of cells or digits.
+
+        (n, size), 0 where there is no rank. In place, and so without a gradient.
 
         Args:
             at: a position in `number`.
@@ -193,8 +196,10 @@ class Relations(nn.Module):
             m: (n, 1) where its number's line is.
             s: (n, 1) how wide.
         """
-        apart = (t - m) / s * self.ranked[self.digits.bounds[at]]
-        return _nearness(apart, self.kappas()[self.number[at]])
+        apart = (t - m).mul_(1 / s)
+        if at in self.partly:
+            apart *= self.ranked[self.digits.bounds[at]]
+        return apart.square_().log1p_()
 
     def slopes(self) -> Tensor:
         """Return A, (coordinates, numbers, numbers)."""
@@ -229,8 +234,3 @@ class Relations(nn.Module):
 def width(log_s: Tensor) -> Tensor:
     """Return the width of a line, which is not too narrow."""
     return log_s.clamp_min(math.log(NARROWEST)).exp()
-
-
-def _nearness(apart: Tensor, kappa: Tensor) -> Tensor:
-    """Return the logits of what lies so many widths from a line."""
-    return -kappa * apart.square().log1p()

@@ -137,7 +137,7 @@ def draw(logits: Tensor, u: Tensor, allowed: Tensor | None = None) -> tuple[Tens
     Of one segment alone float32 is exact enough, and several times as fast. u (n, 1) is uniform in
     [0, 1): what is drawn follows from it.
     """
-    weight = (logits - logits.amax(1, keepdim=True)).exp()
+    weight = (logits - logits.amax(1, keepdim=True)).exp_()
     kept = weight if allowed is None else weight * allowed.to(weight.dtype)
     cumulative = kept.cumsum(1)
     total = cumulative[:, -1:]

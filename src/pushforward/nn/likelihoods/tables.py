@@ -275,6 +275,8 @@ class _Walk:
         self.number = relations[0].number if relations else {}
         self.read = torch.cat([chain.read(), *(own.steps() for own in relations)], 1)
         self.write, self.offset = chain.write(), chain.raking.offset
+        # by which a number in each coordinate moves what all relations are told of their numbers
+        self.slopes = torch.cat([own.slopes() for own in relations], 2) if relations else None
         said = [own.writes() for own in relations]
         self.line_writes = [torch.cat(parts, 1) for parts in zip(*said, strict=True)]
         self.heard = self.read.new_zeros(len(outputs), self.read.shape[1])
@@ -309,18 +311,17 @@ class _Walk:
                 break
             if begins:
                 line.place(number, self.heard, said[:, own.shape[1] + 2 * k :])
-            logits += line.logits(self.at, self.before)
+            logits.sub_(line.apart(self.at, self.before), alpha=line.kappas[number])
         return logits
 
     def take(self, cell: Tensor) -> None:
         """Hear the next column's cell, its number (n,)."""
         self.heard += self.read[self.cells].index_select(0, cell)
         if self.at in self.number and self.at + 1 not in self.chain.fine.columns:
-            number = self.number[self.at]
-            for k, line in enumerate(self.lines):
-                t = line.place_of(cell)
-                for other in self.lines:
-                    other.hear(k, number, t, self.heard)
+            assert self.slopes is not None
+            told = self.heard[:, self.chain.units :]
+            for line, slopes in zip(self.lines, self.slopes[:, self.number[self.at]], strict=True):
+                told.addcmul_(line.place_of(cell), slopes)
         self.before, self.at = cell, self.at + 1
         group = self.chain.group
         if self.at < len(group) and group[self.at] != group[self.at - 1]:
@@ -344,7 +345,7 @@ class _Line:
     """
 
     def __init__(self, relations: Relations, first: int) -> None:
-        self.relations, self.slopes, self.first = relations, relations.slopes(), first
+        self.relations, self.first, self.kappas = relations, first, relations.kappas().tolist()
         self.m = self.s = self.own = torch.zeros(0, 1, device=relations.cells.device)
 
     def place(self, number: int, heard: Tensor, said: Tensor) -> None:
@@ -353,24 +354,19 @@ class _Line:
         self.m = heard[:, at : at + 1] + said[:, :1]
         self.s = width(said[:, 1:2])
 
-    def logits(self, at: int, before: Tensor) -> Tensor:
-        """Return what the logits of the number's cells, or digits given the cell, move by."""
+    def apart(self, at: int, before: Tensor) -> Tensor:
+        """Return how far the number's cells, or its digits given the cell, are from the line."""
         table = self.relations.digits.table(at)
         self.own = (
             self.relations.cells[self.relations.digits.bounds[at]][None]
             if table is None
             else table.index_select(0, before)
         )
-        return self.relations.column(at, self.own, self.m, self.s)
+        return self.relations.apart(at, self.own, self.m, self.s)
 
     def place_of(self, cell: Tensor) -> Tensor:
         """Return the coordinate of a number (n, 1), which is known by its last digit."""
         return self.own.expand(len(cell), -1).gather(1, cell[:, None])
-
-    def hear(self, coordinate: int, number: int, t: Tensor, heard: Tensor) -> None:
-        """Take down what a number at t (n, 1) in a coordinate tells of those after it."""
-        slopes = self.slopes[coordinate, number]
-        heard[:, self.first :][:, : len(slopes)].addcmul_(t, slopes)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (n,); what they were asked for last is told already."""
