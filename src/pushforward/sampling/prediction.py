@@ -198,7 +198,8 @@ class Predictor:
     def _part(self, rows: PartialRows, index: Tensor, number: int) -> Floats:
         """Return p(known, cell) of some rows (b, cells), up to a factor for each row."""
         own = self.completer
-        known, device = Known.of(rows, index, own.model.device), own.model.device
+        device = own.model.device
+        known = Known.of(rows, index, device, self.target.at)
         found = []
         for cells in self.target.cells:
             with isolated(device, derived_seed(own.seed, Stream.BLOCKS, number)):
@@ -209,16 +210,19 @@ class Predictor:
 
     def _with(self, known: Known, cells: tuple[int, ...]) -> Known:
         """Return what is known, and that the target is in one of these cells."""
+        schema = self.completer.schema
         if self.target.at is None:
             labels = torch.full_like(known.labels, cells[0])  # type: ignore[arg-type]
             return replace(known, labels=labels)
-        at = self.completer.schema.cells_of_column(self.target.at)
+        at = schema.cells_of_column(self.target.at)
         share = known.share.clone()
         chosen = at.start + torch.tensor(cells, device=share.device)
         own = share[:, chosen]  # 0 where what is known of the row forbids it
         share[:, at] = 0
         share[:, chosen] = own
-        return replace(known, share=share)
+        repeated = known.repeated[:, [self.target.at]]  # whose number counts, not what is drawn
+        is_there = schema.expand(known.values)[:, chosen].sum(1, keepdim=True)
+        return replace(known, share=torch.where(repeated, known.share * is_there, share))
 
 
 def as_frame(schema: TableSchema, values: tuple[Any, ...], chances: Floats) -> Any:

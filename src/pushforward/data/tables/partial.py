@@ -20,6 +20,7 @@ from pushforward.data.tables.constraints.known_cells import HiddenKey, KnownCell
 from pushforward.data.tables.constraints.lookup import LookupStep
 from pushforward.data.tables.frames import by_name, to_polars
 from pushforward.data.tables.missing_together import with_implied
+from pushforward.data.tables.repeat_cases import Cases
 from pushforward.data.tables.schema import TableSchema
 from pushforward.errors import DataError, nearest
 
@@ -157,23 +158,30 @@ class PartialRows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def share(self, index: Tensor) -> Tensor:
-        """Return how much of each cell (b, cells of the space) some rows may have."""
-        schema, rows = self.schema, self.rows[index]
+    def cases(self, index: Tensor, asked: int | None = None) -> Cases:
+        """Return the cases of some rows, see `Cases.of`."""
+        return Cases.of(self.schema.repeaters, self.rows[index], self.known[index], asked)
+
+    def share(self, index: Tensor, cases: Cases | None = None) -> Tensor:
+        """Return how much of each cell (b, cells of the space) some rows may have.
+
+        Or that of each of their cases, (m, cells of the space).
+        """
+        cases = cases or Cases.single(self.rows[index], self.known[index])
+        index, schema, known = index[cases.owner], self.schema, cases.known
         owner = schema.column_of_cell
-        exact = schema.expand(rows)
-        share = torch.where(self.known[index][:, owner], exact, self.free.expand_as(exact))
+        exact = schema.expand(cases.rows)
+        share = torch.where(known[:, owner], exact, self.free.expand_as(exact))
         for column, choice in self.choices.items():
             at = schema.cells_of_column(column)
-            known = self.known[index][:, [column]]
-            share[:, at] = torch.where(known, exact[:, at], choice.share(index))
+            share[:, at] = torch.where(known[:, [column]], exact[:, at], choice.share(index))
         if self.rests:
             values, open_rows = self._rests(index)
             share = torch.where(open_rows[:, owner], exact.maximum(schema.expand(values)), share)
         for i, j in schema.implied:  # what has a value has not been implied to be missing
-            there = (share[:, schema.cells_of_column(j).start] == 0) & ~self.known[index, i]
+            there = (share[:, schema.cells_of_column(j).start] == 0) & ~known[:, i]
             share[there, schema.cells_of_column(i).start] = 0
-        return share
+        return torch.where(cases.repeated[:, owner], 1.0, share)
 
     def _rests(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return some rows with the rests that they have if any, and where that is open, (b, C)."""
@@ -192,9 +200,9 @@ class PartialRows:
         for column, choice in self.choices.items():
             rows[:, column] = choice.settled(rows[:, column], index, generator)
         schema, given, known = self.schema, self.rows[index], self.known[index]
-        rows = torch.where(known, given, rows)
-        for repeater in schema.repeaters:
-            rows = repeater.back(rows, known)
+        rows, then_known = torch.where(known, given, rows), known
+        for repeater in reversed(schema.repeaters):
+            rows, then_known = repeater.back(rows, then_known)
         rows = with_implied(schema.repeated(rows), schema.implied)
         return torch.where(known, given, rows)
 

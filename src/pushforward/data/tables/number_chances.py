@@ -1,0 +1,33 @@
+"""How likely a number is within its cell, where cells of different columns are weighed.
+
+Whether a known number is a column's own or another's depends on how likely it is in either. Of its
+cell the model says so; within its fine cell it has, as numbers are drawn there (see
+`quantile_table`), the chance
+
+    h(v | f) = (share of its piece of f) / (numbers in the piece).
+
+Between the pieces h is 0, though rows that nobody has seen may lie there: a little of it is spread
+over all numbers of the fine cell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pushforward.data.numeric import Floats
+from pushforward.data.tables.fine_digits import FinePartition
+
+SPREAD = 0.01  # of h, over all numbers of a fine cell
+
+
+def log_chance_in_cell(numbers: Floats, cells: FinePartition, spacing: float) -> Floats:
+    """Return log h(v | f) of numbers (n,) that are so far apart, 0 of missing ones."""
+    p = cells.partition
+    piece = np.searchsorted(p.bounds[1:-1], numbers, side="right")
+    count = np.where(np.isnan(p.atom), np.maximum(np.diff(p.bounds) / spacing, 1.0), 1.0)
+    total = np.bincount(p.cell, p.mass, minlength=p.n_cells)[p.cell]
+    mass = np.where(total > 0, p.mass, 1.0)  # a cell without training rows is uniform
+    share = mass / np.bincount(p.cell, mass, minlength=p.n_cells)[p.cell]
+    everywhere = 1 / np.bincount(p.cell, count, minlength=p.n_cells)[p.cell]
+    log_h = np.log((1 - SPREAD) * share / count + SPREAD * everywhere)
+    return np.where(np.isnan(numbers), 0.0, log_h[piece])
