@@ -121,9 +121,11 @@ def test_segments_draw_one_segment_as_the_function_does() -> None:
     allowed = torch.tensor([1.0, 0.0, 0.2, 1.0, 0.7])
     expected = logits.double().softmax(1) * allowed
     frequency = (expected / expected.sum(1, keepdim=True)).mean(0)
-    for drawn in (Segments((5,)).draw, draw):
-        torch.manual_seed(4)
-        entry, chance = drawn(logits, allowed)
+    torch.manual_seed(4)
+    for entry, chance in (
+        Segments((5,)).draw(logits, allowed),
+        draw(logits, torch.rand(N, 1), allowed),
+    ):
         torch.testing.assert_close(chance, expected.sum(1), rtol=1e-5, atol=1e-6)
         observed = torch.bincount(entry.flatten(), minlength=5) / N
         assert float((observed - frequency).abs().max()) < 4.5 * math.sqrt(0.25 / N)
