@@ -2,7 +2,7 @@
 
     python benchmarks/detection.py [--tables adult diamonds flights swirl chain]
                                    [--fits vae=1500steps cart independent TabularARGN] [--seeds 1]
-                                   [--rows ROWS] [--parts] [--peer-python PYTHON]
+                                   [--rows ROWS] [--halves] [--parts] [--peer-python PYTHON]
 
 detection    ROC AUC of `classifier_test_xgboost`: XGBoost with its defaults, 3-fold, telling all
              training rows from as many generated ones (the protocol of TabPC, 2026);
@@ -11,7 +11,8 @@ information  `pair_information`: the weighted error of the normalised mutual inf
 Beside the fits: real rows against real rows, two halves of all there are. With `--parts` also where
 it is lost: half of the rows against the other half redrawn within their cells (`redrawn`; a row and
 itself redrawn are twins, which puts the AUC below 0.5); the cells themselves, real against
-generated (`cells`); and the gain of each column in one booster.
+generated (`cells`); and the gain of each column in one booster. With `--halves` a fit is given half
+of the rows, and judged against the other half, too, which it has not seen.
 A fit is MODEL=BUDGET, MODEL:OPTION=VALUE=BUDGET, `cart` (a tree for each column given those before
 it), `independent` (columns drawn from the training values, each for itself), or TabularARGN, TVAE
 or CTGAN under a Python that has `mostlyai-engine` or `ctgan`. Each has a process of its own, whose
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", type=int, help="take only so many of either part of a table")
     parser.add_argument("--peer-python", help="a Python in which the other library is installed")
+    parser.add_argument("--halves", action="store_true", help="judge against unseen rows, too")
     parser.add_argument("--parts", action="store_true", help="where detection is lost")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detection.json"))
     arguments = parser.parse_args()
@@ -57,14 +59,20 @@ def main() -> None:
     for table in arguments.tables:
         train, holdout = (part[: arguments.rows] for part in load(table, arguments.data))
         say(table, "real rows, two halves", judged(*halves(pl.concat([train, holdout]))))
+        train, unseen = halves(train) if arguments.halves else (train, None)
         for fit in arguments.fits:
             for seed in range(arguments.seeds):
                 fake, costs = generated(train, fit, seed, arguments.peer_python)
                 row = judged(train, fake) | costs
+                if unseen is not None:
+                    row |= {
+                        f"{name}, unseen": value for name, value in judged(unseen, fake).items()
+                    }
                 if arguments.parts:
                     row |= lost(pf.read(train, split=SPLIT), train, fake)
                 say(table, fit, row)
-                found.setdefault(f"{table} {fit}", []).append(row)
+                case = f"{table} {fit}, half of the rows" if arguments.halves else f"{table} {fit}"
+                found.setdefault(case, []).append(row)
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
                 arguments.out.write_text(json.dumps(known | found, indent=1) + "\n")
 
