@@ -24,6 +24,7 @@ from torch import Tensor
 from pushforward.data.numeric import Floats, Ints, Mask
 from pushforward.data.tables.hot_decks import HotDeck
 from pushforward.data.tables.information import joined
+from pushforward.data.tables.number_chances import chances_in_cell
 from pushforward.data.tables.partition import MIN_LEVEL_ROWS
 from pushforward.data.tables.schema import TableSchema
 
@@ -102,8 +103,7 @@ class _Named:
         shared = np.bincount(name, minlength=1)[name] >= MIN_LEVEL_ROWS
         if len(value) <= len(np.unique(p.cell[piece[held]])) or shared.mean() < MIN_SHARED:
             return None
-        steps = np.diff(p.bounds) * 10.0**codec.decimals / p.comb[0]
-        mass = p.mass / np.bincount(p.cell, p.mass, p.n_cells).clip(1e-300)[p.cell]
+        chances = chances_in_cell(p, p.comb[0] / 10.0**codec.decimals)
         cells = schema.fine_cells(schema.cells(rows[held])).numpy()
         categorical = [i for i, c in enumerate(schema.columns) if c.kind == "categorical"]
         return cls(
@@ -111,7 +111,7 @@ class _Named:
             numbers[held],
             name,
             cells[:, column],
-            (mass / np.maximum(steps, 1.0))[piece[held]],
+            chances[piece[held]],
             {at: cells[:, at] for at in categorical},
             {at: schema.columns[at].partition.n_cells for at in categorical},
         )
